@@ -1,0 +1,28 @@
+"""Small integers that stand for names in columns. A code is the name's place in its tuple."""
+
+from __future__ import annotations
+
+# Kinds of event. A `complete` record becomes set-up, answer (if any), release and complete, in this order.
+EVENTS = ("message", "setup", "answer", "release", "complete")
+MESSAGE, SETUP, ANSWER, RELEASE, COMPLETE = range(5)
+
+# Place 0 is "absent" in every enumeration below.
+CHANNELS = ("", "sms", "lms", "mms", "rcs", "kakao")
+ORIGINS = ("", "domestic", "international", "web", "roaming")
+VERIFIED = ("", "full", "partial", "none")
+
+NUMBER_TYPES = (
+    "other",  # not E.164: short codes, alphanumeric senders, SIP URIs, `anonymous`; or E.164 of no known type
+    "mobile",
+    "landline",
+    "voip",
+    "safe",
+    "representative",
+    "toll_free",
+    "premium",
+    "international",
+)
+
+# Korea's international access codes, longest first where one starts another. "+" means bare +CC, "" none of these.
+ACCESS_CODES = ("", "+", "001", "002", "005", "006", "008", "009", "00300", "00321", "00327", "00345", "00365",
+                "00388", "00700", "00727", "00747", "00755", "00766", "00770", "00777", "00786")  # fmt: skip

@@ -1,0 +1,31 @@
+"""The values that pass between the source, the decoding agents and `step`: one poll is one epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class RawBatch:
+    """One topic's share of one epoch as fetched, n records."""
+
+    topic: str
+    order: np.ndarray  # int64[n]: each record's place in the epoch's arrival order, ascending
+    partition: np.ndarray  # int32[n]
+    offset: np.ndarray  # int64[n]
+    timestamp: np.ndarray  # int64[n]: Kafka timestamps, ms since the epoch
+    values: list[bytes | None]
+    keys: list[bytes | None] | None = None  # only fetched for dead letters when a source has them at hand
+
+
+@dataclass(slots=True)
+class OutRecord:
+    """One record to produce. `key` decides the partition (murmur2) unless `partition` is given."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    partition: int | None = None
