@@ -1,0 +1,15 @@
+"""The agent that decodes the `message-relay` topic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.agents.decoding import decoding_agent
+from streams.agents.flow import Flow
+
+TOPIC = "message-relay"
+
+
+def attach(app: Any, flow: Flow, parts: Any) -> Any:
+    """Register the agent under the topic's name; returns its channel, which takes `Share`s."""
+    return decoding_agent(app, flow, TOPIC, parts)

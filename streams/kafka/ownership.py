@@ -1,0 +1,100 @@
+"""Which partitions a worker owns, and from which offset each is read.
+
+One worker owns partition p of all topics or of none: a number's messages and calls must meet in one ledger. The `range`
+assignor grants that when every member of the group subscribes to all topics and their partition counts are equal; this
+module verifies it on every assignment and refuses otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from streams.settings import StartFrom
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, TopicPartition
+
+BROKER_TIMEOUT_S = 10.0
+
+
+class Refused(Exception):
+    """The worker must not read: the message says why and what would help. `exit_code` is for the command line."""
+
+    exit_code = 2
+
+
+def owned_partitions(assigned: Mapping[str, Iterable[int]]) -> frozenset[int]:
+    """The partition numbers owned, given each topic's (topics without any included). Raises Refused when the topics
+    differ."""
+    numbers = {topic: frozenset(partitions) for topic, partitions in assigned.items()}
+    if not numbers:
+        return frozenset()
+    common = next(iter(numbers.values()))
+    if any(partitions != common for partitions in numbers.values()):
+        shown = "; ".join(f"{topic}: {_listed(partitions)}" for topic, partitions in sorted(numbers.items()))
+        raise Refused(
+            f"this worker was assigned different partition numbers on its topics ({shown}); a number's records would "
+            "be counted in two places. Every member of the group must subscribe to the same topics with the `range` "
+            "assignor, and the topics must have equal partition counts"
+        )
+    return common
+
+
+def start_offsets(
+    consumer: Consumer, partitions: list[TopicPartition], choice: StartFrom | None, group: str
+) -> tuple[dict[tuple[str, int], int], set[tuple[str, int]], list[str]]:
+    """The offset to read each partition from, those that had no usable commit, and alarms about gaps.
+
+    A committed offset is used as it is. A partition without one is read from `choice`; so is one whose committed
+    offset the broker no longer has. Without a choice both raise Refused: skipping or re-reading records is the
+    operator's decision. Raises KafkaException when the broker does not answer."""
+    committed = consumer.committed(partitions, timeout=BROKER_TIMEOUT_S)
+    start: dict[tuple[str, int], int] = {}
+    fresh: set[tuple[str, int]] = set()
+    alarms: list[str] = []
+    for entry in committed:
+        place = (entry.topic, entry.partition)
+        low, high = consumer.get_watermark_offsets(entry, timeout=BROKER_TIMEOUT_S)
+        if entry.offset >= 0 and low <= entry.offset <= high:
+            start[place] = entry.offset
+            continue
+        lost = entry.offset >= 0
+        if choice is None:
+            raise Refused(_lost(place, entry.offset, low, high, group) if lost else _never(place, group))
+        start[place] = _chosen(consumer, entry, choice, low, high)
+        fresh.add(place)
+        if lost:
+            alarms.append(f"{_lost(place, entry.offset, low, high, group)}; going on from offset {start[place]}")
+    return start, fresh, alarms
+
+
+def _chosen(consumer: Consumer, entry: TopicPartition, choice: StartFrom, low: int, high: int) -> int:
+    if choice.kind == "earliest":
+        return low
+    if choice.kind == "latest":
+        return high
+    from confluent_kafka import TopicPartition
+
+    asked = TopicPartition(entry.topic, entry.partition, choice.at_ms)
+    found = consumer.offsets_for_times([asked], timeout=BROKER_TIMEOUT_S)[0].offset
+    return found if found >= 0 else high  # nothing that young: from the end
+
+
+def _never(place: tuple[str, int], group: str) -> str:
+    return (
+        f"group {group!r} has never committed partition {place[1]} of {place[0]!r}: say where to start with "
+        "--from earliest, --from latest or --from TIME"
+    )
+
+
+def _lost(place: tuple[str, int], offset: int, low: int, high: int, group: str) -> str:
+    gap = f"{low - offset} records are gone" if offset < low else "the topic seems to have been made anew"
+    return (
+        f"group {group!r} committed offset {offset} of partition {place[1]} of {place[0]!r}, but the broker has "
+        f"{low} to {high}: {gap}. --from earliest (or latest, or TIME) says where to go on"
+    )
+
+
+def _listed(partitions: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(partitions))) or "none"

@@ -1,0 +1,110 @@
+"""What a worker is told: plain values, checked once at start. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import ip_address
+
+DEFAULT_GROUP = "grayline"
+EPOCH_RECORDS_MAX = 10_000
+COMMIT_INTERVAL_MS = 200
+POLL_TIMEOUT_MS = 50
+DRAIN_LIMIT_MS = 9_000
+
+
+class SettingsProblem(ValueError):
+    """A setting that cannot work; the message says which, why, and what would."""
+
+
+@dataclass(frozen=True)
+class StartFrom:
+    """Where a partition that was never committed is read from: the operator's explicit choice."""
+
+    kind: str  # "earliest", "latest" or "timestamp"
+    at_ms: int = 0  # for "timestamp": the first record at or after this Kafka timestamp
+
+
+def parse_start_from(text: str) -> StartFrom:
+    """`earliest`, `latest`, milliseconds since the epoch, or RFC 3339 with a zone. Raises SettingsProblem."""
+    if text in ("earliest", "latest"):
+        return StartFrom(text)
+    if re.fullmatch(r"[0-9]{12,14}", text):
+        return StartFrom("timestamp", int(text))
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise SettingsProblem(
+            f"--from {text!r}: neither `earliest` nor `latest` nor a time; a time is milliseconds since the epoch "
+            "(1767225600000) or RFC 3339 with a zone (2026-01-01T00:00:00+09:00)"
+        )
+    return StartFrom("timestamp", int(at.timestamp() * 1000))
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Everything one worker needs beside its rules.
+
+    `consumer` and `producer` are librdkafka settings as KafkaSettings makes them; the worker lays over them what its
+    own correctness depends on (no automatic commits, the `range` assignor, an idempotent producer)."""
+
+    consumer: Mapping[str, object]
+    producer: Mapping[str, object]
+    group: str = DEFAULT_GROUP
+    start_from: StartFrom | None = None  # None: only a group that has committed before may start
+    batch_size: int = EPOCH_RECORDS_MAX  # records of one epoch, at most
+    commit_interval_ms: int = COMMIT_INTERVAL_MS
+    poll_timeout_ms: int = POLL_TIMEOUT_MS  # an epoch that does not fill ends after this
+    drain_limit_ms: int = DRAIN_LIMIT_MS
+    web_port: int = 0  # 0: no web server
+    web_bind: str = "127.0.0.1"
+    web_token: str = field(default="", repr=False)
+    stop_after: int = 0  # records after which the worker drains and ends; 0: never
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch_size", 1), ("commit_interval_ms", 1), ("poll_timeout_ms", 1), ("stop_after", 0)):
+            if getattr(self, name) < least:
+                raise SettingsProblem(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if not 0 <= self.web_port <= 65535:
+            raise SettingsProblem(f"web port {self.web_port} is no port; 1 to 65535, or 0 for no web server")
+        if self.web_port and not self.loopback and not self.web_token:
+            raise SettingsProblem(
+                f"--web-bind {self.web_bind} opens the web server beyond this machine: set a token "
+                "(GRAYLINE_WEB_TOKEN) for /ready and /metrics, or bind it to 127.0.0.1"
+            )
+
+    @property
+    def loopback(self) -> bool:
+        if self.web_bind == "localhost":
+            return True
+        try:
+            return ip_address(self.web_bind).is_loopback
+        except ValueError:
+            return False
+
+    def consumer_config(self) -> dict[str, object]:
+        return {
+            # A fast reader stalls for the back-off whenever 100,000 messages are queued; the default is a second.
+            "fetch.queue.backoff.ms": 1,
+            **self.consumer,
+            "group.id": self.group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            # Equal partition numbers of all topics must fall to one worker; the sticky assignors scatter them.
+            "partition.assignment.strategy": "range",
+            # Lost offsets are the operator's decision, never a silent jump.
+            "auto.offset.reset": "error",
+        }
+
+    def producer_config(self) -> dict[str, object]:
+        return {
+            "linger.ms": 5,
+            # Java's default; librdkafka's own is CRC32, which scatters a number's records for Java readers.
+            "partitioner": "murmur2_random",
+            **self.producer,
+            "enable.idempotence": True,
+        }

@@ -1,0 +1,80 @@
+"""A stand-in for the engine: counts nothing, remembers what it was handed, and announces a block where asked.
+
+For tests and measurements of everything around the engine; its methods are those of `streams.step.Engine`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from streams.epoch import OutRecord, RawBatch
+
+
+@dataclass
+class Outcome:
+    records: list[OutRecord] = field(default_factory=list)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    blocks: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Decoded:
+    topic: str
+    raw: RawBatch
+    dead_letters: list[OutRecord] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Decoder:
+    """Values that start with `bad` become dead letters."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+
+    def decode(self, raw: RawBatch) -> Decoded:
+        bad = [value for value in raw.values if value is not None and value.startswith(b"bad")]
+        letters = [OutRecord("dead-letters", None, value) for value in bad]
+        return Decoded(self.topic, raw, letters, Counter(records=len(raw.values), not_json=len(bad)))
+
+
+class StandIn:
+    """Values that start with `block` come out on `block-events`; one that is `crash` raises."""
+
+    def __init__(self, *topics: str) -> None:
+        self.topics = topics
+        self.decoders = {topic: Decoder(topic) for topic in topics}
+        self.seen: list[tuple[str, int, int]] = []  # (topic, partition, offset) in the order of the steps
+        self.arrivals: list[bytes | None] = []  # values in arrival order
+        self.dropped: list[set[int]] = []
+        self.expired_at: list[int] = []
+        self.keep = True
+
+    def step(self, decoded: list[Decoded]) -> Outcome:
+        outcome = Outcome(counts={one.topic: {"accepted": len(one.raw.values)} for one in decoded})
+        if not self.keep:
+            return outcome
+        arrived = sorted((order, one.topic, i) for one in decoded for i, order in enumerate(one.raw.order.tolist()))
+        raws = {one.topic: one.raw for one in decoded}
+        for _, topic, i in arrived:
+            raw = raws[topic]
+            value = raw.values[i]
+            self.seen.append((topic, int(raw.partition[i]), int(raw.offset[i])))
+            self.arrivals.append(value)
+            if value == b"crash":
+                raise RuntimeError("asked to crash")
+            if value is not None and value.startswith(b"block"):
+                outcome.records.append(OutRecord("block-events", b"821012345678", value))
+                outcome.blocks.append(("stand-in", "opened"))
+        return outcome
+
+    def expire(self, now_ms: int) -> Outcome:
+        self.expired_at.append(now_ms)
+        return Outcome()
+
+    def drop(self, partitions: set[int]) -> None:
+        self.dropped.append(set(partitions))
+
+    def maintain(self) -> None: ...
+
+    def stats(self) -> dict[str, float]:
+        return {"tracked": float(len(self.seen))}
