@@ -1,0 +1,51 @@
+"""Fixtures that several test files share: a real Kafka, and kcat beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+# Test helpers (`tests.kafka_broker`) are imported by their full name whichever way pytest was started. At the end of
+# the path, so that nothing of the checkout shadows an installed package.
+ROOT = str(Path(__file__).parents[1])
+if ROOT not in sys.path:
+    sys.path.append(ROOT)
+
+from tests.kafka_broker import Broker, KafkaUnavailable  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Broker]:
+    """A running Apache Kafka without topics; tests name their topics so that they do not meet."""
+    try:
+        broker = Broker()
+    except KafkaUnavailable as why:
+        missing(str(why))
+    with broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kcat() -> str:
+    """The path of kcat, a Kafka client that is neither ours nor Java's."""
+    path = shutil.which("kcat") or shutil.which("kafkacat")
+    return path or missing("no `kcat` on the PATH: `apt-get install kcat`")
+
+
+def missing(why: str) -> NoReturn:
+    """What a developer's machine may lack is skipped there; in CI nothing may be missing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kafka)
