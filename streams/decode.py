@@ -40,6 +40,7 @@ class Decoded:
 
     topic: str
     columns: dict[str, np.ndarray]
+    last_line: int  # place in the epoch of the last record, dead or alive; -1 without records
     dead_letters: list[OutRecord] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # dead letters by reason; "records" counts all
 
@@ -87,7 +88,9 @@ class Decoder:
         columns["line"], columns["partition"], columns["timestamp"] = raw.order, raw.partition, raw.timestamp
         if dead:
             columns = {name: column[keep] for name, column in columns.items()}
-        return Decoded(self.topic, _expand(columns) if self.topic == topics.CDR else columns, dead, counts)
+        if self.topic == topics.CDR:
+            columns = _expand(columns)
+        return Decoded(self.topic, columns, int(raw.order[-1]) if n else -1, dead, counts)
 
     def _columns(self, n: int) -> dict[str, np.ndarray]:
         """Zeroed columns; zero is "absent" in each."""

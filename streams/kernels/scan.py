@@ -136,7 +136,9 @@ def literal_end(buffer, at, end):
 def skip_space(buffer, at, end):
     if byte(buffer, at) > 32:
         return at
-    while at < end and (byte(buffer, at) == 32 or byte(buffer, at) == 10 or byte(buffer, at) == 13 or byte(buffer, at) == 9):
+    while at < end and (
+        byte(buffer, at) == 32 or byte(buffer, at) == 10 or byte(buffer, at) == 13 or byte(buffer, at) == 9
+    ):
         at += 1
     return at
 

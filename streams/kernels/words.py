@@ -90,9 +90,7 @@ def special(word):
     Bytes above the first marked one may be marked wrongly (borrows travel upwards): use the lowest only."""
     quote = word ^ QUOTES
     slash = word ^ BACKSLASHES
-    return (
-        ((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) | ((word - SPACES) & ~word) | word
-    ) & HIGHS
+    return (((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) | ((word - SPACES) & ~word) | word) & HIGHS
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -115,7 +113,7 @@ def mix(h):
 
 @njit(cache=True, nogil=True)
 def hash_bytes(buffer, start, length):
-    """A non-zero int64 hash of `length` bytes at address `buffer` + `start`. The same bytes give the same hash in every process."""
+    """A non-zero int64 hash of `length` bytes at address `buffer` + `start`; the same in every process."""
     h = np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(length)
     at = start
     left = length

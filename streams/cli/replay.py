@@ -1,0 +1,123 @@
+"""`grayline replay`: block events from recorded traffic, without Kafka."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.epoch import OutRecord
+
+HELP = """Run recorded traffic through the rules and print the block events, one JSON object a line.
+
+FILE holds what `kcat -C -J` prints ("-" for standard input). Files are read in the order given, lines in file order;
+a (topic, partition, offset) seen before is skipped. The same files and rules give the same bytes every time.
+
+\b
+Examples:
+  kcat -C -e -J -b localhost:9092 -t message-relay > day.jsonl
+  grayline replay day.jsonl
+  grayline replay --rules night.yaml --out blocks.jsonl --dead-letters bad.jsonl mon.jsonl tue.jsonl
+  grayline replay --topics block-events,review-queue day.jsonl
+  grayline traffic --duration 10m --out - | grayline replay - --summary
+
+Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongly.
+"""
+
+
+@click.command("replay", help=HELP, short_help="Block events from recorded traffic, without Kafka.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True,
+                type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))  # fmt: skip
+@click.option(
+    "--rules", "rules_path", type=click.Path(path_type=Path), help="Rule file or folder. [default: the shipped packs]"
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, writable=True),
+    default="-",
+    help="Where block events go. [default: standard output]",
+)
+@click.option(
+    "--dead-letters",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Where records that failed go, with the reason.",
+)
+@click.option("--topics", "wanted", default="block-events", show_default=True,
+              help="Output topics to print, separated by commas; with several, each line says which.")  # fmt: skip
+@click.option("--summary", is_flag=True, help="Print a JSON summary to standard error at the end.")
+@click.option("--batch", type=click.IntRange(min=1), default=10_000, show_default=True,
+              help="Lines per step. Changes no output.")  # fmt: skip
+@click.option(
+    "--home-region", default="KR", show_default=True, help="Where numbers without a country code are at home."
+)
+def command(
+    files: tuple[Path, ...],
+    rules_path: Path | None,
+    out: str,
+    dead_letters: str | None,
+    wanted: str,
+    summary: bool,
+    batch: int,
+    home_region: str,
+) -> None:
+    from rules.load import RuleErrors, load, packs_path
+    from schemas import topics
+    from streams.replay import Replay, file_lines, record_line
+    from streams.step import Engine
+
+    outputs = [topics.BLOCK_EVENTS, topics.BLOCK_HISTORY, topics.REVIEW_QUEUE, topics.SHADOW_EVENTS]
+    chosen = [name.strip() for name in wanted.split(",")]
+    if unknown := [name for name in chosen if name not in outputs]:
+        raise click.BadParameter(f"no such output topic: {', '.join(unknown)}; choose from {', '.join(outputs)}")
+    try:
+        ruleset = load([rules_path or packs_path()])
+    except RuleErrors as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    with ExitStack() as stack:
+        events = stack.enter_context(click.open_file(out, "wb"))
+        dead = stack.enter_context(open(dead_letters, "wb")) if dead_letters else None
+
+        def produce(record: OutRecord) -> None:
+            if record.topic == topics.DEAD_LETTERS:
+                if dead is not None:
+                    dead.write(record_line(record) + b"\n")
+            elif record.topic in chosen and record.value is not None:
+                events.write((record_line(record) if len(chosen) > 1 else record.value) + b"\n")
+
+        replay = Replay(Engine(ruleset, region=home_region, expire_by_clock=True), produce, batch)
+        advance = stack.enter_context(progress(files))
+        for file in files:
+            if str(file) == "-":
+                replay.run(standard_input(sys.stdin.buffer), "standard input")
+            else:
+                replay.run(file_lines(file, advance), str(file))
+    if summary:
+        click.echo(json.dumps(replay.summary.as_json()), err=True)
+
+
+def standard_input(file: BinaryIO) -> Iterator[bytes]:
+    yield from file
+
+
+@contextmanager
+def progress(files: tuple[Path, ...]) -> Iterator[Callable[[int], None]]:
+    """A progress bar over the files' bytes on standard error, when that is a terminal."""
+    if not sys.stderr.isatty() or any(str(file) == "-" for file in files):
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("replay", total=sum(file.stat().st_size for file in files))
+        yield lambda count: bar.advance(task, count)

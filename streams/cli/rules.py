@@ -1,0 +1,58 @@
+"""`grayline rules`: what a rule file says, before it is switched on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+CHECK_HELP = """Check rule files: every mistake at once, each with its place and the valid choices.
+
+PATH is a rule file or a folder of them; without one, the shipped packs are checked.
+
+\b
+Examples:
+  grayline rules check
+  grayline rules check rules/ night.yaml
+  grayline rules check --json rules/ | jq '.diagnostics[].line'
+
+Exit codes: 0 no errors (warnings are allowed), 1 errors, 2 used wrongly.
+"""
+
+
+@click.group("rules", short_help="Check rule files.")
+def command() -> None:
+    """Check rule files."""
+
+
+@command.command("check", help=CHECK_HELP, short_help="Check rule files.")
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@click.option("--feed", type=click.Choice(["events", "complete"]), default="events", show_default=True,
+              help="What the cdr feed sends: set-up, answer and release as they happen, or only `complete` records.")  # fmt: skip
+def check(paths: tuple[Path, ...], as_json: bool, feed: str) -> None:
+    from rules.diagnostics import render
+    from rules.load import check as check_rules
+    from rules.load import packs_path
+
+    ruleset, diagnostics = check_rules(list(paths) or [packs_path()], feed=feed)
+    errors = [d for d in diagnostics if d.severity == "error"]
+    if as_json:
+        rows = [
+            {"file": d.file, "line": d.line, "column": d.column, "severity": d.severity, "message": d.message,
+             "hint": d.hint}
+            for d in diagnostics
+        ]  # fmt: skip
+        names = [] if ruleset is None else [rule.name for rule in ruleset.rules]
+        version = None if ruleset is None else ruleset.version
+        click.echo(json.dumps({"ok": not errors, "version": version, "rules": names, "diagnostics": rows}))
+    else:
+        for diagnostic in diagnostics:
+            click.echo(render(diagnostic, color=sys.stdout.isatty()))
+        if ruleset is not None:
+            click.echo(f"{len(ruleset.rules)} rules, version {ruleset.version}: no errors")
+        else:
+            click.echo(f"{len(errors)} error{'s' * (len(errors) != 1)}")
+    sys.exit(1 if errors else 0)

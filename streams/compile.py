@@ -1,0 +1,158 @@
+"""Rules as the engine runs them: which columns a `when` reads, and where they come from."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import CodeType
+
+import numpy as np
+
+from rules.model import Counter, Limit, Rule, RuleSet
+from rules.units import duration_text
+from schemas import topics
+from streams.merge import Merged
+
+# What an expression calls a field of the record -> its column. Types move up by one, so that 0 can mean "absent".
+FIELD_COLUMNS = {
+    "origin": "origin",
+    "verified": "verified",
+    "channel": "channel",
+    "access_code": "access",
+    "sender_type": "number_type",
+    "caller_type": "number_type",
+    "recipient_type": "peer_type",
+    "callee_type": "peer_type",
+    "duration": "duration",
+}
+TOPIC_FIELDS = {
+    topics.MESSAGE_RELAY: {"sender_type", "recipient_type", "channel", "origin", "verified", "access_code"},
+    topics.CDR: {"caller_type", "callee_type", "duration", "origin", "verified", "access_code"},
+}
+# What `distinct` counts -> the columns it may stand in, the first that is present.
+DISTINCT_COLUMNS = {"recipient": ("peer",), "callee": ("peer",), "content": ("content_hash", "text")}
+
+
+def record_fields(rules: RuleSet, topic: str) -> frozenset[str]:
+    """The optional fields of the topic's records that these rules read."""
+    wanted: set[str] = set()
+    for rule in rules.rules:
+        counters = [c for c in rule.counters.values() if c.topic == topic]
+        names = set(rule.when.names) if counters else set()
+        for counter in counters:
+            names |= counter.where.names if counter.where is not None else set()
+            if counter.kind == "distinct":
+                wanted |= {column for column in distinct_columns(counter) if column != "peer"}
+        wanted |= names & {"channel"} & TOPIC_FIELDS[topic]
+    return frozenset(wanted)
+
+
+def distinct_columns(counter: Counter) -> tuple[str, ...]:
+    assert counter.field is not None
+    return DISTINCT_COLUMNS.get(counter.field, (counter.field,))
+
+
+def field_column(name: str, columns: Mapping[str, np.ndarray], index: np.ndarray | slice) -> np.ndarray:
+    """The column of one record field as expressions read it: codes with 0 for absent, or float64 with NaN."""
+    column = columns[FIELD_COLUMNS[name]][index]
+    if name.endswith("_type"):
+        return column + np.uint8(1)
+    if name == "duration":
+        return np.where(column < 0, np.nan, column / 1000.0)
+    return column
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One name in a `when` that reads a counter."""
+
+    name: str  # "gray.short"
+    counter: Counter
+    output: int  # place in the counter's outputs
+    period: str  # its window, half-life or greatest age, as in the rule file
+
+
+class CompiledRule:
+    """One rule with its names resolved."""
+
+    def __init__(self, slot: int, rule: Rule) -> None:
+        self.slot = slot
+        self.rule = rule
+        self.topics = tuple(sorted({c.topic for c in rule.counters.values()}))
+        self.counters = list(dict.fromkeys(rule.counters.values()))
+        self.reach_ms = max(c.reach_ms for c in self.counters)
+        self.readings = [reading for name in sorted(rule.when.names) if (reading := _reading(rule, name)) is not None]
+        self.limits: list[Limit] = [rule.limits[name] for name in sorted(rule.when.names) if name in rule.limits]
+        self.fields = [name for name in sorted(rule.when.names) if name in FIELD_COLUMNS]
+        self.numeric = [reading.name for reading in self.readings] + [limit.name for limit in self.limits]
+        self.reads_duration = "duration" in self.fields or any(
+            c.field == "duration" or (c.where is not None and "duration" in c.where.names) for c in self.counters
+        )
+        self._compared = _compared(rule)
+
+    def columns(self, events: Merged, readings: Mapping[Counter, tuple[np.ndarray, ...]]) -> dict[str, np.ndarray]:
+        """Everything `when` names: readings, limits in force, fields of the record."""
+        out = {r.name: readings[r.counter][r.output] for r in self.readings}
+        out |= self.limit_columns(events["at"])
+        return out | {name: field_column(name, events.columns, slice(None)) for name in self.fields}
+
+    def limit_columns(self, at_ms: np.ndarray) -> dict[str, np.ndarray]:
+        """Each limit's value in force at each event's own time."""
+        out = {}
+        for limit in self.limits:
+            column = np.full(len(at_ms), limit.always)
+            for _, hours, value in limit.during:
+                column[hours.inside(at_ms)] = value
+            out[limit.name] = column
+        return out
+
+    def evidence(self, values: Mapping[str, float], as_of_ms: int) -> list[dict[str, object]]:
+        """Every counter read and what it was compared with, so that a person can recompute the decision.
+
+        values: readings and limits in force, by name."""
+        out = []
+        for reading in self.readings:
+            side = self._compared.get(reading.name)
+            limit = None if side is None else float(eval(side, {"__builtins__": {}}, dict(values)))
+            out.append(
+                {
+                    "counter": reading.name,
+                    "value": round(values[reading.name], 6),
+                    "window": reading.period,
+                    "limit": None if limit is None else round(limit, 6),
+                    "as_of": as_of_ms,
+                }
+            )
+        return out
+
+
+def _reading(rule: Rule, name: str) -> Reading | None:
+    base, _, part = name.partition(".")
+    counter = rule.counters.get(base)
+    if counter is None:
+        return None
+    period = {"short": counter.short_ms, "long": counter.long_ms, "": counter.window_ms or counter.max_age_ms}[part]
+    return Reading(name, counter, counter.outputs.index(part), duration_text(period))
+
+
+def _compared(rule: Rule) -> dict[str, CodeType]:
+    """Counter name -> compiled other side of the comparison it is read in, where that side holds only limits and
+    numbers. `level` in `gray.short + gray.long > level` belongs to both gray levels."""
+    out = {}
+    for node in ast.walk(ast.parse(rule.when.source, mode="eval")):
+        if not isinstance(node, ast.Compare) or len(node.ops) != 1:
+            continue
+        sides = [node.left, node.comparators[0]]
+        for side, other in (sides, sides[::-1]):
+            try:
+                names = {ast.unparse(n) for n in ast.walk(other) if isinstance(n, ast.Name)}
+                constants = [n.value for n in ast.walk(other) if isinstance(n, ast.Constant)]
+            except ValueError:
+                continue
+            if names <= rule.limits.keys() and all(isinstance(c, int | float) for c in constants):
+                code = compile(ast.Expression(other), "<limit>", "eval")
+                for n in ast.walk(side):
+                    if isinstance(n, ast.Name | ast.Attribute) and ast.unparse(n).split(".")[0] in rule.counters:
+                        out[ast.unparse(n)] = code
+    return out

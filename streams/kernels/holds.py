@@ -1,0 +1,21 @@
+"""Passes over firings that leave the ledger as it is."""
+
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def next_change(k, group, at, period, gain, clock_before, starts, ends, due):
+    """Index of the first firing from k on that opens or extends a hold, or whose record comes after a hold's end
+    (`due`, ms) by the clock; m when there is none.
+
+    group: int64[m], the hold each firing is about; at, period, gain, clock_before: int64[m], ms; starts, ends:
+    int64[groups], ms, ends at its least where there is no hold."""
+    m = group.shape[0]
+    while k < m:
+        g = group[k]
+        if clock_before[k] >= due or at[k] >= ends[g]:
+            return k
+        if at[k] >= starts[g] and at[k] + period[k] - ends[g] >= gain[k]:
+            return k
+        k += 1
+    return m

@@ -1,0 +1,89 @@
+"""Changes of holds as records: the current state of a number, and the history row of each change.
+
+Field order is fixed and floats have at most 6 decimals: the same decisions give the same bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from rules.model import BLOCKS, DIRECTIONS
+from schemas import topics
+from schemas.numbers import published
+from streams.epoch import OutRecord
+from streams.ledger import ENFORCE, REVIEW, SHADOW, Change, Hold, Ledger, block_id, event_id
+
+LANE_TOPICS = {ENFORCE: topics.BLOCK_EVENTS, SHADOW: topics.SHADOW_EVENTS, REVIEW: topics.REVIEW_QUEUE}
+ACTIONS = tuple(f"block_{what}" for what in BLOCKS)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A change, and the number's holds in force right behind it. Holds go on changing; this does not."""
+
+    number: int
+    lane: int
+    change: str
+    event_id: str
+    hold: dict[str, Any]
+    holds: list[dict[str, Any]]
+
+
+class Output:
+    """Turns the changes of one input record into records to produce."""
+
+    def __init__(self, rule_names: list[str], ledger: Ledger) -> None:
+        self._names = rule_names
+        self._ledger = ledger
+
+    def snapshot(self, change: Change) -> Snapshot:
+        hold = self._hold(change.hold)
+        holds = [self._hold(h) for h in self._ledger.in_force(change.hold.number, change.hold.lane)]
+        event = event_id(hold["block_id"], change.change, change.hold.until_ms)
+        return Snapshot(change.hold.number, change.hold.lane, change.change, event, hold, holds)
+
+    def records(self, snapshots: list[Snapshot]) -> list[OutRecord]:
+        """One state record for all changes that one input record made to a number in one lane, and, where they are
+        enforced, a history row for each."""
+        first, last = snapshots[0], snapshots[-1]
+        number = published(first.number)
+        # The last hold's end stays visible when nothing is in force any more.
+        shown = last.holds or [first.hold]
+        state = {
+            "event_id": first.event_id,
+            "number": number,
+            "state": "active" if last.holds else "expired",
+            "change": first.change,
+            "until": max(hold["until"] for hold in shown),
+            "directions": [d for d in DIRECTIONS if any(d in hold["directions"] for hold in shown)],
+            "actions": [a for a in ACTIONS if any(a in hold["actions"] for hold in shown)],
+            "hold": first.hold,
+            "holds": last.holds,
+        }
+        out = [OutRecord(LANE_TOPICS[first.lane], number.encode(), orjson.dumps(state))]
+        if first.lane == ENFORCE:
+            out += [OutRecord(topics.BLOCK_HISTORY, number.encode(), _history(number, s)) for s in snapshots]
+        return out
+
+    def _hold(self, hold: Hold) -> dict[str, Any]:
+        content = hold.content
+        return {
+            "block_id": block_id(hold.number, self._names[hold.rule], hold.from_ms),
+            "rule": self._names[hold.rule],
+            "rules_version": content["rules_version"],
+            "from": hold.from_ms,
+            "until": hold.until_ms,
+            "directions": content["directions"],
+            "actions": content["actions"],
+            "reason": content["reason"],
+            "evidence": content["evidence"],
+            "announcement": None,
+        }
+
+
+def _history(number: str, snapshot: Snapshot) -> bytes:
+    return orjson.dumps(
+        {"event_id": snapshot.event_id, "number": number, "change": snapshot.change, "hold": snapshot.hold}
+    )

@@ -1,0 +1,281 @@
+"""`step`: one epoch of decoded columns in, the records to produce out. Pure: no clock, no I/O, no randomness.
+
+    merge     all topics' events in arrival order              streams/merge.py
+    intake    clocks; late, future, twice                      streams/intake.py
+    counters  each counts and is read event by event           streams/topic_state.py, streams/counters/
+    rules     `when` over whole columns                        streams/compile.py
+    ledger    firings become changes of holds                  streams/ledger.py
+    output    changes become records                           streams/output.py
+
+Counters never depend on the ledger, so each stage runs over the whole epoch before the next one starts, and where
+epochs end changes no output.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rules.model import BLOCKS, DIRECTIONS, MODES, RuleSet
+from schemas import codes, topics
+from schemas.numbers import published
+from streams.compile import CompiledRule, record_fields
+from streams.decode import Decoded, Decoder
+from streams.epoch import OutRecord
+from streams.intake import Accepted, Intake
+from streams.ledger import REVIEW, Change, Firings, Ledger
+from streams.merge import Merged, merge
+from streams.output import Output, Snapshot
+from streams.topic_state import TopicState, View
+
+LATENESS_MS = 3_600_000
+NUMBERS_MAX = 1 << 25
+RECLAIM_ROWS = 20_000  # looked at per call of `maintain`
+BEGINNING = int(np.iinfo(np.int64).min)
+FULL = codes.VERIFIED.index("full")
+INTERNATIONAL = codes.ORIGINS.index("international")
+DOMESTIC_TYPES = np.array([name not in ("other", "international") for name in codes.NUMBER_TYPES])
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an epoch leads to."""
+
+    records: list[OutRecord] = field(default_factory=list)  # in the order they are to be produced
+    feeds: dict[str, Tally[str]] = field(default_factory=dict)  # by topic: records, accepted, late, future, ...
+    changes: Tally[tuple[str, str, str]] = field(default_factory=Tally)  # (rule, lane, change)
+
+
+@dataclass(slots=True)
+class Evaluated:
+    """One rule's results over a view, kept until its firings are explained."""
+
+    rule: CompiledRule
+    view: View
+    columns: dict[str, np.ndarray]
+    fires: np.ndarray
+    as_of: np.ndarray
+    spoofed: np.ndarray
+
+
+class Engine:
+    """All state of one worker. Rules may read one topic or several.
+
+    `expire_by_clock`: holds expire before the record that follows their end by the partition clocks (replay);
+    otherwise only `expire` ends them (live, by wall time)."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        *,
+        region: str = "KR",
+        lateness_ms: int = LATENESS_MS,
+        numbers_max: int = NUMBERS_MAX,
+        expire_by_clock: bool = False,
+    ) -> None:
+        self.rules = rules
+        self.topics = rules.topics
+        self.lateness_ms = lateness_ms
+        self.expire_by_clock = expire_by_clock
+        self.ledger = Ledger()
+        self.decoders = {name: Decoder(name, record_fields(rules, name), region) for name in self.topics}
+        self._compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
+        self._cross = any(len(rule.topics) > 1 for rule in self._compiled)
+        self._states = {name: TopicState(name, self._compiled, numbers_max) for name in self.topics}
+        self._output = Output([rule.name for rule in rules.rules], self.ledger)
+        self._periods = np.array([rule.period_ms for rule in rules.rules], np.int64)
+        self._intake = Intake(lateness_ms=lateness_ms, track_answers=any(r.reads_duration for r in self._compiled))
+        self._sources: dict[tuple[str, int], int] = {}
+
+    # -- one epoch ---------------------------------------------------------------------------------------------
+
+    def step(self, decoded: list[Decoded]) -> Outcome:
+        outcome = Outcome()
+        for part in decoded:
+            outcome.records += part.dead_letters
+            outcome.feeds[part.topic] = Tally(part.counts)
+        events = merge(decoded)
+        clock_before = self._clock_max()
+        if events.n:
+            accepted = self._accept(events)
+            self._account(outcome, events, accepted)
+            before = accepted.clock_max_before[events.first_of_line()]
+            self._emit(outcome, self._changes(*_kept(events, accepted, before)))
+            clock_before = int(before[-1])
+        last_line = max((part.last_line for part in decoded), default=-1)
+        if events.n and events["line"][-1] < last_line:
+            clock_before = self._clock_max()  # the epoch ends in dead letters: lines too, and holds expire before them
+        if self.expire_by_clock and last_line >= 0:
+            self._emit(outcome, ((-1, change) for change in self.ledger.expire(clock_before)))
+        return outcome
+
+    def expire(self, now_ms: int) -> Outcome:
+        """Expiry notices and tombstones that are due by wall time."""
+        outcome = Outcome()
+        self._emit(outcome, ((-1, change) for change in self.ledger.expire(now_ms)))
+        for number in self.ledger.bury(now_ms):
+            outcome.records.append(OutRecord(topics.BLOCK_EVENTS, published(number).encode(), None))
+        return outcome
+
+    def maintain(self) -> None:
+        """A bounded piece of reclaiming work; changes no later reading."""
+        clocks = self._intake.clocks()
+        for name, state in self._states.items():
+            of_topic = [clocks[slot] for (topic, _), slot in self._sources.items() if topic == name and slot in clocks]
+            if of_topic:
+                state.reclaim(min(of_topic) - self.lateness_ms, RECLAIM_ROWS)
+
+    def stats(self) -> dict[str, float]:
+        stores = [state.store for state in self._states.values()]
+        return {
+            "tracked_numbers": sum(len(store) for store in stores),
+            "untracked_numbers": sum(store.untracked for store in stores),
+            "state_bytes": sum(state.nbytes() for state in self._states.values()) + self._intake.nbytes(),
+            "remembered_ids": self._intake.remembered(),
+            "active_holds": len(self.ledger),
+        }
+
+    # -- stages ------------------------------------------------------------------------------------------------
+
+    def _accept(self, events: Merged) -> Accepted:
+        return self._intake.accept(
+            self._slots(events), events["at"], events["timestamp"], events["event"], events["id"], events["duration"]
+        )
+
+    def _slots(self, events: Merged) -> np.ndarray:
+        """int32[n]: a small number for each (topic, partition)."""
+        slots = np.empty(events.n, np.int32)
+        for topic in self.topics:
+            mine = events.of_topic(topic)
+            partition = events["partition"]
+            for p in np.unique(partition[mine]).tolist():
+                slots[mine & (partition == p)] = self._sources.setdefault((topic, p), len(self._sources))
+        return slots
+
+    def _clock_max(self) -> int:
+        return max(self._intake.clocks().values(), default=BEGINNING)
+
+    def _account(self, outcome: Outcome, events: Merged, accepted: Accepted) -> None:
+        for topic, tally in outcome.feeds.items():
+            mine = events.of_topic(topic)
+            for verdict, name in enumerate(("accepted", "late", "duplicate")):
+                tally[name] += int(np.count_nonzero(mine & (accepted.verdict == verdict)))
+            tally["future"] += int(np.count_nonzero(mine & accepted.future))
+
+    def _changes(self, events: Merged, clock_before: np.ndarray) -> Iterator[tuple[int, Change]]:
+        """(line, change) in order, each hold's content brought up to date."""
+        evaluated = self._evaluate(events)
+        fired = [np.flatnonzero(part.fires) for part in evaluated]
+        rule = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
+        event = np.concatenate([part.view.index[index] for part, index in zip(evaluated, fired, strict=True)])
+        lane = np.concatenate([self._lanes(part, index) for part, index in zip(evaluated, fired, strict=True)])
+        place = np.concatenate(fired)
+        order = np.lexsort((rule, event))
+        order = order[self._may_be_blocked(events["number"][event[order]])]
+        rule, event, lane, place = rule[order], event[order], lane[order], place[order]
+        firings = Firings(
+            event, events["line"][event], events["number"][event], rule, lane, events["at"][event],
+            self._periods[rule], clock_before[event],
+        )  # fmt: skip
+        for change in self.ledger.apply(firings, self.expire_by_clock):
+            if change.firing < 0:
+                yield -1, change
+                continue
+            part = evaluated[int(rule[change.firing])]
+            change.hold.content = self._content(part, int(place[change.firing]))
+            yield int(firings.line[change.firing]), change
+
+    def _evaluate(self, events: Merged) -> list[Evaluated]:
+        """Counts the epoch in every counter and evaluates every rule at every event that can change one of its
+        counters, as of the number's newest time on the rule's topics."""
+        spoofable = _spoofable(events)
+        views = {name: state.view(events, self._cross, spoofable) for name, state in self._states.items()}
+        hits = {c: hit for name, state in self._states.items() for c, hit in state.hits(views[name]).items()}
+        if self._cross:
+            as_of = np.maximum.reduce([view.as_of for view in views.values()])
+            spoofed = np.maximum.reduce([view.spoofed for view in views.values()])
+        wanted = [np.logical_or.reduce([hits[c] for c in rule.counters]) for rule in self._compiled]
+        readings = {}
+        for name, state in self._states.items():
+            for counter in state.counters:
+                own = [wanted[r.slot] for r in self._compiled if counter in r.counters and len(r.topics) == 1]
+                cross = [wanted[r.slot] for r in self._compiled if counter in r.counters and len(r.topics) > 1]
+                either = np.logical_or.reduce(own + cross)
+                readings[counter] = state.read(counter, views[name], hits[counter], either, as_of if cross else None)
+        out = []
+        for rule in self._compiled:
+            alone = len(rule.topics) == 1
+            view = views[rule.topics[0]]
+            columns = rule.columns(view.events, {c: readings[c][0 if alone else 1] for c in rule.counters})
+            fires = wanted[rule.slot] & rule.rule.when.evaluate(columns, view.events.n)
+            out.append(
+                Evaluated(
+                    rule, view, columns, fires, view.as_of if alone else as_of, view.spoofed if alone else spoofed
+                )
+            )
+        return out
+
+    def _lanes(self, part: Evaluated, index: np.ndarray) -> np.ndarray:
+        """int64[len(index)]: where each firing goes. Evidence that somebody else can forge, anywhere within the reach
+        of the rule's counters, asks for review and never for a line block, unless the rule accepts that."""
+        rule = part.rule.rule
+        lane = np.full(len(index), MODES.index(rule.mode), np.int64)
+        if rule.mode == "enforce" and not rule.spoofable:
+            forged = part.spoofed[index]
+            lane[(forged > 0) & (part.as_of[index] - forged < part.rule.reach_ms)] = REVIEW
+        return lane
+
+    def _may_be_blocked(self, numbers: np.ndarray) -> np.ndarray:
+        """bool[len(numbers)]: E.164 and not protected. Withheld and unparsed identities pool thousands of people."""
+        protected = self.rules.protected
+        distinct, inverse = np.unique(numbers, return_inverse=True)
+        allowed = distinct > 0
+        if protected is not None:
+            allowed &= ~np.array([protected.covers(number) for number in distinct.tolist()], bool)
+        return allowed[inverse]
+
+    def _content(self, part: Evaluated, i: int) -> dict[str, object]:
+        """What a hold says of itself, as of event i of the rule's view."""
+        rule = part.rule.rule
+        values = {name: float(part.columns[name][i]) for name in part.rule.numeric}
+        return {
+            "rules_version": self.rules.version,
+            "directions": [d for d in DIRECTIONS if d in rule.directions],
+            "actions": [f"block_{what}" for what in BLOCKS if what in rule.block],
+            "reason": rule.summary,
+            "evidence": part.rule.evidence(values, int(part.as_of[i])),
+        }
+
+    def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change]]) -> None:
+        """One state record per input record, number and lane; expiries (line -1) stand alone."""
+        pending: list[Snapshot] = []
+        pending_of = (-1, -1)
+        for line, change in changes:
+            of = (line, change.hold.lane)
+            if pending and (of != pending_of or line < 0):
+                outcome.records += self._output.records(pending)
+                pending = []
+            pending.append(self._output.snapshot(change))
+            pending_of = of
+            rule = self.rules.rules[change.hold.rule]
+            outcome.changes[rule.name, MODES[change.hold.lane], change.change] += 1
+        if pending:
+            outcome.records += self._output.records(pending)
+
+
+def _kept(events: Merged, accepted: Accepted, clock_before: np.ndarray) -> tuple[Merged, np.ndarray]:
+    """The accepted events with their counted times, and the clock before each one's record."""
+    columns = {**events.columns, "at": accepted.time, "closed": accepted.closed, "duration": accepted.duration}
+    if not accepted.verdict.any():
+        return Merged(columns), clock_before
+    index = np.flatnonzero(accepted.verdict == 0)
+    return Merged(columns).take(index), clock_before[index]
+
+
+def _spoofable(events: Merged) -> np.ndarray:
+    """bool[n]: the caller id could have been forged: not fully verified, or a domestic number of foreign origin."""
+    foreign = (events["origin"] == INTERNATIONAL) & DOMESTIC_TYPES[events["number_type"]]
+    return (events["verified"] != FULL) | foreign
