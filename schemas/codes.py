@@ -23,6 +23,8 @@ NUMBER_TYPES = (
     "international",
 )
 
-# Korea's international access codes, longest first where one starts another. "+" means bare +CC, "" none of these.
+# Korea's international access codes; none starts another. "+" means bare +CC, "" none of these. Codes stand in
+# stored state, so new ones go to the end.
 ACCESS_CODES = ("", "+", "001", "002", "005", "006", "008", "009", "00300", "00321", "00327", "00345", "00365",
-                "00388", "00700", "00727", "00747", "00755", "00766", "00770", "00777", "00786")  # fmt: skip
+                "00388", "00700", "00727", "00747", "00755", "00766", "00770", "00777", "00786",
+                "00391", "00761", "00762", "0073")  # fmt: skip

@@ -1,0 +1,75 @@
+"""Reads one JSON object without guessing: what two decoders could read differently is an error here."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+# Deeper than any feed nests, and far from Python's recursion limit: a record's fate must not hang on how deep the
+# call stack is when it is read.
+DEPTH_MAX = 64
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+
+
+class ObjectError(ValueError):
+    """The value is no JSON object. code: `empty` or `not_json`."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def read_pairs(value: bytes | None) -> list[tuple[str, Any]]:
+    """The object's (name, value) pairs in order, a name as often as it stands there.
+
+    Strict RFC 8259 in UTF-8: no byte order mark, nothing behind the object, no NaN. Raises ObjectError."""
+    if not value:
+        raise ObjectError("empty", "the record has no value (a tombstone): give one JSON object")
+    if value.count(b"{") + value.count(b"[") > DEPTH_MAX and _depth(value) > DEPTH_MAX:
+        raise ObjectError("not_json", f"nested more than {DEPTH_MAX} deep: give one flat JSON object")
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ObjectError("not_json", f"byte {error.start} is not UTF-8: encode the record in UTF-8") from None
+    try:
+        pairs = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise ObjectError("not_json", f"{error.msg}, at character {error.pos}: give one JSON object") from None
+    except (ValueError, RecursionError):
+        raise ObjectError("not_json", "a number in it is none of JSON's, or has thousands of digits") from None
+    if not isinstance(pairs, _Pairs):
+        raise ObjectError("not_json", f"is {kind_of(pairs)}: give one JSON object")
+    return pairs
+
+
+def kind_of(item: object) -> str:
+    """What JSON calls a value that `read_pairs` gave."""
+    for kind, name in ((bool, "true or false"), (int, "an integer"), (float, "a fraction"), (str, "a string")):
+        if isinstance(item, kind):
+            return name
+    return "null" if item is None else "an object" if isinstance(item, _Pairs) else "a list"
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object, as opposed to a list."""
+
+
+def _not_a_number(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+# Long integers raise ValueError in int() themselves.
+_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_not_a_number)
+
+
+def _depth(value: bytes) -> int:
+    deepest = depth = 0
+    for byte in _STRING.sub(b"", value):
+        if byte in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"}]":
+            depth -= 1
+    return deepest

@@ -1,0 +1,62 @@
+"""The topics, what each is for, and the settings that their use depends on. No I/O: who makes topics reads this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+MESSAGE_RELAY = "message-relay"
+CDR = "cdr"
+BLOCK_EVENTS = "block-events"
+BLOCK_HISTORY = "block-history"
+REVIEW_QUEUE = "review-queue"
+SHADOW_EVENTS = "shadow-events"
+DEAD_LETTERS = "dead-letters"
+
+INPUTS = (MESSAGE_RELAY, CDR)
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """partitions_like_input: it has as many partitions as the input topics, else the broker's default will do.
+    config: the broker's settings for the topic, only those that matter here."""
+
+    name: str
+    partitions_like_input: bool
+    config: dict[str, str]
+    purpose: str
+
+
+def _kept(days: int) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
+
+
+_SPECS = (
+    TopicSpec(MESSAGE_RELAY, True, _kept(days=7), "input: messages as relays hand them on, keyed by sender"),
+    TopicSpec(CDR, True, _kept(days=7), "input: events of calls, keyed by caller"),
+    TopicSpec(
+        BLOCK_EVENTS,
+        True,
+        # A blocker that was away for a month still finds the tombstones, and does not keep an innocent blocked.
+        {"cleanup.policy": "compact", "delete.retention.ms": str(30 * DAY_MS)},
+        "output: the current state of each blocked number, keyed by number",
+    ),
+    TopicSpec(BLOCK_HISTORY, True, _kept(days=5 * 365), "output: every change of every hold, the audit trail"),
+    TopicSpec(REVIEW_QUEUE, True, _kept(days=90), "output: what rules in review mode would have blocked"),
+    TopicSpec(SHADOW_EVENTS, True, _kept(days=30), "output: what rules in shadow mode would have blocked"),
+    TopicSpec(
+        DEAD_LETTERS,
+        False,
+        # Twice the broker's default for records: a dead letter is the record as it came, plus its headers.
+        _kept(days=30) | {"max.message.bytes": str(2 * 1024 * 1024)},
+        "output: records that could not be understood, verbatim, with what was wrong in their headers",
+    ),
+)
+TOPICS: dict[str, TopicSpec] = {spec.name: spec for spec in _SPECS}
+
+
+def for_history(spec: TopicSpec) -> TopicSpec:
+    """The same topic for replayed or generated history. The broker deletes by the records' own timestamps, so records
+    of last month would be gone as soon as written: nothing is deleted by age here."""
+    return replace(spec, config=spec.config | {"retention.ms": "-1"})
