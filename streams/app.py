@@ -72,13 +72,15 @@ class Worker:
         self.metrics = Metrics()
         self.problem: BaseException | None = None
         self._clock = clock
+        self._warm_after_ms = warm_after_ms
         self._warm_at = clock() + warm_after_ms
+        self._warmed: frozenset[int] = frozenset()
         self._flow: Flow | None = None
         self._source: KafkaSource | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shell: _Shell | None = None
         self._thread: threading.Thread | None = None
-        self._started = threading.Event()
+        self._started = threading.Event()  # assigned for the first time, or ended
         self._ending: asyncio.Task[None] | None = None
 
     def run(self) -> int:
@@ -99,7 +101,8 @@ class Worker:
         return int(getattr(self.problem, "exit_code", 1))
 
     def start(self) -> None:
-        """Run in a thread of its own; returns once the worker polls or has failed. End it with `stop`."""
+        """Run in a thread of its own; returns once the group has assigned partitions (or none) to this worker, or the
+        worker has ended. End it with `stop`."""
         self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
         self._thread.start()
         self._started.wait()
@@ -133,6 +136,7 @@ class Worker:
         fetcher = Fetcher(self.settings, tuple(self.engine.topics))
         delivery = AtLeastOnce(self.settings.producer_config(), fetcher.consumer)
         flow = self._flow = Flow(self.engine, delivery, self.metrics, self.settings.commit_interval_ms)
+        flow.on_ready = self._started.set
         self._source = KafkaSource(self.settings, fetcher, flow, self._reading_ended)
         app = self._app(flow, self._source)
         self._shell = _Shell(app, self._end_soon, loop=loop)
@@ -160,7 +164,7 @@ class Worker:
             web_metrics_enabled=False,
         )
         app.source = source
-        app.on_ready = self._ready
+        app.on_reading = self._reading
         agents.attach(app, flow)
         if settings.web_port:
             pages.attach(app, self.metrics, self._status, settings.web_token)
@@ -171,15 +175,21 @@ class Worker:
 
         @app.timer(OBSERVE_INTERVAL_S, name="observe")
         async def observe() -> None:
+            self._warm_up(flow.owned)
             self.metrics.observe(source.lag(), self.engine.stats(), self.warming)
 
         return app
 
-    def _ready(self) -> None:
+    def _warm_up(self, owned: frozenset[int]) -> None:
+        """A partition gained brings numbers whose past this worker has not counted."""
+        if owned - self._warmed:
+            self._warm_at = self._clock() + self._warm_after_ms
+        self._warmed = owned
+
+    def _reading(self) -> None:
         log.info("reading: topics=%s group=%s", ",".join(self.engine.topics), self.settings.group)
         if self.warming:
             log.warning("warming: counters start empty; counts are lower bounds until the longest window has passed")
-        self._started.set()
 
     def _status(self) -> dict[str, object]:
         now = self.snapshot()
@@ -222,7 +232,7 @@ class _App(faust.App):
 
     BootStrategy = _Boot
     source: KafkaSource
-    on_ready: Callable[[], None]
+    on_reading: Callable[[], None]
 
     async def on_first_start(self) -> None:
         """Nothing of Faust's is kept on disk."""
@@ -232,7 +242,7 @@ class _App(faust.App):
         # Without Kafka nobody else opens the channels.
         self.flow_control.resume()
         await self.add_runtime_dependency(self.source)
-        self.on_ready()
+        self.on_reading()
 
 
 class _Shell(faust.Worker):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 EPOCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 RATE_SPAN_S = 5.0
+VERDICTS = ("accepted", "late", "future", "duplicate")  # anything else that a feed counts is a reason of dead letters
 
 
 class Metrics:
@@ -25,7 +26,7 @@ class Metrics:
         self._records = made(Counter, "records", "Input records counted, dead letters included", "feed")
         self._events = made(Counter, "events", "Events by what became of them", "feed", "outcome")
         self._dead = made(Counter, "dead_letters", "Records that could not be read", "feed", "reason")
-        self._blocks = made(Counter, "block_changes", "Changes of holds", "rule", "change")
+        self._blocks = made(Counter, "block_changes", "Changes of holds", "rule", "mode", "change")
         self._commits = made(Counter, "commits", "Commits by result", "result")
         self._trouble = made(Counter, "broker_trouble", "Broker errors that healed by themselves, and gaps", "code")
         self._lag = made(Gauge, "lag_records", "Records behind the end of the partition", "feed", "partition")
@@ -47,16 +48,16 @@ class Metrics:
         while len(self._seen) > 2 and self._seen[0][0] < self._seen[-1][0] - RATE_SPAN_S:
             self._seen.popleft()
 
-    def outcome(self, decoded: Iterable[Any], outcome: Any) -> None:
-        for one in decoded:
-            for reason, count in one.counts.items():
-                if reason != "records":
-                    self._dead.labels(one.topic, reason).inc(count)
-        for feed, counts in outcome.counts.items():
-            for name, count in counts.items():
-                self._events.labels(feed, name).inc(count)
-        for rule, change in outcome.blocks:
-            self._blocks.labels(rule, change).inc()
+    def outcome(self, outcome: Any) -> None:
+        """Take over what a streams.step.Outcome counted."""
+        for feed, tally in outcome.feeds.items():
+            for name, count in tally.items():
+                if name in VERDICTS:
+                    self._events.labels(feed, name).inc(count)
+                elif name != "records":
+                    self._dead.labels(feed, name).inc(count)
+        for (rule, mode, change), count in outcome.changes.items():
+            self._blocks.labels(rule, mode, change).inc(count)
 
     def committed(self, done: bool, took_s: float) -> None:
         self._commits.labels("committed" if done else "aborted").inc()

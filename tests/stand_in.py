@@ -13,8 +13,8 @@ from streams.epoch import OutRecord, RawBatch
 @dataclass
 class Outcome:
     records: list[OutRecord] = field(default_factory=list)
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    blocks: list[tuple[str, str]] = field(default_factory=list)
+    feeds: dict[str, Counter[str]] = field(default_factory=dict)
+    changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
 
 @dataclass
@@ -45,12 +45,13 @@ class StandIn:
         self.decoders = {topic: Decoder(topic) for topic in topics}
         self.seen: list[tuple[str, int, int]] = []  # (topic, partition, offset) in the order of the steps
         self.arrivals: list[bytes | None] = []  # values in arrival order
-        self.dropped: list[set[int]] = []
         self.expired_at: list[int] = []
         self.keep = True
 
     def step(self, decoded: list[Decoded]) -> Outcome:
-        outcome = Outcome(counts={one.topic: {"accepted": len(one.raw.values)} for one in decoded})
+        outcome = Outcome([letter for one in decoded for letter in one.dead_letters])
+        for one in decoded:
+            outcome.feeds[one.topic] = one.counts + Counter(accepted=len(one.raw.values) - one.counts["not_json"])
         if not self.keep:
             return outcome
         arrived = sorted((order, one.topic, i) for one in decoded for i, order in enumerate(one.raw.order.tolist()))
@@ -64,15 +65,12 @@ class StandIn:
                 raise RuntimeError("asked to crash")
             if value is not None and value.startswith(b"block"):
                 outcome.records.append(OutRecord("block-events", b"821012345678", value))
-                outcome.blocks.append(("stand-in", "opened"))
+                outcome.changes["stand-in", "enforce", "opened"] += 1
         return outcome
 
     def expire(self, now_ms: int) -> Outcome:
         self.expired_at.append(now_ms)
         return Outcome()
-
-    def drop(self, partitions: set[int]) -> None:
-        self.dropped.append(set(partitions))
 
     def maintain(self) -> None: ...
 

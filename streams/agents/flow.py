@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,8 +54,9 @@ class Flow:
         self.engine = engine
         self.between_epochs = asyncio.Lock()
         self.processed = 0  # records
-        self.owned: frozenset[int] = frozenset()
-        self.ready = False
+        self.owned: frozenset[int] = frozenset()  # partition numbers, the same of every topic
+        self.ready = False  # partitions were assigned, were it none
+        self.on_ready: Callable[[], None] = lambda: None
         self.recent: deque[OutRecord] = deque(maxlen=RECENT_BLOCKS)
         self.position: dict[Place, int] = {}
         self._send: Mapping[str, Any] = {}  # topic -> its agent's channel
@@ -106,8 +107,8 @@ class Flow:
         decoded = [gathered.decoded for gathered in self._parts]
         self._parts = []
         outcome = self.engine.step(decoded)
-        self._hand_over([letter for one in decoded for letter in one.dead_letters] + outcome.records)
-        self._metrics.outcome(decoded, outcome)
+        self._hand_over(outcome.records)
+        self._metrics.outcome(outcome)
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
 
@@ -121,7 +122,7 @@ class Flow:
         if self.owned and not self._abandoned:
             outcome = self.engine.expire(now_ms)
             self._hand_over(outcome.records)
-            self._metrics.outcome([], outcome)
+            self._metrics.outcome(outcome)
 
     async def commit_if_due(self) -> None:
         if time.monotonic() >= self._commit_at:
@@ -159,6 +160,7 @@ class Flow:
         # The operator's choice of a start is committed like any other progress: an idle partition must not ask again.
         self._uncommitted.update({place: start[place] for place in fresh})
         self.ready = True
+        self.on_ready()
         log.info("assigned: partitions=%s topics=%d", sorted(self.owned), len({topic for topic, _ in start}))
 
     async def revoked(self, partitions: frozenset[int], lost: bool) -> None:
@@ -168,7 +170,7 @@ class Flow:
             self._uncommitted = {place: end for place, end in self._uncommitted.items() if place[1] not in partitions}
             self.position = {place: end for place, end in self.position.items() if place[1] not in partitions}
             self.owned -= partitions
-            self.engine.drop(set(partitions))
+            # The engine keeps what it knows of these partitions: should they come back, `warming` starts again.
         log.info("revoked: partitions=%s lost=%s", sorted(partitions), lost)
 
     def _hand_over(self, records: list[OutRecord]) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import compress
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -196,32 +195,24 @@ _HOPELESS = frozenset(
 
 
 def epoch_of(messages: list[Message], topics: tuple[str, ...], code_of: Mapping[str, int]) -> Epoch:
-    """Columns of n messages without errors. Each accessor runs over the whole poll in one `map`: a Python loop over
-    messages would cost more than everything else here together."""
+    """Columns of n messages without errors. Each accessor runs over the whole poll at once: one Python loop that asked
+    a message for everything would cost more than all of this together."""
     n = len(messages)
     values = list(map(Message.value, messages))
-    code = np.fromiter(map(code_of.__getitem__, map(Message.topic, messages)), np.int8, n)
     partition = np.fromiter(map(Message.partition, messages), np.int32, n)
     offset = np.fromiter(map(Message.offset, messages), np.int64, n)
-    timestamp = np.fromiter(map(_SECOND, map(Message.timestamp, messages)), np.int64, n)
+    timestamp = np.fromiter([message.timestamp()[1] for message in messages], np.int64, n)
+    if len(topics) == 1:
+        raw = RawBatch(topics[0], np.arange(n), partition, offset, timestamp, values)
+        return Epoch([raw], n, _next_offsets([raw]))
+    code = np.frombuffer(bytes(map(code_of.__getitem__, map(Message.topic, messages))), np.uint8)
     batches = []
-    for number in np.flatnonzero(np.bincount(code, minlength=len(topics))).tolist():
+    for number in np.flatnonzero(np.bincount(code)).tolist():
         here = code == number
-        alone = bool(here.all())
-        batches.append(
-            RawBatch(
-                topic=topics[number],
-                order=np.flatnonzero(here),
-                partition=partition if alone else partition[here],
-                offset=offset if alone else offset[here],
-                timestamp=timestamp if alone else timestamp[here],
-                values=values if alone else list(compress(values, here.tolist())),
-            )
-        )
+        ours = list(compress(values, here.tolist()))
+        order = np.flatnonzero(here)
+        batches.append(RawBatch(topics[number], order, partition[here], offset[here], timestamp[here], ours))
     return Epoch(batches, n, _next_offsets(batches))
-
-
-_SECOND = itemgetter(1)
 
 
 def _next_offsets(batches: list[RawBatch]) -> dict[Place, int]:
@@ -272,18 +263,18 @@ class KafkaSource(Service):
     @Service.task
     async def _read(self) -> None:
         problem: BaseException | None = None
-        try:
-            await self._read_until_drained()
-        except (Refused, ReadFailed, KafkaException) as refused:
-            problem = refused
-        except Exception as unexpected:
-            if not hasattr(unexpected, "exit_code"):
-                log.exception("reading ended unexpectedly")
-            problem = unexpected
-        finally:
-            await self._leave(problem)
-            self._ended.set()
-            self._finished(problem)
+        for part in (self._read_until_drained, self._commit_the_rest, self._leave):
+            try:
+                if problem is None or part == self._leave:
+                    await part()
+            except Exception as trouble:
+                if not isinstance(trouble, KafkaException) and not hasattr(trouble, "exit_code"):
+                    log.exception("reading ended unexpectedly")
+                # After trouble nothing more is committed: what the last commit covers is all that is certain.
+                self._flow.abandon()
+                problem = problem or trouble
+        self._ended.set()
+        self._finished(problem)
 
     async def _read_until_drained(self) -> None:
         self._fetcher.subscribe(self._flow.owner(asyncio.get_running_loop()))
@@ -305,15 +296,13 @@ class KafkaSource(Service):
     def _submit(self) -> asyncio.Future[Epoch | None]:
         return asyncio.get_running_loop().run_in_executor(self._thread, self._fetcher.fetch)
 
-    async def _leave(self, problem: BaseException | None) -> None:
-        """After trouble nothing more is committed: what the last commit covers is all that is certain."""
-        loop = asyncio.get_running_loop()
+    async def _commit_the_rest(self) -> None:
+        async with self._flow.between_epochs:
+            await self._flow.commit()
+
+    async def _leave(self) -> None:
+        """Leave the group; its last revoke finds nothing left to commit."""
         try:
-            if problem is None:
-                async with self._flow.between_epochs:
-                    await self._flow.commit()
-            else:
-                self._flow.abandon()
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._fetcher.close)
         finally:
-            await loop.run_in_executor(self._thread, self._fetcher.close)
             self._thread.shutdown(wait=False)

@@ -1,0 +1,63 @@
+"""From polled messages to an epoch's columns, over librdkafka's own in-process broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+from streams.kafka.embedded import EmbeddedBroker
+from streams.kafka.source import epoch_of
+
+TOPICS = ("message-relay", "cdr")
+CODES = {topic: code for code, topic in enumerate(TOPICS)}
+
+
+@pytest.fixture(scope="module")
+def messages() -> Iterator[list[Message]]:
+    """300 messages of two topics and three partitions, in the order one poll gave them."""
+    with EmbeddedBroker(partitions=3) as broker:
+        broker.create_topics(list(TOPICS))
+        producer = Producer({"bootstrap.servers": broker.bootstrap})
+        for i in range(300):
+            value = None if i == 7 else b"v%d" % i
+            producer.produce(TOPICS[i % 2], value, partition=i % 3, timestamp=1767225600000 + i)
+        producer.flush()
+        consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "g"})
+        consumer.assign([TopicPartition(topic, partition, 0) for topic in TOPICS for partition in range(3)])
+        polled: list[Message] = []
+        while len(polled) < 300:
+            polled += consumer.consume(300 - len(polled), 1.0)
+        yield polled
+        consumer.close()
+
+
+def test_every_message_lies_in_its_topics_batch_at_its_place_of_arrival(messages: list[Message]) -> None:
+    epoch = epoch_of(messages, TOPICS, CODES)
+    assert epoch.count == 300
+    seen = {}
+    for raw in epoch.batches:
+        columns = zip(raw.order, raw.partition, raw.offset, raw.timestamp, raw.values, strict=True)
+        for order, partition, offset, timestamp, value in columns:
+            seen[int(order)] = (raw.topic, int(partition), int(offset), int(timestamp), value)
+    expected = [(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.value()) for m in messages]
+    assert [seen[i] for i in range(300)] == expected
+    assert None in [value for raw in epoch.batches for value in raw.values]
+
+
+def test_the_next_offsets_are_behind_the_last_record_of_each_partition(messages: list[Message]) -> None:
+    epoch = epoch_of(messages[:100], TOPICS, CODES)
+    expected: dict[tuple[str, int], int] = {}
+    for message in messages[:100]:
+        expected[message.topic(), message.partition()] = message.offset() + 1
+    assert epoch.next_offsets == expected
+
+
+def test_one_topic_takes_the_short_way_to_the_same_columns(messages: list[Message]) -> None:
+    own = [message for message in messages if message.topic() == "cdr"]
+    short = epoch_of(own, ("cdr",), {"cdr": 0})
+    long = epoch_of(own, TOPICS, CODES)
+    for name in ("order", "partition", "offset", "timestamp", "values"):
+        assert list(getattr(short.batches[0], name)) == list(getattr(long.batches[0], name)), name
+    assert short.next_offsets == long.next_offsets

@@ -1,0 +1,64 @@
+"""What a worker may be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams.settings import SettingsProblem, StartFrom, WorkerSettings, parse_start_from
+
+CLIENT = {"bootstrap.servers": "127.0.0.1:9092"}
+
+
+def settings(**changes: object) -> WorkerSettings:
+    return WorkerSettings(consumer=CLIENT, producer=CLIENT, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("earliest", StartFrom("earliest")),
+        ("latest", StartFrom("latest")),
+        ("1767225600000", StartFrom("timestamp", 1767225600000)),
+        ("2026-01-01T00:00:00Z", StartFrom("timestamp", 1767225600000)),
+        ("2026-01-01T09:00:00+09:00", StartFrom("timestamp", 1767225600000)),
+    ],
+)
+def test_a_start_is_a_word_or_a_time(text: str, meant: StartFrom) -> None:
+    assert parse_start_from(text) == meant
+
+
+@pytest.mark.parametrize("text", ["", "beginning", "2026-01-01T00:00:00", "1767225600", "-1"])
+def test_a_start_that_could_mean_two_things_is_refused(text: str) -> None:
+    with pytest.raises(SettingsProblem, match="RFC 3339 with a zone"):
+        parse_start_from(text)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.0.2.1", "grayline.example"])
+def test_a_web_server_beyond_the_machine_needs_a_token(bind: str) -> None:
+    with pytest.raises(SettingsProblem, match="GRAYLINE_WEB_TOKEN"):
+        settings(web_port=8080, web_bind=bind)
+    assert settings(web_port=8080, web_bind=bind, web_token="t").web_bind == bind
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "::1", "localhost"])
+def test_a_web_server_on_loopback_needs_none(bind: str) -> None:
+    assert settings(web_port=8080, web_bind=bind).loopback
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"commit_interval_ms": 0}, {"web_port": 70000}])
+def test_a_number_out_of_range_is_named(wrong: dict[str, int]) -> None:
+    with pytest.raises(SettingsProblem, match=str(next(iter(wrong.values())))):
+        settings(**wrong)
+
+
+def test_what_exactness_needs_cannot_be_configured_away() -> None:
+    client = {**CLIENT, "enable.auto.commit": True, "auto.offset.reset": "latest", "enable.idempotence": False}
+    told = WorkerSettings(consumer=client, producer=client)
+    assert told.consumer_config()["enable.auto.commit"] is False
+    assert told.consumer_config()["auto.offset.reset"] == "error"
+    assert told.consumer_config()["partition.assignment.strategy"] == "range"
+    assert told.producer_config()["enable.idempotence"] is True
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "hush" not in repr(settings(web_token="hush"))
