@@ -12,3 +12,25 @@ Conventions, the same for every kernel:
   event it stopped at; its caller grows the pool and calls again from there. A finished call returns n;
 - reading never changes state; late events (within the window) land where they belong.
 """
+
+import hashlib
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+from numba import config
+
+
+def _cache_folder() -> Path:
+    """A folder of its own for every state of the kernels' sources. numba notices a change of the file a kernel stands
+    in, but not of one it calls in another file, and would go on running the old machine code."""
+    state = hashlib.sha256(version("numba").encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        state.update(path.read_bytes())
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "grayline" / f"kernels-{state.hexdigest()[:16]}"
+
+
+# An operator's own NUMBA_CACHE_DIR stays in force.
+if not os.environ.get("NUMBA_CACHE_DIR"):
+    config.CACHE_DIR = str(_cache_folder())
