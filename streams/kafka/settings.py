@@ -1,8 +1,8 @@
 """How every Kafka client of Grayline is configured: our few choices, and any setting of librdkafka beside them.
 
 Settings come, the later over the earlier, from our defaults, from a file of `key=value` lines (`--kafka-config`), from
-environment variables (`GRAYLINE_KAFKA_SASL_PASSWORD` is `sasl.password`) and from `--brokers`. All pass through to
-librdkafka unchanged, TLS and SASL included, except those on which exactness rests: changing one is an error.
+environment variables (`GRAYLINE_KAFKA_SASL_PASSWORD` is `sasl.password`) and from `--brokers` (or GRAYLINE_BROKERS).
+All pass through to librdkafka unchanged, TLS and SASL included, except those on which exactness rests: changing one is an error.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class KafkaSettings:
             extra |= read_properties(Path(config_file))
         extra |= _from_environment(environ)
         given = [extra.pop(name, None) for name in ("metadata.broker.list", "bootstrap.servers")]
-        addresses = brokers or environ.get(ENVIRONMENT_PREFIX + "BROKERS") or given[1] or given[0] or DEFAULT_BROKERS
+        addresses = brokers or environ.get("GRAYLINE_BROKERS") or given[1] or given[0] or DEFAULT_BROKERS
         return cls(brokers=addresses, extra=extra)
 
     def __repr__(self) -> str:
@@ -150,24 +150,21 @@ ALLOWED = {
 }
 
 # librdkafka warns, once a client, about a setting of the other kind: a shared file would make noise at every start.
-CONSUMER_ONLY = frozenset(
-    """
-    session.timeout.ms heartbeat.interval.ms group.protocol.type coordinator.query.interval.ms max.poll.interval.ms
-    enable.auto.commit auto.commit.interval.ms enable.auto.offset.store queued.min.messages queued.max.messages.kbytes
-    fetch.wait.max.ms fetch.queue.backoff.ms fetch.message.max.bytes max.partition.fetch.bytes fetch.max.bytes
-    fetch.min.bytes fetch.error.backoff.ms isolation.level check.crcs partition.assignment.strategy group.protocol
-    consume.callback.max.messages
-    """.split()
-)
-PRODUCER_ONLY = frozenset(
-    """
-    transaction.timeout.ms enable.idempotence enable.gapless.guarantee queue.buffering.max.messages
-    queue.buffering.max.kbytes queue.buffering.max.ms linger.ms message.send.max.retries retries
-    queue.buffering.backpressure.threshold compression.codec compression.type compression.level batch.num.messages
-    batch.size delivery.report.only.error sticky.partitioning.linger.ms acks request.required.acks request.timeout.ms
-    message.timeout.ms delivery.timeout.ms partitioner
-    """.split()
-)
+CONSUMER_ONLY = frozenset({
+    "session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type", "coordinator.query.interval.ms",
+    "max.poll.interval.ms", "enable.auto.commit", "auto.commit.interval.ms", "enable.auto.offset.store",
+    "queued.min.messages", "queued.max.messages.kbytes", "fetch.wait.max.ms", "fetch.queue.backoff.ms",
+    "fetch.message.max.bytes", "max.partition.fetch.bytes", "fetch.max.bytes", "fetch.min.bytes",
+    "fetch.error.backoff.ms", "isolation.level", "check.crcs", "partition.assignment.strategy", "group.protocol",
+    "consume.callback.max.messages",
+})  # fmt: skip
+PRODUCER_ONLY = frozenset({
+    "transaction.timeout.ms", "enable.idempotence", "enable.gapless.guarantee", "queue.buffering.max.messages",
+    "queue.buffering.max.kbytes", "queue.buffering.max.ms", "linger.ms", "message.send.max.retries", "retries",
+    "queue.buffering.backpressure.threshold", "compression.codec", "compression.type", "compression.level",
+    "batch.num.messages", "batch.size", "delivery.report.only.error", "sticky.partitioning.linger.ms", "acks",
+    "request.required.acks", "request.timeout.ms", "message.timeout.ms", "delivery.timeout.ms", "partitioner",
+})  # fmt: skip
 
 
 def is_secret(name: str) -> bool:
@@ -204,7 +201,7 @@ def read_properties(path: Path) -> dict[str, str]:
 
 
 # Variables of the same prefix that are not settings of librdkafka.
-_NOT_SETTINGS = frozenset({"BROKERS", "CONFIG", "HOME"})
+_NOT_SETTINGS = frozenset({"CONFIG", "HOME"})
 # The one setting of librdkafka that a string can set and that has an underscore of its own.
 _WITH_UNDERSCORE = {"log.level": "log_level"}
 

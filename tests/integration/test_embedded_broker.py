@@ -97,7 +97,9 @@ def test_other_processes_can_connect(kcat: str) -> None:
         broker.create_topics(["reports"])
         kcat_to = [kcat, "-b", broker.bootstrap, "-t", "reports"]
         subprocess.run([*kcat_to, "-P", "-K", "|"], input=b"key|value\n", check=True, timeout=30)
-        read = subprocess.run([*kcat_to, "-C", "-e", "-q", "-f", "%k=%s\n"], capture_output=True, check=True, timeout=30)
+        read = subprocess.run(
+            [*kcat_to, "-C", "-e", "-q", "-f", "%k=%s\n"], capture_output=True, check=True, timeout=30
+        )
         assert read.stdout == b"key=value\n"
 
 

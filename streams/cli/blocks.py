@@ -1,0 +1,164 @@
+"""`grayline blocks`: who is blocked now, and what changes, for people and for scripts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+import orjson
+
+from streams.cli.topics import kafka_options, load_settings
+
+if TYPE_CHECKING:
+    from streams.blocks import Change
+
+COLUMNS = ("number", "state", "change", "until", "directions", "actions", "rules", "reason", "event_id")
+
+
+@click.command("blocks")
+@kafka_options
+@click.option("--follow", is_flag=True, help="Then go on printing changes as they come, until Ctrl-C.")
+@click.option(
+    "--format", "form", type=click.Choice(["plain", "json", "csv"]), default="plain", show_default=True,
+    help="json: the record's own value, one a line; csv: one row a number, safe to open in a spreadsheet.",
+)  # fmt: skip
+@click.option("--number", "numbers", multiple=True, metavar="+82...", help="Only this number, in E.164; repeatable.")
+def command(brokers: str | None, kafka_config: str | None, follow: bool, form: str, numbers: tuple[str, ...]) -> None:
+    """Print who is blocked now, from the topic block-events, and with --follow every change after that.
+
+    A number is blocked while its state is `active` and its `until` lies ahead by this machine's clock. With --follow, a
+    block that ends by the clock alone is printed as `lapsed`, and a number whose record was removed as `removed`. A
+    record that cannot be read is reported on standard error and skipped.
+
+    \b
+    Examples:
+      grayline blocks --brokers kafka:9092
+      grayline blocks --number +821012345678
+      grayline blocks --follow --format json
+
+    Exit codes: 0 done, 1 the topic cannot be read, 2 wrong usage.
+    """
+    from streams.blocks import BlockReader
+    from streams.kafka.settings import KafkaProblem
+
+    settings = load_settings(brokers, kafka_config)
+    show = PRINTERS[form]
+    wanted = frozenset(numbers)
+
+    def now_ms() -> int:
+        return time.time_ns() // 1_000_000
+
+    def complain(text: str) -> None:
+        click.echo(text, err=True)
+
+    def print_all(changes: Iterable[Change]) -> None:
+        lines = [show(change) for change in changes if not wanted or change.number in wanted]
+        if lines:
+            click.echo("\n".join(lines))
+            sys.stdout.flush()
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with BlockReader(settings, now_ms=now_ms, complain=complain) as reader:
+            if form == "csv":
+                click.echo(csv_row(COLUMNS))
+            print_all(reader.snapshot())
+            if reader.bad_values:
+                complain(
+                    f"{reader.bad_values} records were skipped; the numbers they are about show their state before"
+                )
+            if follow:
+                for changes in reader.changes():
+                    print_all(changes)
+    except KafkaProblem as problem:
+        raise click.ClickException(str(problem)) from problem
+    except KeyboardInterrupt:
+        pass  # how one ends --follow
+
+
+def as_json(change: Change) -> str:
+    """The record's own value on one line; a lapse or a removal, which have none, in the same field names."""
+    if change.value is not None:
+        return orjson.dumps(orjson.loads(change.value)).decode()
+    said: dict[str, object] = {"number": change.number, "state": _state(change), "change": _change(change)}
+    if change.block is not None:
+        said |= {"until": change.block.until, "event_id": change.block.event_id}
+    return orjson.dumps(said).decode()
+
+
+def as_csv(change: Change) -> str:
+    return csv_row(_cells(change))
+
+
+def as_plain(change: Change) -> str:
+    cells = dict(zip(COLUMNS, _cells(change), strict=True))
+    words = [f"{cells['number']:<16}", f"{_change(change):<8}"]
+    if change.block is not None:
+        words.append(f"until {cells['until']}")
+        words += [cells[name] for name in ("directions", "actions", "rules") if cells[name]]
+        if cells["reason"]:
+            words.append(f"({cells['reason']})")
+    return printable("  ".join(words))
+
+
+PRINTERS: dict[str, Callable[[Change], str]] = {"json": as_json, "csv": as_csv, "plain": as_plain}
+
+
+def csv_row(cells: Iterable[str]) -> str:
+    """One row, without its line end. A cell that a spreadsheet would run as a formula gets an apostrophe before it;
+    E.164 numbers, whose `+` is only a sign to a spreadsheet, stay as they are for the scripts that read them."""
+    out = io.StringIO()
+    safe = ["'" + cell if cell[:1] in _FORMULA and not _E164.fullmatch(cell) else cell for cell in cells]
+    csv.writer(out, lineterminator="").writerow(safe)
+    return out.getvalue()
+
+
+_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
+_E164 = re.compile(r"\+[0-9]{1,18}")
+
+
+def printable(text: str) -> str:
+    """Text whose control characters cannot move a terminal's cursor: they are shown as escapes."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def _cells(change: Change) -> list[str]:
+    block = change.block
+    if block is None:
+        return [change.number, _state(change), _change(change), *[""] * (len(COLUMNS) - 3)]
+    reason = block.hold.reason if block.hold is not None else None
+    return [
+        change.number,
+        _state(change),
+        _change(change),
+        rfc3339(block.until),
+        " ".join(block.directions),
+        " ".join(block.actions),
+        " ".join(hold.rule for hold in block.holds),
+        reason or "",
+        block.event_id,
+    ]
+
+
+def _state(change: Change) -> str:
+    return change.block.state if change.kind == "state" and change.block is not None else "expired"
+
+
+def _change(change: Change) -> str:
+    return change.block.change if change.kind == "state" and change.block is not None else change.kind
+
+
+def rfc3339(at_ms: int) -> str:
+    """UTC to the millisecond; a time beyond the calendar stays a number."""
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return f"{at_ms} ms"

@@ -1,0 +1,260 @@
+"""The topics on a broker: making them, showing them, and the check of a worker's inputs at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from schemas.topics import TOPICS, TopicSpec
+from streams.kafka.settings import KafkaProblem, KafkaSettings
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient, ClusterMetadata
+
+__all__ = ["KafkaProblem", "TopicState", "check_inputs", "create", "show"]
+
+TIMEOUT_S = 10.0
+BROKERS_REPLICATION = -1  # what the broker's `default.replication.factor` says
+BROKERS_PARTITIONS = -1  # what the broker's `num.partitions` says
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic of ours as the broker has it. `messages` is the distance from first to last offset over all partitions;
+    a compacted or transactional topic holds fewer records than that."""
+
+    name: str
+    outcome: str  # "exists", "created", "would create" or "missing"
+    partitions: int
+    replication: int
+    messages: int | None
+    purpose: str
+    problems: tuple[str, ...] = ()  # the worker cannot run correctly on this
+    notes: tuple[str, ...] = ()  # the operator's own choices, where they differ from ours
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def create(
+    settings: KafkaSettings,
+    partitions: int = 4,
+    replication: int = BROKERS_REPLICATION,
+    dry_run: bool = False,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    specs: Sequence[TopicSpec] = tuple(TOPICS.values()),
+    timeout_s: float = TIMEOUT_S,
+) -> list[TopicState]:
+    """Makes the topics that are missing and compares those that exist; changes none that exists.
+
+    `partitions` is for the topics that must be partitioned as the inputs are, the others get the broker's default.
+    `overrides` are topic settings laid over every new topic's own. With `dry_run` the broker only checks. Raises
+    KafkaProblem when the broker cannot be reached or refuses a topic; a difference that matters is in the state's
+    `problems`.
+    """
+    from confluent_kafka.admin import NewTopic
+
+    admin = _Admin(settings, timeout_s)
+    existing = admin.metadata().topics
+    wanted = [
+        NewTopic(
+            spec.name,
+            num_partitions=_partitions_of(spec, partitions),
+            replication_factor=replication,
+            config={**spec.config, **(overrides or {})},
+        )
+        for spec in specs
+        if spec.name not in existing
+    ]
+    admin.create(wanted, dry_run)
+    if not dry_run:
+        admin.wait_for([spec.name for spec in specs])
+    states = []
+    for state, spec in zip(show(settings, specs=specs, timeout_s=timeout_s), specs, strict=True):
+        if spec.name in existing:
+            states.append(_with_partition_problem(state, spec, partitions))
+        elif dry_run:
+            planned = partitions if spec.partitions_like_input else 0
+            states.append(replace(state, outcome="would create", partitions=planned, problems=()))
+        else:
+            states.append(replace(state, outcome="created"))
+    return states
+
+
+def show(
+    settings: KafkaSettings, *, specs: Sequence[TopicSpec] = tuple(TOPICS.values()), timeout_s: float = TIMEOUT_S
+) -> list[TopicState]:
+    """The state of every topic of ours, in the order of `specs`. Raises KafkaProblem."""
+    admin = _Admin(settings, timeout_s)
+    existing = admin.metadata().topics
+    present = [spec for spec in specs if spec.name in existing]
+    counts = {spec.name: len(existing[spec.name].partitions) for spec in present}
+    configs = admin.configs([spec.name for spec in present])
+    messages = admin.messages(counts)
+    states = []
+    for spec in specs:
+        if spec.name not in existing:
+            missing = ("missing: `grayline topics create` makes it",)
+            states.append(TopicState(spec.name, "missing", 0, 0, None, spec.purpose, missing))
+            continue
+        replicas = [len(partition.replicas) for partition in existing[spec.name].partitions.values()]
+        problems, notes = _differences(spec, configs[spec.name])
+        states.append(
+            TopicState(
+                spec.name,
+                "exists",
+                counts[spec.name],
+                min(replicas),
+                messages[spec.name],
+                spec.purpose,
+                problems,
+                notes,
+            )
+        )
+    return states
+
+
+def check_inputs(settings: KafkaSettings, topics: Iterable[str], timeout_s: float = TIMEOUT_S) -> int:
+    """The one partition count that all of `topics` have. Raises KafkaProblem when there is none."""
+    names = list(topics)
+    existing = _Admin(settings, timeout_s).metadata().topics
+    missing = [name for name in names if name not in existing]
+    if missing:
+        raise KafkaProblem(
+            f"not on the broker at {settings.brokers}: {_topics(missing)}; make what is missing with\n"
+            f"    grayline topics create --brokers {settings.brokers}"
+        )
+    counts = {name: len(existing[name].partitions) for name in names}
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        raise KafkaProblem(
+            f"the input topics must have equal partition counts, so that a number's records lie in the same partition "
+            f"of each: {shown}.\nStop the producers, make the topics anew with one count (a topic whose count is only "
+            "raised keeps old records where their keys no longer belong), and produce the records again"
+        )
+    return next(iter(counts.values()), 0)
+
+
+def _topics(names: Sequence[str]) -> str:
+    return ("topic " if len(names) == 1 else "topics ") + ", ".join(names)
+
+
+def _partitions_of(spec: TopicSpec, partitions: int) -> int:
+    return partitions if spec.partitions_like_input else BROKERS_PARTITIONS
+
+
+def _with_partition_problem(state: TopicState, spec: TopicSpec, wanted: int) -> TopicState:
+    if not spec.partitions_like_input or state.partitions == wanted:
+        return state
+    problem = f"has {state.partitions} partitions, {wanted} were asked for; a partition count is never changed in place"
+    return replace(state, problems=(*state.problems, problem))
+
+
+def _differences(spec: TopicSpec, config: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    problems, notes = [], []
+    for name, wanted in spec.config.items():
+        actual = config.get(name)
+        if actual == wanted:
+            continue
+        # Without compaction (or with it where history is kept) the topic does not mean what its readers think.
+        if name == "cleanup.policy":
+            problems.append(
+                f"{name} is {actual}, not {wanted}: kafka-configs.sh --alter --topic {spec.name} --add-config "
+                f"{name}={wanted}"
+            )
+        else:
+            notes.append(f"{name} is {actual}, ours would be {wanted}")
+    return tuple(problems), tuple(notes)
+
+
+class _Admin:
+    """An admin client whose every question ends within `timeout_s`, in an answer or a KafkaProblem."""
+
+    def __init__(self, settings: KafkaSettings, timeout_s: float) -> None:
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient
+
+        self._brokers = settings.brokers
+        self._timeout_s = timeout_s
+        self._last_error = ""
+        self._failure = KafkaException
+        # librdkafka would log each refused connection; what the user needs of that goes into our message.
+        config = {"log_level": 0, **settings.common(), "error_cb": self._remember}
+        try:
+            self._client: AdminClient = AdminClient(config)
+        except KafkaException as error:
+            raise KafkaProblem(f"the Kafka settings do not work: {error.args[0].str()}") from error
+
+    def metadata(self) -> ClusterMetadata:
+        try:
+            return self._client.list_topics(timeout=self._timeout_s)
+        except self._failure as error:
+            self._client.poll(0)  # delivers the errors that explain the time-out to `_remember`
+            because = self._last_error or error.args[0].str()
+            raise KafkaProblem(
+                f"no Kafka broker answered at {self._brokers} within {self._timeout_s:g} s: {because}"
+            ) from error
+
+    def create(self, topics: Sequence[Any], dry_run: bool) -> None:
+        if not topics:
+            return
+        from confluent_kafka import KafkaError
+
+        futures = self._client.create_topics(
+            topics, operation_timeout=self._timeout_s, request_timeout=self._timeout_s, validate_only=dry_run
+        )
+        refused = []
+        for name, future in futures.items():
+            try:
+                future.result()
+            except self._failure as error:
+                # Somebody else was faster: the same outcome.
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    refused.append(f"{name}: {error.args[0].str()}")
+        if refused:
+            raise KafkaProblem("the broker did not make every topic:\n    " + "\n    ".join(refused))
+
+    def wait_for(self, names: Sequence[str]) -> None:
+        """A broker learns of a new topic a moment after its controller has made it."""
+        deadline = monotonic() + self._timeout_s
+        while missing := set(names) - set(self.metadata().topics):
+            if monotonic() > deadline:
+                raise KafkaProblem(f"the broker made {_topics(sorted(missing))} but does not list what it made")
+
+    def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        from confluent_kafka.admin import ConfigResource, ResourceType
+
+        if not names:
+            return {}
+        asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        futures = self._client.describe_configs(asked, request_timeout=self._timeout_s)
+        return {
+            resource.name: {name: entry.value for name, entry in self._answer(future, "topic settings").items()}
+            for resource, future in futures.items()
+        }
+
+    def messages(self, partitions: Mapping[str, int]) -> dict[str, int]:
+        from confluent_kafka import TopicPartition
+        from confluent_kafka.admin import OffsetSpec
+
+        every = [TopicPartition(name, index) for name, count in partitions.items() for index in range(count)]
+        totals = dict.fromkeys(partitions, 0)
+        for sign, where in ((-1, OffsetSpec.earliest()), (1, OffsetSpec.latest())):
+            asked = dict.fromkeys(every, where)
+            if not asked:
+                continue
+            for partition, future in self._client.list_offsets(asked, request_timeout=self._timeout_s).items():
+                totals[partition.topic] += sign * self._answer(future, "offsets").offset
+        return totals
+
+    def _answer(self, future: Any, what: str) -> Any:
+        try:
+            return future.result()
+        except self._failure as error:
+            raise KafkaProblem(f"the broker at {self._brokers} gave no {what}: {error.args[0].str()}") from error
+
+    def _remember(self, error: Any) -> None:
+        self._last_error = error.str()
