@@ -1,0 +1,190 @@
+"""`grayline traffic`: labelled synthetic phone traffic, into a file or a broker."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from streams.traffic.generate import Traffic, TrafficRecord
+
+_UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+class _Duration(click.ParamType):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        if not re.fullmatch(r"(\d+[smhd])+", value):
+            self.fail(f"{value!r} is not a duration; write 90s, 30m, 2h, 1d or 1h30m", param, ctx)
+        return sum(int(n) * _UNITS_MS[unit] for n, unit in re.findall(r"(\d+)([smhd])", value))
+
+
+class _Instant(click.ParamType):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not an RFC 3339 time such as 2026-11-16T10:00:00+09:00", param, ctx)
+        if at.tzinfo is None:
+            self.fail(f"{value!r} has no zone; write {value}+09:00 or {value}Z", param, ctx)
+        return int(at.timestamp() * 1000)
+
+
+@click.command("traffic")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Same seed, same bytes.")
+@click.option("--start", type=_Instant(), metavar="RFC3339", help="First moment.  [default: 2026-11-16T10:00:00+09:00]")
+@click.option("--duration", type=_Duration(), default="2h", show_default=True, help="How long, in event time.")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), default=20.0, show_default=True, help="Records/s, mean."
+)
+@click.option("--offenders", type=click.IntRange(0), default=4, show_default=True, help="Offenders of each kind.")
+@click.option("--only", type=click.Choice(["messages", "calls"]), help="One topic instead of both.")
+@click.option("--out", type=click.Path(dir_okay=False, allow_dash=True), help="JSON lines to this file; - is stdout.")
+@click.option("--partitions", type=click.IntRange(1), default=4, show_default=True, help="Of each topic, with --out.")
+@click.option("--brokers", metavar="HOST:PORT", help="Produce to this Kafka cluster instead.")
+@click.option("--speed", type=click.FloatRange(0, min_open=True), help="With --brokers: multiples of real time.")
+@click.option("--labels", type=click.Path(dir_okay=False, path_type=Path), help="Write who was who to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(
+    seed: int, start: int | None, duration: int, rate: float, offenders: int, only: str | None, out: str | None,
+    partitions: int, brokers: str | None, speed: float | None, labels: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Generate phone traffic with planted offenders, and say who they are.
+
+    Ordinary subscribers, busy businesses (couriers, a hospital, a bank, a call centre) and eight kinds of offender,
+    modelled on published figures. Without --speed, records go out as fast as possible.
+
+    \b
+    Examples:
+      grayline traffic --out traffic.jsonl --labels labels.jsonl
+      grayline traffic --duration 7d --rate 5 --seed 42 --out week.jsonl
+      grayline traffic --brokers localhost:9092 --speed 120 --labels labels.jsonl
+      grayline traffic --only calls --out - | grayline replay -
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage.
+    """
+    if (out is None) == (brokers is None):
+        raise click.UsageError("say where the records go: either --out FILE or --brokers HOST:PORT")
+    if speed is not None and brokers is None:
+        raise click.UsageError("--speed paces --brokers; a file is written as fast as possible")
+
+    from streams.traffic.generate import START_MS, Traffic, TrafficSettings
+    from streams.traffic.labels import write_labels
+    from streams.traffic.outlets import OutletError
+
+    try:
+        settings = TrafficSettings(
+            seed=seed,
+            start_ms=START_MS if start is None else start,
+            duration_ms=duration,
+            rate=rate,
+            offenders_per_kind=offenders,
+            only=frozenset({only}) if only else TrafficSettings.only,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if brokers is not None:
+        _warn_of_age(settings.start_ms)
+    traffic = Traffic(settings)
+    try:
+        with ExitStack() as stack:
+            topics = _count(_progress(_outlet(traffic, out, partitions, brokers, speed, stack), traffic, stack))
+        if labels is not None:
+            write_labels(labels, traffic.labels())
+    except BrokenPipeError:
+        _silence_stdout()
+        sys.exit(0)
+    except (OutletError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        raise click.ClickException("interrupted; the output is incomplete") from None
+    _summarise(traffic, topics, as_json, to_stderr=out == "-")
+
+
+def _warn_of_age(start_ms: int) -> None:
+    """A broker deletes by the records' own timestamps, and says nothing."""
+    age_days = (time.time() * 1000 - start_ms) / _UNITS_MS["d"]
+    if age_days > 6:
+        click.echo(
+            f"warning: these records are {age_days:.0f} days old, and a topic with 7 days' retention drops them: "
+            "create the topics for history, or give a recent --start",
+            err=True,
+        )
+
+
+def _outlet(
+    traffic: Traffic, out: str | None, partitions: int, brokers: str | None, speed: float | None, stack: ExitStack
+) -> Iterator[TrafficRecord]:
+    from streams.traffic.outlets import produce, write_lines
+
+    if brokers is not None:
+        return produce(traffic, brokers, traffic.topics, speed)
+    assert out is not None
+    file = stack.enter_context(click.open_file(out, "wb"))
+    return write_lines(traffic, file, partitions)
+
+
+def _progress(records: Iterable[TrafficRecord], traffic: Traffic, stack: ExitStack) -> Iterator[TrafficRecord]:
+    """A bar on standard error when that is a terminal; it moves with event time."""
+    if not sys.stderr.isatty():
+        yield from records
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.fields[count]:,} records"), BarColumn(), TimeRemainingColumn())
+    bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
+    task = bar.add_task("traffic", total=traffic.settings.duration_ms, count=0)
+    for count, record in enumerate(records, 1):
+        if count % 2000 == 0:
+            bar.update(task, completed=record.timestamp_ms - traffic.settings.start_ms, count=count)
+        yield record
+
+
+def _count(records: Iterable[TrafficRecord]) -> dict[str, int]:
+    return dict(sorted(Counter(record.topic for record in records).items()))
+
+
+def _summarise(traffic: Traffic, topics: dict[str, int], as_json: bool, to_stderr: bool) -> None:
+    who = traffic.labels()
+    summary = {
+        "records": sum(topics.values()),
+        "topics": topics,
+        "start_ms": traffic.settings.start_ms,
+        "end_ms": traffic.settings.end_ms,
+        "seed": traffic.settings.seed,
+        "numbers": len(who),
+        "wanted": dict(Counter(label.kind for label in who if label.wanted)),
+    }
+    if as_json:
+        import orjson
+
+        click.echo(orjson.dumps(summary), err=to_stderr)
+        return
+    each = ", ".join(f"{count:,} {topic}" for topic, count in topics.items()) or "none"
+    click.echo(f"{summary['records']:,} records ({each}) of {len(who):,} numbers", err=to_stderr)
+    wanted = ", ".join(f"{count} {kind}" for kind, count in Counter(w.kind for w in who if w.wanted).items())
+    click.echo(f"offenders to find: {wanted or 'none'}", err=to_stderr)
+
+
+def _silence_stdout() -> None:
+    """Whoever read standard output has gone: Python's own flush at exit must not fail on it again."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

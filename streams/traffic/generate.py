@@ -1,0 +1,223 @@
+"""Labelled synthetic phone traffic: `Traffic(settings)` yields records in time order and keeps the labels.
+
+Everything follows from the seed: the same settings give the same bytes. Ordinary subscribers are drawn in slices of
+time; businesses and offenders plan a day at a time, each from a generator of its own. Answers and releases that fall
+behind a slice are carried into the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from schemas.topics import CDR, MESSAGE_RELAY
+from streams.traffic.actors import Actor
+from streams.traffic.businesses import businesses
+from streams.traffic.feeds import SUBSCRIBER_FEEDS, SUBSCRIBER_SHARES, text_piece
+from streams.traffic.hours import Day, activity, days
+from streams.traffic.labels import Label
+from streams.traffic.offenders import CALLERS, KINDS, SENDERS, SHORT_MS, offenders
+from streams.traffic.population import Allocator, populate
+from streams.traffic.rows import ANSWER, CAUSES, MESSAGE, SETUP, Rows, empty, join, messages
+from streams.traffic.subscribers import Subscribers, records_a_day
+from streams.traffic.texts import chat_pool
+
+START_MS = 1_794_790_800_000  # Monday 2026-11-16, 10:00 in Korea
+CHATS = 2_000  # different texts of ordinary people
+SUBSCRIBERS_MIN, SUBSCRIBERS_MAX = 2_000, 4_000_000
+SLICE_RECORDS, SLICE_MS_MAX = 30_000, 600_000
+ORDINARY_SHARE_MIN = 0.1  # when planted numbers alone exceed the rate, ordinary people still make this much of it
+
+
+@dataclass(frozen=True)
+class TrafficSettings:
+    """What to generate. Raises ValueError for values that make no traffic.
+
+    rate: records per second on average over the whole duration; within it traffic follows the hours. Businesses and
+    offenders act at their own rates, ordinary subscribers fill the rest. Traffic of at most 12 hours shows offenders
+    at once, longer traffic lets them keep their office hours, weekends and lifetimes."""
+
+    seed: int = 1
+    start_ms: int = START_MS
+    duration_ms: int = 7_200_000
+    rate: float = 20.0
+    offenders_per_kind: int = 4
+    businesses_per_kind: int = 2
+    only: Set[str] = frozenset({"messages", "calls"})
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed is 0 or more, not {self.seed}")
+        if self.start_ms < 946_684_800_000:
+            raise ValueError(f"start {self.start_ms} lies before the year 2000; it is milliseconds since 1970")
+        if self.duration_ms < 1000 or not self.rate > 0:
+            raise ValueError("duration is at least 1 s and rate above 0")
+        if self.offenders_per_kind < 0 or self.businesses_per_kind < 0:
+            raise ValueError("offenders_per_kind and businesses_per_kind are 0 or more")
+        if not self.only or not self.only <= {"messages", "calls"}:
+            raise ValueError(f"only names messages, calls or both, not {sorted(self.only)}")
+
+    @property
+    def end_ms(self) -> int:
+        return self.start_ms + self.duration_ms
+
+
+class TrafficRecord(NamedTuple):
+    topic: str
+    key: bytes  # the caller's or sender's number, E.164
+    timestamp_ms: int  # Kafka timestamp = event time
+    value: bytes  # JSON
+
+
+def generate(settings: TrafficSettings) -> Iterator[TrafficRecord]:
+    """The traffic without its labels."""
+    return iter(Traffic(settings))
+
+
+class Traffic:
+    """Iterate once for the records; then `labels()` says who was who."""
+
+    def __init__(self, settings: TrafficSettings) -> None:
+        self.settings = settings
+        s = settings
+        calls, writes = "calls" in s.only, "messages" in s.only
+        allocator = Allocator(s.seed)
+        records = s.rate * s.duration_ms / 1000
+        self._per_activity = records / max(activity(s.start_ms, s.end_ms), 1e-9)
+        size = int(np.clip(self._per_activity / records_a_day(calls, writes), SUBSCRIBERS_MIN, SUBSCRIBERS_MAX))
+        self._people = populate(allocator, size, SUBSCRIBER_SHARES, s.seed)
+        self._subscribers = Subscribers(self._people, s.seed, calls, writes, CHATS)
+        kinds = [k for k in KINDS if (k in CALLERS and calls) or (k in SENDERS and writes)]
+        self._actors = businesses(s.businesses_per_kind, allocator, s.seed)
+        self._actors += offenders(s.offenders_per_kind, kinds, allocator, s.seed, s.start_ms, s.end_ms)
+        self._keep_calls, self._keep_messages = calls, writes
+        self._writer = _Writer(s.seed, self._people.numbers, self._people.feed, self._actors)
+        self._events = np.zeros(size + len(self._actors), np.int64)
+        self._first_at = np.zeros(size + len(self._actors), np.int64)
+        self._next_call = 0
+
+    @property
+    def topics(self) -> list[str]:
+        return [CDR] * self._keep_calls + [MESSAGE_RELAY] * self._keep_messages
+
+    def __iter__(self) -> Iterator[TrafficRecord]:
+        s = self.settings
+        carried = empty()
+        for day in days(s.start_ms, s.end_ms, office_hours=s.duration_ms > SHORT_MS):
+            planned, texts = self._plan(day)
+            own_texts = [self._writer.text(actor, text) for actor, text in texts]
+            ordinary = self._per_activity - len(planned) / max(activity(day.begin_ms, day.end_ms), 1e-9)
+            ordinary = max(ordinary, self._per_activity * ORDINARY_SHARE_MIN)
+            for begin, end in self._slices(day):
+                fresh, calls = self._subscribers.between(begin, end, ordinary * activity(begin, end), self._next_call)
+                self._next_call += calls
+                due = planned.take(slice(*np.searchsorted(planned.at, (begin, end))))
+                pending = join([carried, due, fresh]).sorted()
+                cut = int(np.searchsorted(pending.at, end))
+                carried = pending.take(slice(cut, None))
+                ready = pending.take(slice(0, cut))
+                self._count(ready)
+                yield from self._writer.write(ready, own_texts)
+            over_midnight = planned.take(slice(int(np.searchsorted(planned.at, day.end_ms)), None))
+            carried = join([carried, over_midnight])
+
+    def labels(self) -> list[Label]:
+        """One label for every planted number and every subscriber who called or sent anything so far."""
+        size = self._people.size
+        seen = np.flatnonzero(self._events[:size])
+        numbers, events, first = self._people.numbers, self._events, self._first_at
+        out = [
+            Label(f"+{int(a.number)}", a.kind, a.innocent, int(first[size + i]), int(events[size + i]))
+            for i, a in enumerate(self._actors)
+        ]
+        return out + [Label(f"+{numbers[i]}", "subscriber", True, int(first[i]), int(events[i])) for i in seen]
+
+    def _plan(self, day: Day) -> tuple[Rows, list[tuple[int, str]]]:
+        """What the planted numbers do on a day, by time, and the texts (actor, text) that the messages' refs point to
+        beyond the pool of chats."""
+        parts: list[Rows] = [empty()]
+        texts: list[tuple[int, str]] = []
+        for i, actor in enumerate(self._actors):
+            work = actor.work(day, self._people, np.random.default_rng([self.settings.seed, 5, i, day.index]))
+            if self._keep_calls and len(work.calls.at):
+                calls = work.calls.take((work.calls.at >= day.begin_ms) & (work.calls.at < day.end_ms))
+                who = np.full(len(calls.at), self._people.size + i, np.int64)
+                parts.append(calls.rows(who, self._next_call))
+                self._next_call += len(calls.at)
+            if self._keep_messages and work.texts:
+                refs = np.arange(len(work.texts), dtype=np.int64) + CHATS + len(texts)
+                who = np.full(len(refs), self._people.size + i, np.int64)
+                sent = messages(work.sent_at, who, work.recipients, refs)
+                parts.append(sent.take((sent.at >= day.begin_ms) & (sent.at < day.end_ms)))
+                texts += [(i, text) for text in work.texts]
+        return join(parts).sorted(), texts
+
+    def _slices(self, day: Day) -> Iterator[tuple[int, int]]:
+        step = int(np.clip(SLICE_RECORDS / self.settings.rate * 1000, 1000, SLICE_MS_MAX))
+        for begin in range(day.begin_ms, day.end_ms, step):
+            yield begin, min(begin + step, day.end_ms)
+
+    def _count(self, rows: Rows) -> None:
+        who, first, count = np.unique(rows.actor, return_index=True, return_counts=True)
+        new = self._events[who] == 0
+        self._first_at[who[new]] = rows.at[first[new]]
+        self._events[who] += count
+
+
+class _Writer:
+    """Turns rows into records. A record's JSON is put together from prepared pieces."""
+
+    def __init__(self, seed: int, numbers: np.ndarray, feed: np.ndarray, actors: list[Actor]) -> None:
+        feeds = [*SUBSCRIBER_FEEDS, *(a.feed for a in actors)]
+        self._size = len(numbers)
+        self._numbers = np.concatenate([numbers, np.array([a.number for a in actors], np.int64)])
+        own = np.arange(len(SUBSCRIBER_FEEDS), len(feeds), dtype=np.int32)
+        self._feed = np.concatenate([feed.astype(np.int32), own])
+        self._feeds = feeds
+        self._styles = [f.style for f in feeds]
+        self._cdr = [f.cdr for f in feeds]
+        self._message = [f.message for f in feeds]
+        self._seed = seed
+        self._next_message = 0
+        chats = chat_pool(np.random.default_rng([seed, 6]), CHATS)
+        self._chats = [[text_piece(t, f.text, f.content_hash) for t in chats] for f in SUBSCRIBER_FEEDS]
+
+    def text(self, actor: int, text: str) -> str:
+        own = self._feeds[len(SUBSCRIBER_FEEDS) + actor]
+        return text_piece(text, own.text, own.content_hash)
+
+    def write(self, rows: Rows, own_texts: list[str]) -> Iterable[TrafficRecord]:
+        styles, cdr, message, chats, seed = self._styles, self._cdr, self._message, self._chats, self._seed
+        next_message = self._next_message
+        self._next_message += int((rows.kind == MESSAGE).sum())
+        columns = (
+            rows.at,
+            self._numbers[rows.actor],
+            self._feed[rows.actor],
+            rows.peer,
+            rows.kind,
+            rows.ref,
+            rows.cause,
+        )
+        for at, number, feed, peer, kind, ref, cause in zip(*(c.tolist() for c in columns), strict=True):
+            digits = str(number)
+            before, skip = styles[feed]
+            if kind == MESSAGE:
+                text = chats[feed][ref] if ref < CHATS else own_texts[ref - CHATS]
+                value = (
+                    f'{{"message_id":"m{seed}-{next_message}","at":{at},"sender":"{before}{digits[skip:]}",'
+                    f'"recipient":"+{peer}"{message[feed]}{text}}}'
+                )
+                next_message += 1
+                topic = MESSAGE_RELAY
+            else:
+                event = "setup" if kind == SETUP else "answer" if kind == ANSWER else "release"
+                why = f',"cause":"{CAUSES[cause]}"' if cause else ""
+                value = (
+                    f'{{"call_id":"c{seed}-{ref}","event":"{event}","at":{at},"caller":"{before}{digits[skip:]}",'
+                    f'"callee":"+{peer}"{cdr[feed]}{why}}}'
+                )
+                topic = CDR
+            yield TrafficRecord(topic, f"+{digits}".encode(), at, value.encode())
