@@ -19,6 +19,7 @@ import faust
 from faust.app import BootStrategy
 from mode.supervisors import CrashingSupervisor
 
+from rules.model import RuleSet
 from streams import agents
 from streams.agents.flow import Flow
 from streams.epoch import OutRecord
@@ -221,6 +222,14 @@ class Worker:
             limit_s = self.settings.drain_limit_ms / 1000
             self.problem = self.problem or DrainTimedOut(f"the epoch in hand was not committed within {limit_s:.0f} s")
             self._shell.set_shutdown_soon()
+
+
+def worker_for(settings: WorkerSettings, rules: RuleSet, *, home_region: str = "KR") -> Worker:
+    """A worker that runs these rules; it warms for as long as their longest counter reaches back."""
+    from streams.step import Engine
+
+    reach_ms = max((counter.reach_ms for rule in rules.rules for counter in rule.counters.values()), default=0)
+    return Worker(settings, Engine(rules, region=home_region), warm_after_ms=reach_ms)
 
 
 class _Boot(BootStrategy):

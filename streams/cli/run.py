@@ -1,0 +1,140 @@
+"""`grayline run`: one worker, until a signal ends it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from streams.cli.topics import kafka_options
+
+if TYPE_CHECKING:
+    from streams.kafka.settings import KafkaSettings
+
+EXAMPLES = """\b
+Examples:
+  grayline run --brokers kafka:9092 --from latest
+  grayline run --rules rules/ --from 2026-01-01T00:00:00+09:00
+  grayline run --kafka-config tls.properties --web-port 8080
+
+\b
+The first start of a group needs --from; later ones go on where the group committed. SIGTERM and Ctrl-C finish the
+records in hand, commit and leave the group. Exit codes: 0 ended in order, 1 failed, 2 refused to start.
+"""
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+@click.command("run", epilog=EXAMPLES)
+@kafka_options
+@click.option(
+    "--rules",
+    "rules_path",
+    envvar="GRAYLINE_RULES",
+    type=click.Path(path_type=Path),
+    help="A rule file or a folder of them; the shipped packs unless given.",
+)
+@click.option(
+    "--from",
+    "start_from",
+    envvar="GRAYLINE_FROM",
+    metavar="earliest|latest|TIME",
+    help="Where a group that has never committed starts. TIME: ms since the epoch, or RFC 3339 with a zone.",
+)
+@click.option("--group", envvar="GRAYLINE_GROUP", default="grayline", show_default=True, help="Consumer group.")
+@click.option(
+    "--web-port",
+    envvar="GRAYLINE_WEB_PORT",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Serve /health, /ready and /metrics here; 0: no web server.",
+)
+@click.option(
+    "--web-bind",
+    envvar="GRAYLINE_WEB_BIND",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address of the web server. Beyond this machine it needs GRAYLINE_WEB_TOKEN.",
+)
+@click.option(
+    "--batch-size",
+    envvar="GRAYLINE_BATCH_SIZE",
+    type=int,
+    default=10_000,
+    show_default=True,
+    help="Records of one epoch, at most.",
+)
+@click.option(
+    "--commit-interval",
+    "commit_interval_ms",
+    envvar="GRAYLINE_COMMIT_INTERVAL",
+    type=int,
+    default=200,
+    show_default=True,
+    metavar="MS",
+    help="Time between commits.",
+)
+@click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True, help="ISO country code.")
+@click.option("--stop-after", type=int, default=0, metavar="N", help="End after N records (for measurements).")
+def command(
+    brokers: str | None,
+    rules_path: Path | None,
+    start_from: str | None,
+    group: str,
+    kafka_config: str | None,
+    web_port: int,
+    web_bind: str,
+    batch_size: int,
+    commit_interval_ms: int,
+    home_region: str,
+    stop_after: int,
+) -> None:
+    """Read the input topics, match the rules, publish who is blocked."""
+    from rules.load import RuleErrors, load, packs_path
+    from streams.kafka.settings import KafkaProblem, KafkaSettings
+    from streams.settings import SettingsProblem, WorkerSettings, parse_start_from
+
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    try:
+        ruleset = load([rules_path or packs_path()])
+        kafka = KafkaSettings.load(brokers, kafka_config)
+        settings = WorkerSettings(
+            consumer=kafka.consumer(group),
+            producer=kafka.producer(),
+            group=group,
+            start_from=parse_start_from(start_from) if start_from else None,
+            batch_size=batch_size,
+            commit_interval_ms=commit_interval_ms,
+            web_port=web_port,
+            web_bind=web_bind,
+            web_token=os.environ.get("GRAYLINE_WEB_TOKEN", ""),
+            stop_after=stop_after,
+        )
+        check_topics(kafka, ruleset.topics)
+    except (SettingsProblem, KafkaProblem, RuleErrors) as problem:
+        click.echo(str(problem), err=True)
+        sys.exit(2)
+    for warning in ruleset.warnings:
+        logging.getLogger("grayline.rules").warning("%s", warning)
+
+    from streams.app import worker_for
+
+    # Faust says much at INFO that means nothing to an operator of ours.
+    for chatty in ("faust", "mode", "streams"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    sys.exit(worker_for(settings, ruleset, home_region=home_region).run())
+
+
+def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...]) -> None:
+    """Raises KafkaProblem when an input or output topic is missing or the inputs' partition counts differ."""
+    from schemas.topics import INPUTS, TOPICS
+    from streams.kafka.topics import check_inputs
+
+    check_inputs(kafka, inputs)
+    for output in TOPICS.keys() - set(INPUTS):
+        check_inputs(kafka, [output])

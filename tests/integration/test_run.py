@@ -1,0 +1,124 @@
+"""`grayline run` as its users start it: a process of its own, a real broker, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from schemas.topics import BLOCK_EVENTS, CDR, DEAD_LETTERS, MESSAGE_RELAY
+from streams.kafka import topics
+from streams.kafka.settings import KafkaSettings
+from tests.kafka_broker import Broker
+
+ROOT = Path(__file__).parents[2]
+LONG_S = 120.0  # kernels may have to be compiled first
+DRAIN_LIMIT_S = 10.0
+GROUP = "run-test"
+RULES = """
+counters:
+  message_rate: {on: message-relay, per: sender, count: events, window: 1m}
+rules:
+  - name: twenty-a-minute
+    summary: more than twenty messages a minute
+    when: message_rate > 20
+    then: {block: [messages], directions: [outgoing], for: 1d}
+    mode: enforce
+"""
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[Broker]:
+    """A broker of this module's own, with all topics."""
+    with Broker() as broker:
+        topics.create(KafkaSettings(broker.bootstrap), partitions=2, replication=1)
+        yield broker
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES)
+    return file
+
+
+def grayline(broker: Broker, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from streams.cli import main; main()", "run", "--brokers", broker.bootstrap]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GRAYLINE_")}
+    return subprocess.Popen([*command, *arguments], cwd=ROOT, env=clean, stderr=subprocess.PIPE, text=True)
+
+
+def message(i: int, sender: str) -> bytes:
+    at = time.time_ns() // 1_000_000
+    told = {"message_id": f"{sender}-{i}", "at": at, "sender": sender, "recipient": f"+8210{i:08d}", "verified": "full"}
+    return json.dumps(told).encode()
+
+
+def test_a_flood_of_messages_becomes_a_block_and_sigterm_ends_in_order(kafka: Broker, rules: Path) -> None:
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "partitioner": "murmur2_random"})
+    for i in range(30):
+        producer.produce(MESSAGE_RELAY, message(i, "+821011112222"), key=b"821011112222")
+    producer.produce(MESSAGE_RELAY, message(0, "+821033334444"), key=b"821033334444")
+    producer.produce(MESSAGE_RELAY, b'{"no": "message"}', key=b"821033334444")
+    assert producer.flush(LONG_S) == 0
+
+    worker = grayline(kafka, "--rules", str(rules), "--from", "earliest", "--group", GROUP)
+    try:
+        (key, block), *others = read(kafka, BLOCK_EVENTS, 1)
+        assert not others
+        assert key == b"821011112222"
+        assert (block["state"], block["hold"]["rule"], block["change"]) == ("active", "twenty-a-minute", "opened")
+        read(kafka, DEAD_LETTERS, 1)
+        worker.send_signal(signal.SIGTERM)
+        _, log = worker.communicate(timeout=DRAIN_LIMIT_S)
+    finally:
+        worker.kill()
+    assert worker.returncode == 0, log
+    assert "warming" in log
+    assert "821011112222" not in log
+    assert committed(kafka, MESSAGE_RELAY) == 32
+
+
+def test_a_first_start_without_a_choice_ends_with_code_2_and_one_line(kafka: Broker, rules: Path) -> None:
+    worker = grayline(kafka, "--rules", str(rules), "--group", "never-seen")
+    _, log = worker.communicate(timeout=LONG_S)
+    assert worker.returncode == 2, log
+    assert "--from earliest" in log
+    assert "Traceback" not in log
+
+
+def test_a_missing_topic_is_named_with_the_way_out(rules: Path) -> None:
+    with Broker() as empty:
+        worker = grayline(empty, "--rules", str(rules), "--from", "latest")
+        _, log = worker.communicate(timeout=LONG_S)
+    assert worker.returncode == 2, log
+    assert MESSAGE_RELAY in log
+    assert "grayline topics create" in log
+    assert CDR not in log, "no rule reads it"
+
+
+def read(broker: Broker, topic: str, count: int) -> list[tuple[bytes | None, dict]]:
+    """The first `count` records of a topic, from all partitions."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "reader", "enable.auto.commit": False})
+    partitions = consumer.list_topics(topic, timeout=LONG_S).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+    records = consumer.consume(count, LONG_S)
+    consumer.close()
+    assert len(records) == count
+    return [(record.key(), json.loads(record.value())) for record in records]
+
+
+def committed(broker: Broker, topic: str) -> int:
+    """Sum over the partitions."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": GROUP})
+    places = consumer.committed([TopicPartition(topic, partition) for partition in range(2)], timeout=LONG_S)
+    consumer.close()
+    return sum(max(place.offset, 0) for place in places)
