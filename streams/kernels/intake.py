@@ -1,0 +1,136 @@
+"""Which events count: partition clocks, the future rule, lateness, duplicates, and what is remembered of calls.
+
+A memory is int64[capacity, 2], an open-addressing table of (key, time): the key is the mix of the kind of event and
+its id (`event_key`), so it is its own hash; 0 is an empty slot. A remembered time counts only while it is no older
+than the reader's horizon: an expired entry reads as absent whether or not it has been swept, so when a table is
+rebuilt changes no answer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from streams.kernels.mixing import mix_pair
+from streams.kernels.prefetch import AHEAD, prefetch_row
+from streams.kernels.table import place
+
+OK, LATE, DUPLICATE = range(3)
+NEVER = np.iinfo(np.int64).min  # a clock before its first event
+
+# Codes of schemas.codes.EVENTS, which kernels do not import; a test holds the two together.
+SETUP, ANSWER, RELEASE = 1, 2, 3
+
+# Places in the `state` of one partition's memories.
+SEEN, SEEN_LIMIT, ANSWERS, ANSWERS_LIMIT, FLOOR, NARROWED = range(6)
+
+
+@njit(cache=True, nogil=True)
+def event_key(event, id_hash):
+    """Key of (kind of event, id) in a memory. Never 0."""
+    key = mix_pair(event, id_hash)
+    return key if key != 0 else 1
+
+
+@njit(cache=True, nogil=True)
+def judge(source, at, timestamp, clocks, lateness, ahead, time, clock, verdict, future, clock_max_before):
+    """Times and partition clocks, event by event in arrival order, all partitions together.
+
+    clocks: int64[partitions], running maxima, moved on. clock[i]: the partition's clock after event i, ms.
+    verdict[i] is OK or LATE here. clock_max_before[i]: the largest of all clocks before event i, NEVER at first."""
+    largest = NEVER
+    for slot in range(len(clocks)):
+        largest = max(largest, clocks[slot])
+    for i in range(len(source)):
+        t = at[i]
+        future[i] = timestamp[i] > 0 and t > timestamp[i] + ahead
+        if future[i]:
+            t = timestamp[i]
+        before = clocks[source[i]]
+        late = before != NEVER and t < before - lateness
+        clocks[source[i]] = max(before, t)
+        time[i] = t
+        clock[i] = clocks[source[i]]
+        verdict[i] = LATE if late else OK
+        clock_max_before[i] = largest
+        largest = max(largest, t)
+
+
+@njit(cache=True, nogil=True)
+def sift(
+    seen, answers, state, order, start, event, id_hash, time, clock, lateness, answer_memory, verdict, closed, duration
+):  # fmt: skip
+    """Duplicates, known releases and call durations of one partition's events.
+
+    order: int64[m], its events' places in the batch, ascending. seen: memory of (kind, id); answers: memory of
+    answers, of length 0 when none is kept. verdict, closed, duration: of the whole batch, written where they change.
+    Works from order[start]; returns m, or the place in `order` before which a memory must be rebuilt."""
+    seen_mask = len(seen) - 1
+    answers_mask = len(answers) - 1
+    m = len(order)
+    for k in range(start, m):
+        if k + AHEAD < m:
+            coming = order[k + AHEAD]
+            prefetch_row(seen, event_key(event[coming], id_hash[coming]) & seen_mask, 0)
+            if event[coming] == SETUP:
+                prefetch_row(seen, event_key(RELEASE, id_hash[coming]) & seen_mask, 0)
+            elif event[coming] == ANSWER or event[coming] == RELEASE:
+                prefetch_row(answers, event_key(ANSWER, id_hash[coming]) & answers_mask, 0)
+        if state[SEEN] >= state[SEEN_LIMIT] or state[ANSWERS] >= state[ANSWERS_LIMIT]:
+            return k
+        i = order[k]
+        if verdict[i] != OK:
+            continue
+        if time[i] < state[FLOOR]:
+            verdict[i] = LATE
+            state[NARROWED] += 1
+            continue
+        horizon = clock[i] - lateness
+        key = event_key(event[i], id_hash[i])
+        slot = place(seen, key, key & seen_mask)
+        if seen[slot, 0] == 0:
+            seen[slot, 0] = key
+            state[SEEN] += 1
+        elif seen[slot, 1] >= horizon:
+            verdict[i] = DUPLICATE
+            continue
+        seen[slot, 1] = time[i]
+        if event[i] == SETUP:
+            key = event_key(RELEASE, id_hash[i])
+            slot = place(seen, key, key & seen_mask)
+            closed[i] = seen[slot, 0] != 0 and seen[slot, 1] >= horizon
+        elif len(answers) > 0 and (event[i] == ANSWER or event[i] == RELEASE):
+            key = event_key(ANSWER, id_hash[i])
+            slot = place(answers, key, key & answers_mask)
+            if event[i] == ANSWER:
+                state[ANSWERS] += answers[slot, 0] == 0
+                answers[slot, 0] = key
+                answers[slot, 1] = time[i]
+            elif duration[i] == -1 and answers[slot, 0] != 0 and answers[slot, 1] >= clock[i] - answer_memory:
+                duration[i] = max(0, time[i] - answers[slot, 1])
+    return m
+
+
+@njit(cache=True, nogil=True)
+def count_since(memory, oldest):
+    """Entries whose time is at or after `oldest`."""
+    count = 0
+    for slot in range(len(memory)):
+        count += memory[slot, 0] != 0 and memory[slot, 1] >= oldest
+    return count
+
+
+@njit(cache=True, nogil=True)
+def refill(old, new, oldest):
+    """Put the entries of `old` at or after `oldest` into `new`, which is empty and has room; returns how many.
+
+    Entries lie in the order of their hashes, so both tables are walked nearly in sequence."""
+    mask = len(new) - 1
+    count = 0
+    for i in range(len(old)):
+        if old[i, 0] != 0 and old[i, 1] >= oldest:
+            slot = place(new, old[i, 0], old[i, 0] & mask)
+            new[slot, 0] = old[i, 0]
+            new[slot, 1] = old[i, 1]
+            count += 1
+    return count

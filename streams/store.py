@@ -1,0 +1,133 @@
+"""The rows of one topic's numbers: who has which row, when it was last heard of, and when its row may be given back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from streams.kernels import table as kernels
+
+# Words of every row before the counters' own. Times are ms since the epoch, 0 = never.
+NUMBER, NEWEST, NEWEST_SPOOFABLE = range(3)
+HEADER = 3
+
+_ROWS_FIRST = 1024
+
+
+class Store:
+    """Rows of int64 words, one per number, for all counters of one topic.
+
+    words: words the counters need together; theirs begin at `HEADER`. maximum: rows at most. At that bound numbers
+    without a row get none (-1): they are not tracked, their events add to `untracked`, and they read as never seen,
+    so their counts can only be too low. Rows in use stay exact. A number gets a row once `reclaim` has freed one and
+    counts from then on.
+
+    `rows` is replaced when the store grows: read the attribute again after every `rows_of`. Row indices stay.
+    """
+
+    def __init__(self, words: int, maximum: int) -> None:
+        if words < 0 or maximum < 1:
+            raise ValueError(f"a store of {words} words and at most {maximum} rows; both must be positive")
+        self.maximum = maximum
+        self.rows = np.zeros((min(_ROWS_FIRST, maximum), HEADER + words), np.int64)
+        self._table = np.zeros((2 * _ROWS_FIRST, 2), np.int64)
+        self._free = np.zeros(0, np.int64)
+        self._state = np.zeros(4, np.int64)
+        self._cursor = 0
+
+    def rows_of(self, keys: np.ndarray, insert: np.ndarray | bool = True) -> np.ndarray:
+        """int64[n]: the row of each number, -1 where it has none.
+
+        keys: int64[n], 0 = no number (never has a row). insert: bool[n] or one for all: give a new number a row."""
+        keys = np.ascontiguousarray(keys, np.int64)
+        out = np.empty(len(keys), np.int64)
+        if insert is False:
+            kernels.find(self._table, keys, out)
+            return out
+        wanted = np.ones(len(keys), np.bool_) if insert is True else np.ascontiguousarray(insert, np.bool_)
+        if len(wanted) != len(keys):
+            raise ValueError(f"insert has {len(wanted)} entries for {len(keys)} numbers; it must have one for each")
+        start = 0
+        while True:
+            start = kernels.claim(
+                self._table, self.rows, self._free, self._state, self.maximum, keys, wanted, out, start
+            )
+            if start == len(keys):
+                return out
+            self._grow()
+
+    def note_times(
+        self, rows: np.ndarray, at: np.ndarray, spoofable: np.ndarray, touch: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Two int64[n]: each event's number's newest event time and newest spoofable event time, ms, as of that
+        event in arrival order; 0 = never.
+
+        rows: int64[n] from `rows_of`. Where touch[i] (an event of this topic) at[i] is noted first, as spoofable
+        where spoofable[i]; a number without a row has this event only. Elsewhere nothing is noted."""
+        newest, newest_spoofable = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+        kernels.note_times(self.rows, NEWEST, NEWEST_SPOOFABLE, rows, at, spoofable, touch, newest, newest_spoofable)
+        return newest, newest_spoofable
+
+    def reclaim(
+        self,
+        horizon: int,
+        idle: Sequence[Callable[[np.ndarray, np.ndarray, int], np.ndarray]],
+        forget: Sequence[Callable[[np.ndarray, np.ndarray], None]],
+        budget: int,
+    ) -> int:
+        """Look at the next `budget` rows, give back those that no later reading needs; returns how many.
+
+        A row goes when its newest time is at or before `horizon` and every counter calls it idle then
+        (`idle` and `forget` of each CounterState). Exact as long as no event older than `horizon` is accepted any
+        more, on this topic or another that its rules read: pass the smallest partition clock minus lateness. Call
+        between epochs; row indices taken before are void."""
+        fresh = int(self._state[kernels.FRESH])
+        if self._cursor >= fresh:
+            self._cursor = 0
+        begin, end = self._cursor, min(self._cursor + budget, fresh)
+        self._cursor = end
+        head = self.rows[begin:end]
+        gone = np.flatnonzero((head[:, NUMBER] != 0) & (head[:, NEWEST] <= horizon)) + begin
+        for is_idle in idle:
+            if len(gone) == 0:
+                return 0
+            gone = gone[is_idle(self.rows, gone, horizon)]
+        for give_back in forget:
+            give_back(self.rows, gone)
+        self._release(gone)
+        return len(gone)
+
+    def __len__(self) -> int:
+        """Numbers that have a row."""
+        return int(self._state[kernels.USED])
+
+    @property
+    def untracked(self) -> int:
+        """Events so far whose number got no row because all `maximum` were in use. A metric."""
+        return int(self._state[kernels.UNTRACKED])
+
+    def nbytes(self) -> int:
+        return self.rows.nbytes + self._table.nbytes + self._free.nbytes
+
+    def _release(self, gone: np.ndarray) -> None:
+        free = int(self._state[kernels.FREE])
+        if free + len(gone) > len(self._free):
+            self._free = np.concatenate([self._free[:free], np.zeros(max(free, len(gone)), np.int64)])
+        # Backwards, so that the lowest rows are handed out first and the rows in use stay close together.
+        self._free[free : free + len(gone)] = gone[::-1]
+        self._state[kernels.FREE] += len(gone)
+        self._state[kernels.USED] -= kernels.delete(self._table, self.rows[gone, NUMBER])
+        self.rows[gone] = 0
+
+    def _grow(self) -> None:
+        """Double what `claim` found full: the rows (up to `maximum`), the table, or both."""
+        fresh, free = int(self._state[kernels.FRESH]), int(self._state[kernels.FREE])
+        if free == 0 and fresh == len(self.rows):
+            rows = np.zeros((min(2 * fresh, self.maximum), self.rows.shape[1]), np.int64)
+            rows[:fresh] = self.rows
+            self.rows = rows
+        if (len(self) + 1) * 10 > len(self._table) * kernels.LOAD_TENTHS:
+            table = np.zeros((2 * len(self._table), 2), np.int64)
+            kernels.rehash(self._table, table)
+            self._table = table

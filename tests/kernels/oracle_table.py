@@ -1,0 +1,33 @@
+"""What a store must do, with a dict: rows in order of first appearance, none beyond the maximum."""
+
+from __future__ import annotations
+
+
+class StoreOracle:
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
+        self.newest: dict[int, tuple[int, int]] = {}
+        self.untracked = 0
+
+    def see(self, key: int, insert: bool) -> bool:
+        """Whether the number is tracked after this event."""
+        if key in self.newest:
+            return True
+        if key == 0 or not insert:
+            return False
+        if len(self.newest) == self.maximum:
+            self.untracked += 1
+            return False
+        self.newest[key] = (0, 0)
+        return True
+
+    def note(self, key: int, at: int, spoofable: bool, touch: bool) -> tuple[int, int]:
+        newest, spoofed = self.newest.get(key, (0, 0))
+        if touch:
+            newest, spoofed = max(newest, at), max(spoofed, at) if spoofable else spoofed
+        if key in self.newest:
+            self.newest[key] = (newest, spoofed)
+        return newest, spoofed
+
+    def reclaim(self, horizon: int) -> None:
+        self.newest = {key: times for key, times in self.newest.items() if times[0] > horizon}
