@@ -145,7 +145,7 @@ class Worker:
             await self._shell.start()  # returns when stopped
         finally:
             await self._shell.stop()
-            await flow.close()
+            flow.close()
 
     def _app(self, flow: Flow, source: KafkaSource) -> _App:
         settings = self.settings

@@ -146,8 +146,9 @@ class Flow:
         self._abandoned = True
         self._uncommitted = {}
 
-    async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._delivery.close)
+    def close(self) -> None:
+        """Whatever still waits for the broker gives up."""
+        self._delivery.close()
         self._thread.shutdown(wait=False)
         self._collector.restore()
 

@@ -127,7 +127,11 @@ def command(
     # Faust says much at INFO that means nothing to an operator of ours.
     for chatty in ("faust", "mode", "streams"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    sys.exit(worker_for(settings, ruleset, home_region=home_region).run())
+    code = worker_for(settings, ruleset, home_region=home_region).run()
+    if code:
+        # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.
+        logging.shutdown()
+        os._exit(code)
 
 
 def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...]) -> None:

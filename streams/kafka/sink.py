@@ -6,7 +6,8 @@ between the two, some records are produced again, with equal values. A transacti
 
 from __future__ import annotations
 
-import time
+import logging
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 Offsets = Mapping[tuple[str, int], int]  # (topic, partition) -> the next offset to read
 
-FLUSH_LIMIT_S = 5.0
+log = logging.getLogger("grayline.sink")
+
+PATIENCE_S = 0.5  # between two attempts while the broker is away
 
 
 class DeliveryFailed(Exception):
@@ -42,18 +45,24 @@ class Delivery(Protocol):
         partitions), the records will be read again. Raises DeliveryFailed."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """From any thread: a call that waits for the broker gives up with DeliveryFailed."""
+        ...
 
 
 class AtLeastOnce:
-    """An idempotent producer, flushed before the consumer's offsets are committed synchronously."""
+    """An idempotent producer, flushed before the consumer's offsets are committed synchronously.
+
+    A broker that is away is waited for; failure is what the producer itself gives up on (`message.timeout.ms`)."""
 
     def __init__(self, producer_config: Mapping[str, object], consumer: Consumer) -> None:
         from confluent_kafka import Producer
 
-        self._producer: Any = Producer(dict(producer_config))
+        config = {"logger": logging.getLogger("grayline.kafka"), **producer_config}
+        self._producer: Any = Producer(config)
         self._consumer = consumer
         self._failed: str | None = None
+        self._closing = threading.Event()
 
     def begin(self) -> None:
         """Nothing to open: a flush covers whatever was produced before it."""
@@ -66,34 +75,31 @@ class AtLeastOnce:
 
     def commit(self, offsets: Offsets) -> bool:
         """1. Flush, so that every record has its acknowledgement. 2. Any failure: no commit. 3. Commit the offsets."""
-        left = self._producer.flush(FLUSH_LIMIT_S)  # 1
+        while self._producer.flush(PATIENCE_S):  # 1
+            self._check()
+            self._give_up_if_closing("output records were not acknowledged")
         self._check()  # 2
-        if left:
-            raise DeliveryFailed(f"{left} output records were not acknowledged within {FLUSH_LIMIT_S:.0f} s")
         return self._commit_offsets(offsets) if offsets else True  # 3
 
     def close(self) -> None:
-        self._producer.flush(FLUSH_LIMIT_S)
+        self._closing.set()
 
     def _produce(self, record: OutRecord) -> None:
+        from confluent_kafka import KafkaException
+
         arguments: dict[str, Any] = {"key": record.key, "value": record.value, "on_delivery": self._delivered}
         if record.headers:
             arguments["headers"] = record.headers
         if record.partition is not None:
             arguments["partition"] = record.partition
-        from confluent_kafka import KafkaException
-
-        give_up = time.monotonic() + FLUSH_LIMIT_S
         while True:
             try:
                 self._producer.produce(record.topic, **arguments)
                 return
             except BufferError:  # the queue is full: serve deliveries until one leaves it
-                self._producer.poll(0.05)
+                self._producer.poll(PATIENCE_S)
                 self._check()
-                if time.monotonic() > give_up:
-                    self._failed = f"the producer's queue stayed full for {FLUSH_LIMIT_S:.0f} s"
-                    self._check()
+                self._give_up_if_closing("the producer's queue is full")
             except KafkaException as problem:
                 self._failed = f"a record for topic {record.topic!r} was refused: {problem.args[0].str()}"
                 self._check()
@@ -102,17 +108,22 @@ class AtLeastOnce:
         from confluent_kafka import KafkaException, TopicPartition
 
         places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        try:
-            answers = self._consumer.commit(offsets=places, asynchronous=False)
-        except KafkaException as problem:
-            error = problem.args[0]
-        else:
-            error = next((place.error for place in answers or () if place.error is not None), None)
-        if error is None:
-            return True
-        if error.code() in _rebalance_codes():
-            return False
-        raise DeliveryFailed(f"offsets could not be committed: {error.str()}")
+        while True:
+            try:
+                answers = self._consumer.commit(offsets=places, asynchronous=False)
+            except KafkaException as problem:
+                error = problem.args[0]
+            else:
+                error = next((place.error for place in answers or () if place.error is not None), None)
+            if error is None:
+                return True
+            if error.code() in _rebalance_codes():
+                return False
+            if error.code() not in _passing_codes():
+                raise DeliveryFailed(f"offsets could not be committed: {error.str()}")
+            log.warning("commit put off, trying again: code=%s %s", error.name(), error.str())
+            self._closing.wait(PATIENCE_S)
+            self._give_up_if_closing("offsets were not committed")
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failed is None:
@@ -121,6 +132,10 @@ class AtLeastOnce:
     def _check(self) -> None:
         if self._failed is not None:
             raise DeliveryFailed(self._failed)
+
+    def _give_up_if_closing(self, what: str) -> None:
+        if self._closing.is_set():
+            raise DeliveryFailed(f"{what} before the worker had to end: the broker does not answer")
 
 
 def _rebalance_codes() -> frozenset[int]:
@@ -132,5 +147,24 @@ def _rebalance_codes() -> frozenset[int]:
             KafkaError.UNKNOWN_MEMBER_ID,
             KafkaError.REBALANCE_IN_PROGRESS,
             KafkaError._ASSIGNMENT_LOST,
+        )
+    )
+
+
+def _passing_codes() -> frozenset[int]:
+    """A broker that is away, or whose group coordinator moves."""
+    from confluent_kafka import KafkaError
+
+    return frozenset(
+        (
+            KafkaError._TRANSPORT,
+            KafkaError._TIMED_OUT,
+            KafkaError._ALL_BROKERS_DOWN,
+            KafkaError._WAIT_COORD,
+            KafkaError.REQUEST_TIMED_OUT,
+            KafkaError.COORDINATOR_NOT_AVAILABLE,
+            KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+            KafkaError.NOT_COORDINATOR,
+            KafkaError.NETWORK_EXCEPTION,
         )
     )

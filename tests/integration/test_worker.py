@@ -206,6 +206,23 @@ def test_each_record_is_counted_by_one_of_two_workers_that_come_and_go(here: Her
     assert len(together) == 1, "the first worker owned one partition number, of both topics"
 
 
+def test_a_broker_that_dies_and_returns_loses_and_doubles_nothing(here: Here, kafka: Broker) -> None:
+    engine = StandIn(*TOPICS)
+    worker = Worker(here.settings(commit_interval_ms=50), engine)
+    worker.start()
+    here.produce("cdr", *numbered(10, b"block before"))
+    wait_until(lambda: len(engine.seen) == 10)
+    kafka.kill()
+    kafka.start()
+    here.produce("cdr", *numbered(10, b"block after"))
+    wait_until(lambda: len(set(engine.seen)) == 20)
+    assert worker.stop() == 0
+    assert len(engine.seen) == 20
+    assert set(here.uncommitted().values()) == {0}
+    expected = {*numbered(10, b"block before"), *numbered(10, b"block after")}
+    assert set(here.values_of("block-events")) == expected
+
+
 def wait_until(true: Callable[[], bool]) -> None:
     """Another thread brings it about; the bound is only there to fail instead of hanging."""
     give_up = time.monotonic() + LONG_S
