@@ -177,9 +177,14 @@ def _by_library(compact: str, region: str) -> tuple[str, int] | None:
     try:
         parsed = library.parse(compact, region)
         canonical = library.format_number(parsed, library.PhoneNumberFormat.E164)
-        # Of several leading zeros one goes at a time: what is published must read back as itself.
-        while (again := library.format_number(library.parse(canonical, region), 0)) != canonical:
-            canonical, parsed = again, library.parse(again, region)
+        # Of several leading zeros one goes at a time, but what is published must read back as itself.
+        for _ in range(4):
+            parsed, before = library.parse(canonical, region), canonical
+            canonical = library.format_number(parsed, library.PhoneNumberFormat.E164)
+            if canonical == before:
+                break
+        else:
+            return None
     except library.NumberParseException:
         return None
     if library.is_possible_number_with_reason(parsed) != library.ValidationResult.IS_POSSIBLE:

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 # call stack is when it is read.
 DEPTH_MAX = 64
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+# A string that is never closed reaches to the end: were it no match, each quote in it would be tried as a beginning.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 
 
 class ObjectError(ValueError):
@@ -27,7 +28,7 @@ def read_pairs(value: bytes | None) -> list[tuple[str, Any]]:
     Strict RFC 8259 in UTF-8: no byte order mark, nothing behind the object, no NaN. Raises ObjectError."""
     if not value:
         raise ObjectError("empty", "the record has no value (a tombstone): give one JSON object")
-    if value.count(b"{") + value.count(b"[") > DEPTH_MAX and _depth(value) > DEPTH_MAX:
+    if value.count(b"{") + value.count(b"[") > DEPTH_MAX and _too_deep(value):
         raise ObjectError("not_json", f"nested more than {DEPTH_MAX} deep: give one flat JSON object")
     try:
         text = value.decode("utf-8")
@@ -64,12 +65,13 @@ def _not_a_number(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_not_a_number)
 
 
-def _depth(value: bytes) -> int:
-    deepest = depth = 0
+def _too_deep(value: bytes) -> bool:
+    depth = 0
     for byte in _STRING.sub(b"", value):
         if byte in b"{[":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > DEPTH_MAX:
+                return True
         elif byte in b"}]":
             depth -= 1
-    return deepest
+    return False

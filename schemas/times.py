@@ -42,7 +42,7 @@ def parse_time(value: int | str) -> int:
 
 
 def rfc3339(ms: int) -> str:
-    """ "2026-11-22T00:00:00.000Z". Raises TimeError outside the years 1 to 9999."""
+    """Like 2026-11-22T00:00:00.000Z. Raises TimeError outside the years 1 to 9999."""
     try:
         return (_EPOCH + timedelta(milliseconds=ms)).replace(tzinfo=UTC).isoformat(timespec="milliseconds")[:23] + "Z"
     except OverflowError:

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import codes
+from schemas.records import FIELDS, ID_MAX, NUMBER_MAX, OPTIONAL, REQUIRED, TEXT_MAX, RecordError, check_all, decode
+from schemas.topics import CDR, MESSAGE_RELAY
+
+AT_MS = 1_794_798_000_000
+MESSAGE = {"message_id": "m1", "at": AT_MS, "sender": "010-1111-0001", "recipient": "+821099900001"}
+CALL = {"call_id": "c1", "event": "setup", "at": AT_MS, "caller": "+827011110001", "callee": "114"}
+COMPLETE = CALL | {
+    "event": "complete",
+    "at": AT_MS + 9000,
+    "setup_at": AT_MS,
+    "answer_at": AT_MS + 4000,
+    "release_at": AT_MS + 9000,
+}
+NOTHING: frozenset[str] = frozenset()
+EVERYTHING = {topic: frozenset(names) for topic, names in OPTIONAL.items()}
+
+
+def encoded(record: object) -> bytes:
+    return json.dumps(record).encode()
+
+
+def failure(topic: str, value: bytes | None, fields: frozenset[str] = NOTHING) -> RecordError:
+    with pytest.raises(RecordError) as caught:
+        decode(topic, value, fields)
+    return caught.value
+
+
+def without(record: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != name}
+
+
+def test_required_fields_come_back_with_their_times_as_milliseconds() -> None:
+    value = encoded(MESSAGE | {"at": "2026-11-16T12:00:00+09:00", "relay": "r1", "colour": [1, {"x": None}]})
+    assert decode(MESSAGE_RELAY, value, NOTHING) == MESSAGE
+    assert decode(MESSAGE_RELAY, value, frozenset({"relay", "reseller"})) == MESSAGE | {"relay": "r1"}
+
+
+def test_optional_fields_are_checked_only_when_they_are_asked_for() -> None:
+    value = encoded(MESSAGE | {"channel": "fax", "relay": 7})
+    assert decode(MESSAGE_RELAY, value, NOTHING) == MESSAGE
+    assert failure(MESSAGE_RELAY, value, frozenset({"channel"})).field == "channel"
+    assert failure(MESSAGE_RELAY, value, frozenset({"relay"})).field == "relay"
+
+
+def test_an_absent_or_null_verified_means_none_and_other_nulls_are_absent() -> None:
+    wanted = frozenset({"verified", "origin"})
+    for record in (MESSAGE, MESSAGE | {"verified": None, "origin": None}):
+        assert decode(MESSAGE_RELAY, encoded(record), wanted) == MESSAGE | {"verified": "none"}
+    assert decode(MESSAGE_RELAY, encoded(MESSAGE | {"verified": "full"}), wanted)["verified"] == "full"
+
+
+@pytest.mark.parametrize("topic", [MESSAGE_RELAY, CDR])
+def test_every_required_field_is_missed_when_absent_or_null(topic: str) -> None:
+    record: dict[str, Any] = MESSAGE if topic == MESSAGE_RELAY else CALL
+    for name in REQUIRED[topic]:
+        for broken in (without(record, name), record | {name: None}):
+            error = failure(topic, encoded(broken))
+            assert (error.code, error.field) == ("missing_field", name)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"message_id": ""}, "bad_value"),
+        ({"message_id": 5}, "wrong_type"),
+        ({"message_id": "x" * (ID_MAX + 1)}, "too_long"),
+        ({"sender": "1" * (NUMBER_MAX + 1)}, "too_long"),
+        ({"sender": 821011110001}, "wrong_type"),
+        ({"sender": "\ud800"}, "bad_value"),
+        ({"recipient": ["+821099900001"]}, "wrong_type"),
+        ({"at": "2026-11-16T12:00:00"}, "bad_time"),
+        ({"at": AT_MS // 1000}, "bad_time"),
+        ({"at": 10**30}, "bad_time"),
+        ({"at": True}, "wrong_type"),
+        ({"at": float(AT_MS)}, "wrong_type"),
+        ({"at": {}}, "wrong_type"),
+        ({"text": "x" * (TEXT_MAX + 1)}, "too_long"),
+        ({"text": ""}, "bad_value"),
+        ({"channel": "SMS"}, "bad_value"),
+        ({"channel": ""}, "bad_value"),
+        ({"verified": True}, "wrong_type"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named_with_its_code_and_never_quoted(change: dict[str, Any], code: str) -> None:
+    ((name, item),) = change.items()
+    error = failure(MESSAGE_RELAY, encoded(MESSAGE | change), EVERYTHING[MESSAGE_RELAY])
+    assert (error.field, error.code) == (name, code)
+    assert str(error).startswith(f"{name}: ")
+    if isinstance(item, str) and len(item) > 4:
+        assert item not in str(error)
+
+
+def test_strings_of_exactly_the_stated_length_are_accepted() -> None:
+    record = MESSAGE | {"message_id": "가" * ID_MAX, "sender": "1" * NUMBER_MAX, "text": "😀" * TEXT_MAX}
+    assert decode(MESSAGE_RELAY, encoded(record), frozenset({"text"})) == record
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (None, "empty"),
+        (b"", "empty"),
+        (b" ", "not_json"),
+        (b"null", "not_json"),
+        (b"[]", "not_json"),
+        (b'"text"', "not_json"),
+        (b"17", "not_json"),
+        (b"NaN", "not_json"),
+        (b"\xef\xbb\xbf" + encoded(MESSAGE), "not_json"),
+        (json.dumps(MESSAGE).encode("utf-16"), "not_json"),
+        (encoded(MESSAGE) + b"{}", "not_json"),
+        (encoded(MESSAGE) + b"\x00", "not_json"),
+        (encoded(MESSAGE)[:-1], "not_json"),
+        (encoded(MESSAGE)[:-1] + b",}", "not_json"),
+        (encoded(MESSAGE)[:-1] + b',"x":NaN}', "not_json"),
+        (encoded(MESSAGE)[:-1] + b',"x":-Infinity}', "not_json"),
+        (encoded(MESSAGE)[:-1] + b',"x":01}', "not_json"),
+        (encoded(MESSAGE)[:-1] + b',"x":' + b"9" * 10_000 + b"}", "not_json"),
+        (encoded(MESSAGE)[:-1] + b',"x":"\xff"}', "not_json"),
+        (encoded(MESSAGE)[:-1] + b',"x":"\xed\xa0\x80"}', "not_json"),
+        (encoded(MESSAGE)[:-1] + b',"x":"\n"}', "not_json"),
+        (encoded(MESSAGE)[:-1] + b',"x":' + b"[" * 64 + b"]" * 64 + b"}", "not_json"),
+        (b"[" * 1_000_000, "not_json"),
+        (b'{"a":' * 200_000, "not_json"),
+        (b'"' * 100_001, "not_json"),
+        (b'"\\' * 100_000 + b"[" * 100, "not_json"),
+    ],
+    ids=lambda v: str(v)[:32],
+)
+def test_what_is_no_single_json_object_is_refused(value: bytes | None, code: str) -> None:
+    error = failure(MESSAGE_RELAY, value)
+    assert (error.code, error.field) == (code, None)
+    assert [e.code for e in check_all(MESSAGE_RELAY, value)] == [code]
+
+
+def test_brackets_inside_strings_and_moderate_nesting_are_no_reason_to_refuse() -> None:
+    record = MESSAGE | {"text": '[{"\\' * 100, "extra": json.loads("[" * 63 + "]" * 63)}
+    assert decode(MESSAGE_RELAY, encoded(record), frozenset({"text"})) == MESSAGE | {"text": '[{"\\' * 100}
+
+
+def test_a_field_given_twice_is_refused_if_it_is_looked_at_however_its_name_is_written() -> None:
+    for extra in (b',"sender":"114"}', b',"\\u0073ender":"114"}', b',"sender":null}', b',"sender":"010-1111-0001"}'):
+        error = failure(MESSAGE_RELAY, encoded(MESSAGE)[:-1] + extra)
+        assert (error.code, error.field) == ("duplicate_field", "sender")
+    twice = encoded(MESSAGE | {"relay": "a"})[:-1] + b',"relay":"b","x":1,"x":2,"y":{"sender":"1","sender":"2"}}'
+    assert decode(MESSAGE_RELAY, twice, NOTHING) == MESSAGE
+    assert failure(MESSAGE_RELAY, twice, frozenset({"relay"})).code == "duplicate_field"
+    assert [(e.code, e.field) for e in check_all(MESSAGE_RELAY, twice)] == [("duplicate_field", "relay")]
+
+
+def test_a_complete_call_has_its_times_whether_asked_for_or_not() -> None:
+    assert decode(CDR, encoded(COMPLETE), NOTHING) == COMPLETE
+    unanswered = without(COMPLETE, "answer_at")
+    assert decode(CDR, encoded(unanswered), NOTHING) == unanswered
+    assert decode(CDR, encoded(unanswered | {"answer_at": None}), NOTHING) == unanswered
+    at_once = COMPLETE | {"at": AT_MS, "answer_at": AT_MS, "release_at": AT_MS}
+    assert decode(CDR, encoded(at_once), NOTHING) == at_once
+
+
+@pytest.mark.parametrize("event", ["setup", "answer", "release"])
+def test_other_events_of_a_call_do_without_the_times_of_a_complete_one(event: str) -> None:
+    record = CALL | {"event": event}
+    assert decode(CDR, encoded(record), NOTHING) == record
+    assert decode(CDR, encoded(record | {"setup_at": "nonsense"}), NOTHING) == record
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "field"),
+    [
+        ({"setup_at": None}, "missing_field", "setup_at"),
+        ({"release_at": None}, "missing_field", "release_at"),
+        ({"setup_at": AT_MS + 9001}, "bad_value", "setup_at"),
+        ({"answer_at": AT_MS - 1}, "bad_value", "answer_at"),
+        ({"answer_at": AT_MS + 9001}, "bad_value", "answer_at"),
+        ({"at": AT_MS}, "bad_value", "at"),
+        ({"at": AT_MS + 9001}, "bad_value", "at"),
+        ({"answer_at": "2026-11-16T03:00:00"}, "bad_time", "answer_at"),
+        ({"event": "ringing"}, "bad_value", "event"),
+        ({"event": ["complete"]}, "wrong_type", "event"),
+        ({"event": "message"}, "bad_value", "event"),
+    ],
+)
+def test_a_call_whose_times_do_not_fit_is_refused(change: dict[str, Any], code: str, field: str) -> None:
+    error = failure(CDR, encoded(COMPLETE | change))
+    assert (error.code, error.field) == (code, field)
+
+
+def test_check_all_finds_everything_that_is_wrong_at_once() -> None:
+    record = without(COMPLETE, "caller") | {"callee": "", "origin": "mars", "answer_at": AT_MS - 1, "at": AT_MS}
+    found = [(e.code, e.field) for e in check_all(CDR, encoded(record))]
+    assert found == [
+        ("missing_field", "caller"),
+        ("bad_value", "callee"),
+        ("bad_value", "origin"),
+        ("bad_value", "at"),
+        ("bad_value", "answer_at"),
+    ]
+    assert check_all(CDR, encoded(COMPLETE)) == []
+
+
+def test_the_choices_of_a_field_are_those_that_have_codes() -> None:
+    assert FIELDS[MESSAGE_RELAY]["channel"].choices == codes.CHANNELS[1:]
+    assert FIELDS[CDR]["event"].choices == codes.EVENTS[1:]
+    for fields in FIELDS.values():
+        assert fields["origin"].choices == codes.ORIGINS[1:]
+        assert fields["verified"].choices == codes.VERIFIED[1:]
+
+
+def test_the_fields_of_the_input_topics_are_those_of_the_record_reference() -> None:
+    assert REQUIRED == {
+        MESSAGE_RELAY: ("message_id", "at", "sender", "recipient"),
+        CDR: ("call_id", "event", "at", "caller", "callee"),
+    }
+    assert {
+        MESSAGE_RELAY: (
+            *("relay", "reseller", "account", "carrier", "channel", "origin", "verified", "text", "content_hash"),
+        ),
+        CDR: ("relay", "carrier", "origin", "verified", "cause", "setup_at", "answer_at", "release_at"),
+    } == OPTIONAL
+    assert {name: kind.kind for name, kind in FIELDS[CDR].items()} == {
+        **{"call_id": "id", "event": "choice", "at": "time", "caller": "number", "callee": "number", "relay": "id"},
+        **{"carrier": "id", "origin": "choice", "verified": "choice", "cause": "id"},
+        **{"setup_at": "time", "answer_at": "time", "release_at": "time"},
+    }
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+values = scalars | st.lists(scalars, max_size=2) | st.sampled_from(["setup", "complete", AT_MS, AT_MS + 9000])
+names = st.sampled_from(sorted({*FIELDS[CDR], *FIELDS[MESSAGE_RELAY], "x"}))
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A record with some fields exchanged, then perhaps some bytes."""
+    record = draw(st.sampled_from([MESSAGE, CALL, COMPLETE])) | draw(st.dictionaries(names, values, max_size=3))
+    value = bytearray(encoded(record))
+    for _ in range(draw(st.integers(0, 3))):
+        value[draw(st.integers(0, len(value) - 1))] = draw(st.integers(0, 255))
+    return bytes(value)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from([MESSAGE_RELAY, CDR]), st.binary(max_size=60) | damaged())
+def test_any_bytes_are_a_record_or_a_record_error(topic: str, value: bytes) -> None:
+    errors = check_all(topic, value)
+    try:
+        record = decode(topic, value, EVERYTHING[topic])
+    except RecordError as error:
+        raised = [str(error)]
+    else:
+        raised = []
+    assert [str(error) for error in errors[:1]] == raised
+    if raised:
+        return
+    assert set(REQUIRED[topic]) <= set(record) <= set(FIELDS[topic])
+    for name, item in record.items():
+        assert isinstance(item, int if FIELDS[topic][name].kind == "time" else str)
+        assert item
+        if isinstance(item, str):
+            item.encode()
