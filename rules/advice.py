@@ -1,0 +1,98 @@
+"""Warnings about rules that are valid and yet probably not what was meant."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from rules.catalog import EXACT_MAX
+from rules.diagnostics import WARNING
+from rules.document import Document, Node
+from rules.expression_check import dotted
+from rules.model import Limit, Rule
+
+
+def advise(doc: Document, rules: Sequence[Rule]) -> None:
+    """Note every warning about a file without errors; `rules` are all of it, in file order."""
+    assert doc.root is not None
+    sections = {key.text: value for key, value in doc.root.pairs}
+    for rule, node in zip(rules, sections["rules"].items, strict=True):
+        keys = {key.text: value for key, value in node.pairs}
+        _unused_limits(doc, rule, keys)
+        _looser_limits(doc, rule, keys)
+        _beyond_exact(doc, rule, keys)
+    _unused(doc, sections.get("counters"), "counter", {name for rule in rules for name in rule.counters})
+    during = {name for rule in rules for limit in rule.limits.values() for name, _, _ in limit.during}
+    _unused(doc, sections.get("hours"), "hours", during)
+
+
+def _unused(doc: Document, section: Node | None, what: str, used: set[str]) -> None:
+    for key, _ in section.pairs if section is not None else ():
+        if key.text not in used:
+            _warn(doc, key, f"{what} `{key.text}` is read by no rule of this file", "remove it, or use it in a rule")
+
+
+def _unused_limits(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
+    for key, _ in keys["limits"].pairs if "limits" in keys else ():
+        if key.text not in rule.when.names:
+            _warn(doc, key, f"limit `{key.text}` is not in the `when` of rule `{rule.name}`", "remove it, or use it")
+
+
+def _looser_limits(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
+    """Inside the hours a limit should catch more, not less. A limit compared both ways has no such direction."""
+    ceilings = {True: set(), False: set()}  # type: dict[bool, set[str]]
+    for left, op, right, negated in _comparisons(rule):
+        rising = isinstance(op, ast.Gt | ast.GtE) != negated
+        ceilings[rising].add(dotted(right) or "")
+        ceilings[not rising].add(dotted(left) or "")
+    for limit in rule.limits.values():
+        if (limit.name in ceilings[True]) == (limit.name in ceilings[False]):
+            continue
+        values = _limit_nodes(keys, limit)
+        for hours, _, value in limit.during:
+            looser = value > limit.always if limit.name in ceilings[True] else value < limit.always
+            if looser:
+                message = f"limit `{limit.name}` is looser inside `{hours}` ({value:g}) than always ({limit.always:g})"
+                _warn(doc, values[hours], message, "inside the hours the named limit replaces `always`")
+
+
+def _beyond_exact(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
+    for left, _, right, _ in _comparisons(rule):
+        for side, other in ((left, right), (right, left)):
+            counter = rule.counters.get(dotted(side) or "")
+            most = EXACT_MAX.get(counter.kind) if counter is not None else None
+            if counter is None or most is None:
+                continue
+            reading = "an estimate" if counter.kind == "distinct" else f'only "at least {most}"'
+            hint = f"`{counter.name}` is exact up to {most} and beyond that {reading}"
+            limit = rule.limits.get(dotted(other) or "")
+            if limit is not None:
+                values = _limit_nodes(keys, limit)
+                for said, value in (("always", limit.always), *((h, v) for h, _, v in limit.during)):
+                    if value > most:
+                        _warn(doc, values[said], f"limit `{limit.name}` is above {most}", hint)
+            elif isinstance(other, ast.Constant) and isinstance(other.value, int | float) and other.value > most:
+                _warn(doc, keys["when"], f"`{counter.name}` is compared with {other.value:g}, above {most}", hint)
+
+
+def _limit_nodes(keys: dict[str, Node], limit: Limit) -> dict[str, Node]:
+    """Where each value of a limit stands: by the name of its hours, or `always`."""
+    node = next(value for key, value in keys["limits"].pairs if key.text == limit.name)
+    return {key.text: value for key, value in node.pairs} or {"always": node}
+
+
+def _comparisons(rule: Rule) -> Iterator[tuple[ast.expr, ast.cmpop, ast.expr, bool]]:
+    """(left, operator, right, under an odd number of `not`s) of every ordered comparison."""
+    todo: list[tuple[ast.AST, bool]] = [(ast.parse(rule.when.source, mode="eval"), False)]
+    while todo:
+        node, negated = todo.pop()
+        if isinstance(node, ast.Compare):
+            for left, op, right in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False):
+                if isinstance(op, ast.Gt | ast.GtE | ast.Lt | ast.LtE):
+                    yield left, op, right, negated
+        negated ^= isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+        todo.extend((child, negated) for child in ast.iter_child_nodes(node))
+
+
+def _warn(doc: Document, node: Node, message: str, hint: str) -> None:
+    doc.error(node, message, hint, severity=WARNING)

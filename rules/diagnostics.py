@@ -1,0 +1,66 @@
+"""What is wrong with a rule file, said so that it can be put right: where, a caret, the valid choices, a guess."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+ERROR = "error"
+WARNING = "warning"
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One finding. `line` and `column` count from 1; line 0 means the file as a whole."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    source_line: str = ""
+    hint: str = ""
+    severity: str = ERROR
+    length: int = 1  # characters to underline
+    choices: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+class RuleErrors(ValueError):
+    """Everything that is wrong with the files, warnings included."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics = list(diagnostics)
+        super().__init__("\n".join(render(d) for d in self.diagnostics))
+
+
+def render(diagnostic: Diagnostic, color: bool = False) -> str:
+    """Several lines without a final newline: place and message, the source line with carets, choices, hint."""
+    d = diagnostic
+    paint = _PAINT if color else _PLAIN
+    tint = paint[d.severity]
+    lines = [f"{paint['bold']}{d.place}: {tint}{d.severity}: {paint['end']}{d.message}"]
+    if d.line and d.source_line:
+        margin = f"{d.line:>5} | "
+        source = d.source_line.replace("\t", " ")
+        before, marked = source[: d.column - 1], source[d.column - 1 : d.column - 1 + d.length]
+        carets = "^" * max(_width(marked), 1)
+        lines.append(margin + source)
+        lines.append(" " * 5 + " | " + " " * _width(before) + tint + carets + paint["end"])
+    if d.choices:
+        lines.append("        one of: " + ", ".join(c for c in d.choices if c))
+    if d.hint:
+        lines.append("        hint: " + d.hint)
+    return "\n".join(lines)
+
+
+_PLAIN = {"bold": "", "end": "", ERROR: "", WARNING: ""}
+_PAINT = {"bold": "\x1b[1m", "end": "\x1b[0m", ERROR: "\x1b[31m", WARNING: "\x1b[33m"}
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal, where Korean letters take two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

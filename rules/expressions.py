@@ -1,0 +1,197 @@
+"""The `when` and `where` of rules: parsed by Python's own parser, checked against an allow list, compiled once to
+array operations. Nothing of Python is ever evaluated: a node that is not in the list is an error.
+
+A condition that reads a value that is not there (NaN, or code 0 of an enumeration) anywhere, or whose arithmetic
+gives NaN or divides by zero, is false for that row, whatever `not` and `or` stand around it: a missing reading must
+never be what blocks somebody.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rules.expression_check import (
+    NUMBER,
+    Checker,
+    Choice,
+    ExpressionError,
+    ExpressionErrors,
+    Kind,
+    Number,
+    dotted,
+    syntax,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["NUMBER", "Choice", "Expression", "ExpressionError", "ExpressionErrors", "Kind", "Number", "parse"]
+
+# Takes the columns and the mask of rows whose readings are all there (which it may clear further).
+Compiled = Callable[[Mapping[str, Any], Any], Any]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A compiled condition. Two that differ only in spacing, brackets or quotes are equal."""
+
+    source: str  # normalised: as `ast.unparse` writes it
+    names: frozenset[str] = field(compare=False)
+    choices: tuple[tuple[str, Choice], ...] = field(compare=False, repr=False)
+    run: Compiled = field(compare=False, repr=False)
+
+    def evaluate(self, columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
+        """bool[n]. `columns` holds one array of length n for each of `names`: numbers, or uint8 codes."""
+        import numpy as np
+
+        enumerations = {name for name, _ in self.choices}
+        present = np.ones(n, bool)
+        values: dict[str, Any] = {}
+        for name in self.names:
+            column = columns[name]
+            if name in enumerations:
+                present &= column != 0
+            else:
+                column = np.asarray(column, np.float64)
+                present &= ~np.isnan(column)
+            values[name] = column
+        with np.errstate(all="ignore"):
+            result = self.run(values, present)
+        return np.asarray(result & present)
+
+
+def parse(source: str, names: Mapping[str, Kind]) -> Expression:
+    """Compile `source`, a condition over `names` (dotted ones like `gray.short` included).
+
+    Raises ExpressionErrors with everything that is wrong with it."""
+    tree = syntax(source)
+    checker = Checker(source, names)
+    checker.condition(tree)
+    if not checker.errors and not checker.used:
+        checker.error(tree, "reads no counter and no field, so it is the same for every event")
+    if checker.errors:
+        raise ExpressionErrors(checker.errors)
+    used = frozenset(checker.used)
+    choices = tuple((name, kind) for name in sorted(used) if isinstance(kind := names[name], Choice))
+    return Expression(ast.unparse(tree), used, choices, _Compiler(names).condition(tree))
+
+
+class _Compiler:
+    """Turns a checked tree into closures over arrays."""
+
+    def __init__(self, names: Mapping[str, Kind]) -> None:
+        self.names = names
+
+    def condition(self, node: ast.expr) -> Compiled:
+        if isinstance(node, ast.BoolOp):
+            parts = [self.condition(part) for part in node.values]
+            return _all(parts) if isinstance(node.op, ast.And) else _any(parts)
+        if isinstance(node, ast.UnaryOp):
+            inner = self.condition(node.operand)
+            return lambda columns, present: ~inner(columns, present)
+        assert isinstance(node, ast.Compare)
+        operands = [node.left, *node.comparators]
+        links = [self.link(op, operands[i], operands[i + 1]) for i, op in enumerate(node.ops)]
+        return _all(links)
+
+    def link(self, op: ast.cmpop, left: ast.expr, right: ast.expr) -> Compiled:
+        kind = self.enumeration(left) or self.enumeration(right)
+        if isinstance(op, ast.In | ast.NotIn):
+            assert isinstance(right, ast.Tuple | ast.List)
+            return _member(self.value(left, kind), [self.value(e, kind) for e in right.elts], isinstance(op, ast.NotIn))
+        return _compare(type(op), self.value(left, kind), self.value(right, kind))
+
+    def enumeration(self, node: ast.expr) -> Choice | None:
+        kind = self.names.get(dotted(node) or "")
+        return kind if isinstance(kind, Choice) else None
+
+    def value(self, node: ast.expr, kind: Choice | None = None) -> Compiled:
+        if isinstance(node, ast.Constant):
+            constant = kind.names.index(node.value) if kind is not None else float(node.value)
+            return lambda columns, present: constant
+        if (name := dotted(node)) is not None:
+            return lambda columns, present: columns[name]
+        if isinstance(node, ast.UnaryOp):
+            inner = self.value(node.operand)
+            if isinstance(node.op, ast.UAdd):
+                return inner
+            return lambda columns, present: -inner(columns, present)
+        assert isinstance(node, ast.BinOp)
+        return _arithmetic(type(node.op), self.value(node.left), self.value(node.right))
+
+
+def _all(parts: list[Compiled]) -> Compiled:
+    def run(columns: Mapping[str, Any], present: Any) -> Any:
+        result = parts[0](columns, present)
+        for part in parts[1:]:  # every part runs: a missing value in any of them clears the row
+            result = result & part(columns, present)
+        return result
+
+    return run
+
+
+def _any(parts: list[Compiled]) -> Compiled:
+    def run(columns: Mapping[str, Any], present: Any) -> Any:
+        result = parts[0](columns, present)
+        for part in parts[1:]:
+            result = result | part(columns, present)
+        return result
+
+    return run
+
+
+def _compare(op: type[ast.cmpop], left: Compiled, right: Compiled) -> Compiled:
+    compare = {
+        ast.Eq: operator.eq,
+        ast.NotEq: operator.ne,
+        ast.Lt: operator.lt,
+        ast.LtE: operator.le,
+        ast.Gt: operator.gt,
+        ast.GtE: operator.ge,
+    }[op]
+
+    def run(columns: Mapping[str, Any], present: Any) -> Any:
+        a, b = left(columns, present), right(columns, present)
+        _clear_missing(a, present)
+        _clear_missing(b, present)
+        return compare(a, b)
+
+    return run
+
+
+def _member(left: Compiled, items: list[Compiled], negated: bool) -> Compiled:
+    def run(columns: Mapping[str, Any], present: Any) -> Any:
+        value = left(columns, present)
+        _clear_missing(value, present)
+        result = value == items[0](columns, present)
+        for item in items[1:]:
+            result = result | (value == item(columns, present))
+        return ~result if negated else result
+
+    return run
+
+
+def _clear_missing(value: Any, present: Any) -> None:
+    """NaN spreads through arithmetic, so it is enough to look for it where a value is compared."""
+    present &= value == value
+
+
+def _arithmetic(op: type[ast.operator], left: Compiled, right: Compiled) -> Compiled:
+    if op is ast.Div:
+        return _divide(left, right)
+    apply = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}[op]
+    return lambda columns, present: apply(left(columns, present), right(columns, present))
+
+
+def _divide(left: Compiled, right: Compiled) -> Compiled:
+    def run(columns: Mapping[str, Any], present: Any) -> Any:
+        import numpy as np
+
+        a, b = np.asarray(left(columns, present)), np.asarray(right(columns, present))
+        return np.where(b == 0, np.nan, a / np.where(b == 0, 1.0, b))
+
+    return run

@@ -1,0 +1,266 @@
+"""Rule files into a RuleSet, or into everything that is wrong with them at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rules import catalog
+from rules.advice import advise
+from rules.counters_file import read_counter
+from rules.diagnostics import ERROR, Diagnostic, RuleErrors, render
+from rules.document import BYTES_MAX, Document, Node
+from rules.expression_check import NUMBER, Kind
+from rules.expressions import Expression
+from rules.hours import Hours
+from rules.hours_file import read_hours
+from rules.model import BLOCKS, DIRECTIONS, MODES, Counter, Limit, Rule, RuleSet
+from rules.protected import load_protected
+from rules.reading import choice, choice_list, duration, entries, expression, items, mapping, name, number, text
+
+SECTIONS = ("hours", "counters", "rules")
+RULE_KEYS = ("name", "summary", "when", "then", "mode")
+RULE_EXTRAS = ("limits", "spoofable")
+RULE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+COLUMN_NAME = r"[a-z][a-z0-9_]*"
+RESERVED = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "async", "always"})
+
+
+def load(paths: Sequence[Path], protected: Sequence[Path] = ()) -> RuleSet:
+    """The rules of these files and directories (their *.yaml and *.yml, by name), with the protected numbers that
+    ship with them and those of the further files `protected`. Raises RuleErrors with every diagnostic."""
+    rules, diagnostics = check(paths)
+    if rules is None:
+        raise RuleErrors(diagnostics)
+    return replace(rules, protected=load_protected(protected))
+
+
+def load_text(text: str, name: str = "rules.yaml") -> RuleSet:
+    """As `load`, of one file's text."""
+    rules, diagnostics = check_texts([(name, text)])
+    if rules is None:
+        raise RuleErrors(diagnostics)
+    return replace(rules, protected=load_protected())
+
+
+def check(paths: Sequence[Path]) -> tuple[RuleSet | None, list[Diagnostic]]:
+    """The rules (None when anything is an error; without protected numbers, which only the engine needs) and every
+    diagnostic, errors and warnings, in the order of the files. Reads files, raises nothing."""
+    texts: list[tuple[str, str]] = []
+    unread: list[Diagnostic] = []
+    for path in paths:
+        for file in _files(Path(path), unread):
+            if (content := _read(file, unread)) is not None:
+                texts.append((str(file), content))
+    if not paths:
+        unread.append(Diagnostic("rules", 0, 0, "no rule file was given", hint="name a file or a directory"))
+    if not texts:
+        return None, unread
+    rules, diagnostics = check_texts(texts)
+    return (None if unread else rules), unread + diagnostics
+
+
+def check_texts(texts: Sequence[tuple[str, str]]) -> tuple[RuleSet | None, list[Diagnostic]]:
+    """As `check`, of (name, text) pairs."""
+    documents = [Document(name, content) for name, content in texts]
+    taken: dict[str, str] = {}
+    rules = [rule for doc in documents for rule in _file(doc, taken)]
+    diagnostics = [d for doc in documents for d in sorted(doc.diagnostics, key=lambda d: (d.line, d.column))]
+    if any(d.severity == ERROR for d in diagnostics):
+        return None, diagnostics
+    said = json.dumps([doc.root.plain() for doc in documents if doc.root], sort_keys=True, ensure_ascii=False)
+    version = hashlib.sha256(said.encode()).hexdigest()[:12]
+    return RuleSet(tuple(rules), version, tuple(f"{d.place}: {d.message}" for d in diagnostics)), diagnostics
+
+
+def packs() -> Path:
+    """The directory of the rules that ship with Grayline."""
+    return Path(__file__).parent / "packs"
+
+
+# ----------------------------------------------------------------------------------------------------------- files
+
+
+def _files(path: Path, unread: list[Diagnostic]) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(f for f in path.iterdir() if f.suffix in (".yaml", ".yml"))
+    if not files:
+        unread.append(Diagnostic(str(path), 0, 0, "this directory holds no *.yaml or *.yml file"))
+    return files
+
+
+def _read(path: Path, unread: list[Diagnostic]) -> str | None:
+    try:
+        if path.is_file() and path.stat().st_size > BYTES_MAX:
+            hint = "split it into several files of a directory"
+            unread.append(Diagnostic(str(path), 0, 0, f"larger than {BYTES_MAX:,} bytes", hint=hint))
+            return None
+        return path.read_bytes().decode()
+    except OSError as e:
+        unread.append(Diagnostic(str(path), 0, 0, f"cannot be read: {e.strerror}"))
+    except UnicodeDecodeError as e:
+        unread.append(Diagnostic(str(path), 0, 0, f"is not UTF-8 (byte {e.start})"))
+    return None
+
+
+def _file(doc: Document, taken: dict[str, str]) -> list[Rule]:
+    if doc.root is None or doc.root.empty:
+        if not doc.diagnostics:
+            doc.whole("is empty", "it needs `counters:` and `rules:`")
+        return []
+    keys = mapping(doc, doc.root, "a rule file", ("rules",), SECTIONS)
+    if keys is None:
+        return []
+    hours = _hours(doc, keys["hours"]) if "hours" in keys else {}
+    counters = _counters(doc, keys["counters"]) if "counters" in keys else {}
+    reader = _RuleReader(doc, hours, counters, taken)
+    listed = items(doc, keys["rules"], "`rules`") if "rules" in keys else None
+    rules = [rule for item in listed or () if (rule := reader.rule(item)) is not None]
+    if not any(d.severity == ERROR for d in doc.diagnostics):
+        advise(doc, rules)
+    return rules
+
+
+def _hours(doc: Document, node: Node) -> dict[str, Hours | None]:
+    """By name; None stands for hours that are wrong, so that naming them is no further error."""
+    out: dict[str, Hours | None] = {}
+    for key, value in entries(doc, node, "`hours`") or ():
+        if key.text == "always":
+            doc.error(key, "`always` is what a limit is outside all hours", "choose another name")
+        elif name(doc, key, "hours", r"[a-z][a-z0-9_-]*", "small letters, digits, _ and -"):
+            out[key.text] = read_hours(doc, key.text, value)
+    return out
+
+
+def _counters(doc: Document, node: Node) -> dict[str, Counter | None]:
+    fields = {field for names in catalog.FIELDS.values() for field in names}
+    out: dict[str, Counter | None] = {}
+    for key, value in entries(doc, node, "`counters`") or ():
+        if key.text in fields or key.text in RESERVED:
+            doc.error(key, f"a counter cannot be named `{key.text}`: the name is taken", "choose another name")
+        elif name(doc, key, "a counter", COLUMN_NAME, "small letters, digits and _"):
+            out[key.text] = read_counter(doc, key.text, value)
+    return out
+
+
+# ----------------------------------------------------------------------------------------------------------- rules
+
+
+class _RuleReader:
+    def __init__(
+        self, doc: Document, hours: dict[str, Hours | None], counters: dict[str, Counter | None], taken: dict[str, str]
+    ) -> None:
+        self.doc, self.hours, self.counters, self.taken = doc, hours, counters, taken
+
+    def rule(self, node: Node) -> Rule | None:
+        doc, before = self.doc, len(self.doc.diagnostics)
+        keys = mapping(doc, node, "a rule", RULE_KEYS, RULE_EXTRAS)
+        if keys is None:
+            return None
+        said = self._name(keys["name"]) if "name" in keys else None
+        summary = text(doc, keys["summary"], "summary") if "summary" in keys else None
+        limits = self._limits(keys["limits"]) if "limits" in keys else {}
+        when = self._when(keys["when"], limits) if "when" in keys else None
+        block, directions, period_ms = self._then(keys["then"]) if "then" in keys else ((), (), 0)
+        mode = choice(doc, keys["mode"], "mode", MODES) if "mode" in keys else None
+        if "spoofable" in keys:
+            choice(doc, keys["spoofable"], "value of `spoofable`", ("accepted",))
+        if len(doc.diagnostics) > before or when is None or said is None or summary is None or mode is None:
+            return None
+        read = {n.split(".")[0] for n in when.names}
+        return Rule(
+            name=said,
+            summary=summary,
+            when=when,
+            counters={n: c for n, c in self.counters.items() if c is not None and n in read},
+            limits={n: limit for n, limit in limits.items() if limit is not None},
+            block=block,
+            directions=directions,
+            period_ms=period_ms,
+            mode=mode,
+            spoofable="spoofable" in keys,
+            file=doc.name,
+            line=node.line + 1,
+        )
+
+    def _name(self, node: Node) -> str | None:
+        said = name(self.doc, node, "a rule", RULE_NAME, "small letters and digits joined by -")
+        if said is None:
+            return None
+        if said in self.taken:
+            self.doc.error(node, f"a rule named `{said}` exists already", f"it is at {self.taken[said]}")
+            return None
+        self.taken[said] = f"{self.doc.name}:{node.line + 1}"
+        return said
+
+    def _limits(self, node: Node) -> dict[str, Limit | None]:
+        doc = self.doc
+        fields = {field for names in catalog.FIELDS.values() for field in names}
+        out: dict[str, Limit | None] = {}
+        for key, value in entries(doc, node, "`limits`") or ():
+            if key.text in self.counters or key.text in fields or key.text in RESERVED:
+                what = "counter" if key.text in self.counters else "field" if key.text in fields else "word"
+                doc.error(key, f"a limit cannot be named `{key.text}`: a {what} has that name", "choose another name")
+            elif name(doc, key, "a limit", COLUMN_NAME, "small letters, digits and _"):
+                out[key.text] = self._limit(key.text, value)
+        return out
+
+    def _limit(self, said: str, node: Node) -> Limit | None:
+        """A plain number, or `always` and a number for each of some hours."""
+        doc = self.doc
+        if node.kind != "mapping":
+            value = number(doc, node, f"limit `{said}`")
+            return Limit(said, value) if value is not None else None
+        keys = mapping(doc, node, f"limit `{said}`", ("always",), tuple(self.hours))
+        values = {key: number(doc, value, f"limit `{said}`") for key, value in (keys or {}).items()}
+        if values.get("always") is None:
+            return None
+        during = []
+        for key, value in values.items():
+            hours = self.hours.get(key)
+            if key != "always" and hours is not None and value is not None:
+                during.append((key, hours, value))
+        return Limit(said, values["always"] or 0.0, tuple(during))
+
+    def _when(self, node: Node, limits: dict[str, Limit | None]) -> Expression | None:
+        doc, source = self.doc, node.text
+        words = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"\"[^\"]*\"|'[^']*'", "", source)))
+        read = [c for n, c in self.counters.items() if n in words]
+        if any(c is None for c in read):
+            return None  # a counter that is wrong has been noted; its names would only repeat that
+        known = [c for c in read if c is not None]
+        topics = sorted({c.topic for c in known}) or list(catalog.FIELDS)
+        names: dict[str, Kind] = dict.fromkeys(limits, NUMBER)
+        for field, kind in catalog.FIELDS[topics[0]].items():
+            if all(field in catalog.FIELDS[topic] for topic in topics):
+                names[field] = kind
+        for n, counter in self.counters.items():
+            for part in counter.outputs if counter is not None else ():
+                names[f"{n}.{part}" if part else n] = NUMBER
+        when = expression(doc, node, "when", names)
+        if when is None:
+            return None
+        if not known:
+            doc.error(node, "when: reads no counter", "compare a counter with a limit", tuple(self.counters))
+            return None
+        if "duration" in when.names and not any(c.events & catalog.ENDED for c in known):
+            doc.error(node, "when: `duration` is not known before the call ends", "read a counter on cdr.release")
+            return None
+        return when
+
+    def _then(self, node: Node) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+        doc = self.doc
+        keys = mapping(doc, node, "then", ("block", "directions", "for")) or {}
+        block = choice_list(doc, keys["block"], "thing to block", BLOCKS) if "block" in keys else ()
+        directions = choice_list(doc, keys["directions"], "direction", DIRECTIONS) if "directions" in keys else ()
+        low, high = catalog.PERIOD_MS_MIN, catalog.PERIOD_MS_MAX
+        period_ms = duration(doc, keys["for"], "the period `for`", low, high) if "for" in keys else 0
+        return block or (), directions or (), period_ms or 0
+
+
+__all__ = ["RuleErrors", "check", "check_texts", "load", "load_protected", "load_text", "packs", "render"]

@@ -1,0 +1,53 @@
+"""Numbers that no rule blocks: those that ship (`protected.yaml`) and those of the operator's own files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from rules.diagnostics import RuleErrors
+from rules.document import Document, Node
+from rules.model import Protected
+from rules.reading import items, mapping, text
+
+
+def load_protected(paths: Sequence[Path] = (), region: str = "KR") -> Protected:
+    """The shipped list and those of `paths` together. `region` is where numbers without a country code belong.
+
+    Raises RuleErrors with everything that is wrong; OSError when a file cannot be read."""
+    shipped = resources.files("rules").joinpath("protected.yaml").read_text("utf-8")
+    documents = [Document("protected.yaml", shipped)]
+    documents += [Document(str(path), Path(path).read_text("utf-8")) for path in paths]
+    read = [_read(doc, region) for doc in documents]
+    if diagnostics := [d for doc in documents for d in doc.diagnostics]:
+        raise RuleErrors(diagnostics)
+    return Protected(frozenset().union(*(n for n, _ in read)), tuple(sorted({p for _, ps in read for p in ps})))
+
+
+def _read(doc: Document, region: str) -> tuple[set[int], set[str]]:
+    if doc.root is None or doc.root.empty:
+        if not doc.diagnostics:
+            doc.whole("is empty", "it needs `numbers:` or `prefixes:`")
+        return set(), set()
+    keys = mapping(doc, doc.root, "a file of protected numbers", (), ("numbers", "prefixes")) or {}
+    listed = {key: (items(doc, node, key) or []) for key, node in keys.items()}
+    numbers = {key for item in listed.get("numbers", ()) if (key := _number(doc, item, region)) is not None}
+    return numbers, {p for item in listed.get("prefixes", ()) if (p := _prefix(doc, item)) is not None}
+
+
+def _number(doc: Document, node: Node, region: str) -> int | None:
+    from schemas.numbers import normalise
+
+    value = text(doc, node, "a protected number")
+    return normalise(value, region).key if value is not None else None
+
+
+def _prefix(doc: Document, node: Node) -> str | None:
+    value = text(doc, node, "a protected prefix")
+    digits = re.sub(r"[ -]", "", value or "")
+    if value is not None and not re.fullmatch(r"\+[1-9]\d{2,14}", digits, re.ASCII):
+        doc.error(node, "a prefix must be international, with at least three digits", 'write it as "+82 1588"')
+        return None
+    return digits[1:] or None
