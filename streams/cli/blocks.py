@@ -65,7 +65,7 @@ def command(brokers: str | None, kafka_config: str | None, follow: bool, form: s
             click.echo("\n".join(lines))
             sys.stdout.flush()
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with BlockReader(settings, now_ms=now_ms, complain=complain) as reader:
             if form == "csv":
@@ -82,6 +82,8 @@ def command(brokers: str | None, kafka_config: str | None, follow: bool, form: s
         raise click.ClickException(str(problem)) from problem
     except KeyboardInterrupt:
         pass  # how one ends --follow
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def as_json(change: Change) -> str:

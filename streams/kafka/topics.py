@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ __all__ = ["KafkaProblem", "TopicState", "check_inputs", "create", "show"]
 
 TIMEOUT_S = 10.0
 BROKERS_REPLICATION = -1  # what the broker's `default.replication.factor` says
+# What a broker answers until it has taken over the partitions of a topic that its controller has just made.
+SETTLING = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART")
 BROKERS_PARTITIONS = -1  # what the broker's `num.partitions` says
 
 
@@ -230,11 +233,9 @@ class _Admin:
         if not names:
             return {}
         asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-        futures = self._client.describe_configs(asked, request_timeout=self._timeout_s)
-        return {
-            resource.name: {name: entry.value for name, entry in self._answer(future, "topic settings").items()}
-            for resource, future in futures.items()
-        }
+        question = partial(self._client.describe_configs, asked, request_timeout=self._timeout_s)
+        settings = self._ask(question, "settings")
+        return {resource.name: {name: entry.value for name, entry in got.items()} for resource, got in settings.items()}
 
     def messages(self, partitions: Mapping[str, int]) -> dict[str, int]:
         from confluent_kafka import TopicPartition
@@ -243,18 +244,25 @@ class _Admin:
         every = [TopicPartition(name, index) for name, count in partitions.items() for index in range(count)]
         totals = dict.fromkeys(partitions, 0)
         for sign, where in ((-1, OffsetSpec.earliest()), (1, OffsetSpec.latest())):
-            asked = dict.fromkeys(every, where)
-            if not asked:
+            if not every:
                 continue
-            for partition, future in self._client.list_offsets(asked, request_timeout=self._timeout_s).items():
-                totals[partition.topic] += sign * self._answer(future, "offsets").offset
+            asked = dict.fromkeys(every, where)
+            question = partial(self._client.list_offsets, asked, request_timeout=self._timeout_s)
+            offsets = self._ask(question, "offsets")
+            for partition, offset in offsets.items():
+                totals[partition.topic] += sign * offset.offset
         return totals
 
-    def _answer(self, future: Any, what: str) -> Any:
-        try:
-            return future.result()
-        except self._failure as error:
-            raise KafkaProblem(f"the broker at {self._brokers} gave no {what}: {error.args[0].str()}") from error
+    def _ask(self, question: Callable[[], Mapping[Any, Any]], what: str) -> dict[Any, Any]:
+        """The answers to a question of many futures. It is asked again while a new topic's partitions settle."""
+        deadline = monotonic() + self._timeout_s
+        while True:
+            try:
+                return {subject: future.result() for subject, future in question().items()}
+            except self._failure as error:
+                problem = error.args[0]
+                if problem.name() not in SETTLING or monotonic() > deadline:
+                    raise KafkaProblem(f"the broker at {self._brokers} gave no {what}: {problem.str()}") from error
 
     def _remember(self, error: Any) -> None:
         self._last_error = error.str()
