@@ -17,7 +17,7 @@ _HOLD: dict[str, Any] = {
     "from": 1795312800000,
     "until": 1797904800000,
     "directions": ["outgoing", "incoming"],
-    "actions": ["calls", "messages"],
+    "actions": ["block_calls", "block_messages"],
     "reason": "patient or bursting automatic dialler",
     "evidence": [
         {"counter": "gray.short", "value": 31.25, "window": 480000, "limit": 12, "as_of": 1795312800000},
@@ -27,9 +27,7 @@ _HOLD: dict[str, Any] = {
 _CHANGE: dict[str, Any] = {
     "event_id": "51be07c9d2f4138a",
     "number": "+821011110001",
-    "state": "active",
     "change": "opened",
-    "until": 1797904800000,
 }
 
 PUBLISHED: dict[str, tuple[type[msgspec.Struct], dict[str, Any]]] = {
@@ -68,7 +66,14 @@ PUBLISHED: dict[str, tuple[type[msgspec.Struct], dict[str, Any]]] = {
     topics.BLOCK_EVENTS: (
         records.BlockEvent,
         _CHANGE
-        | {"directions": ["outgoing", "incoming"], "actions": ["calls", "messages"], "hold": _HOLD, "holds": [_HOLD]},
+        | {
+            "state": "active",
+            "until": 1797904800000,
+            "directions": ["outgoing", "incoming"],
+            "actions": ["block_calls", "block_messages"],
+            "hold": _HOLD,
+            "holds": [_HOLD],
+        },
     ),
     topics.BLOCK_HISTORY: (records.BlockHistory, _CHANGE | {"hold": _HOLD}),
     topics.DEAD_LETTERS: (

@@ -82,7 +82,7 @@ Digits = Annotated[str, Meta(pattern=r"^\+[0-9]{8,15}$", description="E.164")]
 Direction = Literal["outgoing", "incoming"]
 Action = Annotated[
     str,
-    Meta(min_length=1, description="calls, messages; a blocker passes over actions that it does not know"),
+    Meta(min_length=1, description="block_calls, block_messages; a blocker passes over actions that it does not know"),
 ]
 State = Literal["active", "released", "expired"]
 Change = Literal["opened", "extended", "reduced", "released", "expired"]
@@ -129,13 +129,11 @@ class BlockEvent(Struct, kw_only=True):
 
 
 class BlockHistory(Struct, kw_only=True):
-    """One change of one hold: the audit trail. `state` and `until` are the number's after the change."""
+    """One change of one hold, as the hold stands behind it: the audit trail."""
 
     event_id: Id
     number: Digits
-    state: State
     change: Change
-    until: TimeMs
     hold: Hold
 
 
