@@ -20,8 +20,8 @@ _HOLD: dict[str, Any] = {
     "actions": ["block_calls", "block_messages"],
     "reason": "patient or bursting automatic dialler",
     "evidence": [
-        {"counter": "gray.short", "value": 31.25, "window": 480000, "limit": 12, "as_of": 1795312800000},
-        {"counter": "callees", "value": 22, "window": 3600000, "as_of": 1795312800000},
+        {"counter": "gray.short", "value": 31.25, "window": "1m", "limit": 12, "as_of": 1795312800000},
+        {"counter": "callees", "value": 22, "window": "1h", "as_of": 1795312800000},
     ],
 }
 _CHANGE: dict[str, Any] = {

@@ -93,7 +93,7 @@ class Evidence(Struct, kw_only=True, omit_defaults=True):
 
     counter: Id
     value: float
-    window: Annotated[int, Meta(ge=0, description="milliseconds that the counter looks back")]
+    window: Annotated[str, Meta(min_length=1, description="how far the counter looks back, as rule files say it: 1m")]
     limit: float | None = None  # the limit in force, where the rule names one
     as_of: TimeMs
 
