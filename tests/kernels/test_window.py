@@ -62,7 +62,7 @@ def traffic(draw, span_ms=400):
     return steps
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(traffic(), st.sampled_from([(100, 10), (100, 100), (60, 1), (130, 10), (50, 10)]), st.data())
 def test_random_traffic_reads_as_the_oracle_however_it_is_split(steps, shape, data):
     want = expected(OracleWindow(*shape), steps)
@@ -137,7 +137,7 @@ def test_one_millisecond_buckets_reach_the_year_9999():
     assert out.tolist() == [1, 2, 3, 4]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(traffic(), st.integers(0, 1500))
 def test_an_idle_row_reads_zero_at_the_horizon_and_a_busy_one_does_not(steps, horizon):
     state, rows, oracle = counter(100, 10), rows_of(), OracleWindow(100, 10)
