@@ -38,6 +38,8 @@ def read_counter(doc: Document, name: str, node: Node) -> Counter | None:
 def _kind(doc: Document, name: str, node: Node, keys: Keys) -> str | None:
     """The kind that the keys name, once the keys fit it."""
     said = [key for key in catalog.KIND_KEYS if key in keys]
+    if not said and any(key.text not in ALL_KEYS for key, _ in node.pairs):
+        return None  # a misspelt key has been noted, and is likely to be the one that is missed here
     if len(said) != 1:
         found = f"says {' and '.join(f'`{key}`' for key in said)}" if said else "does not say what it measures"
         doc.error(

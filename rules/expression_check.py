@@ -69,7 +69,7 @@ def syntax(source: str) -> ast.expr:
             warnings.simplefilter("ignore")
             tree = ast.parse(flat[lead:], mode="eval").body
     except SyntaxError as e:
-        offset = min(max(lead + (e.offset or 1) - 1, 0), len(source) - 1)
+        offset = min(max(lead + (e.offset or len(source)) - 1, 0), len(source) - 1)
         raise ExpressionErrors([_slip(source, offset)]) from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionErrors([ExpressionError(0, 1, "cannot be parsed: nested too deeply")]) from None

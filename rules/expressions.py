@@ -111,7 +111,8 @@ class _Compiler:
 
     def value(self, node: ast.expr, kind: Choice | None = None) -> Compiled:
         if isinstance(node, ast.Constant):
-            constant = kind.names.index(node.value) if kind is not None else float(node.value)
+            value: Any = node.value
+            constant = kind.names.index(value) if kind is not None else float(value)
             return lambda columns, present: constant
         if (name := dotted(node)) is not None:
             return lambda columns, present: columns[name]

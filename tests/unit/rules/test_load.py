@@ -1,0 +1,111 @@
+"""Rule files: what is read from good ones, and the whole diagnostics of bad ones (golden/*.txt)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rules.diagnostics import RuleErrors, render
+from rules.load import check, check_texts, load, load_protected, load_text, packs
+
+GOLDEN = Path(__file__).parent / "golden"
+GOOD = """
+hours:
+  office: {location: Asia/Seoul, weekdays: ["monday:friday"], times: [{start_time: "09:00", end_time: "18:00"}]}
+counters:
+  rate: {on: cdr.setup, per: caller, count: events, window: 1m}
+  gray: {on: cdr.setup, per: caller, gray: {short: 1m, long: 6h}}
+rules:
+  - name: one
+    summary: a comment
+    limits: {level: {always: 30, office: 12}, n: 5}
+    when: gray.short + gray.long > level and rate >= n
+    then: {block: [messages, calls], directions: [incoming, outgoing], for: 30d}
+    mode: enforce
+    spoofable: accepted
+"""
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.yaml")), ids=lambda p: p.stem)
+def test_diagnostics_are_those_of_the_golden_file(path):
+    _, diagnostics = check_texts([(path.name, path.read_text())])
+    assert "\n".join(render(d) for d in diagnostics) + "\n" == path.with_suffix(".txt").read_text()
+
+
+def test_five_mistakes_give_exactly_five_diagnostics():
+    assert len(check([GOLDEN / "five-mistakes.yaml"])[1]) == 5
+
+
+def test_a_good_file_is_read_into_values():
+    rules = load_text(GOOD)
+    (rule,) = rules.rules
+    assert (rule.block, rule.directions, rule.period_ms) == (
+        ("calls", "messages"),
+        ("outgoing", "incoming"),
+        2_592_000_000,
+    )
+    assert rule.spoofable
+    assert rule.limits["level"].always == 30
+    assert [(name, value) for name, _, value in rule.limits["level"].during] == [("office", 12)]
+    assert rule.counters["rate"].resolution_ms == 1_000
+    assert (rule.counters["gray"].short_ms, rule.counters["gray"].long_ms) == (60_000, 21_600_000)
+    assert (rule.file, rule.line) == ("rules.yaml", 8)
+    assert rules.warnings == ()
+
+
+def test_the_version_is_that_of_the_content_not_of_its_spacing():
+    version = load_text(GOOD).version
+    assert load_text(GOOD.replace("mode: enforce", "mode:   enforce  # at once")).version == version
+    assert load_text(GOOD.replace("for: 30d", "for: 29d")).version != version
+
+
+def test_the_shipped_packs_are_valid_and_without_warnings():
+    rules, diagnostics = check([packs()])
+    assert diagnostics == []
+    assert rules is not None
+    assert len(rules.rules) >= 8
+    assert all(any(limit.during for limit in rule.limits.values()) for rule in rules.rules)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "latin.yaml").write_bytes(b"\xe9")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "large.yaml").write_text("#" * 1_000_001)
+    paths = [tmp_path / name for name in ("none.yaml", "latin.yaml", "empty", "large.yaml")]
+    rules, diagnostics = check(paths)
+    assert rules is None
+    assert [d.message.split(":")[0] for d in diagnostics] == [
+        "cannot be read", "is not UTF-8 (byte 0)", "this directory holds no *.yaml or *.yml file",
+        "larger than 1,000,000 bytes",
+    ]  # fmt: skip
+    with pytest.raises(RuleErrors, match="no rule file"):
+        load([])
+
+
+def test_a_rule_name_is_unique_over_all_files():
+    _, diagnostics = check_texts([("a.yaml", GOOD), ("b.yaml", GOOD)])
+    assert [(d.file, d.hint) for d in diagnostics] == [("b.yaml", "it is at a.yaml:8")]
+
+
+def test_protected_numbers_and_prefixes_are_covered(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text('numbers: ["02-123-4567"]\nprefixes: ["+82 1588"]\n')
+    protected = load_protected([own])
+    assert protected.covers(8221234567)
+    assert protected.covers(8215881234)
+    assert not protected.covers(821012345678)
+    own.write_text('prefixes: ["1588"]\n')
+    with pytest.raises(RuleErrors, match="international"):
+        load_protected([own])
+
+
+def test_checking_the_packs_imports_nothing_heavy():
+    code = (
+        "import sys; from rules.load import check, packs; check([packs()]);"
+        "print([m for m in ('numpy', 'holidays', 'phonenumbers', 'numba', 'faust') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
