@@ -95,13 +95,13 @@ def command(
     stop_after: int,
 ) -> None:
     """Read the input topics, match the rules, publish who is blocked."""
-    from rules.load import RuleErrors, load, packs_path
+    from rules.load import RuleErrors, load, packs
     from streams.kafka.settings import KafkaProblem, KafkaSettings
     from streams.settings import SettingsProblem, WorkerSettings, parse_start_from
 
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
     try:
-        ruleset = load([rules_path or packs_path()])
+        ruleset = load([rules_path or packs()])
         kafka = KafkaSettings.load(brokers, kafka_config)
         settings = WorkerSettings(
             consumer=kafka.consumer(group),

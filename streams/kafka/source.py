@@ -95,7 +95,7 @@ class Fetcher:
         if any(map(Message.error, messages)):
             messages = self._without_errors(messages)
         if rebalanced:
-            messages = self._still_ours(messages)
+            messages = still_owned(messages, self._position)
         if not messages:
             return None
         epoch = epoch_of(messages, self._topics, self._code_of)
@@ -139,18 +139,6 @@ class Fetcher:
             log.error("partitions given up without a commit: %s", problem or type(problem).__name__)
             self._failed = self._failed or problem
 
-    def _still_ours(self, messages: list[Message]) -> list[Message]:
-        """Of a poll during which partitions changed hands: records of owned partitions, each offset once. What was
-        gathered before the change comes again after it, from the committed offset on."""
-        position = dict(self._position)
-        kept = []
-        for message in messages:
-            place = (message.topic(), message.partition())
-            if message.offset() >= position.get(place, 1 << 62):
-                kept.append(message)
-                position[place] = message.offset() + 1
-        return kept
-
     def _without_errors(self, messages: list[Message]) -> list[Message]:
         for message in messages:
             error = message.error()
@@ -192,6 +180,20 @@ _HOPELESS = frozenset(
         KafkaError._FATAL,
     )
 )
+
+
+def still_owned(messages: list[Message], position: Mapping[Place, int]) -> list[Message]:
+    """Of a poll during which partitions changed hands: records of owned partitions, each offset once. What was gathered
+    before the change comes again after it, from the committed offset on. position: the next offset of each owned
+    partition, as the last assignment and the polls since left it."""
+    expected = dict(position)
+    kept = []
+    for message in messages:
+        place = (message.topic(), message.partition())
+        if place in expected and message.offset() >= expected[place]:
+            kept.append(message)
+            expected[place] = message.offset() + 1
+    return kept
 
 
 def epoch_of(messages: list[Message], topics: tuple[str, ...], code_of: Mapping[str, int]) -> Epoch:

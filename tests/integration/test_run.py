@@ -65,16 +65,16 @@ def message(i: int, sender: str) -> bytes:
 def test_a_flood_of_messages_becomes_a_block_and_sigterm_ends_in_order(kafka: Broker, rules: Path) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "partitioner": "murmur2_random"})
     for i in range(30):
-        producer.produce(MESSAGE_RELAY, message(i, "+821011112222"), key=b"821011112222")
-    producer.produce(MESSAGE_RELAY, message(0, "+821033334444"), key=b"821033334444")
-    producer.produce(MESSAGE_RELAY, b'{"no": "message"}', key=b"821033334444")
+        producer.produce(MESSAGE_RELAY, message(i, "+821011112222"), key=b"+821011112222")
+    producer.produce(MESSAGE_RELAY, message(0, "+821033334444"), key=b"+821033334444")
+    producer.produce(MESSAGE_RELAY, b'{"no": "message"}', key=b"+821033334444")
     assert producer.flush(LONG_S) == 0
 
     worker = grayline(kafka, "--rules", str(rules), "--from", "earliest", "--group", GROUP)
     try:
         (key, block), *others = read(kafka, BLOCK_EVENTS, 1)
         assert not others
-        assert key == b"821011112222"
+        assert key == b"+821011112222"
         assert (block["state"], block["hold"]["rule"], block["change"]) == ("active", "twenty-a-minute", "opened")
         read(kafka, DEAD_LETTERS, 1)
         worker.send_signal(signal.SIGTERM)

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from streams.kafka.embedded import EmbeddedBroker
-from streams.kafka.source import epoch_of
+from streams.kafka.source import epoch_of, still_owned
 
 TOPICS = ("message-relay", "cdr")
 CODES = {topic: code for code, topic in enumerate(TOPICS)}
@@ -61,3 +61,16 @@ def test_one_topic_takes_the_short_way_to_the_same_columns(messages: list[Messag
     for name in ("order", "partition", "offset", "timestamp", "values"):
         assert list(getattr(short.batches[0], name)) == list(getattr(long.batches[0], name)), name
     assert short.next_offsets == long.next_offsets
+
+
+def test_a_rebalance_inside_a_poll_leaves_each_offset_once_and_no_foreign_partition(messages: list[Message]) -> None:
+    before, after = messages[:120], messages[60:]  # 60 of them were gathered twice
+    position = {(topic, partition): 0 for topic in TOPICS for partition in (0, 1)}  # partition 2 went to another worker
+    kept = still_owned(before + after, position)
+    assert kept == [message for message in messages if message.partition() != 2]
+
+
+def test_what_another_worker_counted_meanwhile_is_not_counted_again(messages: list[Message]) -> None:
+    own = [message for message in messages if (message.topic(), message.partition()) == ("cdr", 1)]
+    kept = still_owned(own, {("cdr", 1): 20})
+    assert [message.offset() for message in kept] == list(range(20, len(own)))
