@@ -104,8 +104,10 @@ class Decoder:
 
     def _fast(self, values: list[bytes | None], columns: dict[str, np.ndarray]) -> tuple[bytes, np.ndarray]:
         n = len(values)
-        buffer = b"".join([value or b"" for value in values] + [bytes(PADDING)])
-        ends = np.cumsum(np.fromiter((len(value or b"") for value in values), np.int64, n))
+        # A tombstone is laid out as an empty value: the exact decoder gets the original.
+        whole = values if None not in values else [value or b"" for value in values]
+        buffer = b"".join((*whole, bytes(PADDING)))
+        ends = np.cumsum(np.fromiter(map(len, whole), np.int64, n))
         spans = np.empty((n, len(self.names), 2), np.int64)
         kinds = np.zeros((n, len(self.names)), np.uint8)
         status = np.zeros(n, np.uint8)

@@ -124,9 +124,11 @@ class Engine:
         """A bounded piece of reclaiming work; changes no later reading."""
         clocks = self._intake.clocks()
         for name, state in self._states.items():
-            of_topic = [clocks[slot] for (topic, _), slot in self._sources.items() if topic == name and slot in clocks]
-            if of_topic:
-                state.reclaim(min(of_topic) - self.lateness_ms, RECLAIM_ROWS)
+            # A rule across topics can read this topic's numbers as of another topic's events.
+            heard = [clock for (topic, _), slot in self._sources.items() if (topic == name or self._cross)
+                     and (clock := clocks.get(slot)) is not None]  # fmt: skip
+            if heard:
+                state.reclaim(min(heard) - self.lateness_ms, RECLAIM_ROWS)
 
     def stats(self) -> dict[str, float]:
         stores = [state.store for state in self._states.values()]

@@ -2,7 +2,7 @@
 
 Conventions, the same for every kernel:
 
-- imports numpy and numba only; compiled with `@njit(cache=True, nogil=True)`;
+- imports numpy and numba only; compiled with the options in `options.py`;
 - plain loops with scalar locals, 15 to 40 lines; the caller owns every array, nothing is allocated or raised inside;
 - times are int64 milliseconds since the epoch; numbers and hashes are int64; lengths and counts are ordinary integers;
 - state of a number is one row of an int64[capacity, words] array, all counters of a topic side by side, so that one

@@ -12,7 +12,8 @@ A fourth live bucket or a full count turns small into ring; a ring that left its
 import numpy as np
 from numba import njit
 
-from streams.kernels.prefetch import AHEAD, COMPILED, HOT, prefetch
+from streams.kernels.options import COMPILED, HOT
+from streams.kernels.prefetch import AHEAD, prefetch_row
 
 WORDS = 6
 COUNT_BITS = 15
@@ -28,11 +29,11 @@ def window_amounts(rows, at, cells, free, top, row, time, as_of, hit, read, valu
     resolution in ms as a float; n buckets. Readings are thousandths of what was added: seconds of ms."""
     for i in range(start, len(row)):
         if i + 2 * AHEAD < len(row):
-            prefetch(rows, row[i + 2 * AHEAD], at)
+            prefetch_row(rows, row[i + 2 * AHEAD], at)
             soon = row[i + AHEAD]
             if soon >= 0 and rows[soon, at] < 0:
                 cell = 2 * int(time[i + AHEAD] / resolution) & (cells.shape[1] - 1)
-                prefetch(cells, -rows[soon, at] - 1, cell)
+                prefetch_row(cells, -rows[soon, at] - 1, cell)
         r = row[i]
         bucket = int(time[i] / resolution)
         if hit[i] and not _add(rows, r, at, cells, free, top, bucket, value[i], n):

@@ -7,6 +7,7 @@ decoder; they never judge a record themselves. `required` makes an absent field 
 import numpy as np
 from numba import njit
 
+from streams.kernels.options import COMPILED
 from streams.kernels.scan import ABSENT, NULL, NUMBER, SLOW, STRING
 from streams.kernels.words import byte, hash_bytes, load, prefix
 
@@ -14,7 +15,7 @@ YEAR_2000_MS = 946_684_800_000
 YEAR_10000_MS = 253_402_300_800_000
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def digits(buffer, at, count):
     """The decimal number in `count` digits at `at`, -1 if one of them is no digit."""
     value = 0
@@ -26,7 +27,7 @@ def digits(buffer, at, count):
     return value
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def days_from_civil(year, month, day):
     """Days since 1970-01-01 of a Gregorian date (Howard Hinnant, "chrono-compatible low-level date algorithms")."""
     if month <= 2:
@@ -37,7 +38,7 @@ def days_from_civil(year, month, day):
     return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def rfc3339_utc(buffer, at, length):
     """ms of "YYYY-MM-DDTHH:MM:SS[.fraction]Z", -1 for anything else (offsets and oddities: the exact decoder)."""
     if length < 20 or length > 30 or byte(buffer, at + length - 1) != 90:
@@ -68,7 +69,7 @@ def rfc3339_utc(buffer, at, length):
     return ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + ms
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def times(buffer, spans, kinds, field, required, out, status):
     """out: int64[n] ms, left alone where the field is absent."""
     for i in range(status.shape[0]):
@@ -89,7 +90,7 @@ def times(buffer, spans, kinds, field, required, out, status):
             status[i] = SLOW
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def choices(buffer, spans, kinds, field, required, words, out, status):
     """out: uint8[n], the place of the string among the choices; words: uint64[C, 3] by `name_words`, choice 0 being
     "absent" and never matched. Left alone where the field is absent."""
@@ -114,7 +115,7 @@ def choices(buffer, spans, kinds, field, required, words, out, status):
             status[i] = SLOW
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def hashes(buffer, spans, kinds, field, required, longest, out, status):
     """out: int64[n], a non-zero hash of the string's bytes; left alone where the field is absent. Strings with
     escapes, empty ones and those over `longest` bytes are SLOW."""

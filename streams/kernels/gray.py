@@ -11,7 +11,8 @@ Three words: newest time in ms, short level, long level; the levels are float64 
 import numpy as np
 from numba import njit
 
-from streams.kernels.prefetch import AHEAD, COMPILED, HOT, prefetch
+from streams.kernels.options import COMPILED, HOT
+from streams.kernels.prefetch import AHEAD, prefetch_row
 
 WORDS = 3
 FLOOR = 1e-6
@@ -25,7 +26,7 @@ def gray_levels(rows, levels, at, row, time, as_of, hit, read, short, long, out_
     read bool[:]; half-lives short and long in ms, float64; out_short, out_long float64[:]."""
     for i in range(len(row)):
         if i + AHEAD < len(row):
-            prefetch(rows, row[i + AHEAD], at)
+            prefetch_row(rows, row[i + AHEAD], at)
         r = row[i]
         if hit[i]:
             age = time[i] - rows[r, at]

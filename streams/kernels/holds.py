@@ -2,8 +2,10 @@
 
 from numba import njit
 
+from streams.kernels.options import COMPILED
 
-@njit(cache=True, nogil=True)
+
+@njit(**COMPILED)
 def next_change(k, group, at, period, gain, clock_before, starts, ends, due):
     """Index of the first firing from k on that opens or extends a hold, or whose record comes after a hold's end
     (`due`, ms) by the clock; m when there is none.

@@ -8,13 +8,14 @@ normaliser fills. The cache compares all 16 bytes, so no two spellings can be ta
 import numpy as np
 from numba import njit
 
+from streams.kernels.options import COMPILED
 from streams.kernels.scan import SLOW, STRING
 from streams.kernels.words import byte, load, mix, prefix
 
 NOT_FAST = 255
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def e164_digits(buffer, at, length):
     """The digits of "+digits" as an int64, -1 if it is anything else or not 8 to 15 digits long."""
     if length < 9 or length > 16 or byte(buffer, at) != 43:
@@ -28,7 +29,7 @@ def e164_digits(buffer, at, length):
     return value
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def slot_of(first, second, cache):
     """Where the 16 bytes (first, second) stand in the cache, or the empty slot where they would go.
 
@@ -40,7 +41,7 @@ def slot_of(first, second, cache):
     return np.int64(slot)
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def numbers(buffer, spans, kinds, field, country, classes, cache, key, number_type, access, status, missed):
     """Fills key (int64[n]), number_type and access (uint8[n]) of a required field; returns how many records' indices
     it wrote to `missed` (int64[n]): short strings that the cache does not know yet.
@@ -76,7 +77,7 @@ def numbers(buffer, spans, kinds, field, country, classes, cache, key, number_ty
     return misses
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def remember(first, second, key, packed, cache):
     """Enters one spelling; the caller keeps the cache at most half full. A text never starts with a NUL byte here:
     first == 0 marks an empty slot."""

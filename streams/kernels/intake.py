@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from streams.kernels.mixing import mix_pair
+from streams.kernels.options import COMPILED
 from streams.kernels.prefetch import AHEAD, prefetch_row
 from streams.kernels.table import place
 
@@ -25,14 +26,14 @@ SETUP, ANSWER, RELEASE = 1, 2, 3
 SEEN, SEEN_LIMIT, ANSWERS, ANSWERS_LIMIT, FLOOR, NARROWED = range(6)
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def event_key(event, id_hash):
     """Key of (kind of event, id) in a memory. Never 0."""
     key = mix_pair(event, id_hash)
     return key if key != 0 else 1
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def judge(source, at, timestamp, clocks, lateness, ahead, time, clock, verdict, future, clock_max_before):
     """Times and partition clocks, event by event in arrival order, all partitions together.
 
@@ -56,7 +57,7 @@ def judge(source, at, timestamp, clocks, lateness, ahead, time, clock, verdict, 
         largest = max(largest, t)
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def sift(
     seen, answers, state, order, start, event, id_hash, time, clock, lateness, answer_memory, verdict, closed, duration
 ):  # fmt: skip
@@ -111,7 +112,7 @@ def sift(
     return m
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def count_since(memory, oldest):
     """Entries whose time is at or after `oldest`."""
     count = 0
@@ -120,7 +121,7 @@ def count_since(memory, oldest):
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def refill(old, new, oldest):
     """Put the entries of `old` at or after `oldest` into `new`, which is empty and has room; returns how many.
 

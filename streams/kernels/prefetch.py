@@ -14,9 +14,6 @@ from numba.extending import intrinsic
 
 AHEAD = 16  # events; 8 to 32 measure the same
 
-COMPILED = {"cache": True, "nogil": True}  # options of a kernel
-HOT = {**COMPILED, "forceinline": True}  # and of a step that a kernel's loop calls for every event
-
 
 @intrinsic
 def prefetch_row(typingctx, rows2d, i, j):
@@ -50,6 +47,3 @@ def prefetch_row(typingctx, rows2d, i, j):
         return context.get_dummy_value()
 
     return types.void(rows2d, i, j), codegen
-
-
-prefetch = prefetch_row  # the shorter name, which the window and gray kernels use

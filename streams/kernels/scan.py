@@ -9,6 +9,7 @@ decoder, one record at a time: `status` says SLOW. It never rejects a record its
 import numpy as np
 from numba import njit
 
+from streams.kernels.options import COMPILED
 from streams.kernels.words import byte, load, prefix, put, put_byte, special, trailing_zeros
 
 OK, SLOW = 0, 1
@@ -25,12 +26,12 @@ def name_words(names):
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def is_continuation(byte):
     return (byte & 0xC0) == 0x80
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def utf8_length(buffer, at):
     """Bytes of the well-formed multi-byte character at `at`, 0 if there is none (Unicode table 3-7)."""
     b0, b1, b2, b3 = byte(buffer, at), byte(buffer, at + 1), byte(buffer, at + 2), byte(buffer, at + 3)
@@ -47,7 +48,7 @@ def utf8_length(buffer, at):
     return 0
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def escape_length(buffer, at):
     """Bytes of the escape that starts with the backslash at `at`; 0 for a malformed one or a surrogate."""
     c = byte(buffer, at + 1)
@@ -69,7 +70,7 @@ def escape_length(buffer, at):
     return 0 if 0xD800 <= code <= 0xDFFF else 6
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def string_end(buffer, at, end):
     """(place of the closing quote, whether there are escapes) of the string whose first character is at `at`;
     place -1 if it is not closed before `end` or not well-formed."""
@@ -98,7 +99,7 @@ def string_end(buffer, at, end):
     return -1, escaped
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def number_end(buffer, at, end):
     """The place behind the JSON number at `at`, -1 if it is none (RFC 8259, section 6)."""
     if byte(buffer, at) == 45:
@@ -117,7 +118,7 @@ def number_end(buffer, at, end):
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def literal_end(buffer, at, end):
     """(place behind true, false or null at `at`, whether it is null); place -1 if it is none of them."""
     word = load(buffer, at)
@@ -132,7 +133,7 @@ def literal_end(buffer, at, end):
     return -1, False
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def skip_space(buffer, at, end):
     if byte(buffer, at) > 32:
         return at
@@ -143,7 +144,7 @@ def skip_space(buffer, at, end):
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def is_name(buffer, at, names, f):
     """Whether the string that starts at `at` is the name of field f, closing quote included."""
     length = np.int64(load(names, f * 24 + 16))
@@ -154,7 +155,7 @@ def is_name(buffer, at, names, f):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def find_field(buffer, at, names, fields):
     """Which known field's name starts at `at`; -1 if none."""
     for f in range(fields):
@@ -163,7 +164,7 @@ def find_field(buffer, at, names, fields):
     return -1
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def scan_object(buffer, at, end, names, fields, following, spans, kinds):
     """Scans the object in buffer[at:end], with `names`, `following`, and its own rows of `spans` and `kinds` given as
     addresses; OK or SLOW."""
@@ -227,7 +228,7 @@ def scan_object(buffer, at, end, names, fields, following, spans, kinds):
             return SLOW
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def scan(buffer, ends, names, following, spans, kinds, status):
     """Scans n records that lie one behind the other.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from numba import njit
 
 from streams.kernels.mixing import mix
+from streams.kernels.options import COMPILED
 from streams.kernels.prefetch import AHEAD, prefetch_row
 
 LOAD_TENTHS = 6  # a table is full at this many tenths of its capacity
@@ -18,7 +19,7 @@ LOAD_TENTHS = 6  # a table is full at this many tenths of its capacity
 USED, FREE, FRESH, UNTRACKED = range(4)
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def place(table, key, home):
     """Slot of `key`, or the empty slot where it belongs, probing from slot `home`."""
     mask = len(table) - 1
@@ -28,7 +29,7 @@ def place(table, key, home):
     return slot
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def find(table, keys, out):
     """out[i] = row of keys[i], or -1. keys, out: int64[n]."""
     mask = len(table) - 1
@@ -41,7 +42,7 @@ def find(table, keys, out):
         out[i] = table[slot, 1] if table[slot, 0] != 0 else -1
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def claim(table, rows, free, state, row_max, keys, wanted, out, start):
     """`find`, and a row for each key that has none where wanted[i]: a reclaimed one first, else the next fresh one.
 
@@ -80,7 +81,7 @@ def claim(table, rows, free, state, row_max, keys, wanted, out, start):
     return n
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def rehash(old, new):
     """Put every entry of `old` into `new`, which is empty and has room for them."""
     mask = len(new) - 1
@@ -92,7 +93,7 @@ def rehash(old, new):
             new[slot, 1] = old[i, 1]
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def delete(table, keys):
     """Take the keys out; returns how many were there.
 
@@ -118,7 +119,7 @@ def delete(table, keys):
     return gone
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def note_times(rows, newest_word, spoofable_word, index, at, spoofable, touch, newest, newest_spoofable):
     """Newest times of each event's number, in arrival order.
 

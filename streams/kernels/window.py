@@ -14,7 +14,8 @@ a number that was busy once gives its slot back.
 
 from numba import njit
 
-from streams.kernels.prefetch import AHEAD, COMPILED, HOT, prefetch
+from streams.kernels.options import COMPILED, HOT
+from streams.kernels.prefetch import AHEAD, prefetch_row
 
 WORDS = 4
 COUNT_BITS = 15
@@ -32,10 +33,10 @@ def window_count(rows, at, cells, free, top, row, time, as_of, hit, read, resolu
     a float: a quotient of integers below 2**48 truncates exactly."""
     for i in range(start, len(row)):
         if i + 2 * AHEAD < len(row):
-            prefetch(rows, row[i + 2 * AHEAD], at)
+            prefetch_row(rows, row[i + 2 * AHEAD], at)
             soon = row[i + AHEAD]
             if soon >= 0 and rows[soon, at] < 0:
-                prefetch(cells, -rows[soon, at] - 1, int(time[i + AHEAD] / resolution) & (cells.shape[1] - 1))
+                prefetch_row(cells, -rows[soon, at] - 1, int(time[i + AHEAD] / resolution) & (cells.shape[1] - 1))
         r = row[i]
         bucket = int(time[i] / resolution)
         if hit[i] and not _count(rows, r, at, cells, free, top, bucket, n):

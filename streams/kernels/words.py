@@ -8,6 +8,8 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from streams.kernels.options import COMPILED, HOT
+
 PADDING = 16
 
 ONES = np.uint64(0x0101010101010101)
@@ -83,7 +85,7 @@ def trailing_zeros(typingctx, word):
     return signature, codegen
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(**HOT)
 def special(word):
     """Marks (bit 7 of a byte) the bytes that end or bend a JSON string: quote, backslash, control, non-ASCII.
 
@@ -93,7 +95,7 @@ def special(word):
     return (((quote - ONES) & ~quote) | ((slash - ONES) & ~slash) | ((word - SPACES) & ~word) | word) & HIGHS
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(**HOT)
 def prefix(word, length):
     """`word` with all but its first `length` bytes zeroed; length 0 to 8 (more counts as 8)."""
     if length >= 8:
@@ -103,7 +105,7 @@ def prefix(word, length):
     return word & ((np.uint64(1) << np.uint64(8 * length)) - np.uint64(1))
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def mix(h):
     """The finaliser of splitmix64: every input bit reaches every output bit."""
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -111,7 +113,7 @@ def mix(h):
     return h ^ (h >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def hash_bytes(buffer, start, length):
     """A non-zero int64 hash of `length` bytes at address `buffer` + `start`; the same in every process."""
     h = np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(length)
