@@ -11,9 +11,13 @@ from rules.document import Document, Node
 from rules.expression_check import dotted
 from rules.model import Limit, Rule
 
+FEEDS = ("events", "complete")
 
-def advise(doc: Document, rules: Sequence[Rule]) -> None:
-    """Note every warning about a file without errors; `rules` are all of it, in file order."""
+
+def advise(doc: Document, rules: Sequence[Rule], feed: str = "events") -> None:
+    """Note every warning about a file without errors; `rules` are all of it, in file order.
+
+    feed: what the cdr feed sends, each event as it happens or `complete` records only."""
     assert doc.root is not None
     sections = {key.text: value for key, value in doc.root.pairs}
     for rule, node in zip(rules, sections["rules"].items, strict=True):
@@ -21,6 +25,8 @@ def advise(doc: Document, rules: Sequence[Rule]) -> None:
         _unused_limits(doc, rule, keys)
         _looser_limits(doc, rule, keys)
         _beyond_exact(doc, rule, keys)
+        if feed == "complete":
+            _complete_only(doc, rule, keys)
     _unused(doc, sections.get("counters"), "counter", {name for rule in rules for name in rule.counters})
     during = {name for rule in rules for limit in rule.limits.values() for name, _, _ in limit.during}
     _unused(doc, sections.get("hours"), "hours", during)
@@ -73,6 +79,17 @@ def _beyond_exact(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
                         _warn(doc, values[said], f"limit `{limit.name}` is above {most}", hint)
             elif isinstance(other, ast.Constant) and isinstance(other.value, int | float) and other.value > most:
                 _warn(doc, keys["when"], f"`{counter.name}` is compared with {other.value:g}, above {most}", hint)
+
+
+def _complete_only(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
+    """On a feed of `complete` records nothing is known of a call before it has ended."""
+    for counter in rule.counters.values():
+        if counter.kind == "concurrent":
+            message = f"`{counter.name}` sees no live call on a feed of `complete` records"
+            _warn(doc, keys["when"], message, "each call arrives with its release; count calls on cdr.complete instead")
+        elif counter.events & {"setup", "answer"}:
+            message = f"`{counter.name}` sees a call only when it ends on a feed of `complete` records"
+            _warn(doc, keys["when"], message, "say `on: cdr.complete`, and expect blocks to come a call later")
 
 
 def _limit_nodes(keys: dict[str, Node], limit: Limit) -> dict[str, Node]:

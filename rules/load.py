@@ -47,9 +47,9 @@ def load_text(text: str, name: str = "rules.yaml") -> RuleSet:
     return replace(rules, protected=load_protected())
 
 
-def check(paths: Sequence[Path]) -> tuple[RuleSet | None, list[Diagnostic]]:
+def check(paths: Sequence[Path], feed: str = "events") -> tuple[RuleSet | None, list[Diagnostic]]:
     """The rules (None when anything is an error; without protected numbers, which only the engine needs) and every
-    diagnostic, errors and warnings, in the order of the files. Reads files, raises nothing."""
+    diagnostic, errors and warnings, in the order of the files. Reads files, raises nothing. feed: see rules.advice."""
     texts: list[tuple[str, str]] = []
     unread: list[Diagnostic] = []
     for path in paths:
@@ -60,15 +60,15 @@ def check(paths: Sequence[Path]) -> tuple[RuleSet | None, list[Diagnostic]]:
         unread.append(Diagnostic("rules", 0, 0, "no rule file was given", hint="name a file or a directory"))
     if not texts:
         return None, unread
-    rules, diagnostics = check_texts(texts)
+    rules, diagnostics = check_texts(texts, feed)
     return (None if unread else rules), unread + diagnostics
 
 
-def check_texts(texts: Sequence[tuple[str, str]]) -> tuple[RuleSet | None, list[Diagnostic]]:
+def check_texts(texts: Sequence[tuple[str, str]], feed: str = "events") -> tuple[RuleSet | None, list[Diagnostic]]:
     """As `check`, of (name, text) pairs."""
     documents = [Document(name, content) for name, content in texts]
     taken: dict[str, str] = {}
-    rules = [rule for doc in documents for rule in _file(doc, taken)]
+    rules = [rule for doc in documents for rule in _file(doc, taken, feed)]
     diagnostics = [d for doc in documents for d in sorted(doc.diagnostics, key=lambda d: (d.line, d.column))]
     if any(d.severity == ERROR for d in diagnostics):
         return None, diagnostics
@@ -108,7 +108,7 @@ def _read(path: Path, unread: list[Diagnostic]) -> str | None:
     return None
 
 
-def _file(doc: Document, taken: dict[str, str]) -> list[Rule]:
+def _file(doc: Document, taken: dict[str, str], feed: str) -> list[Rule]:
     if doc.root is None or doc.root.empty:
         if not doc.diagnostics:
             doc.whole("is empty", "it needs `counters:` and `rules:`")
@@ -122,7 +122,7 @@ def _file(doc: Document, taken: dict[str, str]) -> list[Rule]:
     listed = items(doc, keys["rules"], "`rules`") if "rules" in keys else None
     rules = [rule for item in listed or () if (rule := reader.rule(item)) is not None]
     if not any(d.severity == ERROR for d in doc.diagnostics):
-        advise(doc, rules)
+        advise(doc, rules, feed)
     return rules
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from phonenumbers import country_code_for_region
@@ -105,7 +106,7 @@ class Decoder:
     def _fast(self, values: list[bytes | None], columns: dict[str, np.ndarray]) -> tuple[bytes, np.ndarray]:
         n = len(values)
         # A tombstone is laid out as an empty value: the exact decoder gets the original.
-        whole = values if None not in values else [value or b"" for value in values]
+        whole = cast("list[bytes]", values if None not in values else [value or b"" for value in values])
         buffer = b"".join((*whole, bytes(PADDING)))
         ends = np.cumsum(np.fromiter(map(len, whole), np.int64, n))
         spans = np.empty((n, len(self.names), 2), np.int64)

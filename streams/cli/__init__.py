@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 
 import click
 
@@ -40,7 +39,7 @@ class Commands(click.Group):
 @click.command(
     cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
 )
-@click.version_option(version("grayline"), prog_name="grayline")
+@click.version_option(package_name="grayline", prog_name="grayline")
 def command() -> None:
     pass
 

@@ -68,7 +68,7 @@ def command(
     batch: int,
     home_region: str,
 ) -> None:
-    from rules.load import RuleErrors, load, packs_path
+    from rules.load import RuleErrors, load, packs
     from schemas import topics
     from streams.replay import Replay, file_lines, record_line
     from streams.step import Engine
@@ -78,7 +78,7 @@ def command(
     if unknown := [name for name in chosen if name not in outputs]:
         raise click.BadParameter(f"no such output topic: {', '.join(unknown)}; choose from {', '.join(outputs)}")
     try:
-        ruleset = load([rules_path or packs_path()])
+        ruleset = load([rules_path or packs()])
     except RuleErrors as error:
         click.echo(str(error), err=True)
         sys.exit(1)

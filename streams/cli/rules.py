@@ -30,14 +30,19 @@ def command() -> None:
 @command.command("check", help=CHECK_HELP, short_help="Check rule files.")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-@click.option("--feed", type=click.Choice(["events", "complete"]), default="events", show_default=True,
-              help="What the cdr feed sends: set-up, answer and release as they happen, or only `complete` records.")  # fmt: skip
+@click.option(
+    "--feed",
+    type=click.Choice(["events", "complete"]),
+    default="events",
+    show_default=True,
+    help="What the cdr feed sends: set-up, answer and release as they happen, or only `complete` records.",
+)
 def check(paths: tuple[Path, ...], as_json: bool, feed: str) -> None:
     from rules.diagnostics import render
     from rules.load import check as check_rules
-    from rules.load import packs_path
+    from rules.load import packs
 
-    ruleset, diagnostics = check_rules(list(paths) or [packs_path()], feed=feed)
+    ruleset, diagnostics = check_rules(list(paths) or [packs()], feed=feed)
     errors = [d for d in diagnostics if d.severity == "error"]
     if as_json:
         rows = [
