@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -20,7 +21,7 @@ from streams.kafka.settings import KafkaSettings
 from tests.kafka_broker import Broker
 
 ROOT = Path(__file__).parents[2]
-LONG_S = 120.0  # kernels may have to be compiled first
+LONG_S = 240.0  # kernels may have to be compiled first
 DRAIN_LIMIT_S = 10.0
 GROUP = "run-test"
 RULES = """
@@ -72,11 +73,11 @@ def test_a_flood_of_messages_becomes_a_block_and_sigterm_ends_in_order(kafka: Br
 
     worker = grayline(kafka, "--rules", str(rules), "--from", "earliest", "--group", GROUP)
     try:
-        (key, block), *others = read(kafka, BLOCK_EVENTS, 1)
+        (key, block), *others = read(kafka, BLOCK_EVENTS, 1, worker)
         assert not others
         assert key == b"+821011112222"
         assert (block["state"], block["hold"]["rule"], block["change"]) == ("active", "twenty-a-minute", "opened")
-        read(kafka, DEAD_LETTERS, 1)
+        read(kafka, DEAD_LETTERS, 1, worker)
         worker.send_signal(signal.SIGTERM)
         _, log = worker.communicate(timeout=DRAIN_LIMIT_S)
     finally:
@@ -105,14 +106,20 @@ def test_a_missing_topic_is_named_with_the_way_out(rules: Path) -> None:
     assert CDR not in log, "no rule reads it"
 
 
-def read(broker: Broker, topic: str, count: int) -> list[tuple[bytes | None, dict]]:
-    """The first `count` records of a topic, from all partitions."""
+def read(
+    broker: Broker, topic: str, count: int, worker: subprocess.Popen[str]
+) -> list[tuple[bytes | None, dict[str, Any]]]:
+    """The first `count` records of a topic, from all partitions; fails with the worker's log when it has ended."""
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "reader", "enable.auto.commit": False})
     partitions = consumer.list_topics(topic, timeout=LONG_S).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-    records = consumer.consume(count, LONG_S)
+    records: list[Any] = []
+    give_up = time.monotonic() + LONG_S
+    while len(records) < count:
+        records += consumer.consume(count - len(records), 1.0)
+        assert worker.poll() is None, worker.communicate()[1]
+        assert time.monotonic() < give_up, f"{len(records)} of {count} records came on {topic}"
     consumer.close()
-    assert len(records) == count
     return [(record.key(), json.loads(record.value())) for record in records]
 
 
