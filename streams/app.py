@@ -225,9 +225,12 @@ class Worker:
 
 
 def worker_for(settings: WorkerSettings, rules: RuleSet, *, home_region: str = "KR") -> Worker:
-    """A worker that runs these rules; it warms for as long as their longest counter reaches back."""
+    """A worker that runs these rules, its kernels compiled; it warms for as long as their longest counter reaches back."""
     from streams.step import Engine
+    from streams.warm import warm
 
+    log.info("preparing kernels: seconds from the cache, about a minute on a first start ever")
+    warm(rules, region=home_region)
     reach_ms = max((counter.reach_ms for rule in rules.rules for counter in rule.counters.values()), default=0)
     return Worker(settings, Engine(rules, region=home_region), warm_after_ms=reach_ms)
 

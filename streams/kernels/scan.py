@@ -236,10 +236,10 @@ def scan(buffer, ends, names, following, spans, kinds, status):
     buffer[ends[i-1]:ends[i]]), names: uint64[F, 3] by `name_words`, following: int64[F], which field came after each
     field last time, kept between calls, spans: int64[n, F, 2] (start, length), kinds: uint8[n, F] zeroed,
     status: uint8[n]."""
-    at = 0
+    at = np.int64(0)  # as a literal it would have `scan_object` compiled a second time for the type "0"
     fields = names.shape[0]
-    names_at, following_at = names.ctypes.data, following.ctypes.data
-    spans_at, kinds_at = spans.ctypes.data, kinds.ctypes.data
+    names_at, following_at = np.int64(names.ctypes.data), np.int64(following.ctypes.data)
+    spans_at, kinds_at = np.int64(spans.ctypes.data), np.int64(kinds.ctypes.data)
     for i in range(ends.shape[0]):
         status[i] = scan_object(
             buffer, at, ends[i], names_at, fields, following_at, spans_at + i * fields * 16, kinds_at + i * fields
