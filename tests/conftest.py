@@ -23,12 +23,16 @@ from tests.kafka_broker import Broker, KafkaUnavailable  # noqa: E402
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Broker]:
     """A running Apache Kafka without topics; tests name their topics so that they do not meet."""
+    with broker_or_skip() as broker:
+        yield broker
+
+
+def broker_or_skip() -> Broker:
+    """A broker to start; skips the test where Java or Maven is missing."""
     try:
-        broker = Broker()
+        return Broker()
     except KafkaUnavailable as why:
         missing(str(why))
-    with broker:
-        yield broker
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from schemas.topics import BLOCK_EVENTS, CDR, DEAD_LETTERS, MESSAGE_RELAY
 from streams.kafka import topics
 from streams.kafka.settings import KafkaSettings
+from tests.conftest import broker_or_skip
 from tests.kafka_broker import Broker
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ rules:
 @pytest.fixture(scope="module")
 def kafka() -> Iterator[Broker]:
     """A broker of this module's own, with all topics."""
-    with Broker() as broker:
+    with broker_or_skip() as broker:
         topics.create(KafkaSettings(broker.bootstrap), partitions=2, replication=1)
         yield broker
 
@@ -97,13 +98,83 @@ def test_a_first_start_without_a_choice_ends_with_code_2_and_one_line(kafka: Bro
 
 
 def test_a_missing_topic_is_named_with_the_way_out(rules: Path) -> None:
-    with Broker() as empty:
+    with broker_or_skip() as empty:
         worker = grayline(empty, "--rules", str(rules), "--from", "latest")
         _, log = worker.communicate(timeout=LONG_S)
     assert worker.returncode == 2, log
     assert MESSAGE_RELAY in log
     assert "grayline topics create" in log
     assert CDR not in log, "no rule reads it"
+
+
+CALL_RULES = """
+counters:
+  call_rate: {on: cdr.setup, per: caller, count: events, window: 1m}
+rules:
+  - name: ten-calls-a-minute
+    summary: ten calls within a minute
+    when: call_rate >= 10
+    then: {block: [calls], directions: [outgoing, incoming], for: 7d}
+    mode: enforce
+"""
+
+
+def test_java_and_kcat_feed_it_and_both_read_the_blocks(kafka: Broker, kcat: str, tmp_path: Path) -> None:
+    """A carrier's engineer with the tools at hand: no client of ours on either side."""
+    rules = tmp_path / "both.yaml"
+    counters, _, ours = RULES.partition("rules:")
+    more_counters, _, theirs = CALL_RULES.partition("rules:")
+    rules.write_text(counters + more_counters.replace("counters:\n", "").lstrip("\n") + "rules:" + ours + theirs)
+    sender, caller = "+821055556666", "+827077778888"
+    messages = [f"{sender}\t{message(i, sender).decode()}" for i in range(30)]
+    kafka.console_producer(MESSAGE_RELAY, messages, key_separator="\t")
+    calls = "".join(f"{caller}\t{call(i, caller)}\n" for i in range(12))
+    subprocess.run(
+        [kcat, "-P", "-b", kafka.bootstrap, "-t", CDR, "-K", "\t", "-X", "topic.partitioner=murmur2_random"],
+        input=calls, text=True, check=True, timeout=LONG_S,
+    )  # fmt: skip
+
+    worker = grayline(kafka, "--rules", str(rules), "--from", "earliest", "--group", "java-and-kcat")
+    try:
+        wanted = {sender: "twenty-a-minute", caller: "ten-calls-a-minute"}
+        deadline = time.monotonic() + LONG_S
+        seen: dict[str, str] = {}
+        while not wanted.items() <= seen.items():
+            assert worker.poll() is None, worker.communicate()[1]
+            assert time.monotonic() < deadline, seen
+            seen = blocks_by_kcat(kcat, kafka)
+    finally:
+        worker.terminate()
+        _, log = worker.communicate(timeout=LONG_S)
+    assert worker.returncode == 0, log
+    lines = kafka.console_consumer(BLOCK_EVENTS, messages=len(seen), key_separator="\t")
+    by_java = {key: json.loads(value)["hold"]["rule"] for key, _, value in (line.partition("\t") for line in lines)}
+    assert by_java == seen
+
+
+def call(i: int, caller: str) -> str:
+    at = time.time_ns() // 1_000_000
+    told = {"call_id": f"{caller}-{i}", "event": "setup", "at": at, "caller": caller, "callee": f"+8210{i:08d}"}
+    return json.dumps(told | {"origin": "domestic", "verified": "full"})
+
+
+def blocks_by_kcat(kcat: str, broker: Broker) -> dict[str, str]:
+    """Number -> rule of every block event so far."""
+    command = [
+        kcat,
+        "-C",
+        "-e",
+        "-q",
+        "-b",
+        broker.bootstrap,
+        "-t",
+        BLOCK_EVENTS,
+        "-X",
+        "isolation.level=read_committed",
+    ]
+    told = subprocess.run([*command, "-f", "%k\t%s\n"], capture_output=True, text=True, check=True, timeout=LONG_S)
+    pairs = (line.partition("\t") for line in told.stdout.splitlines())
+    return {key: json.loads(value)["hold"]["rule"] for key, _, value in pairs}
 
 
 def read(
