@@ -18,13 +18,14 @@ from streams.kernels import concurrent as kernel
 
 
 class Concurrent:
-    """Four words in the row; a slot of 1 KB from the third call on, one of 16 KB beyond 64."""
+    """Four words in the row; a slot of 128 bytes from the third call on, of 1 KB beyond 8, of 16 KB beyond 64."""
 
     words = kernel.WORDS
 
     def __init__(self, counter: Counter, at: int) -> None:
         self.at = at
         self.max_age_ms = counter.max_age_ms
+        self.tiny = SlotPool(kernel.TINY_CELLS)
         self.small = SlotPool(kernel.SMALL_CELLS)
         self.large = SlotPool(kernel.LARGE_CELLS)
 
@@ -37,43 +38,53 @@ class Concurrent:
             done = kernel.count_concurrent(
                 rows, self.at, self.max_age_ms, SETUP, RELEASE,
                 events.row, events.at, events.as_of, events.hit, events.read, events.value, events.event, events.closed,
-                self.small.cells, self.small.free, self.small.top,
-                self.large.cells, self.large.free, self.large.top, done, out,
+                *self._slots(), done, out,
             )  # fmt: skip
             if done == n:
                 return (out,)
-            self._pool_short(rows, int(events.row[done])).grow()
+            self._pool_short(rows[events.row[done], self.at : self.at + self.words]).grow()
 
-    def _pool_short(self, rows: np.ndarray, row: int) -> SlotPool:
-        """The pool that this row needs a slot of: a small list's next form is large, all others' is small."""
-        return self.large if rows[row, self.at] < 0 and rows[row, self.at + 1] == kernel.SMALL else self.small
+    def _pool_short(self, words: np.ndarray) -> SlotPool:
+        """The pool whose lack of a free slot stopped the count at an event of a row with these words."""
+        if words[0] >= 0:
+            return self.tiny
+        if words[1] != kernel.SMALL:
+            return self.small
+        # A small list makes sure of a tiny slot before it changes.
+        return self.large if self.tiny.top[0] > 0 else self.tiny
 
     def idle(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
         """See CounterState."""
         out = np.zeros(len(candidates), np.bool_)
-        kernel.idle_concurrent(
-            rows, self.at, self.max_age_ms, candidates, horizon, self.small.cells, self.large.cells, out
-        )
+        kernel.idle_concurrent(rows, self.at, self.max_age_ms, candidates, horizon, *self._slots(), out)
         return out
 
     def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:
         """See CounterState."""
         gone = gone[rows[gone, self.at] < 0]
         slots = -rows[gone, self.at] - 1
-        small = rows[gone, self.at + 1] == kernel.SMALL
-        self.small.give_back(slots[small])
-        self.large.give_back(slots[~small])
+        form = rows[gone, self.at + 1]
+        for code, pool in enumerate(self._pools().values()):
+            pool.give_back(slots[form == code])
 
     def nbytes(self) -> int:
         """See CounterState."""
-        return self.small.nbytes() + self.large.nbytes()
+        return sum(pool.nbytes() for pool in self._pools().values())
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Both pools' arrays, named "small.cells", "large.free" and so on. Live: copy before counting goes on."""
-        pools = {"small": self.small, "large": self.large}
+        """The pools' arrays, named "tiny.cells", "large.free" and so on. Live: copy before counting goes on."""
+        pools = self._pools()
         return {f"{name}.{part}": array for name, pool in pools.items() for part, array in pool.arrays().items()}
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Become the counter whose `arrays()` these are. Raises ValueError when a slot has another width or type."""
-        for name, pool in (("small", self.small), ("large", self.large)):
+        for name, pool in self._pools().items():
             pool.load({part: arrays[f"{name}.{part}"] for part in ("cells", "free", "top")})
+
+    def _pools(self) -> dict[str, SlotPool]:
+        """By name, in the order of the kernel's codes TINY, SMALL, LARGE."""
+        return {"tiny": self.tiny, "small": self.small, "large": self.large}
+
+    def _slots(self) -> tuple[np.ndarray, ...]:
+        """The pools as the kernels take them."""
+        return tuple(array for pool in self._pools().values() for array in (pool.cells, pool.free, pool.top))

@@ -17,14 +17,15 @@ from streams.kernels import distinct as kernel
 
 
 class Distinct:
-    """Four words in the row; a slot of 512 bytes from the third key on, one of 3.3 KB beyond 32 keys."""
+    """Four words in the row; a slot of 128 bytes from the third key on, of 512 beyond 8 keys, of 3.3 KB beyond 32."""
 
     words = kernel.WORDS
 
     def __init__(self, counter: Counter, at: int) -> None:
         self.at = at
         self.window_ms = counter.window_ms
-        self.exact = SlotPool(kernel.EXACT_CELLS)
+        self.tiny = SlotPool(kernel.TINY_CELLS)
+        self.wide = SlotPool(kernel.WIDE_CELLS)
         self.sketch = SlotPool(kernel.CELLS, np.uint8)
         self._scratch = np.zeros((1, kernel.REGISTERS), np.uint8)
 
@@ -37,12 +38,20 @@ class Distinct:
             done = kernel.count_distinct(
                 rows, self.at, self.window_ms,
                 events.row, events.at, events.as_of, events.hit, events.read, events.value,
-                self.exact.cells, self.exact.free, self.exact.top,
-                self.sketch.cells, self.sketch.free, self.sketch.top, self._scratch, done, out,
+                *self._slots(), self._scratch, done, out,
             )  # fmt: skip
             if done == n:
                 return (out,)
-            (self.exact if rows[events.row[done], self.at] >= 0 else self.sketch).grow()
+            self._pool_short(rows[events.row[done], self.at : self.at + self.words]).grow()
+
+    def _pool_short(self, words: np.ndarray) -> SlotPool:
+        """The pool whose lack of a free slot stopped the count at an event of a row with these words."""
+        if words[0] >= 0:
+            return self.tiny
+        if words[2] < kernel.WIDE:
+            return self.wide
+        # A wide row makes sure of a tiny slot before it looks how many of its keys are left.
+        return self.sketch if self.tiny.top[0] > 0 else self.tiny
 
     def idle(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
         """See CounterState. A row that is idle also starts anew at its next hit, which must not be before `horizon`."""
@@ -54,20 +63,28 @@ class Distinct:
         """See CounterState."""
         gone = gone[rows[gone, self.at] < 0]
         slots = -rows[gone, self.at] - 1
-        exact = rows[gone, self.at + 2] > 0
-        self.exact.give_back(slots[exact])
-        self.sketch.give_back(slots[~exact])
+        state = rows[gone, self.at + 2]
+        self.tiny.give_back(slots[(state > 0) & (state < kernel.WIDE)])
+        self.wide.give_back(slots[state >= kernel.WIDE])
+        self.sketch.give_back(slots[state < 0])
 
     def nbytes(self) -> int:
         """See CounterState."""
-        return self.exact.nbytes() + self.sketch.nbytes()
+        return sum(pool.nbytes() for pool in self._pools().values())
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Both pools' arrays, named "exact.cells", "sketch.free" and so on. Live: copy before counting goes on."""
-        pools = {"exact": self.exact, "sketch": self.sketch}
+        """The pools' arrays, named "tiny.cells", "sketch.free" and so on. Live: copy before counting goes on."""
+        pools = self._pools()
         return {f"{name}.{part}": array for name, pool in pools.items() for part, array in pool.arrays().items()}
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Become the counter whose `arrays()` these are. Raises ValueError when a slot has another width or type."""
-        for name, pool in (("exact", self.exact), ("sketch", self.sketch)):
+        for name, pool in self._pools().items():
             pool.load({part: arrays[f"{name}.{part}"] for part in ("cells", "free", "top")})
+
+    def _pools(self) -> dict[str, SlotPool]:
+        return {"tiny": self.tiny, "wide": self.wide, "sketch": self.sketch}
+
+    def _slots(self) -> tuple[np.ndarray, ...]:
+        """The pools as the kernel takes them."""
+        return tuple(array for pool in self._pools().values() for array in (pool.cells, pool.free, pool.top))

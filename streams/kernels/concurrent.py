@@ -9,225 +9,315 @@ Lists end at 1024 calls: then the earliest of all (of equal times the smallest i
 
 Forms of a row, four words from `at` (see dated.py); a list shrinks back once it is well below the next form's end:
 
-    two calls        time 0, time 1, id 0, id 1
-    to 64 calls      -(slot + 1), 0, number of calls, bound: no call in the slot is older than this
-    to 1024 calls    -(slot + 1), 1, number of calls, the same bound
+    two calls              time 0, time 1, id 0, id 1
+    tiny, to 8 calls       -(slot + 1), 0, number of calls, bound: no call in the slot is older than this
+    small, to 64 calls     -(slot + 1), 1, number of calls, the same bound
+    large, to 1024 calls   -(slot + 1), 2, number of calls, the same bound
 """
 
+import numpy as np
 from numba import njit
 
-from streams.kernels.dated import INLINE, WORDS, find, give_back, live, move_to_slot, purge, put, take
+from streams.kernels.dated import (
+    INLINE,
+    LATEST,
+    WORDS,
+    find,
+    give_back,
+    has_free,
+    live,
+    move,
+    move_from_row,
+    pool_of,
+    purge,
+    put_entry,
+    put_word,
+    slot_of,
+    take,
+    word,
+)
+from streams.kernels.options import COMPILED, HOT
 from streams.kernels.prefetch import prefetch_row
 
 READ_MAX = 64
-SMALL_CELLS = 2 * 64
-LARGE_CELLS = 2 * 1024
-SMALL, LARGE = 0, 1
-INLINE_AGAIN = 1  # calls at which a small list goes back into its row
+TINY, SMALL, LARGE = range(3)
+TINY_MAX, SMALL_MAX, LARGE_MAX = 8, 64, 1024
+TINY_CELLS, SMALL_CELLS, LARGE_CELLS = 2 * TINY_MAX, 2 * SMALL_MAX, 2 * LARGE_MAX
+INLINE_AGAIN = 1  # calls at which a tiny or small list goes back into its row
+TINY_AGAIN = 4  # a small list into a tiny slot
 SMALL_AGAIN = 32  # and a large one into a small slot
 AHEAD = 12
 
-__all__ = ["LARGE", "LARGE_CELLS", "SMALL", "SMALL_CELLS", "WORDS", "count_concurrent", "idle_concurrent"]
+__all__ = [
+    "LARGE", "LARGE_CELLS", "SMALL", "SMALL_CELLS", "TINY", "TINY_CELLS", "WORDS", "count_concurrent", "idle_concurrent",
+]  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def count_concurrent(
     rows, at, max_age, setup, release, row, times, as_of, hit, read, call, event, closed,
-    small, small_free, small_top, large, large_free, large_top, start, out,
+    tiny_cells, tiny_free, tiny_top, small_cells, small_free, small_top, large_cells, large_free, large_top, start, out,
 ):  # fmt: skip
-    """Counts and reads events start .. n - 1 in order; returns n, or the event that needs a free slot: of `large` when
-    the number has a small slot, of `small` otherwise.
+    """Counts and reads events start .. n - 1 in order; returns n, or the event that needs a free slot: of `tiny` when
+    the number's list is in its row, of `small` when it is tiny or large, of `tiny` or `large`, whichever has none,
+    when it is small.
 
     rows: int64[capacity, words]; setup, release: the codes of these events; row, times, as_of, call: int64[n];
-    hit, read, closed: bool[n]; event: uint8[n]; small: int64[slots, 128]; large: int64[slots, 2048], each with
-    free: int64[slots] and top: int64[1]; out: float64[n], written where `read`."""
-    n = row.shape[0]
+    hit, read, closed: bool[n]; event: uint8[n]; tiny_cells: int64[slots, 16]; small_cells: int64[slots, 128];
+    large_cells: int64[slots, 2048], each with free: int64[slots] and top: int64[1]; out: float64[n], written where
+    `read`."""
+    tiny = pool_of(tiny_cells, tiny_free, tiny_top)
+    small = pool_of(small_cells, small_free, small_top)
+    large = pool_of(large_cells, large_free, large_top)
+    first = rows.ctypes.data + 8 * at
+    stride = 8 * rows.shape[1]
+    n = len(row)
     for i in range(start, n):
-        look_ahead(rows, at, row, i, small)
-        r = row[i]
-        if r < 0:
+        if i + 2 * AHEAD < n:
+            prefetch_row(rows, row[i + 2 * AHEAD], at)
+            prefetch_row(rows, row[i + 2 * AHEAD], at + WORDS - 1)
+            if row[i + AHEAD] >= 0:
+                soon = first + row[i + AHEAD] * stride
+                if word(soon, 0) < 0:
+                    look_ahead(soon, tiny_cells, small_cells)
+        if row[i] < 0:
             if read[i]:
                 out[i] = 0.0
             continue
+        r = first + row[i] * stride
         opens = event[i] == setup and not closed[i]
-        if hit[i] and (opens or event[i] == release):
-            if rows[r, at] >= 0:
-                done = update_inline(rows, r, at, max_age, call[i], times[i], opens, small, small_free, small_top)
-            elif rows[r, at + 1] == SMALL:
-                done = update_small(
-                    rows, r, at, max_age, call[i], times[i], opens,
-                    small, small_free, small_top, large, large_free, large_top,
-                )  # fmt: skip
-            else:
-                done = update_large(
-                    rows, r, at, max_age, call[i], times[i], opens,
-                    small, small_free, small_top, large, large_free, large_top,
-                )  # fmt: skip
-            if not done:
-                return i
+        if (
+            hit[i]
+            and (opens or event[i] == release)
+            and not update(r, max_age, call[i], times[i], opens, tiny, small, large)
+        ):
+            return i
         if read[i]:
-            out[i] = reading(rows, r, at, max_age, as_of[i], small, large)
+            out[i] = reading(r, max_age, as_of[i], tiny, small, large)
     return n
 
 
-@njit(cache=True, nogil=True)
-def look_ahead(rows, at, row, i, small):
-    """Asks for the memory of later events: the row, and once that is there its slot's first calls."""
-    if i + 2 * AHEAD < row.shape[0] and row[i + 2 * AHEAD] >= 0:
-        prefetch_row(rows, row[i + 2 * AHEAD], at)
-        prefetch_row(rows, row[i + 2 * AHEAD], at + WORDS - 1)
-    if i + AHEAD < row.shape[0] and row[i + AHEAD] >= 0:
-        r = row[i + AHEAD]
-        if rows[r, at] < 0 and rows[r, at + 1] == SMALL:
-            prefetch_row(small, -rows[r, at] - 1, 0)
-            prefetch_row(small, -rows[r, at] - 1, SMALL_CELLS // 2)
+@njit(**HOT)
+def look_ahead(r, tiny_cells, small_cells):
+    """Asks for what a later event will touch of its row's slot. Large slots belong to few numbers that are always in
+    the caches."""
+    slot = -word(r, 0) - 1
+    if word(r, 1) == TINY:
+        prefetch_row(tiny_cells, slot, 0)
+        prefetch_row(tiny_cells, slot, TINY_MAX - 1)  # slots need not begin with a cache line
+        prefetch_row(tiny_cells, slot, TINY_CELLS - 1)
+    elif word(r, 1) == SMALL:
+        for k in range(0, word(r, 2), 8):
+            prefetch_row(small_cells, slot, k)
+        prefetch_row(small_cells, slot, SMALL_MAX + word(r, 2))
 
 
-@njit(cache=True, nogil=True)
-def update_inline(rows, r, at, max_age, call, t, opens, small, small_free, small_top):
-    """A set-up or release on a row of two calls at most. False when it needs a slot; then no reading has changed."""
+@njit(**HOT)
+def update(r, max_age, call, t, opens, tiny, small, large):
+    """A set-up or release on the row at address `r`. False when it needs a slot; then no reading has changed."""
+    if word(r, 0) >= 0:
+        return update_inline(r, max_age, call, t, opens, tiny)
+    if word(r, 1) == TINY:
+        return update_tiny(r, max_age, call, t, opens, tiny, small)
+    if word(r, 1) == SMALL:
+        return update_small(r, max_age, call, t, opens, tiny, small, large)
+    return update_large(r, max_age, call, t, opens, small, large)
+
+
+@njit(**HOT)
+def update_inline(r, max_age, call, t, opens, tiny):
+    """The same for a row of two calls at most."""
     gap = -1
     listed = -1
     for k in range(INLINE):
-        if rows[r, at + k] != 0 and t - rows[r, at + k] >= max_age:
-            rows[r, at + k] = 0
-            rows[r, at + INLINE + k] = 0
-        if rows[r, at + k] == 0:
+        if word(r, k) != 0 and t - word(r, k) >= max_age:
+            put_word(r, k, 0)
+            put_word(r, INLINE + k, 0)
+        if word(r, k) == 0:
             gap = k
-        elif rows[r, at + INLINE + k] == call:
+        elif word(r, INLINE + k) == call:
             listed = k
     if not opens:
         if listed >= 0:
-            rows[r, at + listed] = 0
-            rows[r, at + INLINE + listed] = 0
+            put_word(r, listed, 0)
+            put_word(r, INLINE + listed, 0)
     elif listed < 0 and gap >= 0:
-        rows[r, at + gap] = t
-        rows[r, at + INLINE + gap] = call
+        put_word(r, gap, t)
+        put_word(r, INLINE + gap, call)
     elif listed < 0:
-        if small_top[0] == 0:
+        if not has_free(tiny):
             return False
-        slot = take(small_free, small_top)
-        oldest = move_to_slot(rows, r, at, small, slot)
-        put(small, slot, INLINE, call, t)
-        to_slot(rows, r, at, slot, SMALL, INLINE + 1, min(oldest, t))
+        slot = take(tiny)
+        into = tiny[0] + slot * tiny[1]
+        oldest = move_from_row(r, into, TINY_MAX)
+        put_entry(into, TINY_MAX, INLINE, call, t)
+        to_slot(r, slot, TINY, INLINE + 1, min(oldest, t))
     return True
 
 
-@njit(cache=True, nogil=True)
-def to_slot(rows, r, at, slot, form, count, oldest):
+@njit(**COMPILED)
+def to_slot(r, slot, form, count, oldest):
     """Writes the row of a list in a slot."""
-    rows[r, at] = -(slot + 1)
-    rows[r, at + 1] = form
-    rows[r, at + 2] = count
-    rows[r, at + 3] = oldest
+    put_word(r, 0, -(slot + 1))
+    put_word(r, 1, form)
+    put_word(r, 2, count)
+    put_word(r, 3, oldest)
 
 
-@njit(cache=True, nogil=True)
-def update_listed(rows, r, at, max_age, call, t, opens, cells):
-    """A set-up or release on a list in a slot of `cells`. False, list purged, when it is full for this call."""
-    slot = -rows[r, at] - 1
-    count, oldest = rows[r, at + 2], rows[r, at + 3]
-    width = cells.shape[1] // 2
-    if t - oldest >= max_age:
-        count, oldest = purge(cells, slot, count, t - max_age)
-    place = find(cells, slot, count, call)
-    fits = place >= 0 or count < width or not opens
-    if opens and place < 0 and count < width:
-        put(cells, slot, count, call, t)
-        count += 1
-        oldest = min(oldest, t)
+@njit(**HOT)
+def update_listed(r, slot, width, max_age, call, t, opens):
+    """A set-up or release on a list in a slot. False, list purged, when it is full for this call."""
+    count = word(r, 2)
+    if t - word(r, 3) >= max_age:
+        count, oldest = purge(slot, width, count, t - max_age)
+        put_word(r, 2, count)
+        put_word(r, 3, oldest)
+    place = find(slot, count, call)
+    if opens and place < 0:
+        if count == width:
+            return False
+        put_entry(slot, width, count, call, t)
+        put_word(r, 2, count + 1)
+        put_word(r, 3, min(word(r, 3), t))
     elif not opens and place >= 0:
         count -= 1
-        put(cells, slot, place, cells[slot, count], cells[slot, width + count])
-        put(cells, slot, count, 0, 0)
-    rows[r, at + 2] = count
-    rows[r, at + 3] = oldest
-    return fits
-
-
-@njit(cache=True, nogil=True)
-def update_small(
-    rows, r, at, max_age, call, t, opens, small, small_free, small_top, large, large_free, large_top
-):  # fmt: skip
-    """A set-up or release on a list of up to 64. False when it needs a large slot; then no reading has changed."""
-    slot = -rows[r, at] - 1
-    if not update_listed(rows, r, at, max_age, call, t, opens, small):
-        if large_top[0] == 0:
-            return False
-        into = take(large_free, large_top)
-        count = rows[r, at + 2]
-        move(small, slot, count, large, into)
-        put(large, into, count, call, t)
-        give_back(small, small_free, small_top, slot, count)
-        to_slot(rows, r, at, into, LARGE, count + 1, min(rows[r, at + 3], t))
-    elif rows[r, at + 2] <= INLINE_AGAIN:
-        count = rows[r, at + 2]
-        rows[r, at] = small[slot, SMALL_CELLS // 2]
-        rows[r, at + 1] = 0
-        rows[r, at + 2] = small[slot, 0]
-        rows[r, at + 3] = 0
-        give_back(small, small_free, small_top, slot, count)
+        put_entry(slot, width, place, word(slot, count), word(slot, width + count))
+        put_entry(slot, width, count, 0, 0)
+        put_word(r, 2, count)
     return True
 
 
-@njit(cache=True, nogil=True)
-def update_large(
-    rows, r, at, max_age, call, t, opens, small, small_free, small_top, large, large_free, large_top
-):  # fmt: skip
+@njit(**HOT)
+def update_tiny(r, max_age, call, t, opens, tiny, small):
+    """A set-up or release on a list of up to 8. False when it needs a small slot; then no reading has changed."""
+    slot = slot_of(tiny, r)
+    if not update_listed(r, slot, TINY_MAX, max_age, call, t, opens):
+        if not has_free(small):
+            return False
+        widen(r, slot, TINY_MAX, call, t, tiny, small, SMALL_MAX, SMALL)
+    elif word(r, 2) <= INLINE_AGAIN:
+        to_row(r, slot, TINY_MAX, tiny)
+    return True
+
+
+@njit(**COMPILED)
+def widen(r, slot, width, call, t, pool, into_pool, into_width, form):
+    """Moves a full list and one more call into a slot of the next pool, which has one."""
+    into = take(into_pool)
+    address = into_pool[0] + into * into_pool[1]
+    move(slot, width, width, address, into_width)
+    put_entry(address, into_width, width, call, t)
+    give_back(pool, r, width, width)
+    to_slot(r, into, form, width + 1, min(word(r, 3), t))
+
+
+@njit(**COMPILED)
+def narrow(r, slot, width, pool, into_pool, into_width, form):
+    """Moves a list into a slot of the pool before, which has one and is wide enough."""
+    into = take(into_pool)
+    count = word(r, 2)
+    move(slot, width, count, into_pool[0] + into * into_pool[1], into_width)
+    give_back(pool, r, width, count)
+    to_slot(r, into, form, count, word(r, 3))
+
+
+@njit(**COMPILED)
+def to_row(r, slot, width, pool):
+    """Puts a list of one call, or none, back into its row."""
+    call, time = word(slot, 0), word(slot, width)
+    give_back(pool, r, width, word(r, 2))
+    put_word(r, 0, time)
+    put_word(r, 1, 0)
+    put_word(r, 2, call)
+    put_word(r, 3, 0)
+
+
+@njit(**COMPILED)
+def update_small(r, max_age, call, t, opens, tiny, small, large):
+    """A set-up or release on a list of up to 64. False when it needs a large slot, or when there is no tiny slot at
+    hand, which it may need after a change that cannot be taken back; then no reading has changed."""
+    if not has_free(tiny):
+        return False
+    slot = slot_of(small, r)
+    if not update_listed(r, slot, SMALL_MAX, max_age, call, t, opens):
+        if not has_free(large):
+            return False
+        widen(r, slot, SMALL_MAX, call, t, small, large, LARGE_MAX, LARGE)
+    elif word(r, 2) <= INLINE_AGAIN:
+        to_row(r, slot, SMALL_MAX, small)
+    elif word(r, 2) <= TINY_AGAIN:
+        narrow(r, slot, SMALL_MAX, small, tiny, TINY_MAX, TINY)
+    return True
+
+
+@njit(**COMPILED)
+def update_large(r, max_age, call, t, opens, small, large):
     """A set-up or release on a list of up to 1024. False when there is no small slot at hand, which it may need after a
     change that cannot be taken back; then nothing has changed."""
-    if small_top[0] == 0:
+    if not has_free(small):
         return False
-    slot = -rows[r, at] - 1
-    if not update_listed(rows, r, at, max_age, call, t, opens, large):
-        replace_earliest(large, slot, call, t)
-    count = rows[r, at + 2]
-    if count <= SMALL_AGAIN:
-        into = take(small_free, small_top)
-        move(large, slot, count, small, into)
-        give_back(large, large_free, large_top, slot, count)
-        to_slot(rows, r, at, into, SMALL, count, rows[r, at + 3])
+    slot = slot_of(large, r)
+    if not update_listed(r, slot, LARGE_MAX, max_age, call, t, opens):
+        replace_earliest(slot, call, t)
+    if word(r, 2) <= SMALL_AGAIN:
+        narrow(r, slot, LARGE_MAX, large, small, SMALL_MAX, SMALL)
     return True
 
 
-@njit(cache=True, nogil=True)
-def move(cells, slot, count, others, into):
-    """Copies the first `count` entries of a slot into an empty slot of another pool."""
-    for k in range(count):
-        put(others, into, k, cells[slot, k], cells[slot, cells.shape[1] // 2 + k])
-
-
-@njit(cache=True, nogil=True)
-def replace_earliest(large, slot, call, t):
+@njit(**COMPILED)
+def replace_earliest(slot, call, t):
     """Puts this call in the place of the earliest of a full list, unless it is earlier than all."""
-    width = large.shape[1] // 2
-    earliest = 0
-    for k in range(1, width):
-        time = large[slot, width + k]
-        least = large[slot, width + earliest]
-        if time < least or (time == least and large[slot, k] < large[slot, earliest]):
-            earliest = k
-    least = large[slot, width + earliest]
-    if t > least or (t == least and call > large[slot, earliest]):
-        put(large, slot, earliest, call, t)
+    least = LATEST
+    for k in range(LARGE_MAX):
+        least = min(least, word(slot, LARGE_MAX + k))
+    if t < least:
+        return
+    alike = np.int64(0)
+    places = np.int64(0)
+    for k in range(LARGE_MAX):
+        same = word(slot, LARGE_MAX + k) == least
+        alike += 1 if same else 0
+        places += k if same else 0
+    earliest = places if alike == 1 else smallest_of(slot, least)
+    if t > least or call > word(slot, earliest):
+        put_entry(slot, LARGE_MAX, earliest, call, t)
 
 
-@njit(cache=True, nogil=True)
-def reading(rows, r, at, max_age, as_of, small, large):
+@njit(**COMPILED)
+def smallest_of(slot, time):
+    """Place of the smallest id among a full list's calls set up at `time`, of which there are some."""
+    smallest = -1
+    for k in range(LARGE_MAX):
+        if word(slot, LARGE_MAX + k) == time and (smallest < 0 or word(slot, k) < word(slot, smallest)):
+            smallest = k
+    return smallest
+
+
+@njit(**HOT)
+def reading(r, max_age, as_of, tiny, small, large):
     """Live calls as of a time that is not before any the row has counted, 64 at most."""
-    if rows[r, at] >= 0:
-        return float((as_of - rows[r, at] < max_age) + (as_of - rows[r, at + 1] < max_age))
-    slot, count = -rows[r, at] - 1, rows[r, at + 2]
-    if as_of - rows[r, at + 3] >= max_age:
-        if rows[r, at + 1] == SMALL:
-            count = live(small, slot, count, as_of - max_age)
+    if word(r, 0) >= 0:
+        return float((as_of - word(r, 0) < max_age) + (as_of - word(r, 1) < max_age))
+    count = word(r, 2)
+    if as_of - word(r, 3) >= max_age:
+        if word(r, 1) == TINY:
+            count = live(slot_of(tiny, r), TINY_MAX, TINY_MAX, as_of - max_age)
+        elif word(r, 1) == SMALL:
+            count = live(slot_of(small, r), SMALL_MAX, count, as_of - max_age)
         else:
-            count = live(large, slot, count, as_of - max_age)
+            count = live(slot_of(large, r), LARGE_MAX, count, as_of - max_age)
     return float(min(count, READ_MAX))
 
 
-@njit(cache=True, nogil=True)
-def idle_concurrent(rows, at, max_age, candidates, horizon, small, large, out):
+@njit(**COMPILED)
+def idle_concurrent(
+    rows, at, max_age, candidates, horizon,
+    tiny_cells, tiny_free, tiny_top, small_cells, small_free, small_top, large_cells, large_free, large_top, out,
+):  # fmt: skip
     """out[k] (bool): row candidates[k] reads 0 at `horizon` and at any later time."""
-    for k in range(candidates.shape[0]):
-        out[k] = reading(rows, candidates[k], at, max_age, horizon, small, large) == 0.0
+    tiny = pool_of(tiny_cells, tiny_free, tiny_top)
+    small = pool_of(small_cells, small_free, small_top)
+    large = pool_of(large_cells, large_free, large_top)
+    for k in range(len(candidates)):
+        r = rows.ctypes.data + 8 * (candidates[k] * rows.shape[1] + at)
+        out[k] = reading(r, max_age, horizon, tiny, small, large) == 0.0

@@ -1,93 +1,140 @@
 """Lists of dated keys, (key, time) pairs: two of them in a number's row, more in a slot of a pool.
 
-Row, four words from `at`:
+Row, four words:
 
     two keys at most    time 0, time 1, key 0, key 1          time 0 marks a free place
     in a slot           -(slot + 1), and three words of the counter's own
 
-Slot, int64[2 * width]: the keys, then their times, so that a search reads keys alone; entries lie without gaps and
-zeros follow, as the pool asks for. Keys are not 0, times are positive.
+Slot, int64[2 * width], the width a multiple of 8: the keys, then their times, so that a search reads keys alone;
+entries lie without gaps and zeros follow, as the pool asks for. Keys are not 0, times are positive.
+
+Rows and slots are passed as addresses (int64), a pool as the four integers of `pool_of`: an array's index may be
+negative in Python, and asking whether it is keeps a loop from becoming vector instructions. Nor may a loop over entries
+have a way out inside.
 """
 
 import numpy as np
 from numba import njit
 
+from streams.kernels.options import COMPILED, HOT
+from streams.kernels.words import load, put
+
 WORDS = 4
 INLINE = 2
-BLOCK = 8
+LATEST = np.int64(0x7FFFFFFFFFFFFFFF)
+CELLS, BYTES, FREE, TOP = range(4)  # of a pool
 
 
-@njit(cache=True, nogil=True)
-def find(cells, slot, count, key):
-    """Place of `key` among the first `count` entries of the slot, -1 when it is not listed.
-
-    A block at a time without a way out inside, which compiles to vector compares; the width is a multiple of the
-    block, and what lies behind `count` is zeros, no key."""
-    for start in range(0, count, BLOCK):
-        differs = np.int64(1)
-        for k in range(start, start + BLOCK):
-            differs &= np.int64(cells[slot, k] != key)
-        if differs == 0:
-            for k in range(start, start + BLOCK):
-                if cells[slot, k] == key:
-                    return k
-    return -1
+@njit(**HOT)
+def word(address, k):
+    """The k-th int64 from `address`."""
+    return np.int64(load(address, 8 * k))
 
 
-@njit(cache=True, nogil=True)
-def put(cells, slot, place, key, time):
+@njit(**HOT)
+def put_word(address, k, value):
+    """Stores the k-th int64 from `address`."""
+    put(address, 8 * k, value)
+
+
+@njit(**HOT)
+def pool_of(cells, free, top):
+    """A pool as addresses: its cells, the bytes of a slot, its free slots, how many these are. Valid as long as the
+    caller holds the arrays."""
+    return cells.ctypes.data, cells.shape[1] * cells.itemsize, free.ctypes.data, top.ctypes.data
+
+
+@njit(**HOT)
+def slot_of(pool, row):
+    """Address of the slot that a row (address) in slot form has in `pool`."""
+    return pool[CELLS] - (word(row, 0) + 1) * pool[BYTES]
+
+
+@njit(**HOT)
+def has_free(pool):
+    """Whether `take` may be called."""
+    return word(pool[TOP], 0) > 0
+
+
+@njit(**HOT)
+def take(pool):
+    """Index of a free slot; the caller has checked that there is one."""
+    top = word(pool[TOP], 0) - 1
+    put_word(pool[TOP], 0, top)
+    return word(pool[FREE], top)
+
+
+@njit(**HOT)
+def free_slot(pool, slot):
+    """Frees the slot of this index, which holds zeros."""
+    top = word(pool[TOP], 0)
+    put_word(pool[FREE], top, slot)
+    put_word(pool[TOP], 0, top + 1)
+
+
+@njit(**HOT)
+def put_entry(slot, width, place, key, time):
     """Writes one entry."""
-    cells[slot, place] = key
-    cells[slot, cells.shape[1] // 2 + place] = time
+    put_word(slot, place, key)
+    put_word(slot, width + place, time)
 
 
-@njit(cache=True, nogil=True)
-def purge(cells, slot, count, expired_ms):
-    """Drops entries whose time is `expired_ms` or earlier; the others close up in order. Returns how many are left
-    and the earliest of their times (the largest int64 when none is left)."""
-    width = cells.shape[1] // 2
-    kept = 0
-    oldest = np.int64(0x7FFFFFFFFFFFFFFF)
-    for k in range(count):
-        time = cells[slot, width + k]
-        if time > expired_ms:
-            put(cells, slot, kept, cells[slot, k], time)
-            kept += 1
-            oldest = min(oldest, time)
-    for k in range(kept, count):
-        put(cells, slot, k, 0, 0)
-    return kept, oldest
+@njit(**HOT)
+def find(slot, count, key):
+    """Place of `key` among the first `count` entries of the slot, -1 when it is not listed. Whole blocks of eight are
+    looked at: behind `count` there are zeros, no key."""
+    found = np.int64(0)
+    for k in range((count + 7) & ~7):
+        found += k + 1 if word(slot, k) == key else 0
+    return found - 1
 
 
-@njit(cache=True, nogil=True)
-def live(cells, slot, count, expired_ms):
-    """How many of the first `count` entries are later than `expired_ms`."""
-    width = cells.shape[1] // 2
-    n = 0
-    for k in range(width, width + count):
-        n += cells[slot, k] > expired_ms
+@njit(**HOT)
+def live(slot, width, count, expired_ms):
+    """How many entries are later than `expired_ms`, a time before which no entry is missed by reading whole blocks:
+    behind `count` there are zeros."""
+    n = np.int64(0)
+    for k in range((count + 7) & ~7):
+        n += 1 if word(slot, width + k) > expired_ms else 0
     return n
 
 
-@njit(cache=True, nogil=True)
-def take(free, top):
-    """A free slot; the caller has checked that top[0] > 0."""
-    top[0] -= 1
-    return free[top[0]]
+@njit(**COMPILED)
+def purge(slot, width, count, expired_ms):
+    """Drops entries whose time is `expired_ms` or earlier; the others close up in order. Returns how many are left
+    and the earliest of their times (the largest int64 when none is left)."""
+    kept = 0
+    oldest = LATEST
+    for k in range(count):
+        time = word(slot, width + k)
+        put_entry(slot, width, kept, word(slot, k), time)  # written over by the next when it has expired
+        stays = time > expired_ms
+        kept += stays
+        oldest = min(oldest, time if stays else LATEST)
+    for k in range(kept, count):
+        put_entry(slot, width, k, 0, 0)
+    return kept, oldest
 
 
-@njit(cache=True, nogil=True)
-def give_back(cells, free, top, slot, used):
-    """Zeros the first `used` entries of a slot, all that is written in it, and frees it."""
-    for k in range(used):
-        put(cells, slot, k, 0, 0)
-    free[top[0]] = slot
-    top[0] += 1
+@njit(**COMPILED)
+def give_back(pool, row, width, count):
+    """Zeros the `count` entries of this row's slot, and frees it. The row is left for the caller to write."""
+    slot = slot_of(pool, row)
+    for k in range(count):
+        put_entry(slot, width, k, 0, 0)
+    free_slot(pool, -word(row, 0) - 1)
 
 
-@njit(cache=True, nogil=True)
-def move_to_slot(rows, r, at, cells, slot):
+@njit(**COMPILED)
+def move_from_row(row, slot, width):
     """Copies the two keys of a full row into an empty slot. Returns the earlier of their times."""
     for k in range(INLINE):
-        put(cells, slot, k, rows[r, at + INLINE + k], rows[r, at + k])
-    return min(rows[r, at], rows[r, at + 1])
+        put_entry(slot, width, k, word(row, INLINE + k), word(row, k))
+    return min(word(row, 0), word(row, 1))
+
+
+@njit(**COMPILED)
+def move(slot, width, count, into, into_width):
+    """Copies the first `count` entries of a slot into an empty slot of another width."""
+    for k in range(count):
+        put_entry(into, into_width, k, word(slot, k), word(slot, width + k))

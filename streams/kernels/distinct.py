@@ -12,220 +12,368 @@ has left the window. When all slices have, as of a new hit, the row is exact aga
 
 Forms of a row, four words from `at` (see dated.py):
 
-    two keys         time 0, time 1, key 0, key 1
-    3 .. 32 keys     -(slot + 1), newest hit, number of keys (> 0), bound: no key in the slot is older than this
-    sketch           -(slot + 1), newest hit, -(union's `packed`), first slice as of which 33 no longer holds
+    two keys            time 0, time 1, key 0, key 1
+    tiny, 3 .. 8 keys   -(slot + 1), newest hit, number of keys, bound: no key in the slot is older than this
+    wide, to 32 keys    -(slot + 1), newest hit, number of keys + 64, the same bound
+    sketch              -(slot + 1), newest hit, -(union's `packed`), start (ms) of the first slice as of which 33 no
+                        longer holds
+
+Keys that have left the window stay in a slot, counted by none, until it is full: then they make room, or the row
+changes to the form that fits what is left.
 """
 
 import numpy as np
 from numba import njit
 
-from streams.kernels.dated import INLINE, WORDS, find, give_back, live, move_to_slot, purge, put, take
+from streams.kernels.dated import (
+    INLINE,
+    WORDS,
+    find,
+    free_slot,
+    give_back,
+    has_free,
+    live,
+    move,
+    move_from_row,
+    pool_of,
+    purge,
+    put_entry,
+    put_word,
+    slot_of,
+    take,
+    word,
+)
+from streams.kernels.options import COMPILED, HOT
 from streams.kernels.prefetch import prefetch_row
-from streams.kernels.sketch import CELLS, EMPTY, REGISTERS, SLICES, advance, clear, estimate, record, unite
+from streams.kernels.sketch import (
+    CELLS,
+    EMPTY,
+    REGISTERS,
+    SLICES,
+    UNION,
+    advance,
+    clear,
+    estimate,
+    record,
+    register,
+    unite,
+)
 
+TINY_MAX = 8
 KEYS_MAX = 32
-EXACT_CELLS = 2 * KEYS_MAX
+TINY_CELLS = 2 * TINY_MAX
+WIDE_CELLS = 2 * KEYS_MAX
+WIDE = 64  # added to the number of keys
+TINY_AGAIN = 4  # keys in the window at which a full wide slot gives way to a tiny one; far from the 9 that made it wide
 AHEAD = 12
 
-__all__ = ["CELLS", "EXACT_CELLS", "REGISTERS", "SLICES", "WORDS", "count_distinct", "idle_distinct"]
+__all__ = [
+    "CELLS",
+    "REGISTERS",
+    "SLICES",
+    "TINY_CELLS",
+    "WIDE",
+    "WIDE_CELLS",
+    "WORDS",
+    "count_distinct",
+    "idle_distinct",
+]
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def count_distinct(
     rows, at, window, row, times, as_of, hit, read, key,
-    exact, exact_free, exact_top, sketch, sketch_free, sketch_top, scratch, start, out,
+    tiny_cells, tiny_free, tiny_top, wide_cells, wide_free, wide_top, sketch_cells, sketch_free, sketch_top,
+    scratch, start, out,
 ):  # fmt: skip
-    """Counts and reads events start .. n - 1 in order; returns n, or the event that needs a free slot: of `exact` when
-    the number's row holds its keys itself, of `sketch` otherwise.
+    """Counts and reads events start .. n - 1 in order; returns n, or the event that needs a free slot: of `tiny` when
+    the number's row holds its keys itself, of `wide` when they are in a tiny slot, else of `tiny` or of `sketch`,
+    whichever has none.
 
     rows: int64[capacity, words]; row, times, as_of, key: int64[n] (key 0 is absent); hit, read: bool[n];
-    exact: int64[slots, 64]; sketch: uint8[slots, 3328], each with free: int64[slots] and top: int64[1];
-    scratch: uint8[1, 256]; out: float64[n], written where `read`."""
-    length = -(-window // SLICES)
-    n = row.shape[0]
+    tiny_cells: int64[slots, 16]; wide_cells: int64[slots, 64]; sketch_cells: uint8[slots, 3328], each with
+    free: int64[slots] and top: int64[1]; scratch: uint8[1, 256]; out: float64[n], written where `read`."""
+    length = slice_length(window)
+    tiny = pool_of(tiny_cells, tiny_free, tiny_top)
+    wide = pool_of(wide_cells, wide_free, wide_top)
+    sketch = pool_of(sketch_cells, sketch_free, sketch_top)
+    union = scratch.ctypes.data
+    first = rows.ctypes.data + 8 * at
+    stride = 8 * rows.shape[1]
+    n = len(row)
     for i in range(start, n):
-        look_ahead(rows, at, row, i, exact)
-        r = row[i]
-        if r < 0:
+        if i + 2 * AHEAD < n:
+            prefetch_row(rows, row[i + 2 * AHEAD], at)
+            prefetch_row(rows, row[i + 2 * AHEAD], at + WORDS - 1)
+            if row[i + AHEAD] >= 0:
+                soon = first + row[i + AHEAD] * stride
+                if word(soon, 0) < 0:
+                    look_ahead(soon, length, times[i + AHEAD], key[i + AHEAD], tiny_cells, wide_cells, sketch_cells)
+        if row[i] < 0:
             if read[i]:
                 out[i] = 0.0
             continue
-        if hit[i] and key[i] != 0:
-            t = times[i]
-            if rows[r, at] >= 0:
-                done = add_inline(rows, r, at, window, key[i], t, exact, exact_free, exact_top)
-            elif rows[r, at + 2] > 0:
-                done = add_exact(
-                    rows, r, at, window, length, key[i], t,
-                    exact, exact_free, exact_top, sketch, sketch_free, sketch_top,
-                )  # fmt: skip
-            else:
-                done = add_sketch(rows, r, at, window, length, key[i], t, sketch, sketch_free, sketch_top)
-            if not done:
-                return i
+        r = first + row[i] * stride
+        if hit[i] and key[i] != 0 and not add(r, window, length, key[i], times[i], tiny, wide, sketch):
+            return i
         if read[i]:
-            out[i] = reading(rows, r, at, window, length, as_of[i], exact, sketch, scratch)
+            out[i] = reading(r, window, length, as_of[i], tiny, wide, sketch, union)
     return n
 
 
-@njit(cache=True, nogil=True)
-def look_ahead(rows, at, row, i, exact):
-    """Asks for the memory of later events: the row, and once that is there its slot's first keys."""
-    if i + 2 * AHEAD < row.shape[0] and row[i + 2 * AHEAD] >= 0:
-        prefetch_row(rows, row[i + 2 * AHEAD], at)
-        prefetch_row(rows, row[i + 2 * AHEAD], at + WORDS - 1)
-    if i + AHEAD < row.shape[0] and row[i + AHEAD] >= 0:
-        r = row[i + AHEAD]
-        if rows[r, at] < 0 and rows[r, at + 2] > 0:
-            slot = -rows[r, at] - 1
-            for k in range(0, rows[r, at + 2], 8):
-                prefetch_row(exact, slot, k)
-            prefetch_row(exact, slot, KEYS_MAX + rows[r, at + 2])
+@njit(**HOT)
+def slice_length(window):
+    """Of a sketch, in ms, as a float: a quotient of integers below 2**48 truncates exactly, and an integer division
+    costs twice as much."""
+    return float((window + SLICES - 1) // SLICES)
 
 
-@njit(cache=True, nogil=True)
-def restart(rows, r, at, key, t):
-    """A row with this key alone."""
-    rows[r, at] = t
-    rows[r, at + 1] = 0
-    rows[r, at + 2] = key
-    rows[r, at + 3] = 0
+@njit(**HOT)
+def look_ahead(r, length, t, key, tiny_cells, wide_cells, sketch_cells):
+    """Asks for what a later event will touch of its row's slot."""
+    slot = -word(r, 0) - 1
+    state = word(r, 2)
+    if state < 0:
+        j = register(key)[0]
+        prefetch_row(sketch_cells, slot, UNION + j)
+        prefetch_row(sketch_cells, slot, int(t / length) % SLICES * REGISTERS + j)
+    elif state < WIDE:
+        prefetch_row(tiny_cells, slot, 0)
+        prefetch_row(tiny_cells, slot, TINY_MAX - 1)  # slots need not begin with a cache line
+        prefetch_row(tiny_cells, slot, TINY_CELLS - 1)
+    else:
+        for k in range(0, state - WIDE + 8, 8):
+            prefetch_row(wide_cells, slot, k)
+            prefetch_row(wide_cells, slot, KEYS_MAX + k)
 
 
-@njit(cache=True, nogil=True)
-def add_inline(rows, r, at, window, key, t, exact, exact_free, exact_top):
-    """A hit on a row of two keys at most. False when it needs a slot; then nothing has changed."""
-    newest = max(rows[r, at], rows[r, at + 1])
+@njit(**HOT)
+def add(r, window, length, key, t, tiny, wide, sketch):
+    """A hit on the row at address `r`. False when it needs a slot; then no reading has changed."""
+    state = word(r, 2)
+    if word(r, 0) >= 0:
+        return add_inline(r, window, key, t, tiny)
+    newest = word(r, 1)
+    if newest - t >= window:
+        return True
+    if state < 0:
+        return add_sketch(r, length, key, t, sketch)
+    if t - newest >= window:
+        return restart(r, key, t, tiny, wide)
+    if state < WIDE:
+        slot, width, count = slot_of(tiny, r), TINY_MAX, state
+        place = find(slot, TINY_MAX, key)
+    else:
+        slot, width, count = slot_of(wide, r), KEYS_MAX, state - WIDE
+        place = find(slot, count, key)
+    if place >= 0:
+        put_entry(slot, width, place, key, max(word(slot, width + place), t))
+    elif count < width:
+        put_entry(slot, width, count, key, t)
+        put_word(r, 2, state + 1)
+        put_word(r, 3, min(word(r, 3), t))
+    else:
+        return add_full(r, window, length, key, t, tiny, wide, sketch)
+    put_word(r, 1, max(newest, t))
+    return True
+
+
+@njit(**HOT)
+def add_inline(r, window, key, t, tiny):
+    """A hit on a row of two keys at most."""
+    newest = max(word(r, 0), word(r, 1))
     if newest - t >= window:
         return True
     latest = max(newest, t)
     place = -1
     for k in range(INLINE - 1, -1, -1):
-        if rows[r, at + k] != 0 and rows[r, at + INLINE + k] == key:
-            rows[r, at + k] = max(rows[r, at + k], t)
+        if word(r, k) != 0 and word(r, INLINE + k) == key:
+            put_word(r, k, max(word(r, k), t))
             return True
-        if latest - rows[r, at + k] >= window:  # free places too: time 0 is long ago
+        if latest - word(r, k) >= window:  # free places too: time 0 is long ago
             place = k
     if place >= 0:
-        rows[r, at + place] = t
-        rows[r, at + INLINE + place] = key
+        put_word(r, place, t)
+        put_word(r, INLINE + place, key)
         return True
-    if exact_top[0] == 0:
+    if not has_free(tiny):
         return False
-    slot = take(exact_free, exact_top)
-    oldest = min(move_to_slot(rows, r, at, exact, slot), t)
-    put(exact, slot, INLINE, key, t)
-    rows[r, at] = -(slot + 1)
-    rows[r, at + 1] = latest
-    rows[r, at + 2] = INLINE + 1
-    rows[r, at + 3] = oldest
+    slot = take(tiny)
+    into = tiny[0] + slot * tiny[1]
+    oldest = min(move_from_row(r, into, TINY_MAX), t)
+    put_entry(into, TINY_MAX, INLINE, key, t)
+    to_slot(r, slot, latest, INLINE + 1, oldest)
     return True
 
 
-@njit(cache=True, nogil=True)
-def add_exact(
-    rows, r, at, window, length, key, t, exact, exact_free, exact_top, sketch, sketch_free, sketch_top
-):  # fmt: skip
-    """A hit on a row with a slot of keys. False when it needs a sketch; then no reading has changed."""
-    slot = -rows[r, at] - 1
-    newest, count, oldest = rows[r, at + 1], rows[r, at + 2], rows[r, at + 3]
-    if newest - t >= window:
-        return True
-    if t - newest >= window:
-        give_back(exact, exact_free, exact_top, slot, count)
-        restart(rows, r, at, key, t)
-        return True
-    latest = max(newest, t)
-    if latest - oldest >= window:
-        # Done again without effect when the same event comes back with a free sketch.
-        count, oldest = purge(exact, slot, count, latest - window)
-        rows[r, at + 2] = count
-        rows[r, at + 3] = oldest
-    place = find(exact, slot, count, key)
-    if place >= 0:
-        put(exact, slot, place, key, max(exact[slot, KEYS_MAX + place], t))
-    elif count < KEYS_MAX:
-        put(exact, slot, count, key, t)
-        rows[r, at + 2] = count + 1
-        rows[r, at + 3] = min(oldest, t)
-    elif sketch_top[0] == 0:
-        return False
+@njit(**COMPILED)
+def to_slot(r, slot, newest, state, bound):
+    """Writes a row in slot form."""
+    put_word(r, 0, -(slot + 1))
+    put_word(r, 1, newest)
+    put_word(r, 2, state)
+    put_word(r, 3, bound)
+
+
+@njit(**COMPILED)
+def restart(r, key, t, tiny, wide):
+    """A row whose keys have all left the window, with this key alone. Always True."""
+    if word(r, 2) < WIDE:
+        give_back(tiny, r, TINY_MAX, word(r, 2))
     else:
-        to_sketch(rows, r, at, length, key, t, exact, slot, sketch, take(sketch_free, sketch_top))
-        give_back(exact, exact_free, exact_top, slot, count)
-    rows[r, at + 1] = latest
+        give_back(wide, r, KEYS_MAX, word(r, 2) - WIDE)
+    to_row(r, t, key, 0, 0)
     return True
 
 
-@njit(cache=True, nogil=True)
-def to_sketch(rows, r, at, length, key, t, exact, slot, sketch, into):
-    """Enters the slot's 32 keys and the 33rd into an empty sketch, each by its newest time."""
-    last = max(rows[r, at + 1], t) // length
+@njit(**COMPILED)
+def to_row(r, time_0, key_0, time_1, key_1):
+    """Writes a row of two keys; time and key 0 for none."""
+    put_word(r, 0, time_0)
+    put_word(r, 1, time_1)
+    put_word(r, 2, key_0)
+    put_word(r, 3, key_1)
+
+
+@njit(**COMPILED)
+def add_full(r, window, length, key, t, tiny, wide, sketch):
+    """A hit with a key that is not in the row's full slot: in the place of those that have left the window, or in a
+    larger slot. False when that one's pool has none; then no reading has changed."""
+    latest = max(word(r, 1), t)
+    if word(r, 2) < WIDE:
+        return add_full_tiny(r, window, key, t, latest, tiny, wide)
+    if not has_free(tiny):  # the row may want one after a change that cannot be taken back
+        return False
+    slot = slot_of(wide, r)
+    count, oldest = purge(slot, KEYS_MAX, KEYS_MAX, latest - window)
+    put_word(r, 2, WIDE + count)
+    put_word(r, 3, oldest)
+    if count == KEYS_MAX:
+        if not has_free(sketch):
+            return False
+        into = take(sketch)
+        put_word(r, 1, latest)
+        fill_sketch(r, length, key, t, slot, into, sketch[0] + into * sketch[1])
+        for k in range(KEYS_MAX):
+            put_entry(slot, KEYS_MAX, k, 0, 0)
+        free_slot(wide, (slot - wide[0]) // wide[1])
+        return True
+    put_entry(slot, KEYS_MAX, count, key, t)
+    count += 1
+    if count > TINY_AGAIN:
+        to_slot(r, -word(r, 0) - 1, latest, WIDE + count, min(oldest, t))
+        return True
+    into = take(tiny)
+    move(slot, KEYS_MAX, count, tiny[0] + into * tiny[1], TINY_MAX)
+    give_back(wide, r, KEYS_MAX, count)
+    to_slot(r, into, latest, count, min(oldest, t))
+    return True
+
+
+@njit(**COMPILED)
+def add_full_tiny(r, window, key, t, latest, tiny, wide):
+    """The same for a tiny slot."""
+    slot = slot_of(tiny, r)
+    count, oldest = purge(slot, TINY_MAX, TINY_MAX, latest - window)
+    put_word(r, 2, count)
+    put_word(r, 3, oldest)
+    if count == TINY_MAX:
+        if not has_free(wide):
+            return False
+        into = take(wide)
+        move(slot, TINY_MAX, count, wide[0] + into * wide[1], KEYS_MAX)
+        put_entry(wide[0] + into * wide[1], KEYS_MAX, count, key, t)
+        give_back(tiny, r, TINY_MAX, count)
+        to_slot(r, into, latest, WIDE + count + 1, min(oldest, t))
+    elif count < INLINE:
+        last_key, last_time = word(slot, 0), word(slot, TINY_MAX)
+        give_back(tiny, r, TINY_MAX, count)
+        to_row(r, t, key, last_time, last_key)
+    else:
+        put_entry(slot, TINY_MAX, count, key, t)
+        to_slot(r, -word(r, 0) - 1, latest, count + 1, min(oldest, t))
+    return True
+
+
+@njit(**COMPILED)
+def fill_sketch(r, length, key, t, slot, index, sketch):
+    """Enters the slot's 32 keys and the 33rd into the empty sketch at address `sketch`, each by its newest time, and
+    writes the row."""
+    latest = word(r, 1)
+    past = int(latest / length) - SLICES
     packed = np.int64(EMPTY)
     oldest = t
     for k in range(KEYS_MAX + 1):
         own, time = key, t
         if k < KEYS_MAX:
-            own, time = exact[slot, k], exact[slot, KEYS_MAX + k]
-        if time // length > last - SLICES:
-            packed = record(sketch, into, time // length, own, packed)
+            own, time = word(slot, k), word(slot, KEYS_MAX + k)
+        slice_ = int(time / length)
+        if slice_ > past:
+            packed = record(sketch, slice_, own, packed)
         oldest = min(oldest, time)
-    rows[r, at] = -(into + 1)
-    rows[r, at + 2] = -packed
-    rows[r, at + 3] = oldest // length + SLICES
+    to_slot(r, index, latest, -packed, (int(oldest / length) + SLICES) * int(length))
 
 
-@njit(cache=True, nogil=True)
-def add_sketch(rows, r, at, window, length, key, t, sketch, sketch_free, sketch_top):
-    """A hit on a row with a sketch. Always True."""
-    slot = -rows[r, at] - 1
-    newest, packed = rows[r, at + 1], -rows[r, at + 2]
-    last, own = newest // length, t // length
-    if newest - t >= window or own <= last - SLICES:
+@njit(**HOT)
+def add_sketch(r, length, key, t, sketch):
+    """A hit on a row with a sketch, inside the window as of its newest. Always True."""
+    slot = slot_of(sketch, r)
+    newest, packed = word(r, 1), -word(r, 2)
+    last, own = int(newest / length), int(t / length)
+    if own <= last - SLICES:
         return True
     if own - last >= SLICES:
-        clear(sketch, slot)
-        sketch_free[sketch_top[0]] = slot
-        sketch_top[0] += 1
-        restart(rows, r, at, key, t)
+        clear(slot)
+        free_slot(sketch, -word(r, 0) - 1)
+        to_row(r, t, key, 0, 0)
         return True
     if own > last:
-        packed = advance(sketch, slot, last, own)
-    rows[r, at + 1] = max(newest, t)
-    rows[r, at + 2] = -record(sketch, slot, own, key, packed)
+        packed = advance(slot, last, own)
+    put_word(r, 1, max(newest, t))
+    put_word(r, 2, -record(slot, own, key, packed))
     return True
 
 
-@njit(cache=True, nogil=True)
-def reading(rows, r, at, window, length, as_of, exact, sketch, scratch):
-    """Distinct keys as of a time that is not before the row's newest hit."""
-    if rows[r, at] >= 0:
-        return float((as_of - rows[r, at] < window) + (as_of - rows[r, at + 1] < window))
-    slot = -rows[r, at] - 1
-    if rows[r, at + 2] > 0:
-        if as_of - rows[r, at + 3] < window:
-            return float(rows[r, at + 2])
-        return float(live(exact, slot, rows[r, at + 2], as_of - window))
-    packed = -rows[r, at + 2]
-    last, now = rows[r, at + 1] // length, as_of // length
-    if now - last >= SLICES:
-        return 0.0
-    if now > last:
-        packed = unite(sketch, slot, now - SLICES + 1, last, scratch, 0, 0)
+@njit(**HOT)
+def reading(r, window, length, as_of, tiny, wide, sketch, union):
+    """Distinct keys as of a time that is not before the row's newest hit. union: address of 256 bytes to work in."""
+    state = word(r, 2)
+    if word(r, 0) >= 0:
+        return float((as_of - word(r, 0) < window) + (as_of - word(r, 1) < window))
+    if state < 0:
+        return read_sketch(r, length, as_of, sketch, union)
+    if state < WIDE:
+        if as_of - word(r, 3) < window:
+            return float(state)
+        return float(live(slot_of(tiny, r), TINY_MAX, TINY_MAX, as_of - window))
+    if as_of - word(r, 3) < window:
+        return float(state - WIDE)
+    return float(live(slot_of(wide, r), KEYS_MAX, state - WIDE, as_of - window))
+
+
+@njit(**HOT)
+def read_sketch(r, length, as_of, sketch, union):
+    """The same for a row with a sketch."""
+    newest, packed = word(r, 1), -word(r, 2)
+    if as_of != newest:
+        last, now = int(newest / length), int(as_of / length)
+        if now - last >= SLICES:
+            return 0.0
+        if now > last:
+            packed = unite(slot_of(sketch, r), now - SLICES + 1, last, union)
     n = estimate(packed)
-    return max(n, KEYS_MAX + 1.0) if now < rows[r, at + 3] else n
+    return max(n, KEYS_MAX + 1.0) if as_of < word(r, 3) else n
 
 
-@njit(cache=True, nogil=True)
+@njit(**COMPILED)
 def idle_distinct(rows, at, window, candidates, horizon, out):
     """out[k] (bool): row candidates[k] reads 0 at `horizon` and at any later time."""
-    length = -(-window // SLICES)
-    for k in range(candidates.shape[0]):
+    length = slice_length(window)
+    for k in range(len(candidates)):
         r = candidates[k]
         if rows[r, at] >= 0:
             out[k] = horizon - max(rows[r, at], rows[r, at + 1]) >= window
         elif rows[r, at + 2] > 0:
             out[k] = horizon - rows[r, at + 1] >= window
         else:
-            out[k] = horizon // length - rows[r, at + 1] // length >= SLICES
+            out[k] = int(horizon / length) - int(rows[r, at + 1] / length) >= SLICES

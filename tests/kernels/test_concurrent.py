@@ -75,8 +75,8 @@ def expected(events: Events) -> tuple[np.ndarray, dict[int, ConcurrentOracle]]:
 def assert_slots_are_sound(state: Concurrent, rows: np.ndarray) -> None:
     """Every slot is either free and zero, or belongs to exactly one row and is zero behind its calls."""
     in_slot = rows[:, AT] < 0
-    small = in_slot & (rows[:, AT + 1] == 0)
-    for slots, held in ((state.small, small), (state.large, in_slot & ~small)):
+    for code, slots in enumerate((state.tiny, state.small, state.large)):
+        held = in_slot & (rows[:, AT + 1] == code)
         used = (-rows[held, AT] - 1).tolist()
         free = slots.free[: slots.top[0]].tolist()
         assert sorted(used + free) == list(range(len(slots.free)))
@@ -217,15 +217,15 @@ def test_sixty_four_calls_are_exact_more_read_64_and_all_released_leave_nothing_
     (out,) = state.process(rows, story([(SETUP, c, c) for c in calls] + [(RELEASE, c, 301) for c in calls]))
     assert out.tolist() == [min(c, 64) for c in calls] + [min(300 - c, 64) for c in calls]
     assert not rows.any()
-    assert (state.small.used, state.large.used) == (0, 0)
+    assert (state.tiny.used, state.small.used, state.large.used) == (0, 0, 0)
 
 
 def test_lost_releases_age_out_and_their_slots_come_back_at_the_next_call():
     state, rows = counter(), table()
     (out,) = state.process(rows, story([*((SETUP, c, c) for c in range(1, 2001)), (SETUP, 5000, 3 * MAX_AGE_MS)]))
     assert out[-1] == 1
-    assert (state.small.used, state.large.used) == (1, 0)
+    assert (state.tiny.used, state.small.used, state.large.used) == (0, 1, 0)
     (out,) = state.process(rows, story([(RELEASE, 5000, 3 * MAX_AGE_MS)]))
     assert out.tolist() == [0]
-    assert (state.small.used, state.large.used) == (0, 0)
+    assert (state.tiny.used, state.small.used, state.large.used) == (0, 0, 0)
     assert not rows.any()

@@ -79,8 +79,9 @@ def shape():
 def assert_slots_are_sound(state: Distinct, rows: np.ndarray) -> None:
     """Every slot is either free and zero, or belongs to exactly one row."""
     in_slot = rows[:, AT] < 0
-    exact = in_slot & (rows[:, AT + 2] > 0)
-    for slots, held in ((state.exact, exact), (state.sketch, in_slot & ~exact)):
+    words = rows[:, AT + 2]
+    tiny, wide = in_slot & (words > 0) & (words <= 8), in_slot & (words > 64)
+    for slots, held in ((state.tiny, tiny), (state.wide, wide), (state.sketch, in_slot & (words < 0))):
         used = (-rows[held, AT] - 1).tolist()
         free = slots.free[: slots.top[0]].tolist()
         assert sorted(used + free) == list(range(len(slots.free)))
@@ -180,7 +181,7 @@ def test_thirty_two_keys_are_exact_the_next_reads_at_least_33_and_silence_makes_
     assert out[:32].tolist() == list(range(1, 33))
     assert 33 <= out[32] <= 40
     assert state.sketch.used == 1
-    assert state.exact.used == 0
+    assert (state.tiny.used, state.wide.used) == (0, 0)
     (out,) = state.process(rows, hits([5, 6, 5], [BASE_MS + 13_000] * 3))
     assert out.tolist() == [1, 2, 2]
     assert state.sketch.used == 0
