@@ -1,0 +1,87 @@
+"""`python -m bench`: see --help."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from bench import peers
+from bench.measures import MEASURES, QUICK, Bench, Sizes
+from bench.report import as_json, text
+from bench.scene import BenchFailed
+from tests.kafka_broker import BrokerFailed, KafkaUnavailable
+
+EPILOG = """\b
+Measures: {}
+
+\b
+Examples:
+  python -m bench                                everything but the Java peers, within 20 minutes
+  python -m bench --quick --runs 1               a first look
+  python -m bench --only raw,gray --runs 3       the gray job beside the limit
+  python -m bench --only gray --peers            beside Flink and Kafka Streams (Maven builds them)
+  python -m bench --only kernels                 no broker needed
+  python -m bench --peers --markdown bench/RESULTS.md --json results.json
+
+\b
+Exit codes: 0 measured (budgets met or not), 1 something could not be measured or a processor blocked the wrong numbers,
+2 used wrongly.
+""".format(", ".join(MEASURES))
+
+
+@click.command(epilog=EPILOG)
+@click.option("--only", metavar="NAME,...", help="Measure only these.")
+@click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="Turns of each, alternating.")
+@click.option("--messages", type=click.IntRange(min=1000), help="Of the gray job.  [default: 8,000,000]")
+@click.option("--quick", is_flag=True, help="Smaller inputs: 1,000,000 messages and the rest in proportion.")
+@click.option("--peers", "with_peers", is_flag=True, help="Flink and Kafka Streams too, each after a raw run.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="All figures, as JSON.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="The report, into a file as well.")
+def main(
+    only: str | None,
+    runs: int,
+    messages: int | None,
+    quick: bool,
+    with_peers: bool,
+    json_file: Path | None,
+    markdown: Path | None,
+) -> None:
+    """Measure Grayline on a real broker, which is started for it and ended behind it.
+
+    Progress goes to standard error, the report to standard output."""
+    wanted = _wanted(only, with_peers)
+    sizes = QUICK if quick else Sizes()
+    if messages is not None:
+        sizes = replace(sizes, messages=messages, subset=min(sizes.subset, messages))
+    bench = Bench(wanted, runs, sizes)
+    try:
+        bench.run()
+    except (BenchFailed, BrokerFailed, KafkaUnavailable) as problem:
+        click.echo(f"bench: {problem}", err=True)
+        sys.exit(1)
+    command = " ".join(["python -m bench", *sys.argv[1:]])
+    report = text(bench, command)
+    click.echo(report)
+    if markdown is not None:
+        markdown.write_text(report)
+    if json_file is not None:
+        json_file.write_text(json.dumps(as_json(bench, command), indent=2) + "\n")
+
+
+def _wanted(only: str | None, with_peers: bool) -> frozenset[str]:
+    names = set(MEASURES) - set(peers.JAVA) if only is None else {name.strip() for name in only.split(",")}
+    if unknown := names - set(MEASURES):
+        raise click.BadParameter(f"no such measure: {', '.join(sorted(unknown))}; choose from {', '.join(MEASURES)}")
+    if with_peers:
+        names |= {"raw", *peers.JAVA}
+    if "latency" in names:
+        names.add("gray")  # half its rate is what latency is measured at
+    return frozenset(names)
+
+
+if __name__ == "__main__":
+    main()

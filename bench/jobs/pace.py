@@ -1,0 +1,67 @@
+"""A producer at a steady rate: the gray job's records at the times at which they are due, and when it handed over each
+record that makes a number go past the limit.
+
+Records are made beforehand. The first quarter warms the worker up; the numbers to be blocked follow it."""
+
+from __future__ import annotations
+
+import gc
+import time
+
+from confluent_kafka import Producer
+
+from bench.jobs import parameters, result
+from bench.traffic import KEY, RECORD_BYTES, gray_input, triggers
+
+BURSTS = 400
+SENDERS = 2_000_000  # so many that, in a run of some seconds, only those that are to pass the limit do
+TICK_S = 0.002
+
+
+def main() -> None:
+    told = parameters()
+    rate, seconds = told["rate"], told["seconds"]
+    traffic = gray_input(
+        rate * seconds, senders=SENDERS, bursts=BURSTS, start_ms=time.time_ns() // 1_000_000,
+        per_hour=rate * 3600, bursts_within=(0.25, 0.75),
+    )  # fmt: skip
+    due = sorted((place, number) for number, place in triggers(traffic).items() if place >= len(traffic) // 4)
+    blob = traffic.values(0, len(traffic))
+    values = [blob[i : i + RECORD_BYTES] for i in range(0, len(blob), RECORD_BYTES)]
+    del blob
+    producer = Producer(
+        {
+            "bootstrap.servers": told["bootstrap"],
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 2_000_000,
+        }
+    )
+    gc.disable()
+    handed_over: dict[str, float] = {}
+    places = iter([*due, (len(values), "")])
+    place, number = next(places)
+    sent = 0
+    begun, behind_s = time.perf_counter(), 0.0
+    while sent < len(values):
+        now = time.perf_counter() - begun
+        end = min(int(now * rate), len(values))
+        behind_s = max(behind_s, (end - sent) / rate)
+        for i in range(sent, end):
+            value = values[i]
+            if i == place:
+                handed_over[number] = time.time()
+                place, number = next(places)
+            producer.produce("message-relay", value, value[KEY])
+        sent = end
+        producer.poll(0)
+        if time.perf_counter() - begun - now < TICK_S:
+            time.sleep(TICK_S)
+    took = time.perf_counter() - begun
+    producer.flush(30)
+    result(rate=sent / took, behind_s=behind_s, handed_over=handed_over)
+
+
+if __name__ == "__main__":
+    main()

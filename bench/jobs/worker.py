@@ -1,0 +1,87 @@
+"""Grayline itself: the real worker with source, agents, engine and sink, until it has read all records.
+
+Timed from the first record handed to a decoder to the end of the last record's step, as the other processors are."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from bench.jobs import parameters, result
+
+
+class Watch:
+    """An engine that notes when its first record is decoded and when half of them, and all, have been counted."""
+
+    def __init__(self, engine: Any, total: int) -> None:
+        self._engine = engine
+        self._total = total
+        self.seen = 0
+        self.first = self.half = self.last = 0.0
+        self._seen_half = 0
+        for decoder in engine.decoders.values():
+            decoder.decode = self._noting(decoder.decode)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def _noting(self, decode: Any) -> Any:
+        def decode_and_note(raw: Any) -> Any:
+            self.first = self.first or time.perf_counter()
+            return decode(raw)
+
+        return decode_and_note
+
+    def step(self, decoded: list[Any]) -> Any:
+        outcome = self._engine.step(decoded)
+        self.seen += sum(part.counts["records"] for part in decoded)
+        if not self.half and self.seen >= self._total // 2:
+            self.half, self._seen_half = time.perf_counter(), self.seen
+        if self.seen >= self._total:
+            self.last = time.perf_counter()
+        return outcome
+
+    def figures(self) -> dict[str, float]:
+        return {
+            "rate": self.seen / (self.last - self.first),
+            "second_half": (self.seen - self._seen_half) / max(self.last - self.half, 1e-9),
+        }
+
+
+def worker_of(told: dict[str, Any], *, stop_after: int = 0, start_from: str = "earliest") -> Any:
+    """A worker of the rule file or folder `told["rules"]`, on the broker `told["bootstrap"]`, in a group of its own."""
+    from rules.load import load
+    from streams.app import worker_for
+    from streams.kafka.settings import KafkaSettings
+    from streams.settings import StartFrom, WorkerSettings
+
+    kafka = KafkaSettings(brokers=told["bootstrap"])
+    group = f"bench-{uuid.uuid4()}"
+    settings = WorkerSettings(
+        consumer=kafka.consumer(group),
+        producer=kafka.producer(),
+        group=group,
+        start_from=StartFrom(start_from),
+        stop_after=stop_after,
+    )
+    return worker_for(settings, load([Path(told["rules"])]))
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING)
+    told = parameters()
+    worker = worker_of(told, stop_after=told["messages"])
+    watch = Watch(worker.engine, told["messages"])
+    worker.engine = watch
+    code = worker.run()
+    if code:
+        raise SystemExit(f"the worker ended with code {code}: {worker.problem}")
+    stats = watch.stats()
+    result(**watch.figures(), seen=watch.seen, tracked_numbers=stats["tracked_numbers"])
+
+
+if __name__ == "__main__":
+    main()

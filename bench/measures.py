@@ -1,0 +1,205 @@
+"""What can be measured, and the run that measures it: inputs made once, then every measure in turn, `runs` times over,
+so that whatever else the machine does falls on all of them alike."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench import peers, traffic
+from bench.latency import latency
+from bench.say import say
+from bench.scene import ROOT, BenchFailed, Record, Scene, expect_blocked, job, scene
+from schemas.topics import BLOCK_EVENTS, MESSAGE_RELAY
+
+GRAY_RULES = str(ROOT / "bench" / "gray.yaml")
+PACKS = str(files("rules") / "packs")
+SUBSET = "bench-subset"
+RUNS_MAX = {"faust": 3, "latency": 1, "profile": 1, "memory": 1}  # slow, or many samples in one run
+
+# name -> what it is; in the order in which they take turns.
+MEASURES = {
+    "raw": "raw limit: consume + value()",
+    "gray": "Grayline, gray job, at-least-once",
+    "flink": peers.PEERS["flink"][0],
+    "streams": peers.PEERS["streams"][0],
+    "packs": "Grayline, shipped packs, messages and CDRs",
+    "faust": peers.PEERS["faust"][0],
+    "kernels": "kernels alone: six counters, one core",
+    "replay": "replay of a file of JSON lines, shipped packs",
+    "start": "start of the command line (--help, rules check)",
+    "latency": "produce to block event visible",
+    "profile": "profile of the gray job",
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    messages: int = 8_000_000  # of the gray job
+    subset: int = 200_000  # of them, for stock Faust
+    mixed: int = 2_000_000  # messages and CDRs together, about
+    kernel_numbers: int = 1_000_000
+    kernel_events: int = 1_000_000
+    latency_s: int = 15
+
+
+QUICK = Sizes(1_000_000, 20_000, 200_000, 100_000, 200_000, 8)
+
+
+@dataclass
+class Bench:
+    """Figures of one run. `results[name]` holds what each turn of a measure gave, `rate` above all."""
+
+    wanted: frozenset[str]
+    runs: int
+    sizes: Sizes
+    results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    blocked: int = 0  # numbers that all processors blocked in the gray job
+    _gray: Scene | None = None
+    _mixed: Scene | None = None
+    _mixed_records: int = 0
+    _file: str = ""
+    _expected: dict[str, int] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Everything wanted. Raises BenchFailed, KafkaUnavailable."""
+        with ExitStack() as stack:
+            self._prepare(stack)
+            for turn in range(self.runs):
+                for name in MEASURES:
+                    if name in self.wanted and name != "latency" and turn < RUNS_MAX.get(name, self.runs):
+                        if name in peers.JAVA:
+                            self._turn("raw", turn)
+                        self._turn(name, turn)
+        if "latency" in self.wanted:
+            self._turn("latency", 0)
+
+    def rates(self, name: str) -> list[float]:
+        return [result["rate"] for result in self.results.get(name, [])]
+
+    def rate(self, name: str) -> float | None:
+        """The median over the turns; None when it was not measured."""
+        return median(rates) if (rates := self.rates(name)) else None
+
+    def _prepare(self, stack: ExitStack) -> None:
+        for name in peers.JAVA:
+            if name in self.wanted:
+                peers.build(name)
+        if self.wanted & {"packs", "replay"}:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="grayline-bench-"))
+            self._file = f"{folder}/mixed.jsonl"
+        if "packs" in self.wanted:
+            self._mixed = stack.enter_context(scene())
+            self._mixed_records = sum(self._mixed.fill(self._recorded(), "messages and CDRs").values())
+        elif "replay" in self.wanted:
+            self._mixed_records = sum(1 for _ in self._recorded())
+        if self.wanted & {"raw", "gray", "faust", "profile", "flink", "streams"}:
+            self._gray = stack.enter_context(scene())
+            say(f"making {self.sizes.messages:,} messages")
+            made = traffic.gray_input(self.sizes.messages)
+            self._expected = traffic.triggers(made)
+            self._gray.fill(_messages(MESSAGE_RELAY, made.records()), "gray job")
+            if "faust" in self.wanted:
+                self._gray.make_topic(SUBSET)
+                self._gray.fill(_messages(SUBSET, made.first(self.sizes.subset).records()), "subset")
+
+    def _recorded(self) -> Iterator[Record]:
+        """Two event hours of labelled traffic, written to a file on the way."""
+        from streams.traffic.generate import Traffic, TrafficSettings
+        from streams.traffic.outlets import write_lines
+
+        seconds = 7200
+        made = Traffic(TrafficSettings(duration_ms=seconds * 1000, rate=self.sizes.mixed / seconds))
+        with open(self._file, "wb") as out:
+            for record in write_lines(made, out, 4):
+                yield record.topic, record.key, record.value, record.timestamp_ms
+
+    def _turn(self, name: str, turn: int) -> None:
+        begun = time.monotonic()
+        measure: Callable[[], dict[str, Any]] = getattr(self, f"_{name}_once")
+        result = measure()
+        self.results.setdefault(name, []).append(result)
+        figure = result.get("rate")
+        shown = f"{figure:,.0f}" if figure is not None else ""
+        turns = min(self.runs, RUNS_MAX.get(name, self.runs))
+        say(f"{name} {turn + 1}/{turns}: {shown} ({time.monotonic() - begun:.0f} s)")
+
+    @property
+    def _here(self) -> Scene:
+        assert self._gray is not None
+        return self._gray
+
+    def _raw_once(self) -> dict[str, Any]:
+        return job("raw", bootstrap=self._here.bootstrap, topic=MESSAGE_RELAY, messages=self.sizes.messages)
+
+    def _gray_once(self) -> dict[str, Any]:
+        since = self._here.ends(BLOCK_EVENTS)
+        result = job("worker", bootstrap=self._here.bootstrap, rules=GRAY_RULES, messages=self.sizes.messages)
+        expect_blocked("Grayline", self._here.blocked(BLOCK_EVENTS, since), self._expected)
+        self.blocked = len(self._expected)
+        return result
+
+    def _flink_once(self) -> dict[str, Any]:
+        return self._peer_once("flink", MESSAGE_RELAY, self.sizes.messages)
+
+    def _streams_once(self) -> dict[str, Any]:
+        return self._peer_once("streams", MESSAGE_RELAY, self.sizes.messages)
+
+    def _faust_once(self) -> dict[str, Any]:
+        return self._peer_once("faust", SUBSET, self.sizes.subset)
+
+    def _peer_once(self, name: str, topic: str, messages: int) -> dict[str, Any]:
+        out = f"bench-{name}-{uuid.uuid4().hex[:8]}"
+        result = peers.run_peer(name, self._here, topic, messages, out)
+        due = [number for number, place in self._expected.items() if place < messages]
+        expect_blocked(name, self._here.blocked(out, {}), due)
+        return result
+
+    def _packs_once(self) -> dict[str, Any]:
+        assert self._mixed is not None
+        return job("worker", bootstrap=self._mixed.bootstrap, rules=PACKS, messages=self._mixed_records)
+
+    def _kernels_once(self) -> dict[str, Any]:
+        return job("kernels", numbers=self.sizes.kernel_numbers, events=self.sizes.kernel_events)
+
+    def _replay_once(self) -> dict[str, Any]:
+        return job("replay", file=self._file, rules=PACKS)
+
+    def _profile_once(self) -> dict[str, Any]:
+        messages = min(self.sizes.messages, 2_000_000)
+        return job("profile", bootstrap=self._here.bootstrap, rules=GRAY_RULES, messages=messages)
+
+    def _latency_once(self) -> dict[str, Any]:
+        peak = self.rate("gray")
+        if peak is None:
+            raise BenchFailed("latency is measured at half the gray job's rate: measure `gray` too")
+        return latency(GRAY_RULES, int(peak / 2), self.sizes.latency_s)
+
+    def _start_once(self) -> dict[str, Any]:
+        return {"seconds": {" ".join(words): _seconds_of(words) for words in (("--help",), ("rules", "check"))}}
+
+
+def _messages(topic: str, records: Iterable[tuple[bytes, bytes, int]]) -> Iterator[Record]:
+    return ((topic, key, value, at_ms) for key, value, at_ms in records)
+
+
+def _seconds_of(words: tuple[str, ...]) -> float:
+    command = shutil.which("grayline", path=str(Path(sys.executable).parent))
+    start = [command] if command else [sys.executable, "-c", "from streams.cli import main; main()"]
+    begun = time.perf_counter()
+    done = subprocess.run([*start, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    took = time.perf_counter() - begun
+    if done.returncode:
+        raise BenchFailed(f"`grayline {' '.join(words)}` ended with code {done.returncode}:\n{done.stderr[-1000:]}")
+    return took

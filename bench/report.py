@@ -1,0 +1,198 @@
+"""The figures of one run in words: a table, the budgets beside what was measured, and where a microsecond goes."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from statistics import median
+from typing import Any
+
+from bench.measures import MEASURES, Bench
+
+
+@dataclass(frozen=True)
+class Budget:
+    """figure: what was measured, in words; met: None when it was not measured."""
+
+    what: str
+    budget: str
+    figure: str
+    met: bool | None
+
+    @property
+    def verdict(self) -> str:
+        return "not measured" if self.met is None else "met" if self.met else "missed"
+
+
+def budgets(bench: Bench) -> list[Budget]:
+    replay = bench.results.get("replay", [])
+    latency = bench.results.get("latency", [])
+    starts = [max(result["seconds"].values()) for result in bench.results.get("start", [])]
+    return [
+        _ratio(bench, "gray job against Flink with 1 s checkpoints", "gray", "flink", 1.0),
+        _ratio(bench, "shipped packs, mixed, against the gray job", "packs", "gray", 0.5),
+        _ratio(bench, "gray job against stock Faust", "gray", "faust", 100),
+        _least("kernels alone, six counters", bench.rate("kernels"), 3_000_000),
+        _least("replay of JSON lines", bench.rate("replay"), 500_000),
+        _most("memory per tracked number", [r["bytes_per_number"] for r in replay], 400, "bytes"),
+        _most("produce to block event visible, p99", [r["p99_ms"] for r in latency], 1000, "ms"),
+        _most("start of the command line", [1000 * s for s in starts], 300, "ms"),
+    ]
+
+
+def pairs(bench: Bench, of: str, to: str) -> float | None:
+    """The median of the turns' ratios; turns that only one of them had are left out."""
+    ratios = [a / b for a, b in zip(bench.rates(of), bench.rates(to), strict=False)]
+    return median(ratios) if ratios else None
+
+
+def text(bench: Bench, command: str) -> str:
+    """All of it as Markdown."""
+    return "\n".join([*_heading(bench, command), *_rates(bench), *_budgets(bench), *_details(bench)]) + "\n"
+
+
+def as_json(bench: Bench, command: str) -> dict[str, Any]:
+    return {
+        "date": date.today().isoformat(),
+        "machine": machine(),
+        "command": command,
+        "results": bench.results,
+        "budgets": [{**budget.__dict__, "verdict": budget.verdict} for budget in budgets(bench)],
+    }
+
+
+def machine() -> str:
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as info:
+            model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), model)
+    except OSError:
+        pass
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load} at the end"
+
+
+def _heading(bench: Bench, command: str) -> Iterator[str]:
+    sizes = bench.sizes
+    yield f"# Results, {date.today().isoformat()}"
+    yield ""
+    yield f"Made by `{command}` on: {machine()}. The broker and all clients share the machine."
+    if bench.wanted & {"raw", "gray", "flink", "streams", "faust"}:
+        yield (
+            f"Gray job: {sizes.messages:,} messages of 213 bytes of JSON, 51,711 senders, one with 25 % of all, "
+            f"4 partitions; stock Faust reads the first {sizes.subset:,}."
+        )
+    if bench.blocked:
+        yield f"Checked in each run: Grayline blocked the {bench.blocked} numbers that a reference finds in the input,"
+        yield "each once, and every other processor those that the reference finds in the part which that one read."
+    yield ""
+
+
+def _rates(bench: Bench) -> Iterator[str]:
+    rows = []
+    for name, what in MEASURES.items():
+        if (rate := bench.rate(name)) is None or name in ("latency", "profile"):
+            continue
+        results = bench.results[name]
+        raw = pairs(bench, name, "raw") if name in ("gray", "flink", "streams") else None
+        rows.append(
+            (
+                what,
+                f"{rate:,.0f}",
+                " ".join(f"{each:,.0f}" for each in bench.rates(name)),
+                _median_of(results, "second_half"),
+                f"{raw:.2f}" if raw is not None else "",
+                _median_of(results, "rss_mb"),
+                _median_of(results, "cpu_s"),
+            )
+        )
+    if rows:
+        head = ("what", "events/s (median)", "runs", "second half", "to raw", "RSS MB", "CPU s")
+        yield from _table(head, rows)
+        yield ""
+        yield "Rates run from the first record processed to the last. Second half: over the second half of the records."
+        yield "CPU s: of the whole process, its start included. To raw: median of the ratios to its turn's raw run."
+        yield ""
+
+
+def _budgets(bench: Bench) -> Iterator[str]:
+    yield "## Budgets"
+    yield ""
+    yield from _table(
+        ("what", "budget", "measured", "verdict"), [(b.what, b.budget, b.figure, b.verdict) for b in budgets(bench)]
+    )
+    yield ""
+
+
+def _details(bench: Bench) -> Iterator[str]:
+    for result in bench.results.get("latency", [])[-1:]:
+        yield (
+            f"Latency: {result['events']} block events at {result['rate']:,.0f} messages/s: p50 {result['p50_ms']:.0f} "
+            f"ms, p99 {result['p99_ms']:.0f} ms, slowest {result['max_ms']:.0f} ms. The producer was at most "
+            f"{1000 * result['behind_s']:.0f} ms behind schedule; its own queue and the broker are part of the figure."
+        )
+        yield ""
+    for result in bench.results.get("replay", [])[-1:]:
+        yield (
+            f"Replay: {result['lines']:,} lines, {result['tracked_numbers']:,.0f} tracked numbers, "
+            f"{result['bytes_per_number']:.0f} bytes each with all that the engine keeps "
+            f"({result['remembered_ids']:,.0f} remembered ids among it)."
+        )
+        yield ""
+    if kernels := bench.results.get("kernels"):
+        yield "## Kernels alone, ns of processor time per event"
+        yield ""
+        kinds = ("uniform", "heavy_tailed")
+        names = kernels[-1]["uniform_ns"]
+        rows = [(n, *(_median_in(kernels, f"{kind}_ns", n) for kind in kinds)) for n in names]
+        rows.append(("events/s", *(_median_of(kernels, kind) for kind in kinds)))
+        yield from _table(("", *kinds), rows)
+        yield ""
+    if starts := bench.results.get("start"):
+        shown = ", ".join(
+            f"`{w}` {1000 * median(r['seconds'][w] for r in starts):.0f} ms" for w in starts[-1]["seconds"]
+        )
+        yield f"Start of the command line: {shown}."
+        yield ""
+    for result in bench.results.get("profile", [])[-1:]:
+        yield "## Where a microsecond goes: the gray job, ns of processor time per event"
+        yield ""
+        total = sum(result["ns"].values())
+        rows = [(stage, f"{ns:.0f}", f"{100 * ns / total:.0f} %") for stage, ns in result["ns"].items()]
+        yield from _table(("stage", "ns", "share"), [*rows, ("all", f"{total:.0f}", "100 %")])
+        yield ""
+
+
+def _ratio(bench: Bench, what: str, of: str, to: str, least: float) -> Budget:
+    ratio = pairs(bench, of, to)
+    figure = "" if ratio is None else f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.0f}x"
+    return Budget(what, f">= {least:g}x", figure, None if ratio is None else ratio >= least)
+
+
+def _least(what: str, rate: float | None, least: float) -> Budget:
+    figure = "" if rate is None else f"{rate:,.0f} events/s"
+    return Budget(what, f">= {least:,.0f} events/s", figure, None if rate is None else rate >= least)
+
+
+def _most(what: str, values: list[float], most: float, unit: str) -> Budget:
+    if not values:
+        return Budget(what, f"<= {most:g} {unit}", "", None)
+    return Budget(what, f"<= {most:g} {unit}", f"{median(values):,.0f} {unit}", median(values) <= most)
+
+
+def _median_of(results: list[dict[str, Any]], name: str) -> str:
+    values = [result[name] for result in results if name in result]
+    return f"{median(values):,.0f}" if values else ""
+
+
+def _median_in(results: list[dict[str, Any]], name: str, inner: str) -> str:
+    return f"{median(result[name][inner] for result in results):,.0f}"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for row in (head, tuple("-" * width for width in widths), *rows):
+        yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
