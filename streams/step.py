@@ -253,19 +253,21 @@ class Engine:
 
     def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change]]) -> None:
         """One state record per input record, number and lane; expiries (line -1) stand alone."""
-        pending: list[Snapshot] = []
-        pending_of = (-1, -1)
+        pending: dict[int, list[Snapshot]] = {}  # by lane: one record's changes may go to and fro between lanes
+        pending_line = -1
         for line, change in changes:
-            of = (line, change.hold.lane)
-            if pending and (of != pending_of or line < 0):
-                outcome.records += self._output.records(pending)
-                pending = []
-            pending.append(self._output.snapshot(change))
-            pending_of = of
+            if line != pending_line or line < 0:
+                self._flush(outcome, pending)
+            pending.setdefault(change.hold.lane, []).append(self._output.snapshot(change))
+            pending_line = line
             rule = self.rules.rules[change.hold.rule]
             outcome.changes[rule.name, MODES[change.hold.lane], change.change] += 1
-        if pending:
-            outcome.records += self._output.records(pending)
+        self._flush(outcome, pending)
+
+    def _flush(self, outcome: Outcome, pending: dict[int, list[Snapshot]]) -> None:
+        for snapshots in pending.values():
+            outcome.records += self._output.records(snapshots)
+        pending.clear()
 
 
 def _kept(events: Merged, accepted: Accepted, clock_before: np.ndarray) -> tuple[Merged, np.ndarray]:
