@@ -37,7 +37,7 @@ RECLAIM_ROWS = 20_000  # looked at per call of `maintain`
 BEGINNING = int(np.iinfo(np.int64).min)
 FULL = codes.VERIFIED.index("full")
 INTERNATIONAL = codes.ORIGINS.index("international")
-DOMESTIC_TYPES = np.array([name not in ("other", "international") for name in codes.NUMBER_TYPES])
+FOREIGN = codes.NUMBER_TYPES.index("international")
 
 
 @dataclass(slots=True)
@@ -281,5 +281,5 @@ def _kept(events: Merged, accepted: Accepted, clock_before: np.ndarray) -> tuple
 
 def _spoofable(events: Merged) -> np.ndarray:
     """bool[n]: the caller id could have been forged: not fully verified, or a domestic number of foreign origin."""
-    foreign = (events["origin"] == INTERNATIONAL) & DOMESTIC_TYPES[events["number_type"]]
+    foreign = (events["origin"] == INTERNATIONAL) & (events["number_type"] != FOREIGN)
     return (events["verified"] != FULL) | foreign
