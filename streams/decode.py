@@ -43,6 +43,7 @@ class Decoded:
     columns: dict[str, np.ndarray]
     last_line: int  # place in the epoch of the last record, dead or alive; -1 without records
     dead_letters: list[OutRecord] = field(default_factory=list)
+    dead_lines: list[int] = field(default_factory=list)  # each dead letter's place in the epoch
     counts: Counter[str] = field(default_factory=Counter)  # dead letters by reason; "records" counts all
 
     def __len__(self) -> int:
@@ -87,11 +88,12 @@ class Decoder:
                 dead.append(dead_letter(raw, i, error))
         del buffer
         columns["line"], columns["partition"], columns["timestamp"] = raw.order, raw.partition, raw.timestamp
+        dead_lines = raw.order[~keep].tolist()
         if dead:
             columns = {name: column[keep] for name, column in columns.items()}
         if self.topic == topics.CDR:
             columns = _expand(columns)
-        return Decoded(self.topic, columns, int(raw.order[-1]) if n else -1, dead, counts)
+        return Decoded(self.topic, columns, int(raw.order[-1]) if n else -1, dead, dead_lines, counts)
 
     def _columns(self, n: int) -> dict[str, np.ndarray]:
         """Zeroed columns; zero is "absent" in each."""

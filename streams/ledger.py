@@ -92,7 +92,8 @@ class Ledger:
 
     def apply(self, firings: Firings, expire_by_clock: bool) -> Iterator[Change]:
         """Changes in order. With `expire_by_clock`, holds that ended by the clock before a firing's record expire
-        before it; those that end between firings are left to `expire`."""
+        before it; those that end between firings, or were opened in the past by the last record, are left to
+        `expire`."""
         if not len(firings.event):
             return
         group, keys = _groups(firings)
@@ -100,14 +101,18 @@ class Ledger:
         starts = np.array([NEVER if hold is None else hold.from_ms for hold in known], np.int64)
         ends = np.array([-NEVER if hold is None else hold.until_ms for hold in known], np.int64)
         gain = np.maximum(HOUR_MS, np.rint(GAIN_SHARE * firings.period).astype(np.int64))
+        # Holds expire before a record, not between its firings.
+        first = np.ones(len(group), bool)
+        first[1:] = firings.line[1:] != firings.line[:-1]
+        clock_before = np.where(first, firings.clock_before, -NEVER)
         m, k = len(group), 0
         while True:
             due = self._ends[0][0] if expire_by_clock and self._ends else NEVER
-            k = next_change(k, group, firings.at, firings.period, gain, firings.clock_before, starts, ends, due)
+            k = next_change(k, group, firings.at, firings.period, gain, clock_before, starts, ends, due)
             if k == m:
                 return
-            if firings.clock_before[k] >= due:
-                yield from self.expire(int(firings.clock_before[k]))
+            if clock_before[k] >= due:
+                yield from self.expire(int(clock_before[k]))
                 continue
             g = int(group[k])
             at, until = int(firings.at[k]), int(firings.at[k] + firings.period[k])

@@ -121,13 +121,15 @@ class Replay:
 
     def _epoch(self, batch: list[tuple[int, bytes]], name: str) -> None:
         parts: dict[str, list[tuple[int, Line]]] = {topic: [] for topic in self.engine.topics}
+        unread: list[tuple[int, OutRecord]] = []
         for place, (number, raw) in enumerate(batch):
             self.summary.lines += 1
             try:
                 line = self._parse(raw)
             except (msgspec.MsgspecError, UnicodeError) as error:
                 if raw.strip():
-                    self._bad(raw, name, number, error)
+                    self.summary.bad_lines += 1
+                    unread.append((place, bad_line(raw, name, number, error)))
                 continue
             if line.topic not in parts:
                 self.summary.other_topics[line.topic] += 1
@@ -136,7 +138,7 @@ class Replay:
             else:
                 self.summary.seen_before += 1
         decoded = [self.engine.decoders[topic].decode(raw_batch(topic, part)) for topic, part in parts.items() if part]
-        outcome = self.engine.step(decoded)
+        outcome = self.engine.step(decoded, unread)
         for topic, tally in outcome.feeds.items():
             self.summary.feeds.setdefault(topic, Counter()).update(tally)
         self.summary.changes.update(outcome.changes)
@@ -155,17 +157,6 @@ class Replay:
             payload = bytes(nested.payload).decode()
             return Line(nested.topic, nested.partition, nested.offset, payload, nested.key, nested.ts)
 
-    def _bad(self, raw: bytes, name: str, number: int, error: Exception) -> None:
-        self.summary.bad_lines += 1
-        headers = [
-            ("__connect.errors.topic", name.encode()),
-            ("__connect.errors.offset", b"%d" % number),
-            ("__connect.errors.exception.class.name", b"bad_line"),
-            ("__connect.errors.exception.message", f"{name}:{number}: not a line of kcat -J: {error}".encode()),
-        ]
-        self.summary.records[topics.DEAD_LETTERS] += 1
-        self._produce(OutRecord(topics.DEAD_LETTERS, None, raw.rstrip(b"\r\n"), headers))
-
 
 def raw_batch(topic: str, part: list[tuple[int, Line]]) -> RawBatch:
     n = len(part)
@@ -178,6 +169,17 @@ def raw_batch(topic: str, part: list[tuple[int, Line]]) -> RawBatch:
         [None if line.payload is None else line.payload.encode("utf-8", "surrogatepass") for _, line in part],
         [None if line.key is None else line.key.encode("utf-8", "surrogatepass") for _, line in part],
     )
+
+
+def bad_line(raw: bytes, name: str, number: int, error: Exception) -> OutRecord:
+    """A dead letter that says which line of which file cannot be read, and why."""
+    headers = [
+        ("__connect.errors.topic", name.encode()),
+        ("__connect.errors.offset", b"%d" % number),
+        ("__connect.errors.exception.class.name", b"bad_line"),
+        ("__connect.errors.exception.message", f"{name}:{number}: not a line of kcat -J: {error}".encode()),
+    ]
+    return OutRecord(topics.DEAD_LETTERS, None, raw.rstrip(b"\r\n"), headers)
 
 
 def record_line(record: OutRecord) -> bytes:

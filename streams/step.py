@@ -14,8 +14,9 @@ epochs end changes no output.
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 
@@ -92,23 +93,28 @@ class Engine:
 
     # -- one epoch ---------------------------------------------------------------------------------------------
 
-    def step(self, decoded: list[Decoded]) -> Outcome:
+    def step(self, decoded: list[Decoded], unread: Sequence[tuple[int, OutRecord]] = ()) -> Outcome:
+        """One epoch. unread: (line, dead letter) of what the caller could not even hand to a decoder."""
         outcome = Outcome()
+        dead = [letter for part in decoded for letter in zip(part.dead_lines, part.dead_letters, strict=True)]
+        outcome.records += [record for _, record in sorted([*dead, *unread], key=itemgetter(0))]
         for part in decoded:
-            outcome.records += part.dead_letters
             outcome.feeds[part.topic] = Tally(part.counts)
         events = merge(decoded)
+        last_line = max((part.last_line for part in decoded), default=-1)
+        ended = -1  # the last line before which holds have expired
         clock_before = self._clock_max()
         if events.n:
             accepted = self._accept(events)
             self._account(outcome, events, accepted)
             before = accepted.clock_max_before[events.first_of_line()]
-            self._emit(outcome, self._changes(*_kept(events, accepted, before)))
-            clock_before = int(before[-1])
-        last_line = max((part.last_line for part in decoded), default=-1)
-        if events.n and events["line"][-1] < last_line:
-            clock_before = self._clock_max()  # the epoch ends in dead letters: lines too, and holds expire before them
-        if self.expire_by_clock and last_line >= 0:
+            kept, kept_before = _kept(events, accepted, before)
+            firings, evaluated, place = self._firings(kept, kept_before)
+            self._emit(outcome, self._changes(firings, evaluated, place))
+            ended = int(firings.line[-1]) if len(firings.line) else -1
+            # An epoch may end in dead letters: they are lines too, and holds expire before them.
+            clock_before = int(before[-1]) if events["line"][-1] == last_line else self._clock_max()
+        if self.expire_by_clock and ended < last_line:
             self._emit(outcome, ((-1, change) for change in self.ledger.expire(clock_before)))
         return outcome
 
@@ -153,7 +159,7 @@ class Engine:
         for topic in self.topics:
             mine = events.of_topic(topic)
             partition = events["partition"]
-            for p in np.unique(partition[mine]).tolist():
+            for p in np.flatnonzero(np.bincount(partition[mine])).tolist():
                 slots[mine & (partition == p)] = self._sources.setdefault((topic, p), len(self._sources))
         return slots
 
@@ -167,8 +173,9 @@ class Engine:
                 tally[name] += int(np.count_nonzero(mine & (accepted.verdict == verdict)))
             tally["future"] += int(np.count_nonzero(mine & accepted.future))
 
-    def _changes(self, events: Merged, clock_before: np.ndarray) -> Iterator[tuple[int, Change]]:
-        """(line, change) in order, each hold's content brought up to date."""
+    def _firings(self, events: Merged, clock_before: np.ndarray) -> tuple[Firings, list[Evaluated], np.ndarray]:
+        """The firings of numbers that may be blocked, in order; and, to explain them, the rules' results and
+        int64[m], each firing's place in its rule's."""
         evaluated = self._evaluate(events)
         fired = [np.flatnonzero(part.fires) for part in evaluated]
         rule = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
@@ -182,11 +189,15 @@ class Engine:
             event, events["line"][event], events["number"][event], rule, lane, events["at"][event],
             self._periods[rule], clock_before[event],
         )  # fmt: skip
+        return firings, evaluated, place
+
+    def _changes(self, firings: Firings, evaluated: list[Evaluated], place: np.ndarray) -> Iterator[tuple[int, Change]]:
+        """(line, change) in order, each hold's content brought up to date."""
         for change in self.ledger.apply(firings, self.expire_by_clock):
             if change.firing < 0:
                 yield -1, change
                 continue
-            part = evaluated[int(rule[change.firing])]
+            part = evaluated[int(firings.rule[change.firing])]
             change.hold.content = self._content(part, int(place[change.firing]))
             yield int(firings.line[change.firing]), change
 
