@@ -23,6 +23,7 @@ from streams.kernels.dated import (
     LATEST,
     WORDS,
     find,
+    find_of_8,
     give_back,
     has_free,
     live,
@@ -31,13 +32,13 @@ from streams.kernels.dated import (
     pool_of,
     purge,
     put_entry,
-    put_word,
     slot_of,
     take,
-    word,
 )
+from streams.kernels.lanes import equal_32, put_word, word
 from streams.kernels.options import COMPILED, HOT
 from streams.kernels.prefetch import prefetch_row
+from streams.kernels.words import trailing_zeros
 
 READ_MAX = 64
 TINY, SMALL, LARGE = range(3)
@@ -49,7 +50,7 @@ SMALL_AGAIN = 32  # and a large one into a small slot
 AHEAD = 12
 
 __all__ = [
-    "LARGE", "LARGE_CELLS", "SMALL", "SMALL_CELLS", "TINY", "TINY_CELLS", "WORDS", "count_concurrent", "idle_concurrent",
+    "LARGE_CELLS", "SMALL", "SMALL_CELLS", "TINY_CELLS", "WORDS", "count_concurrent", "idle_concurrent",
 ]  # fmt: skip
 
 
@@ -172,7 +173,7 @@ def update_listed(r, slot, width, max_age, call, t, opens):
         count, oldest = purge(slot, width, count, t - max_age)
         put_word(r, 2, count)
         put_word(r, 3, oldest)
-    place = find(slot, count, call)
+    place = find_of_8(slot, call) if width == TINY_MAX else find(slot, count, call)
     if opens and place < 0:
         if count == width:
             return False
@@ -272,13 +273,7 @@ def replace_earliest(slot, call, t):
         least = min(least, word(slot, LARGE_MAX + k))
     if t < least:
         return
-    alike = np.int64(0)
-    places = np.int64(0)
-    for k in range(LARGE_MAX):
-        same = word(slot, LARGE_MAX + k) == least
-        alike += 1 if same else 0
-        places += k if same else 0
-    earliest = places if alike == 1 else smallest_of(slot, least)
+    earliest = smallest_of(slot, least)
     if t > least or call > word(slot, earliest):
         put_entry(slot, LARGE_MAX, earliest, call, t)
 
@@ -287,9 +282,13 @@ def replace_earliest(slot, call, t):
 def smallest_of(slot, time):
     """Place of the smallest id among a full list's calls set up at `time`, of which there are some."""
     smallest = -1
-    for k in range(LARGE_MAX):
-        if word(slot, LARGE_MAX + k) == time and (smallest < 0 or word(slot, k) < word(slot, smallest)):
-            smallest = k
+    for start in range(0, LARGE_MAX, 32):
+        places = equal_32(slot, LARGE_MAX + start, time)
+        while places != 0:
+            place = start + trailing_zeros(np.uint64(places))
+            if smallest < 0 or word(slot, place) < word(slot, smallest):
+                smallest = place
+            places &= places - 1
     return smallest
 
 

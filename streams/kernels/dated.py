@@ -8,33 +8,21 @@ Row, four words:
 Slot, int64[2 * width], the width a multiple of 8: the keys, then their times, so that a search reads keys alone;
 entries lie without gaps and zeros follow, as the pool asks for. Keys are not 0, times are positive.
 
-Rows and slots are passed as addresses (int64), a pool as the four integers of `pool_of`: an array's index may be
-negative in Python, and asking whether it is keeps a loop from becoming vector instructions. Nor may a loop over entries
-have a way out inside.
+Rows and slots are passed as addresses (int64), a pool as the four integers of `pool_of`, and searched with the
+vector instructions of lanes.py.
 """
 
 import numpy as np
 from numba import njit
 
+from streams.kernels.lanes import equal_8, equal_32, later_of_8, put_word, word
 from streams.kernels.options import COMPILED, HOT
-from streams.kernels.words import load, put
+from streams.kernels.words import trailing_zeros
 
 WORDS = 4
 INLINE = 2
 LATEST = np.int64(0x7FFFFFFFFFFFFFFF)
 CELLS, BYTES, FREE, TOP = range(4)  # of a pool
-
-
-@njit(**HOT)
-def word(address, k):
-    """The k-th int64 from `address`."""
-    return np.int64(load(address, 8 * k))
-
-
-@njit(**HOT)
-def put_word(address, k, value):
-    """Stores the k-th int64 from `address`."""
-    put(address, 8 * k, value)
 
 
 @njit(**HOT)
@@ -81,21 +69,29 @@ def put_entry(slot, width, place, key, time):
 
 @njit(**HOT)
 def find(slot, count, key):
-    """Place of `key` among the first `count` entries of the slot, -1 when it is not listed. Whole blocks of eight are
-    looked at: behind `count` there are zeros, no key."""
-    found = np.int64(0)
-    for k in range((count + 7) & ~7):
-        found += k + 1 if word(slot, k) == key else 0
-    return found - 1
+    """Place of `key` among the first `count` entries of a slot of 32 or more, -1 when it is not listed. Whole blocks
+    are looked at: behind `count` there are zeros, no key."""
+    for start in range(0, count, 32):
+        places = equal_32(slot, start, key)
+        if places != 0:
+            return start + trailing_zeros(np.uint64(places))
+    return -1
+
+
+@njit(**HOT)
+def find_of_8(slot, key):
+    """The same for a slot of 8."""
+    places = equal_8(slot, 0, key)
+    return trailing_zeros(np.uint64(places)) if places != 0 else -1
 
 
 @njit(**HOT)
 def live(slot, width, count, expired_ms):
-    """How many entries are later than `expired_ms`, a time before which no entry is missed by reading whole blocks:
-    behind `count` there are zeros."""
-    n = np.int64(0)
-    for k in range((count + 7) & ~7):
-        n += 1 if word(slot, width + k) > expired_ms else 0
+    """How many of the first `count` entries are later than `expired_ms`, which is not negative: behind `count` there
+    are zeros."""
+    n = 0
+    for start in range(width, width + count, 8):
+        n += later_of_8(slot, start, expired_ms)
     return n
 
 
