@@ -95,6 +95,10 @@ class Decoder:
             columns = _expand(columns)
         return Decoded(self.topic, columns, int(raw.order[-1]) if n else -1, dead, dead_lines, counts)
 
+    def kinds(self) -> dict[str, np.dtype]:
+        """The columns of this topic that stand for fields of the record, and their types."""
+        return {name: c.dtype for name, c in self._columns(0).items() if name not in TIME_FIELDS[self.topic][1:]}
+
     def _columns(self, n: int) -> dict[str, np.ndarray]:
         """Zeroed columns; zero is "absent" in each."""
         out = {name: np.zeros(n, np.int64) for name in (*TIME_FIELDS[self.topic], "id", "number", "peer")}

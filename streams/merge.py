@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,18 +45,21 @@ class Merged:
         return Merged({name: column[index] for name, column in self.columns.items()})
 
 
-def merge(decoded: list[Decoded]) -> Merged:
-    """Columns that a topic lacks are filled with zeros, "absent" everywhere; an absent duration is -1."""
+def merge(decoded: list[Decoded], kinds: Mapping[str, np.dtype]) -> Merged:
+    """kinds: every column that anybody reads, since an epoch need not have records of each topic. Columns that a topic
+    lacks are filled with zeros, "absent" everywhere; an absent duration is -1."""
     parts = [part for part in decoded if len(part)]
+    if not parts:
+        return Merged({})
     for part in parts:
         part.columns.setdefault("duration", np.full(len(part), -1, np.int64))
-    if len(parts) <= 1:
-        return Merged(parts[0].columns if parts else {})
-    names = dict.fromkeys(name for part in parts for name in part.columns)
-    kinds = {name: part.columns[name].dtype for part in parts for name in part.columns}
+    names = dict.fromkeys([*kinds, *(name for part in parts for name in part.columns)])
+    if len(parts) == 1:
+        (part,) = parts
+        return Merged(part.columns | {name: np.zeros(len(part), kinds[name]) for name in kinds.keys() - part.columns})
     order = np.argsort(np.concatenate([part.columns["line"] for part in parts]), kind="stable")
     columns = {}
     for name in names:
-        pieces = [part.columns.get(name, np.zeros(len(part), kinds[name])) for part in parts]
+        pieces = [part.columns[name] if name in part.columns else np.zeros(len(part), kinds[name]) for part in parts]
         columns[name] = np.concatenate(pieces)[order]
     return Merged(columns)

@@ -83,6 +83,7 @@ class Engine:
         self.expire_by_clock = expire_by_clock
         self.ledger = Ledger()
         self.decoders = {name: Decoder(name, record_fields(rules, name), region) for name in self.topics}
+        self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         self._compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
         self._cross = any(len(rule.topics) > 1 for rule in self._compiled)
         self._states = {name: TopicState(name, self._compiled, numbers_max) for name in self.topics}
@@ -100,7 +101,7 @@ class Engine:
         outcome.records += [record for _, record in sorted([*dead, *unread], key=itemgetter(0))]
         for part in decoded:
             outcome.feeds[part.topic] = Tally(part.counts)
-        events = merge(decoded)
+        events = merge(decoded, self._kinds)
         last_line = max((part.last_line for part in decoded), default=-1)
         ended = -1  # the last line before which holds have expired
         clock_before = self._clock_max()
