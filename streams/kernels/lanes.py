@@ -61,6 +61,12 @@ def equal_32(typingctx, address, k, value):
 
 
 @intrinsic
+def equal_octets_32(typingctx, address, k, value):
+    """The same for the bytes k .. k + 31 from `address`, and the low byte of `value`."""
+    return types.int64(types.int64, types.int64, types.int64), _mask("==", 32, 8)
+
+
+@intrinsic
 def later_of_8(typingctx, address, k, value):
     """How many of the eight int64 from the k-th on are larger than `value`."""
     mask = _mask(">", 8)
@@ -71,15 +77,16 @@ def later_of_8(typingctx, address, k, value):
     return types.int64(types.int64, types.int64, types.int64), codegen
 
 
-def _mask(comparison, lanes):
-    """Code that compares so many int64 with one value at once, and makes a bit of each answer."""
+def _mask(comparison, lanes, bits=64):
+    """Code that compares so many integers with one value at once, and makes a bit of each answer."""
 
     def codegen(context, builder, sig, args):
         address, k, value = args
-        vector = ir.VectorType(ir.IntType(64), lanes)
-        pointer = builder.bitcast(_element(builder, address, k, 64), vector.as_pointer())
+        vector = ir.VectorType(ir.IntType(bits), lanes)
+        pointer = builder.bitcast(_element(builder, address, k, bits), vector.as_pointer())
         words = builder.load(pointer)
-        words.align = 8
+        words.align = bits // 8
+        value = builder.trunc(value, ir.IntType(bits)) if bits < 64 else value
         one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.IntType(32)(0))
         first = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
         answers = builder.icmp_signed(comparison, words, builder.shuffle_vector(one, one, first))

@@ -75,17 +75,17 @@ def expected(events: Events) -> tuple[np.ndarray, dict[int, ConcurrentOracle]]:
 def assert_slots_are_sound(state: Concurrent, rows: np.ndarray) -> None:
     """Every slot is either free and zero, or belongs to exactly one row and is zero behind its calls."""
     in_slot = rows[:, AT] < 0
-    for code, slots in enumerate((state.tiny, state.small, state.large)):
+    for code, (slots, width) in enumerate(((state.tiny, 8), (state.small, 64), (state.large, 1024))):
         held = in_slot & (rows[:, AT + 1] == code)
         used = (-rows[held, AT] - 1).tolist()
         free = slots.free[: slots.top[0]].tolist()
         assert sorted(used + free) == list(range(len(slots.free)))
         assert not slots.cells[free].any()
-        width = slots.cells.shape[1] // 2
         for slot, count in zip(used, rows[held, AT + 2].tolist(), strict=True):
             assert slots.cells[slot, :count].all()
             assert not slots.cells[slot, count:width].any()
-            assert not slots.cells[slot, width + count :].any()
+            assert not slots.cells[slot, width + count : 2 * width].any()
+            assert not slots.cells[slot, 2 * width :].view(np.uint8)[count:].any()
 
 
 def shape():
