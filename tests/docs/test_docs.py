@@ -1,0 +1,270 @@
+"""What the documents say is true: their commands run, their examples hold, and nothing there is to say is left out."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from rules import catalog
+from rules.diagnostics import render
+from rules.load import check_texts
+from schemas import records, topics
+from schemas.export import schema
+from streams.metrics import Metrics
+from tests.docs.pages import OUR_BROKER, PAGES, ROOT, UPDATE, Block, Terminal, blocks, matches, rule_file, update
+from tests.kafka_broker import Broker, kafka_jars
+
+EVERY_PAGE = (*PAGES, *sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs" / "decisions").glob("*.md")))
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+DRY = [
+    page for page in PAGES if any(b.runnable for b in blocks(page)) and not any(b.needs_broker for b in blocks(page))
+]
+READING_ORDER = ("README.md", "getting-started.md", "blockers.md", "operations.md")
+LIVE = sorted(
+    (page for page in PAGES if any(b.needs_broker for b in blocks(page))), key=lambda p: READING_ORDER.index(p.name)
+)
+CATCH_UP_LIMIT_S = 240
+# The scripts of Kafka's distribution and the classes that they start.
+KAFKA_TOOLS = {
+    "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    "kafka-console-producer.sh": "kafka.tools.ConsoleProducer",
+    "kafka-consumer-groups.sh": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
+}
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+# ------------------------------------------------------------------------------------------------------- commands
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", DRY, ids=named)
+def test_the_commands_of_a_page_do_what_it_says(page: Path, tmp_path: Path) -> None:
+    with Terminal(tmp_path) as terminal:
+        go_through(page, terminal)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_commands_of_the_pages_with_a_broker_do_what_they_say(tmp_path: Path, kafka: Broker, tools: Path) -> None:
+    """One session in the order of reading: what a page leaves on the broker is there for the next."""
+    with Terminal(tmp_path, kafka.bootstrap, tools) as terminal:
+        for page in LIVE:
+            go_through(page, terminal, kafka.bootstrap)
+
+
+@pytest.fixture
+def kafka() -> Iterator[Broker]:
+    """A broker of these pages' own: they make Grayline's topics under their own names."""
+    with Broker(settings={"num.partitions": "1"}) as broker:
+        yield broker
+
+
+@pytest.fixture
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder like `bin/` of Kafka's distribution."""
+    folder = tmp_path_factory.mktemp("kafka") / "bin"
+    folder.mkdir()
+    quiet = folder / "log4j.properties"
+    quiet.write_text("log4j.rootLogger=OFF\n")
+    for script, main_class in KAFKA_TOOLS.items():
+        java = f'exec java -Xmx128m -Dlog4j.configuration=file:{quiet} -cp "{kafka_jars()}/*" {main_class} "$@"'
+        (folder / script).write_text(f"#!/bin/sh\n{java}\n")
+        (folder / script).chmod(0o755)
+    return folder
+
+
+def go_through(page: Path, terminal: Terminal, broker: str = "") -> None:
+    printed = {}
+    for block in blocks(page):
+        if block.language == "yaml":
+            terminal.write(block)
+        elif block.runnable and block.mark.startswith("stays"):
+            wait_for_output(terminal.stay(block), block, broker)
+        elif block.runnable:
+            printed[block] = terminal.run(block)
+    if UPDATE:
+        update({block: outputs for block, outputs in printed.items() if outputs})
+
+
+def wait_for_output(process: subprocess.Popen[str], block: Block, broker: str) -> None:
+    """`run` has committed all that there is to read; anything else has printed its first line."""
+    if "grayline run" not in block.text:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip(), f"{block.place} printed nothing"
+        return
+    group = re.search(r"--group (\S+)", block.text)
+    give_up = time.monotonic() + CATCH_UP_LIMIT_S
+    while not caught_up(broker, group[1] if group else "grayline"):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        assert process.returncode is None, f"{block.place} ended: {process.communicate()[0]}"
+        assert time.monotonic() < give_up, f"{block.place} did not catch up"
+
+
+def caught_up(broker: str, group: str) -> bool:
+    """Whether the group has committed the end of every partition with records, of those topics that it reads."""
+    from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": broker, "group.id": group})
+    try:
+        found = consumer.list_topics(timeout=10).topics
+        places = [TopicPartition(name, p) for name in topics.INPUTS if name in found for p in found[name].partitions]
+        done = {(place.topic, place.partition): place.offset for place in consumer.committed(places, timeout=10)}
+        ends = {(p.topic, p.partition): consumer.get_watermark_offsets(p, timeout=10)[1] for p in places}
+    except KafkaException as problem:
+        if problem.args[0].retriable() or problem.args[0].name() in ("NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE"):
+            return False  # the broker has just begun to keep offsets
+        raise
+    finally:
+        consumer.close()
+    read = {topic for (topic, _), offset in done.items() if offset >= 0}
+    return bool(read) and all(done[place] >= end for place, end in ends.items() if end and place[0] in read)
+
+
+def test_what_is_not_run_says_why() -> None:
+    for block in BLOCKS:
+        if block.mark.startswith("not run"):
+            assert re.fullmatch(r"not run: .{10,}", block.mark), f"{block.place}: say why"
+
+
+def test_every_make_target_that_a_page_names_exists() -> None:
+    spoken = {
+        target
+        for page in EVERY_PAGE
+        for target in re.findall(r"(?:`|^|\$ )make ([a-z-]+)", page.read_text(encoding="utf-8"), re.M)
+    }
+    assert {"demo", "test"} <= spoken
+    for target in spoken:
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"make {target}: {done.stderr}"
+
+
+def test_every_option_that_a_page_gives_to_a_command_exists() -> None:
+    from streams.cli import command as root
+
+    context = root.make_context("grayline", [], resilient_parsing=True)
+    for page in EVERY_PAGE:
+        for words in re.findall(r"\bgrayline ([a-z][^`\n|#]*)", page.read_text(encoding="utf-8")):
+            first, *rest = words.split()
+            if first not in root.list_commands(context):
+                continue
+            command = root.get_command(context, first)
+            if rest and rest[0] in getattr(command, "commands", {}):
+                command = command.commands[rest[0]]
+            known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+            given = {word.partition("=")[0] for word in rest if word.startswith("--")}
+            assert given <= known, f"{named(page)}: `grayline {words}`: no such option: {given - known}"
+
+
+def test_a_shown_output_that_differs_is_noticed() -> None:
+    assert matches("one\n...\nthree\n", "one\ntwo\nthree\n")
+    assert not matches("one\nthree\n", "one\ntwo\nthree\n")
+    assert not matches("one\n...\nfour\n", "one\ntwo\nthree\n")
+
+
+# -------------------------------------------------------------------------------------------------------- examples
+
+
+YAML = [block for block in BLOCKS if block.language == "yaml" and block.mark != "wrong"]
+JSON = [block for block in BLOCKS if block.language == "json" and block.mark != "no record"]
+
+
+@pytest.mark.parametrize("block", YAML, ids=lambda block: block.place)
+def test_a_rule_file_in_a_page_is_accepted(block: Block) -> None:
+    ruleset, diagnostics = check_texts([(block.place, rule_file(block.text))])
+    assert ruleset is not None, "\n".join(map(render, diagnostics))
+    assert not diagnostics, "\n".join(map(render, diagnostics))
+
+
+@pytest.mark.parametrize("block", JSON, ids=lambda block: block.place)
+def test_a_record_in_a_page_is_one_of_its_topic(block: Block) -> None:
+    said = re.match(r"schema: (\S+)", block.mark)
+    assert said, f"{block.place}: say `<!-- schema: TOPIC -->` before it"
+    record = json.loads(block.text)
+    jsonschema.validate(record, schema(said[1]), cls=jsonschema.Draft202012Validator)
+    if said[1] in topics.INPUTS:
+        assert records.check_all(said[1], block.text.encode()) == []
+
+
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=named)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{named(page)}: no such file: {target}"
+
+
+# ---------------------------------------------------------------------------------------------------- completeness
+
+
+def said_in(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("topic", topics.INPUTS)
+def test_the_record_reference_names_every_field(topic: str) -> None:
+    text = said_in("docs/records.md").partition(f"## `{topic}`")[2].partition("\n## ")[0]
+    for name, kind in records.FIELDS[topic].items():
+        row = re.search(rf"^\| `{name}` \|(.*)\|$", text, re.M)
+        assert row, f"{topic} has a field {name}"
+        assert ("required" in row[1]) == kind.required, f"{topic}: {name}"
+        assert all(f"`{choice}`" in row[1] for choice in kind.choices), f"{topic}: {name} has values {kind.choices}"
+
+
+def test_the_record_reference_names_every_reason_of_a_dead_letter() -> None:
+    codes = re.search(r"one of ([a-z_,\s]+)\.", records.RecordError.__doc__ or "")
+    assert codes
+    text = said_in("docs/records.md")
+    for code in re.split(r",\s+", codes[1]):
+        assert f"| `{code}` |" in text
+
+
+def test_the_rule_reference_names_everything_there_is_to_choose_from() -> None:
+    text = said_in("docs/rules.md")
+    words = {*catalog.SOURCES, *catalog.KIND_KEYS, "resolution", "max_age", "where", "spoofable"}
+    words |= {f"count: {name}" for name in catalog.COUNTS}
+    words |= {name for names in catalog.FIELDS.values() for name in names}
+    words |= {name for names in catalog.DISTINCT.values() for name in names}
+    for kind in (kind for names in catalog.FIELDS.values() for kind in names.values()):
+        words |= set(getattr(kind, "choices", ()))
+    missing = {word for word in words if f"`{word}`" not in text and f'`"{word}"`' not in text}
+    assert not missing
+
+
+def test_the_operations_page_names_every_metric_and_every_option_of_run() -> None:
+    from streams.cli.run import command
+
+    text = said_in("docs/operations.md")
+    families = Metrics().registry.collect()
+    told = {name for family in families for name in (family.name, f"{family.name}_total") if f"`{name}" in text}
+    assert {family.name for family in families} <= {name.removesuffix("_total") for name in told}
+    for parameter in command.params:
+        assert f"`{parameter.opts[0]}" in text, f"`grayline run` has {parameter.opts[0]}"
+        if parameter.envvar:
+            assert f"`{parameter.envvar}`" in text, f"`grayline run` reads {parameter.envvar}"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from streams.cli import COMMANDS
+
+    text = said_in("README.md")
+    assert [name for name in COMMANDS if f"`grayline {name}" not in text] == []
+
+
+def test_each_decision_names_what_was_rejected() -> None:
+    files = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [int(file.name[:4]) for file in files] == list(range(1, len(files) + 1))
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert re.search(r"^\*\*Rejected", text, re.M), file.name
+        assert OUR_BROKER not in text
