@@ -220,6 +220,18 @@ def test_sixty_four_calls_are_exact_more_read_64_and_all_released_leave_nothing_
     assert (state.tiny.used, state.small.used, state.large.used) == (0, 0, 0)
 
 
+def test_a_list_that_gets_shorter_goes_back_through_the_smaller_slots():
+    state, rows = counter(), table()
+    used = []
+    for step in [(SETUP, c, c) for c in range(1, 71)] + [(RELEASE, c, 71) for c in range(1, 71)]:
+        state.process(rows, story([step]))
+        used.append((state.tiny.used, state.small.used, state.large.used))
+    tiny, small, large, none = (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)
+    assert used[:70] == [none] * 2 + [tiny] * 6 + [small] * 56 + [large] * 6
+    assert used[70:] == [large] * 37 + [small] * 28 + [tiny] * 3 + [none] * 2
+    assert not state.large.cells.any()
+
+
 def test_lost_releases_age_out_and_their_slots_come_back_at_the_next_call():
     state, rows = counter(), table()
     (out,) = state.process(rows, story([*((SETUP, c, c) for c in range(1, 2001)), (SETUP, 5000, 3 * MAX_AGE_MS)]))

@@ -187,6 +187,19 @@ def test_thirty_two_keys_are_exact_the_next_reads_at_least_33_and_silence_makes_
     assert state.sketch.used == 0
 
 
+def test_a_number_that_calms_down_gives_its_larger_slots_back():
+    state, rows = counter(1000), table()
+    used = []
+    readings = []
+    burst = [BASE_MS + ms for ms in range(30)]
+    calm = [BASE_MS + ms for ms in (500, 900, 1400, 2000, 2600, 3200, 3800, 4400, 5000)]
+    for key, t in enumerate(burst + calm, start=1):
+        readings += state.process(rows, hits([key], [t]))[0].tolist()
+        used.append((state.tiny.used, state.wide.used))
+    assert used == [(0, 0)] * 2 + [(1, 0)] * 6 + [(0, 1)] * 24 + [(1, 0)] * 6 + [(0, 0)]
+    assert readings == [*range(1, 31), 31, 32, 3, 2, 2, 2, 2, 2, 2]
+
+
 def test_keys_outside_the_window_do_not_promote():
     state, rows = counter(3200), table()
     (out,) = state.process(rows, hits(list(range(1, 500)), list(range(BASE_MS, BASE_MS + 49_900, 100))))
