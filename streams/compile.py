@@ -141,8 +141,8 @@ def _compared(rule: Rule) -> dict[str, CodeType]:
     numbers. `level` in `gray.short + gray.long > level` belongs to both gray levels."""
     out = {}
     for node in ast.walk(ast.parse(rule.when.source, mode="eval")):
-        if not isinstance(node, ast.Compare) or len(node.ops) != 1:
-            continue
+        if not isinstance(node, ast.Compare) or len(node.ops) != 1 or isinstance(node.ops[0], ast.In | ast.NotIn):
+            continue  # of several values none is the limit
         sides = [node.left, node.comparators[0]]
         for side, other in (sides, sides[::-1]):
             try:
