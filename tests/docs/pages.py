@@ -162,8 +162,8 @@ class Terminal:
         return command.replace(OUR_BROKER, self._broker) if self._broker else command
 
 
-# Set to write what the commands print into the pages instead of comparing it.
-UPDATE = os.environ.get("GRAYLINE_UPDATE_DOCS") == "1"
+# Set to write what the commands print into the pages instead of comparing it; to `all`, where it varies as well.
+UPDATE = os.environ.get("GRAYLINE_UPDATE_DOCS", "")
 
 
 def matches(shown: str, said: str) -> bool:
@@ -173,13 +173,14 @@ def matches(shown: str, said: str) -> bool:
 
 def update(printed: Mapping[Block, list[tuple[str, str]]]) -> None:
     """Writes new output into those console blocks whose shown output no longer matches and has no `...`; where it
-    varies, only if none is shown."""
+    varies, only when asked for all."""
     for page in {block.page for block in printed}:
         text = page.read_text(encoding="utf-8")
         for block, outputs in printed.items():
             shown = [output for _, output in block.commands()]
             stale = [not matches(old, new) for old, (_, new) in zip(shown, outputs, strict=True)]
-            keep = any(shown) if block.mark.startswith("varies") else any("..." in output for output in shown)
+            varies = block.mark.startswith("varies")
+            keep = UPDATE != "all" if varies else any("..." in output for output in shown)
             if block.page == page and any(stale) and not keep:
                 lines = ["$ " + command.replace("\n", "\n> ") + "\n" + said for command, said in outputs]
                 text = text.replace(f"```console\n{block.text}```", f"```console\n{''.join(lines)}```")

@@ -15,7 +15,7 @@ import pytest
 
 from rules import catalog
 from rules.diagnostics import render
-from rules.load import check_texts
+from rules.load import check_texts, load, packs
 from schemas import records, topics
 from schemas.export import schema
 from streams.metrics import Metrics
@@ -204,6 +204,13 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{named(page)}: no such file: {target}"
 
 
+@pytest.mark.parametrize("page", EVERY_PAGE, ids=named)
+def test_no_page_shows_a_place_on_the_machine_that_wrote_it(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert str(ROOT) not in text
+    assert str(Path.home()) + "/" not in text
+
+
 # ---------------------------------------------------------------------------------------------------- completeness
 
 
@@ -252,6 +259,11 @@ def test_the_operations_page_names_every_metric_and_every_option_of_run() -> Non
         assert f"`{parameter.opts[0]}" in text, f"`grayline run` has {parameter.opts[0]}"
         if parameter.envvar:
             assert f"`{parameter.envvar}`" in text, f"`grayline run` reads {parameter.envvar}"
+
+
+def test_the_operations_page_says_how_long_the_shipped_rules_warm_up() -> None:
+    reach_ms = max(counter.reach_ms for rule in load([packs()]).rules for counter in rule.counters.values())
+    assert f"({reach_ms // 3_600_000} hours with the rules that ship)" in said_in("docs/operations.md")
 
 
 def test_every_command_is_in_the_readme() -> None:
