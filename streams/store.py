@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from streams.kernels import table as kernels
+from streams.memory import aligned_zeros
 
 # Words of every row before the counters' own. Times are ms since the epoch, 0 = never.
 NUMBER, NEWEST, NEWEST_SPOOFABLE = range(3)
@@ -30,8 +31,8 @@ class Store:
         if words < 0 or maximum < 1:
             raise ValueError(f"a store of {words} words and at most {maximum} rows; both must be positive")
         self.maximum = maximum
-        self.rows = np.zeros((min(_ROWS_FIRST, maximum), HEADER + words), np.int64)
-        self._table = np.zeros((2 * _ROWS_FIRST, 2), np.int64)
+        self.rows = aligned_zeros((min(_ROWS_FIRST, maximum), HEADER + words), np.int64)
+        self._table = aligned_zeros((2 * _ROWS_FIRST, 2), np.int64)
         self._free = np.zeros(0, np.int64)
         self._state = np.zeros(4, np.int64)
         self._cursor = 0
@@ -124,10 +125,10 @@ class Store:
         """Double what `claim` found full: the rows (up to `maximum`), the table, or both."""
         fresh, free = int(self._state[kernels.FRESH]), int(self._state[kernels.FREE])
         if free == 0 and fresh == len(self.rows):
-            rows = np.zeros((min(2 * fresh, self.maximum), self.rows.shape[1]), np.int64)
+            rows = aligned_zeros((min(2 * fresh, self.maximum), self.rows.shape[1]), np.int64)
             rows[:fresh] = self.rows
             self.rows = rows
         if (len(self) + 1) * 10 > len(self._table) * kernels.LOAD_TENTHS:
-            table = np.zeros((2 * len(self._table), 2), np.int64)
+            table = aligned_zeros((2 * len(self._table), 2), np.int64)
             kernels.rehash(self._table, table)
             self._table = table

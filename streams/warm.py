@@ -50,7 +50,7 @@ def _messages(start_ms: int, count: int) -> list[bytes]:
     for i in range(count):
         # A third from one sender, so that its counters grow out of their small forms.
         sender = "+821000000000" if i % 3 == 0 else f"+82101{i:07d}"
-        record = {
+        record: dict[str, object] = {
             "message_id": f"m{start_ms}-{i}", "at": start_ms + i, "sender": sender, "recipient": f"+82102{i:07d}",
             "relay": "r", "reseller": "s", "account": "a", "carrier": "c", "channel": "sms",
             "origin": "international" if i % 2 else "domestic", "verified": "full", "text": f"text {i % 50}",
@@ -64,7 +64,7 @@ def _messages(start_ms: int, count: int) -> list[bytes]:
 def _calls(start_ms: int, count: int) -> list[bytes]:
     values = []
     for i in range(count):
-        call = {
+        call: dict[str, object] = {
             "call_id": f"c{start_ms}-{i // 2}", "caller": "+827000000000" if i % 3 == 0 else f"+82101{i // 2:07d}",
             "callee": f"+82102{i:07d}", "relay": "r", "carrier": "c", "origin": "domestic", "verified": "full",
         }  # fmt: skip

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from streams.memory import aligned_zeros
+
 SLOTS_FIRST = 256
 SLOTS_MAX = 1 << 24  # of one pool; 4 GB of 60 cells of 4 bytes each. Rows of numbers run out of memory well before.
 
@@ -51,7 +53,7 @@ class SlotPool:
                 f"all {old} slots of {self.cells.shape[1]} cells are in use, which is the bound: "
                 "fewer numbers per worker (more partitions, more workers) or shorter windows are needed"
             )
-        cells = np.zeros((new, self.cells.shape[1]), self.cells.dtype)
+        cells = aligned_zeros((new, self.cells.shape[1]), self.cells.dtype)
         cells[:old] = self.cells
         top = int(self.top[0])
         free = np.zeros(new, np.int64)
@@ -84,4 +86,6 @@ class SlotPool:
                 f"a pool of {self.cells.shape[1]} cells of {self.cells.dtype} cannot be restored from "
                 f"{cells.shape[1]} cells of {cells.dtype}: the counter's definition has changed"
             )
-        self.cells, self.free, self.top = cells.copy(), arrays["free"].copy(), arrays["top"].copy()
+        self.cells = aligned_zeros(cells.shape, cells.dtype)
+        self.cells[:] = cells
+        self.free, self.top = arrays["free"].copy(), arrays["top"].copy()
