@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 OUR_BROKER = "localhost:9092"
-COMMAND_LIMIT_S = 280  # the first command that counts may have to compile the kernels
+COMMAND_LIMIT_S = 500  # the first command that counts may have to compile the kernels
 END_LIMIT_S = 30
 
 

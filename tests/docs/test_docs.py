@@ -31,7 +31,7 @@ READING_ORDER = ("README.md", "getting-started.md", "blockers.md", "operations.m
 LIVE = sorted(
     (page for page in PAGES if any(b.needs_broker for b in blocks(page))), key=lambda p: READING_ORDER.index(p.name)
 )
-CATCH_UP_LIMIT_S = 240
+CATCH_UP_LIMIT_S = 500
 # The scripts of Kafka's distribution and the classes that they start.
 KAFKA_TOOLS = {
     "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
