@@ -1,0 +1,313 @@
+"""The whole of `step` a second time, written from the design: record by record, dicts and lists, nothing forgotten.
+
+It is slow and meant to be obviously right. It shares with the real one only what says what a record is (`schemas`),
+what a rule is (`rules`), and how ids are made. Distinct values are exact here: traffic with more than 32 in a window
+cannot be compared.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from rules.model import BLOCKS, DIRECTIONS, Rule, RuleSet
+from rules.units import duration_text
+from schemas import topics
+from schemas.codes import ACCESS_CODES, NUMBER_TYPES
+from schemas.numbers import normalise
+from schemas.records import OPTIONAL, RecordError, decode
+from streams.ledger import block_id, event_id
+from tests.reference.conditions import Value, compared_with, holds, limit_at
+from tests.reference.counting import Event, counts, readings
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+AHEAD_MS = 5 * MINUTE_MS
+LATENESS_MS = HOUR_MS
+ANSWER_MEMORY_MS = 4 * HOUR_MS
+
+LANES = {"enforce": topics.BLOCK_EVENTS, "shadow": topics.SHADOW_EVENTS, "review": topics.REVIEW_QUEUE}
+ACTOR = {topics.MESSAGE_RELAY: ("message_id", "sender", "recipient"), topics.CDR: ("call_id", "caller", "callee")}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A record as it was fetched. ts_ms: its Kafka timestamp, -1 for none."""
+
+    topic: str
+    partition: int
+    offset: int
+    ts_ms: int
+    value: bytes | None
+    key: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Produced:
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass
+class Hold:
+    number: int
+    rule: int  # its place in the files
+    lane: str
+    from_ms: int
+    until_ms: int
+    evidence: list[dict[str, Any]]
+    active: bool = True
+
+
+class Partition:
+    """Clock, ids and answers of one partition of one topic."""
+
+    def __init__(self) -> None:
+        self.clock_ms: int | None = None
+        self.ids: dict[tuple[str, str], int] = {}
+        self.answers: dict[str, int] = {}
+
+    def knows(self, event: str, id: str) -> bool:
+        at_ms = self.ids.get((event, id))
+        return at_ms is not None and self.clock_ms is not None and at_ms >= self.clock_ms - LATENESS_MS
+
+    def accept(self, event: Event, ts_ms: int) -> bool:
+        """Sets the event's time and what earlier events say about it; False when it is late or a duplicate."""
+        if ts_ms > 0 and event.at_ms > ts_ms + AHEAD_MS:
+            event.at_ms = ts_ms
+        if self.clock_ms is not None and event.at_ms < self.clock_ms - LATENESS_MS:
+            return False
+        self.clock_ms = event.at_ms if self.clock_ms is None else max(self.clock_ms, event.at_ms)
+        if self.knows(event.event, event.id):
+            return False
+        self.ids[event.event, event.id] = event.at_ms
+        if event.event == "setup":
+            event.closed = self.knows("release", event.id)
+        if event.event == "answer":
+            self.answers[event.id] = event.at_ms
+        if event.event == "release" and event.duration_ms is None:
+            answer_ms = self.answers.get(event.id)
+            if answer_ms is not None and answer_ms >= self.clock_ms - ANSWER_MEMORY_MS:
+                event.duration_ms = max(0, event.at_ms - answer_ms)
+        if event.duration_ms is not None:
+            event.fields["duration"] = event.duration_ms / 1000
+        return True
+
+
+class Reference:
+    def __init__(self, rules: RuleSet, region: str = "KR") -> None:
+        assert rules.protected is not None
+        self.rules = rules
+        self.protected = rules.protected
+        self.region = region
+        self.out: list[Produced] = []
+        self.seen: set[tuple[str, int, int]] = set()
+        self.partitions: defaultdict[tuple[str, int], Partition] = defaultdict(Partition)
+        self.events: defaultdict[tuple[str, int], list[Event]] = defaultdict(list)  # by topic and number
+        # By rule, the counter's name in it, and number: those events that count in it.
+        self.counted: defaultdict[tuple[str, str, int], list[Event]] = defaultdict(list)
+        self.holds: dict[tuple[int, int, str], Hold] = {}
+
+    def run(self, lines: Iterable[Line]) -> list[Produced]:
+        for line in lines:
+            place = (line.topic, line.partition, line.offset)
+            if line.topic in self.rules.topics and place not in self.seen:
+                self.seen.add(place)
+                self._line(line)
+        return self.out
+
+    # ---------------------------------------------------------------------------------------------------- one record
+
+    def _line(self, line: Line) -> None:
+        self._expire()
+        try:
+            record = decode(line.topic, line.value, self._wanted(line.topic))
+        except RecordError as error:
+            self.out.append(dead_letter(line, error))
+            return
+        changes: defaultdict[str, list[tuple[str, Hold, list[Hold]]]] = defaultdict(list)
+        for event in self._events(line.topic, record):
+            if self.partitions[line.topic, line.partition].accept(event, line.ts_ms):
+                self.events[line.topic, event.number].append(event)
+                for change, hold in self._rules(event):
+                    changes[hold.lane].append((change, replace(hold), self._in_force(hold)))
+        for made in changes.values():
+            self._publish(made)
+
+    def _wanted(self, topic: str) -> frozenset[str]:
+        """The optional fields that rules read, and those that say whether evidence can be trusted."""
+        wanted = {"origin", "verified"}
+        for rule in self.rules.rules:
+            mine = [c for c in rule.counters.values() if c.topic == topic]
+            for names in [c.where.names for c in mine if c.where] + ([rule.when.names] if mine else []):
+                wanted |= names & set(OPTIONAL[topic])
+            for counter in mine:
+                if counter.kind == "distinct":
+                    wanted |= {"content_hash", "text"} if counter.field == "content" else {str(counter.field)}
+        return frozenset(wanted & set(OPTIONAL[topic]))
+
+    def _events(self, topic: str, record: dict[str, Any]) -> Iterator[Event]:
+        id_name, number_name, peer_name = ACTOR[topic]
+        number, peer = normalise(record[number_name], self.region), normalise(record[peer_name], self.region)
+        kind = NUMBER_TYPES[number.type]
+        fields: dict[str, Value] = {
+            "origin": record.get("origin"),
+            "verified": record["verified"],
+            "channel": record.get("channel"),
+            "access_code": ACCESS_CODES[number.access] or None,
+            f"{number_name}_type": kind,
+            f"{peer_name}_type": NUMBER_TYPES[peer.type],
+            "duration": None,
+        }
+        things = {name: record.get(name) for name in ("relay", "reseller", "account", "carrier")}
+        things |= {peer_name: peer.key, "content": record.get("content_hash") or record.get("text")}
+        forged = kind != "international" and record.get("origin") == "international"
+        spoofable = record["verified"] != "full" or forged
+        at = {record.get("event", "message"): record["at"]}
+        if "complete" in at:
+            at = {"setup": record["setup_at"], "answer": record.get("answer_at"), "release": record["at"]} | at
+        for event, at_ms in at.items():
+            if at_ms is not None:
+                made = Event(topic, event, number.key, at_ms, record[id_name], dict(fields), things, spoofable)
+                if "complete" in at and event in ("release", "complete") and record.get("answer_at") is not None:
+                    made.duration_ms = record["release_at"] - record["answer_at"]
+                yield made
+
+    # --------------------------------------------------------------------------------------------------------- rules
+
+    def _rules(self, event: Event) -> Iterator[tuple[str, Hold]]:
+        """What the event changes. A rule is evaluated when the event can change one of its counters."""
+        for place, rule in enumerate(self.rules.rules):
+            hits = [name for name, counter in rule.counters.items() if counts(counter, event)]
+            for name in hits:
+                self.counted[rule.name, name, event.number].append(event)
+            if hits and event.number > 0 and not self.protected.covers(event.number):
+                evidence, spoofed = self._fires(rule, event)
+                if evidence is None:
+                    continue
+                lane = "review" if rule.mode == "enforce" and spoofed and not rule.spoofable else rule.mode
+                change = self._ledger(place, rule, lane, event, evidence)
+                if change is not None:
+                    yield change
+
+    def _fires(self, rule: Rule, event: Event) -> tuple[list[dict[str, Any]] | None, bool]:
+        """(evidence, or None if the rule does not fire; whether the evidence may be forged)"""
+        known = [e for topic in {c.topic for c in rule.counters.values()} for e in self.events[topic, event.number]]
+        as_of_ms = max(e.at_ms for e in known)
+        read: dict[str, Value] = {}
+        periods: dict[str, int] = {}
+        for name, counter in rule.counters.items():
+            values = readings(counter, self.counted[rule.name, name, event.number], as_of_ms)
+            for output, value in zip(counter.outputs, values, strict=True):
+                full = f"{name}.{output}" if output else name
+                read[full] = value
+                one = counter.window_ms or counter.max_age_ms
+                periods[full] = one or (counter.short_ms if output == "short" else counter.long_ms)
+        limits: dict[str, Value] = {name: limit_at(limit, event.at_ms) for name, limit in rule.limits.items()}
+        if not holds(rule.when.source, rule.when.names, event.fields | limits | read):
+            return None, False
+        evidence = []
+        for name in sorted(rule.when.names & read.keys()):
+            limit = compared_with(rule, name, limits)
+            evidence.append(
+                {
+                    "counter": name,
+                    "value": round(float(read[name] or 0), 6),
+                    "window": duration_text(periods[name]),
+                    "limit": None if limit is None else round(limit, 6),
+                    "as_of": as_of_ms,
+                }
+            )
+        reach_ms = max(c.window_ms or c.max_age_ms or 8 * c.long_ms for c in rule.counters.values())
+        return evidence, any(e.spoofable and as_of_ms - e.at_ms < reach_ms for e in known)
+
+    # -------------------------------------------------------------------------------------------------------- ledger
+
+    def _ledger(
+        self, place: int, rule: Rule, lane: str, event: Event, evidence: list[dict[str, Any]]
+    ) -> tuple[str, Hold] | None:
+        at_ms, until_ms = event.at_ms, event.at_ms + rule.period_ms
+        hold = self.holds.get((event.number, place, lane))
+        if hold is None or at_ms >= hold.until_ms:
+            hold = Hold(event.number, place, lane, at_ms, until_ms, evidence)
+            self.holds[event.number, place, lane] = hold
+            return "opened", hold
+        if at_ms < hold.from_ms or until_ms - hold.until_ms < max(HOUR_MS, rule.period_ms * 5 / 100):
+            return None
+        hold.until_ms, hold.evidence, hold.active = until_ms, evidence, True
+        return "extended", hold
+
+    def _expire(self) -> None:
+        """Holds that ended by the largest clock."""
+        clock_ms = max((p.clock_ms for p in self.partitions.values() if p.clock_ms is not None), default=0)
+        ended = [hold for hold in self.holds.values() if hold.active and hold.until_ms <= clock_ms]
+        for hold in sorted(ended, key=lambda h: (h.until_ms, h.number, h.rule, list(LANES).index(h.lane))):
+            hold.active = False
+            self._publish([("expired", replace(hold), self._in_force(hold))])
+
+    def _in_force(self, of: Hold) -> list[Hold]:
+        """The number's holds in force in this lane, in the rules' order."""
+        found = [h for h in self.holds.values() if h.active and h.number == of.number and h.lane == of.lane]
+        return [replace(hold) for hold in sorted(found, key=lambda h: h.rule)]
+
+    # -------------------------------------------------------------------------------------------------------- output
+
+    def _publish(self, made: list[tuple[str, Hold, list[Hold]]]) -> None:
+        """One event for all changes of one record to one number's holds in one lane, and a history row for each."""
+        (change, hold, _), (_, _, in_force) = made[0], made[-1]
+        number = f"+{hold.number}"
+        shown = [self._hold(h) for h in in_force]
+        standing = shown or [self._hold(hold)]
+        state = {
+            "event_id": self._event_id(change, hold),
+            "number": number,
+            "state": "active" if in_force else "expired",
+            "change": change,
+            "until": max(h["until"] for h in standing),
+            "directions": [d for d in DIRECTIONS if any(d in h["directions"] for h in standing)],
+            "actions": [f"block_{b}" for b in BLOCKS if any(f"block_{b}" in h["actions"] for h in standing)],
+            "hold": self._hold(hold),
+            "holds": shown,
+        }
+        self.out.append(Produced(LANES[hold.lane], number.encode(), orjson.dumps(state)))
+        if hold.lane == "enforce":
+            for change, hold, _ in made:
+                row = {"event_id": self._event_id(change, hold), "number": number, "change": change}
+                row["hold"] = self._hold(hold)
+                self.out.append(Produced(topics.BLOCK_HISTORY, number.encode(), orjson.dumps(row)))
+
+    def _event_id(self, change: str, hold: Hold) -> str:
+        return event_id(self._hold(hold)["block_id"], change, hold.until_ms)
+
+    def _hold(self, hold: Hold) -> dict[str, Any]:
+        rule = self.rules.rules[hold.rule]
+        return {
+            "block_id": block_id(hold.number, rule.name, hold.from_ms),
+            "rule": rule.name,
+            "rules_version": self.rules.version,
+            "from": hold.from_ms,
+            "until": hold.until_ms,
+            "directions": [d for d in DIRECTIONS if d in rule.directions],
+            "actions": [f"block_{b}" for b in BLOCKS if b in rule.block],
+            "reason": rule.summary,
+            "evidence": hold.evidence,
+            "announcement": None,
+        }
+
+
+def dead_letter(line: Line, error: RecordError) -> Produced:
+    """The record verbatim with where it came from; records too large for the topic are not made here."""
+    headers = (
+        ("__connect.errors.topic", line.topic.encode()),
+        ("__connect.errors.partition", str(line.partition).encode()),
+        ("__connect.errors.offset", str(line.offset).encode()),
+        ("__connect.errors.exception.class.name", error.code.encode()),
+        ("__connect.errors.exception.message", str(error).encode()),
+    )
+    return Produced(topics.DEAD_LETTERS, line.key, line.value, headers)

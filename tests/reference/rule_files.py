@@ -1,0 +1,163 @@
+"""Rule files for comparing the engine with the reference: every kind of counter, mode and topic, and conditions that
+small traffic meets often."""
+
+HOURS = """
+hours:
+  office: {location: Asia/Seoul, weekdays: ["monday:friday"], times: [{start_time: "09:00", end_time: "18:00"}], holidays: KR}
+  night: {location: Asia/Seoul, times: [{start_time: "22:00", end_time: "24:00"}, {start_time: "00:00", end_time: "06:00"}]}
+"""  # noqa: E501
+
+MESSAGES = (
+    HOURS
+    + """
+counters:
+  sent: {on: message-relay, per: sender, count: events, window: 1m}
+  sent_1h: {on: message-relay, per: sender, count: events, window: 1h, resolution: 10m}
+  gray: {on: message-relay, per: sender, gray: {short: 30s, long: 20m}}
+  recipients: {on: message-relay, per: sender, distinct: recipient, window: 10m}
+  contents: {on: message-relay, per: sender, distinct: content, window: 1h}
+  relays: {on: message-relay, per: sender, distinct: relay, window: 1h}
+  foreign: {on: message-relay, per: sender, count: events, window: 10m,
+    where: origin == "international" and channel != "rcs"}
+rules:
+  - name: burst
+    summary: "as \\"many\\" as the hours allow: 한글"
+    limits: {rate: {always: 3, office: 2, night: 1}}
+    when: sent >= rate and sender_type in ("mobile", "voip", "other")
+    then: {block: [messages, calls], directions: [incoming, outgoing], for: 2h}
+    mode: enforce
+  - name: spread
+    summary: different people and texts
+    limits: {most: 2.5, share: {always: 0.4, office: 0.6}}
+    when: recipients + contents / 2 > most or contents / recipients < share
+    then: {block: [messages], directions: [outgoing], for: 10m}
+    mode: enforce
+    spoofable: accepted
+  - name: level
+    summary: gray levels
+    when: gray.short + gray.long > 2.123 and not (sent_1h > 6.5)
+    then: {block: [messages], directions: [outgoing], for: 30d}
+    mode: review
+  - name: abroad
+    summary: from abroad
+    when: foreign >= 2 and verified != "full"
+    then: {block: [messages], directions: [outgoing], for: 1d}
+    mode: shadow
+  - name: through-relays
+    summary: several relays
+    when: relays >= 2 and access_code not in ("006", "009") or relays >= 1 and channel == "sms" and sent < 2
+    then: {block: [calls], directions: [incoming], for: 1d}
+    mode: enforce
+"""
+)
+
+CALLS = (
+    HOURS
+    + """
+counters:
+  rate: {on: cdr.setup, per: caller, count: events, window: 1m}
+  everything: {on: cdr, per: caller, count: events, window: 2m, resolution: 40s}
+  live: {on: cdr, per: caller, count: concurrent, max_age: 1h}
+  young: {on: cdr, per: caller, count: concurrent, max_age: 20s}
+  callees: {on: cdr.setup, per: caller, distinct: callee, window: 2m}
+  carriers: {on: cdr.complete, per: caller, distinct: carrier, window: 1h}
+  talked: {on: cdr.release, per: caller, sum: duration, window: 1h}
+  mean: {on: cdr.release, per: caller, mean: duration, window: 10m, where: duration > 0.5}
+  mean_whole: {on: cdr.complete, per: caller, mean: duration, window: 10m}
+  answered: {on: cdr.answer, per: caller, count: events, window: 1h}
+  gray: {on: cdr.release, per: caller, gray: {short: 1m, long: 1h}}
+rules:
+  - name: lines
+    summary: several calls at once
+    limits: {lines: {always: 3, office: 2}}
+    when: live >= lines
+    then: {block: [calls], directions: [outgoing], for: 3h}
+    mode: enforce
+  - name: young-lines
+    summary: several young calls, and few people answer
+    when: young >= 2 and answered / everything < 0.34
+    then: {block: [calls], directions: [outgoing], for: 30m}
+    mode: enforce
+    spoofable: accepted
+  - name: short-calls
+    summary: short on average
+    limits: {seconds: {always: 20, night: 45}}
+    when: not (mean >= seconds) and rate < 4
+    then: {block: [calls, messages], directions: [outgoing, incoming], for: 1d}
+    mode: enforce
+    spoofable: accepted
+  - name: long-talks
+    summary: talks long, or a call that lasts
+    when: talked > 60.5 or duration > 100
+    then: {block: [calls], directions: [outgoing], for: 1d}
+    mode: review
+  - name: whole
+    summary: complete records
+    when: carriers >= 1 and mean_whole < 61
+    then: {block: [calls], directions: [outgoing], for: 2d}
+    mode: shadow
+  - name: dial
+    summary: many callees
+    when: 1 < callees <= 3 and gray.short + gray.long > 1.7 and caller_type == "mobile"
+    then: {block: [calls], directions: [incoming], for: 12h}
+    mode: enforce
+  - name: dial-again
+    summary: the same counters in another rule
+    when: callees in (2, 3) and origin == "international"
+    then: {block: [calls], directions: [outgoing], for: 7d}
+    mode: enforce
+"""
+)
+
+BOTH = (
+    HOURS
+    + """
+counters:
+  sent: {on: message-relay, per: sender, count: events, window: 10m}
+  dialled: {on: cdr.setup, per: caller, count: events, window: 10m}
+  live: {on: cdr, per: caller, count: concurrent, max_age: 4h}
+  recipients: {on: message-relay, per: sender, distinct: recipient, window: 5m}
+  gray: {on: message-relay, per: sender, gray: {short: 1m, long: 30m}}
+  mean: {on: cdr.release, per: caller, mean: duration, window: 1h}
+  alone: {on: cdr.setup, per: caller, count: events, window: 1m}
+rules:
+  - name: both
+    summary: messages and calls
+    when: sent + dialled >= 3 and sent >= 1 and dialled >= 1
+    then: {block: [calls, messages], directions: [outgoing], for: 4h}
+    mode: enforce
+  - name: both-shadow
+    summary: the same on trial
+    when: live >= 1 and recipients >= 2
+    then: {block: [calls], directions: [outgoing], for: 15m}
+    mode: shadow
+  - name: both-review
+    summary: gray levels, and calls that are short
+    when: gray.long > 1.234 and mean < 200 or gray.short > 1.9 and mean >= 0
+    then: {block: [messages], directions: [incoming], for: 1d}
+    mode: review
+  - name: alone
+    summary: calls alone
+    limits: {rate: {always: 2, office: 3}}
+    when: alone >= rate and verified in ("full", "partial")
+    then: {block: [calls], directions: [outgoing], for: 1h}
+    mode: enforce
+"""
+)
+
+_SENT = """
+counters:
+  sent: {on: message-relay, per: sender, count: events, window: 1m}
+rules:
+  - name: sent
+    summary: messages
+    when: CONDITION
+    then: {block: [messages], directions: [outgoing], for: 7d}
+    mode: enforce
+"""
+
+RULE_FILES = {"messages": MESSAGES, "calls": CALLS, "both": BOTH}
+SMALL_FILES = {
+    "many": _SENT.replace("CONDITION", "sent >= 3"),
+    "among": _SENT.replace("CONDITION", "sent in (2, 9)"),
+}
