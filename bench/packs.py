@@ -194,7 +194,11 @@ def _show(kinds: dict[str, Kind], explain: bool) -> None:
     wanted = [kind for kind in kinds.values() if not kind.innocent]
     hit = sum(kind.blocked for kind in kinds.values() if kind.innocent)
     caught, planted = sum(kind.blocked for kind in wanted), sum(kind.numbers for kind in wanted)
-    click.echo(f"recall {caught} of {planted}; innocents blocked {hit} (* innocent kinds; review: only there)")
+    asked = sum(kind.review_only for kind in wanted)
+    click.echo(
+        f"blocked {caught} of {planted} offenders, {asked} more for review; innocents blocked {hit} "
+        "(* innocent kinds; review: only there)"
+    )
 
 
 def _seconds(value: float | None) -> str:

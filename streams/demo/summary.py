@@ -111,8 +111,9 @@ class Summary:
         console.print(_rules_table(self))
         console.print(_kinds_table(self))
         hit = self.score.innocents_hit
-        told = ", ".join(f"{count} {kind}" for kind, count in hit.items())
-        console.print(f"Innocents blocked: {told or 'none'}", style="bold red" if hit else "bold green")
+        asked = {k.kind: n for k in self.score.kinds if k.innocent and (n := self.review_only.get(k.kind))}
+        told = f"Innocents blocked: {_listed(hit)}; for review: {_listed(asked)}"
+        console.print(told, style="bold red" if hit else "bold green")
         if self.interrupted:
             console.print("Interrupted: the figures are for what was fed until then")
         for problem in self.problems:
@@ -182,7 +183,8 @@ def _rules_table(summary: Summary) -> Any:
 
 def _kinds_table(summary: Summary) -> Any:
     found = summary.score
-    table = _table(f"{found.caught} of {found.planted} planted offenders blocked")
+    asked = sum(summary.review_only.get(kind.kind, 0) for kind in found.kinds if not kind.innocent)
+    table = _table(f"{found.caught} of {found.planted} planted offenders blocked, {asked} more for review")
     table.add_column("kind", no_wrap=True)
     for name in ("numbers", "blocked", "only review", "event time to block"):
         table.add_column(name, justify="right")
@@ -190,7 +192,7 @@ def _kinds_table(summary: Summary) -> Any:
         only = summary.review_only.get(kind.kind, 0)
         cells = (f"{kind.planted:,}", f"{kind.caught:,}", f"{only:,}" if only else "", _delay(kind))
         name = f"{kind.kind} (innocent)" if kind.innocent else kind.kind
-        table.add_row(name, *cells, style=_style(kind))
+        table.add_row(name, *cells, style=_style(kind, only))
     table.caption = "event time to block: median, from a number's first record"
     return table
 
@@ -205,10 +207,14 @@ def _table(title: str) -> Any:
     )  # fmt: skip
 
 
-def _style(kind: KindScore) -> str:
+def _style(kind: KindScore, only_review: int) -> str:
     if kind.innocent:
         return "red" if kind.caught else "dim"
-    return "" if kind.caught else "yellow"
+    return "" if kind.caught or only_review else "yellow"
+
+
+def _listed(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none"
 
 
 def _delay(kind: KindScore) -> str:

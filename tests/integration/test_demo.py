@@ -22,8 +22,9 @@ from streams.blocks import BlockState, Hold
 from streams.demo.feeder import UNREAD_BYTES_MAX, Feeder
 from streams.demo.readback import ReadBack
 from streams.demo.run import start_ms
-from streams.demo.summary import KOREA, Feed, blocked_by_rule, lost, review_by_reason, score_all
+from streams.demo.summary import KOREA, Feed, Summary, blocked_by_rule, lost, review_by_reason, score_all
 from streams.demo.view import Lines, Now, Screen
+from streams.demo.warm import Warmth
 from streams.kafka.embedded import EmbeddedBroker
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 from streams.traffic.generate import Traffic, TrafficSettings
@@ -184,6 +185,33 @@ def test_numbers_only_in_the_review_queue_are_counted_beside_those_blocked() -> 
     assert (found.caught, found.planted, found.innocents_hit) == (1, 2, {})
     assert found.kinds[0].median_s == 30.0
     assert review_only == {"burst_dialler": 1, "courier": 1}
+
+
+def test_the_summary_says_what_was_hit_and_what_failed() -> None:
+    labels = [
+        Label("+821011112222", "burst_dialler", False, 1_000, 20),
+        Label("+821033334444", "patient_dialler", False, 1_000, 20),
+        Label("+821055556666", "courier", True, 1_000, 20),
+        Label("+82215880000", "bank", True, 1_000, 20),
+    ]
+    blocked = [block(label.number, "one", at=31_000) for label in (labels[0], labels[2])]
+    asked = [block(label.number, "two", at=41_000) for label in (labels[1], labels[3])]
+    values = {"block-events": blocked, "review-queue": asked}
+    found, review_only = score_all(labels, {topic: list(map(msgspec.json.encode, of)) for topic, of in values.items()})
+    feeds = {CDR: Feed(1_000, 999, 999)}
+    summary = Summary(
+        1, 0, 7_200_000, 3_600_000, 10.0, Warmth(101, 42.0), feeds, 0, {"one": 2}, {"two": 2}, {}, found, review_only,
+        problems=tuple(lost(feeds)),
+    )  # fmt: skip
+    file = io.StringIO()
+    summary.print(Console(file=file, width=80))
+    told = file.getvalue()
+    assert "1 of 2 planted offenders blocked, 1 more for review" in told
+    assert "Innocents blocked: 1 courier; for review: 1 bank" in told
+    assert "42 s to compile 101 kernels" in told
+    assert "FAILED: cdr: 1,000 records were produced, 999 counted" in told
+    assert not summary.to_dict()["ok"]
+    assert json.loads(json.dumps(summary.to_dict()))["score"]["innocents_hit"] == {"courier": 1}
 
 
 @pytest.mark.parametrize(
