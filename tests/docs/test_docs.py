@@ -18,6 +18,7 @@ from rules.diagnostics import render
 from rules.load import check_texts, load, packs
 from schemas import records, topics
 from schemas.export import schema
+from streams.kafka.settings import read_properties
 from streams.metrics import Metrics
 from tests.docs.pages import OUR_BROKER, PAGES, ROOT, UPDATE, Block, Terminal, blocks, matches, rule_file, update
 from tests.kafka_broker import Broker, kafka_jars
@@ -196,6 +197,15 @@ def test_a_record_in_a_page_is_one_of_its_topic(block: Block) -> None:
     jsonschema.validate(record, schema(said[1]), cls=jsonschema.Draft202012Validator)
     if said[1] in topics.INPUTS:
         assert records.check_all(said[1], block.text.encode()) == []
+
+
+def test_a_settings_file_in_a_page_is_accepted(tmp_path: Path) -> None:
+    shown = [block for block in BLOCKS if block.language == "properties"]
+    assert shown
+    for block in shown:
+        file = tmp_path / "kafka.properties"
+        file.write_text(block.text)
+        assert read_properties(file), block.place
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=named)
