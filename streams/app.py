@@ -225,7 +225,7 @@ class Worker:
 
 
 def worker_for(settings: WorkerSettings, rules: RuleSet, *, home_region: str = "KR") -> Worker:
-    """A worker that runs these rules, its kernels compiled; it warms for as long as their longest counter reaches back."""
+    """A worker that runs these rules, kernels compiled; it warms for as long as their longest counter reaches back."""
     from streams.step import Engine
     from streams.warm import warm
 

@@ -30,7 +30,7 @@ def warm(rules: RuleSet, *, region: str = "KR", step_done: Callable[[int, int], 
         decoded = [
             engine.decoders[topic].decode(_batch(topic, values, start_ms))
             for topic in engine.topics
-            if (values := list(_VALUES[topic](start_ms, count)))
+            if (values := [*_VALUES[topic](start_ms, count)])
         ]
         engine.step(decoded)
         engine.maintain()
@@ -39,7 +39,7 @@ def warm(rules: RuleSet, *, region: str = "KR", step_done: Callable[[int, int], 
     engine.expire(START_MS + MUCH_LATER_MS)
 
 
-def _batch(topic: str, values: list[bytes], start_ms: int) -> RawBatch:
+def _batch(topic: str, values: list[bytes | None], start_ms: int) -> RawBatch:
     n = len(values)
     order = np.arange(n)
     return RawBatch(topic, order, np.zeros(n, np.int32), start_ms + order, np.full(n, start_ms), values)

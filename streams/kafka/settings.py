@@ -2,7 +2,8 @@
 
 Settings come, the later over the earlier, from our defaults, from a file of `key=value` lines (`--kafka-config`), from
 environment variables (`GRAYLINE_KAFKA_SASL_PASSWORD` is `sasl.password`) and from `--brokers` (or GRAYLINE_BROKERS).
-All pass through to librdkafka unchanged, TLS and SASL included, except those on which exactness rests: changing one is an error.
+All pass through to librdkafka unchanged, TLS and SASL included, except those on which exactness rests: changing one of
+these is an error.
 """
 
 from __future__ import annotations
