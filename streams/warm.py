@@ -30,7 +30,7 @@ def warm(rules: RuleSet, *, region: str = "KR", step_done: Callable[[int, int], 
         decoded = [
             engine.decoders[topic].decode(_batch(topic, values, start_ms))
             for topic in engine.topics
-            if (values := [*_VALUES[topic](start_ms, count)])
+            if (values := _VALUES[topic](start_ms, count))
         ]
         engine.step(decoded)
         engine.maintain()
@@ -45,8 +45,8 @@ def _batch(topic: str, values: list[bytes | None], start_ms: int) -> RawBatch:
     return RawBatch(topic, order, np.zeros(n, np.int32), start_ms + order, np.full(n, start_ms), values)
 
 
-def _messages(start_ms: int, count: int) -> list[bytes]:
-    values = []
+def _messages(start_ms: int, count: int) -> list[bytes | None]:
+    values: list[bytes | None] = []
     for i in range(count):
         # A third from one sender, so that its counters grow out of their small forms.
         sender = "+821000000000" if i % 3 == 0 else f"+82101{i:07d}"
@@ -61,8 +61,8 @@ def _messages(start_ms: int, count: int) -> list[bytes]:
     return values
 
 
-def _calls(start_ms: int, count: int) -> list[bytes]:
-    values = []
+def _calls(start_ms: int, count: int) -> list[bytes | None]:
+    values: list[bytes | None] = []
     for i in range(count):
         call: dict[str, object] = {
             "call_id": f"c{start_ms}-{i // 2}", "caller": "+827000000000" if i % 3 == 0 else f"+82101{i // 2:07d}",
@@ -77,4 +77,4 @@ def _calls(start_ms: int, count: int) -> list[bytes]:
     return values
 
 
-_VALUES: dict[str, Callable[[int, int], list[bytes]]] = {topics.MESSAGE_RELAY: _messages, topics.CDR: _calls}
+_VALUES: dict[str, Callable[[int, int], list[bytes | None]]] = {topics.MESSAGE_RELAY: _messages, topics.CDR: _calls}
