@@ -92,7 +92,7 @@ class Summary:
         """Lines and two tables, for people."""
         console.print(
             f"{self.events:,} events in {self.took_s:.1f} s ({self.events_per_s:,.0f}/s), {self._span()}",
-            soft_wrap=True,
+            soft_wrap=not console.is_terminal,
         )
         if not self.problems and not self.interrupted:
             console.print("The traffic sets this pace, not the worker; `make bench` measures speed")
@@ -103,7 +103,7 @@ class Summary:
             console.print(
                 f"Before that, {self.warmth.took_s:.0f} s to compile {self.warmth.kernels_compiled} kernels; "
                 "the next start finds them in the cache",
-                soft_wrap=True,
+                soft_wrap=not console.is_terminal,
             )
         if self.dead_letters:
             console.print(f"{self.dead_letters:,} records could not be read and are in dead-letters")
@@ -117,7 +117,7 @@ class Summary:
         if self.interrupted:
             console.print("Interrupted: the figures are for what was fed until then")
         for problem in self.problems:
-            console.print(f"FAILED: {problem}", style="bold red", soft_wrap=True, markup=False)
+            console.print(f"FAILED: {problem}", style="bold red", soft_wrap=not console.is_terminal, markup=False)
 
     def _span(self) -> str:
         start, reached = (korean_time(ms) for ms in (self.start_ms, self.reached_ms))
