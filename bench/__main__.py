@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +29,8 @@ Examples:
   python -m bench --peers --markdown bench/RESULTS.md --json results.json
 
 \b
-Exit codes: 0 measured (budgets met or not), 1 something could not be measured or a processor blocked the wrong numbers,
-2 used wrongly.
+Exit codes: 0 measured (budgets met or not), 1 something could not be measured, a processor blocked the wrong numbers,
+or Ctrl-C or SIGTERM ended the run early (what was measured until then is reported); 2 used wrongly.
 """.format(", ".join(MEASURES))
 
 
@@ -58,11 +59,18 @@ def main(
     if messages is not None:
         sizes = replace(sizes, messages=messages, subset=min(sizes.subset, messages))
     bench = Bench(wanted, runs, sizes)
+    interrupted = False
+    # Brokers and measured programs are sessions of their own: only an orderly end takes them along.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         bench.run()
     except (BenchFailed, BrokerFailed, KafkaUnavailable) as problem:
         click.echo(f"bench: {problem}", err=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        interrupted = True
+        click.echo("bench: interrupted; the report has what was measured until now", err=True)
     command = " ".join(["python -m bench", *sys.argv[1:]])
     report = text(bench, command)
     click.echo(report)
@@ -70,6 +78,7 @@ def main(
         markdown.write_text(report)
     if json_file is not None:
         json_file.write_text(json.dumps(as_json(bench, command), indent=2) + "\n")
+    sys.exit(int(interrupted))
 
 
 def _wanted(only: str | None, with_peers: bool) -> frozenset[str]:

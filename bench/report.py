@@ -97,14 +97,14 @@ def _rates(bench: Bench) -> Iterator[str]:
         if (rate := bench.rate(name)) is None or name in ("latency", "profile"):
             continue
         results = bench.results[name]
-        raw = pairs(bench, name, "raw") if name in ("gray", "flink", "streams") else None
+        to_raw = [r["rate"] / r["raw"] for r in results if name in ("gray", "flink", "streams") and "raw" in r]
         rows.append(
             (
                 what,
                 f"{rate:,.0f}",
                 " ".join(f"{each:,.0f}" for each in bench.rates(name)),
                 _median_of(results, "second_half"),
-                f"{raw:.2f}" if raw is not None else "",
+                f"{median(to_raw):.2f}" if to_raw else "",
                 _median_of(results, "rss_mb"),
                 _median_of(results, "cpu_s"),
             )
@@ -114,7 +114,7 @@ def _rates(bench: Bench) -> Iterator[str]:
         yield from _table(head, rows)
         yield ""
         yield "Rates run from the first record processed to the last. Second half: over the second half of the records."
-        yield "CPU s: of the whole process, its start included. To raw: median of the ratios to its turn's raw run."
+        yield "CPU s: of the whole process, its start included. To raw: median of the ratios to the raw run before."
         yield ""
 
 
@@ -131,8 +131,9 @@ def _details(bench: Bench) -> Iterator[str]:
     for result in bench.results.get("latency", [])[-1:]:
         yield (
             f"Latency: {result['events']} block events at {result['rate']:,.0f} messages/s: p50 {result['p50_ms']:.0f} "
-            f"ms, p99 {result['p99_ms']:.0f} ms, slowest {result['max_ms']:.0f} ms. The producer was at most "
-            f"{1000 * result['behind_s']:.0f} ms behind schedule; its own queue and the broker are part of the figure."
+            f"ms, p99 {result['p99_ms']:.0f} ms, slowest {result['max_ms']:.0f} ms; until the worker had made the event "
+            f"{result['made_p50_ms']:.0f} ms (median). The producer was at most {1000 * result['behind_s']:.0f} ms "
+            "behind schedule; its own queue and the broker are part of the figure."
         )
         yield ""
     for result in bench.results.get("replay", [])[-1:]:

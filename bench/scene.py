@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.kafka_broker import Broker
 ROOT = Path(__file__).parents[1]
 PARTITIONS = 4
 LONG_S = 60.0
+LOOK_INTERVAL_S = 0.1  # at a child's memory
 QUIET = {"log_level": 2}  # brokers end while clients are still connected; nobody needs to hear of it
 Record = tuple[str, bytes, bytes, int]  # topic, key, value, Kafka timestamp in ms
 
@@ -47,7 +49,7 @@ class Scene:
         for future in self._admin.create_topics([topic]).values():
             future.result()
 
-    def fill(self, records: Iterable[Record], what: str) -> dict[str, int]:
+    def fill(self, records: Iterable[Record], what: str, compression: str = "lz4") -> dict[str, int]:
         """Produce the records in order, with their timestamps, placed as Java's clients place them. Returns how many
         lie in each topic; raises BenchFailed unless all arrived."""
         counts: dict[str, int] = {}
@@ -57,7 +59,7 @@ class Scene:
                 **QUIET,
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
-                "compression.type": "lz4",
+                "compression.type": compression,
                 "linger.ms": 50,
                 "batch.size": 1_000_000,
                 "queue.buffering.max.messages": 500_000,
@@ -147,14 +149,29 @@ def job(name: str, **parameters: object) -> dict[str, Any]:
 def run(name: str, command: list[str], environment: Mapping[str, str], cwd: Path = ROOT) -> dict[str, Any]:
     """Run a program that prints `RESULT {...}`. Raises BenchFailed with the tail of what it said otherwise."""
     with tempfile.TemporaryFile("w+") as output, process(command, environment, output, cwd) as child:
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+        peak_kb, cpu_s = _until_ended(child)
         output.seek(0)
         said = output.read()
     if "RESULT " not in said:
         raise BenchFailed(f"{name} ended with code {child.returncode} and no result:\n{said[-3000:]}")
     result: dict[str, Any] = json.JSONDecoder().raw_decode(said[said.rindex("RESULT ") + 7 :])[0]
-    return {"rss_mb": round(usage.ru_maxrss / 1024), "cpu_s": round(usage.ru_utime + usage.ru_stime, 1), **result}
+    return {"rss_mb": peak_kb // 1024, "cpu_s": cpu_s, **result}
+
+
+def _until_ended(child: subprocess.Popen[str]) -> tuple[int, float]:
+    """(peak resident memory in kB, processor time in s) of a child, which has ended when this returns.
+
+    The peak is looked up while the child runs: what the system tells behind its end includes this process's own memory,
+    which the child had for a moment before it became another program."""
+    peak_kb = 0
+    while True:
+        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return peak_kb, round(usage.ru_utime + usage.ru_stime, 1)
+        with suppress(OSError), open(f"/proc/{child.pid}/status") as told:
+            peak_kb = next((int(line.split()[1]) for line in told if line.startswith("VmHWM")), peak_kb)
+        time.sleep(LOOK_INTERVAL_S)
 
 
 @contextmanager

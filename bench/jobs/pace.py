@@ -11,9 +11,10 @@ import time
 from confluent_kafka import Producer
 
 from bench.jobs import parameters, result
-from bench.traffic import KEY, RECORD_BYTES, gray_input, triggers
+from bench.traffic import BURST_MESSAGES, KEY, RECORD_BYTES, gray_input, triggers
 
-BURSTS = 400
+BURSTS_MAX = 400
+BURSTS_SHARE = 0.1  # of all messages, at most
 SENDERS = 2_000_000  # so many that, in a run of some seconds, only those that are to pass the limit do
 TICK_S = 0.002
 
@@ -21,8 +22,10 @@ TICK_S = 0.002
 def main() -> None:
     told = parameters()
     rate, seconds = told["rate"], told["seconds"]
+    messages = rate * seconds
+    bursts = max(1, min(BURSTS_MAX, int(BURSTS_SHARE * messages / max(BURST_MESSAGES))))
     traffic = gray_input(
-        rate * seconds, senders=SENDERS, bursts=BURSTS, start_ms=time.time_ns() // 1_000_000,
+        messages, senders=SENDERS, bursts=bursts, start_ms=time.time_ns() // 1_000_000,
         per_hour=rate * 3600, bursts_within=(0.25, 0.75),
     )  # fmt: skip
     due = sorted((place, number) for number, place in triggers(traffic).items() if place >= len(traffic) // 4)
@@ -34,7 +37,9 @@ def main() -> None:
             "bootstrap.servers": told["bootstrap"],
             "partitioner": "murmur2_random",
             "compression.type": "lz4",
-            "linger.ms": 5,
+            # A broker that is short of processor time answers few requests a second: what waits goes out together.
+            "linger.ms": 20,
+            "enable.idempotence": True,
             "queue.buffering.max.messages": 2_000_000,
         }
     )

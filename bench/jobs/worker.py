@@ -35,8 +35,8 @@ class Watch:
 
         return decode_and_note
 
-    def step(self, decoded: list[Any]) -> Any:
-        outcome = self._engine.step(decoded)
+    def step(self, decoded: list[Any], *more: Any) -> Any:
+        outcome = self._engine.step(decoded, *more)
         self.seen += sum(part.counts["records"] for part in decoded)
         if not self.half and self.seen >= self._total // 2:
             self.half, self._seen_half = time.perf_counter(), self.seen
