@@ -42,9 +42,9 @@ bench-peers: .venv/.dev  ## The gray job on Flink and Kafka Streams beside ours
 
 lock: .venv/.dev  ## Pin the newest allowed versions of all dependencies
 	$(BIN)/pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --strip-extras --no-header \
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header \
 		--extra build --output-file requirements.lock pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-trusted-host --strip-extras --no-header \
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-header \
 		--extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 clean:  ## Remove everything that was built or installed

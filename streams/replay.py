@@ -7,9 +7,10 @@ sorting; a (topic, partition, offset) seen before is skipped. A bad line is neve
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import compress, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ import numpy as np
 import orjson
 
 from schemas import topics
+from streams.collector import Collector
 from streams.epoch import OutRecord, RawBatch
 from streams.step import Engine
 
@@ -29,7 +31,7 @@ Offset = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Timestamp = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 62)]
 
 
-class Line(msgspec.Struct):
+class Line(msgspec.Struct, gc=False):
     """One line as kcat prints it; other fields are ignored. `ts` -1 says that there is none."""
 
     topic: str
@@ -79,15 +81,26 @@ class Summary:
 
 
 class Seen:
-    """Offsets already replayed, per (topic, partition); a run of ascending offsets costs one comparison."""
+    """Offsets already replayed, per (topic, partition); an ascending run of offsets costs one comparison."""
 
     def __init__(self) -> None:
         self._end: defaultdict[tuple[str, int], int] = defaultdict(lambda: -1)  # highest seen
         self._gaps: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)  # below it, not seen
 
-    def add(self, topic: str, partition: int, offset: int) -> bool:
-        """Whether it is new; from now on it is not."""
-        of = (topic, partition)
+    def add(self, topic: str, partition: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        """bool[n]: which records of a topic are new; from now on they are not."""
+        new = np.ones(len(offset), bool)
+        for p in np.unique(partition).tolist():
+            here = np.flatnonzero(partition == p)
+            offsets, of = offset[here], (topic, p)
+            end = self._end[of]
+            if offsets[0] == end + 1 and (np.diff(offsets) == 1).all():
+                self._end[of] = int(offsets[-1])
+            else:
+                new[here] = [self._add(of, one) for one in offsets.tolist()]
+        return new
+
+    def _add(self, of: tuple[str, int], offset: int) -> bool:
         end = self._end[of]
         if offset > end:
             if offset > end + 1:
@@ -115,29 +128,31 @@ class Replay:
 
     def run(self, lines: Iterable[bytes], name: str) -> None:
         """Replays the lines of one file; `name` is what dead letters call it."""
-        numbered = enumerate(lines, 1)
-        while batch := list(islice(numbered, self._batch_lines)):
-            self._epoch(batch, name)
+        collector, feed, first = Collector(), iter(lines), 1
+        try:
+            while batch := list(islice(feed, self._batch_lines)):
+                collector.between_batches()
+                self._epoch(batch, name, first)
+                first += len(batch)
+        finally:
+            collector.restore()
 
-    def _epoch(self, batch: list[tuple[int, bytes]], name: str) -> None:
-        parts: dict[str, list[tuple[int, Line]]] = {topic: [] for topic in self.engine.topics}
+    def _epoch(self, batch: list[bytes], name: str, first: int) -> None:
+        """first: number of the batch's first line in its file."""
+        self.summary.lines += len(batch)
         unread: list[tuple[int, OutRecord]] = []
-        for place, (number, raw) in enumerate(batch):
-            self.summary.lines += 1
-            try:
-                line = self._parse(raw)
-            except (msgspec.MsgspecError, UnicodeError) as error:
-                if raw.strip():
-                    self.summary.bad_lines += 1
-                    unread.append((place, bad_line(raw, name, number, error)))
-                continue
-            if line.topic not in parts:
-                self.summary.other_topics[line.topic] += 1
-            elif self._seen.add(line.topic, line.partition, line.offset):
-                parts[line.topic].append((place, line))
-            else:
-                self.summary.seen_before += 1
-        decoded = [self.engine.decoders[topic].decode(raw_batch(topic, part)) for topic, part in parts.items() if part]
+        parts: dict[str, list[tuple[int, Line]]] = {topic: [] for topic in self.engine.topics}
+        for place, line in enumerate(self._parse_all(batch)):
+            if isinstance(line, Line):
+                if line.topic in parts:
+                    parts[line.topic].append((place, line))
+                else:
+                    self.summary.other_topics[line.topic] += 1
+            elif batch[place].strip():
+                self.summary.bad_lines += 1
+                unread.append((place, bad_line(batch[place], name, first + place, line)))
+        raw = [self._fresh(raw_batch(topic, part)) for topic, part in parts.items() if part]
+        decoded = [self.engine.decoders[part.topic].decode(part) for part in raw if part.values]
         outcome = self.engine.step(decoded, unread)
         for topic, tally in outcome.feeds.items():
             self.summary.feeds.setdefault(topic, Counter()).update(tally)
@@ -147,28 +162,59 @@ class Replay:
             self._produce(record)
         self.engine.maintain()
 
-    def _parse(self, raw: bytes) -> Line:
+    def _parse_all(self, batch: list[bytes]) -> Sequence[Line | Exception]:
+        """Each line parsed, or why not."""
+        try:
+            return list(map(self._line.decode, batch))
+        except (msgspec.MsgspecError, UnicodeError):
+            return list(map(self._parse, batch))
+
+    def _parse(self, raw: bytes) -> Line | Exception:
         try:
             return self._line.decode(raw)
-        except msgspec.ValidationError:
-            nested = self._nested.decode(raw)
-            if bytes(nested.payload)[:1] != b"{":
-                raise
-            payload = bytes(nested.payload).decode()
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            try:
+                nested = self._nested.decode(raw)
+                if bytes(nested.payload)[:1] != b"{":
+                    return error
+                payload = bytes(nested.payload).decode()
+            except (msgspec.MsgspecError, UnicodeError):
+                return error
             return Line(nested.topic, nested.partition, nested.offset, payload, nested.key, nested.ts)
+
+    def _fresh(self, raw: RawBatch) -> RawBatch:
+        """The batch without records that were replayed before."""
+        fresh = self._seen.add(raw.topic, raw.partition, raw.offset)
+        if fresh.all():
+            return raw
+        self.summary.seen_before += int(np.count_nonzero(~fresh))
+        keep = fresh.tolist()
+        assert raw.keys is not None
+        return RawBatch(
+            raw.topic, raw.order[fresh], raw.partition[fresh], raw.offset[fresh], raw.timestamp[fresh],
+            list(compress(raw.values, keep)), list(compress(raw.keys, keep)),
+        )  # fmt: skip
 
 
 def raw_batch(topic: str, part: list[tuple[int, Line]]) -> RawBatch:
     n = len(part)
+    places, lines = zip(*part, strict=True)
     return RawBatch(
         topic,
-        np.fromiter((place for place, _ in part), np.int64, n),
-        np.fromiter((line.partition for _, line in part), np.int32, n),
-        np.fromiter((line.offset for _, line in part), np.int64, n),
-        np.fromiter((line.ts for _, line in part), np.int64, n),
-        [None if line.payload is None else line.payload.encode("utf-8", "surrogatepass") for _, line in part],
-        [None if line.key is None else line.key.encode("utf-8", "surrogatepass") for _, line in part],
+        np.array(places, np.int64),
+        np.fromiter(map(attrgetter("partition"), lines), np.int32, n),
+        np.fromiter(map(attrgetter("offset"), lines), np.int64, n),
+        np.fromiter(map(attrgetter("ts"), lines), np.int64, n),
+        _encoded([line.payload for line in lines]),
+        _encoded([line.key for line in lines]),
     )
+
+
+def _encoded(texts: list[str | None]) -> list[bytes | None]:
+    try:
+        return list(map(str.encode, texts))  # type: ignore[arg-type]
+    except (TypeError, UnicodeError):  # an absent one, or one with a lone surrogate
+        return [None if text is None else text.encode("utf-8", "surrogatepass") for text in texts]
 
 
 def bad_line(raw: bytes, name: str, number: int, error: Exception) -> OutRecord:

@@ -62,13 +62,18 @@ class EmbeddedBroker:
         message = ctypes.create_string_buffer(512)
         # The cluster lives inside a client that nobody else uses; a client of confluent_kafka would start one too
         # (`test.mock.num.brokers`), but offers no way to make a topic with a wanted number of partitions.
-        owner = library.rd_kafka_new(_PRODUCER, None, message, len(message))
+        # It never connects to anything, and would warn on standard error that it has nobody to connect to.
+        settings = library.rd_kafka_conf_new()
+        library.rd_kafka_conf_set(settings, b"log_level", b"0", message, len(message))
+        owner = library.rd_kafka_new(_PRODUCER, settings, message, len(message))
         if not owner:
             raise KafkaProblem(f"the embedded broker did not start: {message.value.decode(errors='replace')}")
         cluster = library.rd_kafka_mock_cluster_new(owner, 1)
         if not cluster:
             library.rd_kafka_destroy(owner)
             raise KafkaProblem("the embedded broker did not start: no port of the loopback interface could be opened")
+        # Kafka's default of 3 s is for fleets whose members start one after the other.
+        library.rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, 0)
         self._library, self._owner, self._cluster = library, owner, cluster
         self.bootstrap = library.rd_kafka_mock_cluster_bootstraps(cluster).decode()
 
@@ -107,12 +112,15 @@ def _librdkafka() -> ctypes.CDLL:
     pointer = ctypes.c_void_p
     try:
         for name, result, arguments in (
+            ("rd_kafka_conf_new", pointer, []),
+            ("rd_kafka_conf_set", ctypes.c_int, [pointer, *[ctypes.c_char_p] * 3, ctypes.c_size_t]),
             ("rd_kafka_new", pointer, [ctypes.c_int, pointer, ctypes.c_char_p, ctypes.c_size_t]),
             ("rd_kafka_destroy", None, [pointer]),
             ("rd_kafka_err2str", ctypes.c_char_p, [ctypes.c_int]),
             ("rd_kafka_mock_cluster_new", pointer, [pointer, ctypes.c_int]),
             ("rd_kafka_mock_cluster_destroy", None, [pointer]),
             ("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p, [pointer]),
+            ("rd_kafka_mock_group_initial_rebalance_delay_ms", None, [pointer, ctypes.c_int32]),
             ("rd_kafka_mock_topic_create", ctypes.c_int, [pointer, ctypes.c_char_p, ctypes.c_int, ctypes.c_int]),
         ):
             function = getattr(library, name)

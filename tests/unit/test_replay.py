@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner
@@ -175,12 +176,16 @@ def test_the_summary_counts_everything() -> None:
     }
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12))))
-def test_seen_remembers_every_offset_whatever_their_order(places: list[tuple[int, int]]) -> None:
+@given(st.lists(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 12)), min_size=1)))
+def test_seen_remembers_every_offset_whatever_their_order(batches: list[list[tuple[int, int]]]) -> None:
     seen, plain = Seen(), set()
-    for partition, offset in places:
-        assert seen.add("t", partition, offset) == ((partition, offset) not in plain)
-        plain.add((partition, offset))
+    for places in batches:
+        expected = []
+        for place in places:
+            expected.append(place not in plain)
+            plain.add(place)
+        partition, offset = np.array(places, np.int64).T
+        assert seen.add("t", partition, offset).tolist() == expected
 
 
 def test_a_printed_record_keeps_bytes_that_are_no_text() -> None:
