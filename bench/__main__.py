@@ -71,7 +71,8 @@ def main(
     except KeyboardInterrupt:
         interrupted = True
         click.echo("bench: interrupted; the report has what was measured until now", err=True)
-    command = " ".join(["python -m bench", *sys.argv[1:]])
+    options = [] if json_file is None else ["--json", str(json_file)]
+    command = " ".join(["python -m bench", *(word for word in sys.argv[1:] if word not in options)])
     report = text(bench, command)
     click.echo(report)
     if markdown is not None:

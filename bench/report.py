@@ -131,7 +131,7 @@ def _details(bench: Bench) -> Iterator[str]:
     for result in bench.results.get("latency", [])[-1:]:
         yield (
             f"Latency: {result['events']} block events at {result['rate']:,.0f} messages/s: p50 {result['p50_ms']:.0f} "
-            f"ms, p99 {result['p99_ms']:.0f} ms, slowest {result['max_ms']:.0f} ms; until the worker had made the event "
+            f"ms, p99 {result['p99_ms']:.0f} ms, slowest {result['max_ms']:.0f} ms; until the worker made the event "
             f"{result['made_p50_ms']:.0f} ms (median). The producer was at most {1000 * result['behind_s']:.0f} ms "
             "behind schedule; its own queue and the broker are part of the figure."
         )
