@@ -1,0 +1,195 @@
+"""Senders for tests of the message pack: for each rule an offender at its limit and the innocents nearest to it."""
+
+from __future__ import annotations
+
+import random
+
+from tests.packs.registry import must_fire, must_not_fire
+from tests.packs.traffic import (
+    FOREIGN,
+    HOLIDAY,
+    HOUR,
+    LANDLINE,
+    MINUTE,
+    MOBILE,
+    REPRESENTATIVE,
+    SATURDAY,
+    VOIP,
+    WORKDAY,
+    Line,
+    Traffic,
+    events_until,
+    stranger,
+)
+
+PMG_GAP_S = 15.0
+
+
+def pmg_messages(level: float) -> int:
+    """Messages, one every PMG_GAP_S, that lift the message pack's gray levels above `level`."""
+    return events_until(level, PMG_GAP_S, MINUTE, HOUR)
+
+
+@must_fire("message-rate", Line(MOBILE), always=40, concentrated=25)
+def machine_that_has_sent_for_a_while(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(240):
+        traffic.message(start_s + 3 * i)
+    for i in range(size):
+        traffic.message(start_s + 3 * 240 + 60 + i)
+
+
+@must_fire("recipient-spread", Line(MOBILE), always=300, concentrated=240)
+def sender_to_hundreds(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 10 * i, f"text {i}")
+
+
+@must_fire("repeated-content", Line(VOIP), always=80, concentrated=60, mode="review")
+def sender_of_three_texts(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 25 * i, f"text {i % 3}")
+
+
+@must_fire("pmg-messages", Line(MOBILE), always=pmg_messages(260), concentrated=pmg_messages(220))
+def steady_sender(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + PMG_GAP_S * i, f"text {i % 8}")
+
+
+@must_fire("hand-written-bulk", Line(MOBILE), always=60, concentrated=40, mode="review")
+def false_relative(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 30 * i, f"mum, my phone is broken {i}")
+
+
+@must_fire(
+    "international-bulk", Line(FOREIGN, verified="none", origin="international"), always=40, concentrated=25
+)  # fmt: skip
+def false_payment_notices(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 12 * i, f"overseas payment of {i} won approved")
+
+
+@must_fire("voip-bulk", Line(VOIP), always=60, concentrated=35, mode="review")
+def member_of_a_series(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 8 * i, f"payment of {i} won approved")
+
+
+@must_fire("unverified-bulk", Line(LANDLINE, verified="none"), always=120, concentrated=80, mode="review")
+def domestic_bulk(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 4 * i)
+
+
+@must_not_fire("message-rate", "recipient-spread", "pmg-messages", "hand-written-bulk", line=Line(MOBILE))
+def a_family_chats_in_a_group_of_12(traffic: Traffic) -> None:
+    for i in range(600):
+        traffic.message(WORKDAY + 12 * HOUR + 1.2 * i, f"so what {i}", stranger(i % 12))
+
+
+@must_not_fire("recipient-spread", "hand-written-bulk", "repeated-content", "pmg-messages", line=Line(MOBILE))
+def a_teenager_writes_900_messages_to_20_friends(traffic: Traffic) -> None:
+    rng = random.Random(7)
+    for i in range(900):
+        text = rng.choice(("ok", "lol", "yes")) if i % 2 else f"and then {i}"
+        traffic.message(SATURDAY + 9 * HOUR + 50 * i, text, stranger(rng.randrange(20)))
+
+
+@must_not_fire("message-rate", "recipient-spread", "pmg-messages", line=Line(MOBILE), review=("repeated-content",))
+def a_couple_invites_200_guests_by_hand_within_an_hour(traffic: Traffic) -> None:
+    for i in range(200):
+        traffic.message(WORKDAY + 12 * HOUR + 18 * i, "we marry on Saturday")
+
+
+@must_not_fire("message-rate", "recipient-spread", "pmg-messages", line=Line(MOBILE), review=("repeated-content",))
+def a_couple_invites_200_guests_as_fast_as_the_telephone_sends(traffic: Traffic) -> None:
+    for i in range(200):
+        traffic.message(WORKDAY + 12 * HOUR + i, "we marry on Saturday")
+
+
+@must_not_fire(
+    "message-rate", "recipient-spread", "pmg-messages", line=Line(MOBILE),
+    review=("repeated-content", "hand-written-bulk"),
+)  # fmt: skip
+def a_couple_invites_200_guests_by_name_in_groups_and_answers_them_all_day(traffic: Traffic) -> None:
+    for i in range(200):
+        traffic.message(HOLIDAY + 10 * HOUR + 90 * (i // 20) + i % 20, f"we marry on Saturday, table {i // 20}")
+    for i in range(90):
+        traffic.message(HOLIDAY + 10.5 * HOUR + 300 * i, f"thank you {i}", stranger(2 * i))
+
+
+@must_not_fire("message-rate", "repeated-content", line=Line(MOBILE))
+def a_club_tells_its_40_members_at_once(traffic: Traffic) -> None:
+    for day_s in (WORKDAY + 11 * HOUR, WORKDAY + 20 * HOUR):
+        for i in range(40):
+            traffic.message(day_s + i, "training is at seven", stranger(i))
+
+
+@must_not_fire(
+    "recipient-spread", "pmg-messages", "message-rate", line=Line(MOBILE),
+    review=("repeated-content", "hand-written-bulk"),
+)  # fmt: skip
+def a_courier_texts_every_recipient_50_an_hour(traffic: Traffic) -> None:
+    rng = random.Random(8)
+    for i in range(50 * 10):
+        text = rng.choice(("at your door", "with the guard", "in the box", "at your neighbour's", "tomorrow"))
+        traffic.message(WORKDAY + 9 * HOUR + 72 * i + rng.uniform(0, 60), text)
+
+
+@must_not_fire("hand-written-bulk", "repeated-content", line=Line(MOBILE))
+def a_courier_texts_35_people_an_hour(traffic: Traffic) -> None:
+    for i in range(35 * 10):
+        traffic.message(WORKDAY + 9 * HOUR + 103 * i, f"your parcel {i} is at the door")
+
+
+@must_not_fire("unverified-bulk", "repeated-content", "recipient-spread", "pmg-messages", line=Line(LANDLINE))
+def a_hospital_sends_its_reminders_in_the_morning(traffic: Traffic) -> None:
+    for i in range(400):
+        traffic.message(WORKDAY + 8.5 * HOUR + 3 * i, f"your appointment is at {9 + i % 3}")
+
+
+@must_not_fire(
+    "unverified-bulk", "repeated-content", "recipient-spread", "message-rate", "pmg-messages", "voip-bulk",
+    line=Line(REPRESENTATIVE),
+)  # fmt: skip
+def a_bank_sends_one_time_passwords_all_day(traffic: Traffic) -> None:
+    for i in range(9000):
+        traffic.message(WORKDAY + 9.6 * i, f"your code is {i * 7919 % 1_000_000:06d}")
+
+
+@must_not_fire("unverified-bulk", line=Line(REPRESENTATIVE, verified="none"))
+def a_bank_whose_feed_says_nothing_of_verification_sends_one_notice(traffic: Traffic) -> None:
+    for i in range(2000):
+        traffic.message(WORKDAY + 9 * HOUR + 2 * i, "our branches close at four today")
+
+
+@must_not_fire("international-bulk", line=Line(FOREIGN, origin="international"))
+def a_verified_sender_abroad_sends_codes_for_signing_in(traffic: Traffic) -> None:
+    for i in range(6000):
+        traffic.message(WORKDAY + 8 * HOUR + 6 * i, f"{i * 7919 % 1_000_000:06d} is your code")
+
+
+@must_not_fire("international-bulk", line=Line(FOREIGN, verified="none", origin="international"))
+def relatives_abroad_write_home_unverified(traffic: Traffic) -> None:
+    for i in range(500):
+        traffic.message(WORKDAY + 9 * HOUR + 15 * i, f"and here it rains {i}", stranger(i % 10))
+
+
+@must_not_fire("message-rate", "recipient-spread", line=Line(MOBILE, origin="roaming"))
+def a_traveller_writes_to_19_friends_as_fast_as_the_telephone_sends(traffic: Traffic) -> None:
+    for i in range(19 * 20):
+        traffic.message(WORKDAY + 9 * HOUR + i, f"look {i}", stranger(i % 19))
+
+
+@must_not_fire("voip-bulk", "repeated-content", line=Line(VOIP))
+def a_shop_tells_30_customers_that_their_orders_are_there(traffic: Traffic) -> None:
+    for hour in (10, 13, 16):
+        for i in range(30):
+            traffic.message(WORKDAY + hour * HOUR + 10 * i, f"your order {i} is there", stranger(100 * hour + i))
+
+
+@must_not_fire("unverified-bulk", line=Line(LANDLINE, verified="none"))
+def a_village_office_without_verification_tells_70_households(traffic: Traffic) -> None:
+    for i in range(70):
+        traffic.message(WORKDAY + 9 * HOUR + 2 * i, "the water is off until noon")

@@ -1,0 +1,198 @@
+"""Callers for tests of the voice pack: for each rule an offender at its limit and the innocents nearest to it."""
+
+from __future__ import annotations
+
+import random
+
+from tests.packs.registry import must_fire, must_not_fire
+from tests.packs.traffic import (
+    FOREIGN,
+    HOLIDAY,
+    HOUR,
+    LANDLINE,
+    MINUTE,
+    MOBILE,
+    REPRESENTATIVE,
+    VOIP,
+    WORKDAY,
+    Line,
+    Traffic,
+    events_until,
+    stranger,
+)
+
+PMG_GAP_S = 20.0
+
+
+def pmg_calls(level: float) -> int:
+    """Calls, one every PMG_GAP_S, that lift the voice pack's gray levels above `level`."""
+    return events_until(level, PMG_GAP_S, MINUTE, 6 * HOUR)
+
+
+@must_fire("call-rate", Line(VOIP), always=40, concentrated=25)
+def dialling_machine(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + i, talk_s=0.5)
+
+
+@must_fire("simultaneous-calls-mobile", Line(MOBILE), always=8, concentrated=6)
+def sim_box(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + 10 * i, talk_s=300)
+
+
+@must_fire("simultaneous-calls", Line(LANDLINE), always=60, concentrated=48, mode="review")
+def exchange_full_of_calls(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + i, talk_s=600)
+
+
+@must_fire("simultaneous-short-calls", Line(FOREIGN), always=12, concentrated=8)
+def machine_with_many_lines(traffic: Traffic, start_s: float, size: int) -> None:
+    ended = 5 * size
+    for i in range(ended):
+        traffic.call(start_s + 6 * i, talk_s=5)
+    for i in range(size):
+        traffic.call(start_s + 6 * ended + i, talk_s=60)
+
+
+@must_fire("pmg-voice", Line(VOIP), always=pmg_calls(220), concentrated=pmg_calls(180))
+def steady_dialler(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + PMG_GAP_S * i, talk_s=10)
+
+
+@must_fire("patient-dialler", Line(MOBILE), always=40, concentrated=28, mode="review")
+def patient_dialler(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + 80 * i, ring_s=15, talk_s=12 if i % 2 else None)
+
+
+@must_fire("callee-spread", Line(LANDLINE), always=32, concentrated=28, mode="review")
+def canvasser(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(75):
+        traffic.call(start_s + 15 * i, stranger(i % size), talk_s=4)
+
+
+@must_fire("short-call-burst", Line(FOREIGN), always=40, concentrated=25)
+def prober_of_lists(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + 12 * i, talk_s=4)
+
+
+@must_fire("one-ring-calls", Line(FOREIGN), always=40, concentrated=25, mode="review")
+def one_ring_and_away(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + 10 * i, ring_s=2)
+
+
+@must_fire(
+    "foreign-origin-domestic-number", Line(MOBILE, origin="international"), always=30, concentrated=20, mode="review"
+)
+def forged_caller_id(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + MINUTE * i, talk_s=90)
+
+
+@must_not_fire(
+    "call-rate", "pmg-voice", "patient-dialler", "callee-spread", "short-call-burst", "one-ring-calls",
+    line=Line(MOBILE),
+)  # fmt: skip
+def a_courier_calls_250_people_a_day(traffic: Traffic) -> None:
+    rng = random.Random(3)
+    at_s = WORKDAY + 9 * HOUR
+    for _ in range(250):
+        ring_s, talk_s = rng.uniform(3, 18), rng.uniform(12, 55) if rng.random() < 0.8 else None
+        traffic.call(at_s, ring_s=ring_s, talk_s=talk_s)
+        # Stretches on foot between parcels of one block alternate with drives: 11 hours for all.
+        at_s += ring_s + (talk_s or 0) + rng.choice((10, 30, 60, 150, 330))
+
+
+@must_not_fire("callee-spread", "short-call-burst", "patient-dialler", line=Line(MOBILE))
+def a_courier_announces_each_parcel_in_a_few_words(traffic: Traffic) -> None:
+    rng = random.Random(4)
+    for i in range(200):
+        at_s = WORKDAY + 10 * HOUR + 150 * i + rng.uniform(0, 60)
+        traffic.call(at_s, ring_s=rng.uniform(3, 15), talk_s=rng.uniform(9, 16) if rng.random() < 0.8 else None)
+
+
+def call_centre(traffic: Traffic, lines: int, begin_s: float, end_s: float, hang_up: float, seed: int) -> None:
+    """Agents who all start within ten seconds and call one customer after the other. Of the calls a quarter is not
+    answered and the share `hang_up` ends within seconds, so when the centre opens only such calls have ended."""
+    rng = random.Random(seed)
+    for _ in range(lines):
+        at_s = begin_s + rng.uniform(0, 10)
+        while at_s < end_s:
+            ring_s, luck = rng.uniform(5, 25), rng.random()
+            talk_s = None if luck < 0.25 else rng.uniform(3, 20) if luck < 0.25 + hang_up else rng.gammavariate(2, 110)
+            traffic.call(at_s, ring_s=ring_s, talk_s=talk_s)
+            at_s += ring_s + (talk_s or 0) + rng.uniform(30, 120)
+
+
+@must_not_fire(
+    "call-rate", "simultaneous-calls", "simultaneous-short-calls", "pmg-voice", "patient-dialler", "callee-spread",
+    "short-call-burst", "one-ring-calls", line=Line(VOIP),
+)  # fmt: skip
+def a_call_centre_with_30_lines_works_from_nine_to_six(traffic: Traffic) -> None:
+    call_centre(traffic, 30, WORKDAY + 9 * HOUR, WORKDAY + 18 * HOUR, hang_up=0.1, seed=5)
+
+
+@must_not_fire(
+    "call-rate", "pmg-voice", "callee-spread", "short-call-burst", line=Line(LANDLINE), review=("simultaneous-calls",)
+)
+def a_call_centre_with_100_lines_opens(traffic: Traffic) -> None:
+    call_centre(traffic, 100, WORKDAY + 9 * HOUR, WORKDAY + 10 * HOUR, hang_up=0.1, seed=6)
+
+
+@must_not_fire("call-rate", "pmg-voice", "callee-spread", "short-call-burst", line=Line(REPRESENTATIVE))
+def a_bank_reads_out_codes_from_its_representative_number(traffic: Traffic) -> None:
+    for i in range(12 * 240):
+        traffic.call(WORKDAY + 8 * HOUR + 15 * i, ring_s=8, talk_s=7)
+
+
+@must_not_fire("simultaneous-calls-mobile", line=Line(MOBILE))
+def somebody_hosts_a_conference_of_five_while_a_sixth_call_waits_at_night(traffic: Traffic) -> None:
+    for i in range(6):
+        traffic.call(WORKDAY + 20 * HOUR + 20 * i, talk_s=3000)
+
+
+@must_not_fire("simultaneous-calls-mobile", line=Line(MOBILE))
+def the_release_of_every_fiftieth_call_of_a_courier_is_lost(traffic: Traffic) -> None:
+    for i in range(250):
+        traffic.call(WORKDAY + 9 * HOUR + 158 * i, ring_s=8, talk_s=30, released=i % 50 != 49)
+
+
+@must_not_fire("call-rate", "pmg-voice", "callee-spread", "patient-dialler", line=Line(MOBILE))
+def a_family_is_on_the_phone_all_holiday(traffic: Traffic) -> None:
+    for i in range(400):
+        traffic.call(HOLIDAY + 9 * HOUR + 100 * i, stranger(i % 9), ring_s=6, talk_s=8 if i % 3 else 40)
+
+
+@must_not_fire("call-rate", "short-call-burst", "one-ring-calls", "pmg-voice", line=Line(MOBILE))
+def somebody_dials_a_busy_ticket_line_again_and_again(traffic: Traffic) -> None:
+    for i in range(300):
+        traffic.call(WORKDAY + 10 * HOUR + 8 * i, "1544-7777", ring_s=1, talk_s=5 if i % 4 == 0 else None)
+
+
+@must_not_fire("one-ring-calls", "patient-dialler", line=Line(LANDLINE))
+def a_school_calls_40_parents_of_whom_few_answer(traffic: Traffic) -> None:
+    for i in range(40):
+        traffic.call(WORKDAY + 14 * HOUR + 75 * i, ring_s=25, talk_s=60 if i % 4 == 0 else None)
+
+
+@must_not_fire("foreign-origin-domestic-number", line=Line(MOBILE, origin="international"))
+def a_traveller_calls_home_and_about_all_day(traffic: Traffic) -> None:
+    for i in range(120):
+        traffic.call(WORKDAY + 8 * HOUR + 300 * i, stranger(i % 40), ring_s=8, talk_s=100)
+
+
+@must_not_fire("foreign-origin-domestic-number", line=Line(MOBILE, origin="international"))
+def a_tour_guide_abroad_calls_each_of_15_guests_three_times(traffic: Traffic) -> None:
+    for i in range(45):
+        traffic.call(HOLIDAY + 8 * HOUR + 40 * i, stranger(i % 15), ring_s=8, talk_s=20)
+
+
+@must_not_fire("foreign-origin-domestic-number", line=Line(FOREIGN, origin="international"))
+def a_desk_abroad_calls_its_customers_from_its_own_number(traffic: Traffic) -> None:
+    for i in range(200):
+        traffic.call(WORKDAY + 9 * HOUR + 100 * i, ring_s=10, talk_s=90)
