@@ -138,13 +138,16 @@ def _hours(doc: Document, node: Node) -> dict[str, Hours | None]:
 
 
 def _counters(doc: Document, node: Node) -> dict[str, Counter | None]:
+    """By name; None stands for a counter that is wrong, its name included, so that reading it is no further error."""
     fields = {field for names in catalog.FIELDS.values() for field in names}
     out: dict[str, Counter | None] = {}
     for key, value in entries(doc, node, "`counters`") or ():
-        if key.text in fields or key.text in RESERVED:
-            doc.error(key, f"a counter cannot be named `{key.text}`: the name is taken", "choose another name")
-        elif name(doc, key, "a counter", COLUMN_NAME, "small letters, digits and _"):
-            out[key.text] = read_counter(doc, key.text, value)
+        if taken := key.text in fields or key.text in RESERVED:
+            what = "a record field has that name" if key.text in fields else "the word means something in expressions"
+            doc.error(key, f"a counter cannot be named `{key.text}`: {what}", "choose another name")
+        named = not taken and name(doc, key, "a counter", COLUMN_NAME, "small letters, digits and _")
+        counter = read_counter(doc, key.text, value)
+        out[key.text] = counter if named else None
     return out
 
 

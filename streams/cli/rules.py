@@ -57,7 +57,11 @@ def check(paths: tuple[Path, ...], as_json: bool, feed: str) -> None:
         for diagnostic in diagnostics:
             click.echo(render(diagnostic, color=sys.stdout.isatty()))
         if ruleset is not None:
-            click.echo(f"{len(ruleset.rules)} rules, version {ruleset.version}: no errors")
+            click.echo(f"{_counted(len(ruleset.rules), 'rule')}, version {ruleset.version}: no errors")
         else:
-            click.echo(f"{len(errors)} error{'s' * (len(errors) != 1)}")
+            click.echo(_counted(len(errors), "error"))
     sys.exit(1 if errors else 0)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

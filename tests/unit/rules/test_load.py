@@ -39,6 +39,14 @@ def test_five_mistakes_give_exactly_five_diagnostics():
     assert len(check([GOLDEN / "five-mistakes.yaml"])[1]) == 5
 
 
+def test_a_counter_whose_name_is_taken_gives_one_diagnostic_and_reading_it_none():
+    said = "rate: {on", "duration: {on"
+    _, diagnostics = check_texts([("a.yaml", GOOD.replace(*said).replace("rate >= n", "duration >= n"))])
+    assert [(d.line, d.message) for d in diagnostics] == [
+        (5, "a counter cannot be named `duration`: a record field has that name")
+    ]
+
+
 def test_a_good_file_is_read_into_values():
     rules = load_text(GOOD)
     (rule,) = rules.rules

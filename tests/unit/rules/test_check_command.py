@@ -1,0 +1,42 @@
+"""`grayline rules check`: what it prints beside the diagnostics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from rules.load import packs
+from streams.cli.rules import command
+
+RULE = """
+  - name: {name}
+    summary: a test's own
+    when: rate > 5
+    then: {{block: [calls], directions: [outgoing], for: 7d}}
+    mode: {mode}
+"""
+
+
+def check(path: Path, *names: str, mode: str = "shadow") -> tuple[int, str]:
+    counters = "counters:\n  rate: {on: cdr.setup, per: caller, count: events, window: 1m}\nrules:"
+    path.write_text(counters + "".join(RULE.format(name=name, mode=mode) for name in names))
+    result = CliRunner().invoke(command, ["check", str(path)])
+    return result.exit_code, result.output.splitlines()[-1]
+
+
+def test_one_rule_is_counted_in_the_singular(tmp_path: Path) -> None:
+    code, last = check(tmp_path / "rules.yaml", "a")
+    assert (code, last.split(", version")[0]) == (0, "1 rule")
+
+
+@pytest.mark.parametrize(("names", "says"), [(["a"], "1 error"), (["a", "b"], "2 errors")])
+def test_errors_are_counted_and_end_with_code_1(tmp_path: Path, names: list[str], says: str) -> None:
+    assert check(tmp_path / "rules.yaml", *names, mode="loud") == (1, says)
+
+
+def test_without_a_path_the_shipped_packs_are_checked() -> None:
+    shipped, named = (CliRunner().invoke(command, ["check", *args]) for args in ([], [str(packs())]))
+    assert shipped.exit_code == 0
+    assert shipped.output == named.output
