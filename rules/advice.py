@@ -9,6 +9,7 @@ from rules.catalog import EXACT_MAX
 from rules.diagnostics import WARNING
 from rules.document import Document, Node
 from rules.expression_check import dotted
+from rules.expressions import Expression
 from rules.model import Limit, Rule
 
 FEEDS = ("events", "complete")
@@ -25,8 +26,10 @@ def advise(doc: Document, rules: Sequence[Rule], feed: str = "events") -> None:
         _unused_limits(doc, rule, keys)
         _looser_limits(doc, rule, keys)
         _beyond_exact(doc, rule, keys)
+        _other_than_absent(doc, rule.when, keys["when"])
         if feed == "complete":
             _complete_only(doc, rule, keys)
+    _counters_where(doc, rules, sections.get("counters"))
     _unused(doc, sections.get("counters"), "counter", {name for rule in rules for name in rule.counters})
     during = {name for rule in rules for limit in rule.limits.values() for name, _, _ in limit.during}
     _unused(doc, sections.get("hours"), "hours", during)
@@ -81,6 +84,27 @@ def _beyond_exact(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
                 _warn(doc, keys["when"], f"`{counter.name}` is compared with {other.value:g}, above {most}", hint)
 
 
+def _counters_where(doc: Document, rules: Sequence[Rule], section: Node | None) -> None:
+    read = {name: counter for rule in rules for name, counter in rule.counters.items()}
+    for key, node in section.pairs if section is not None else ():
+        counter = read.get(key.text)
+        if counter is not None and counter.where is not None:
+            place = next(value for name, value in node.pairs if name.text == "where")
+            _other_than_absent(doc, counter.where, place)
+
+
+def _other_than_absent(doc: Document, said: Expression, node: Node) -> None:
+    """Most numbers are written without an access code, and what is absent is compared with nothing: "any code but
+    this" leaves out the very numbers that have none."""
+    for compare, negated in _compares(said):
+        sides = [dotted(side) for side in (compare.left, *compare.comparators)]
+        excludes = ast.Eq | ast.In if negated else ast.NotEq | ast.NotIn
+        if "access_code" in sides and any(isinstance(op, excludes) for op in compare.ops):
+            message = "never true for a number written without an access code, as plain domestic ones are"
+            hint = "count what has the code (`where: access_code == ...`) and ask `when` for 0 of it"
+            _warn(doc, node, f"`{ast.unparse(compare)}`{' under `not`' * negated} is {message}", hint)
+
+
 def _complete_only(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
     """On a feed of `complete` records nothing is known of a call before it has ended."""
     for counter in rule.counters.values():
@@ -100,13 +124,19 @@ def _limit_nodes(keys: dict[str, Node], limit: Limit) -> dict[str, Node]:
 
 def _comparisons(rule: Rule) -> Iterator[tuple[ast.expr, ast.cmpop, ast.expr, bool]]:
     """(left, operator, right, under an odd number of `not`s) of every ordered comparison."""
-    todo: list[tuple[ast.AST, bool]] = [(ast.parse(rule.when.source, mode="eval"), False)]
+    for node, negated in _compares(rule.when):
+        for left, op, right in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False):
+            if isinstance(op, ast.Gt | ast.GtE | ast.Lt | ast.LtE):
+                yield left, op, right, negated
+
+
+def _compares(said: Expression) -> Iterator[tuple[ast.Compare, bool]]:
+    """Every comparison, and whether it stands under an odd number of `not`s."""
+    todo: list[tuple[ast.AST, bool]] = [(ast.parse(said.source, mode="eval"), False)]
     while todo:
         node, negated = todo.pop()
         if isinstance(node, ast.Compare):
-            for left, op, right in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False):
-                if isinstance(op, ast.Gt | ast.GtE | ast.Lt | ast.LtE):
-                    yield left, op, right, negated
+            yield node, negated
         negated ^= isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
         todo.extend((child, negated) for child in ast.iter_child_nodes(node))
 

@@ -203,6 +203,26 @@ def test_reading_a_file_tells_how_far_it_came(tmp_path: Path) -> None:
     assert sum(told) == path.stat().st_size
 
 
+def test_anything_but_an_access_code_is_said_by_asking_for_none_of_it() -> None:
+    said = """
+counters:
+  rate: {on: message-relay, per: sender, count: events, window: 1m}
+  coded: {on: message-relay, per: sender, count: events, window: 1m, where: access_code == "009"}
+rules:
+  - {name: none-of-it, summary: s, when: rate >= 3 and coded == 0, then: {THEN}, mode: enforce}
+  - {name: not-in, summary: s, when: 'rate >= 3 and access_code not in ("009",)', then: {THEN}, mode: enforce}
+""".replace("{THEN}", "{block: [messages], directions: [outgoing], for: 7d}")
+    out: list[OutRecord] = []
+    rules = load_text(said)
+    replay = Replay(Engine(rules, expire_by_clock=True), out.append)
+    plain, coded = "010-1111-0001", "009 82 10 2222 0002"
+    lines = [line(n, message(n, sender)) for n, sender in enumerate([plain, coded] * 3)]
+    replay.run(lines, "day")
+    states = [orjson.loads(r.value or b"") for r in out if r.topic == "block-events"]
+    assert [(s["number"], s["hold"]["rule"]) for s in states] == [("+821011110001", "none-of-it")]
+    assert ["not in" in warning for warning in rules.warnings] == [True]
+
+
 # -------------------------------------------------------------------------------------------------------- command
 
 
