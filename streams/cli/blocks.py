@@ -30,8 +30,21 @@ COLUMNS = ("number", "state", "change", "until", "directions", "actions", "rules
     "--format", "form", type=click.Choice(["plain", "json", "csv"]), default="plain", show_default=True,
     help="json: the record's own value, one a line; csv: one row a number, safe to open in a spreadsheet.",
 )  # fmt: skip
-@click.option("--number", "numbers", multiple=True, metavar="+82...", help="Only this number, in E.164; repeatable.")
-def command(brokers: str | None, kafka_config: str | None, follow: bool, form: str, numbers: tuple[str, ...]) -> None:
+@click.option(
+    "--number", "numbers", multiple=True, metavar="NUMBER", help="Only this number, in any spelling; repeatable."
+)
+@click.option(
+    "--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
+    help="ISO code of the country where a NUMBER without a country code is at home.",
+)  # fmt: skip
+def command(
+    brokers: str | None,
+    kafka_config: str | None,
+    follow: bool,
+    form: str,
+    numbers: tuple[str, ...],
+    home_region: str,
+) -> None:
     """Print who is blocked now, from the topic block-events, and with --follow every change after that.
 
     A number is blocked while its state is `active` and its `until` lies ahead by this machine's clock. With --follow, a
@@ -41,7 +54,7 @@ def command(brokers: str | None, kafka_config: str | None, follow: bool, form: s
     \b
     Examples:
       grayline blocks --brokers kafka:9092
-      grayline blocks --number +821012345678
+      grayline blocks --number 010-1234-5678
       grayline blocks --follow --format json
 
     Exit codes: 0 done, 1 the topic cannot be read, 2 wrong usage.
@@ -49,9 +62,9 @@ def command(brokers: str | None, kafka_config: str | None, follow: bool, form: s
     from streams.blocks import BlockReader
     from streams.kafka.settings import KafkaProblem
 
+    wanted = frozenset(as_published(number, home_region) for number in numbers)
     settings = load_settings(brokers, kafka_config)
     show = PRINTERS[form]
-    wanted = frozenset(numbers)
 
     def now_ms() -> int:
         return time.time_ns() // 1_000_000
@@ -84,6 +97,19 @@ def command(brokers: str | None, kafka_config: str | None, follow: bool, form: s
         pass  # how one ends --follow
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def as_published(text: str, region: str) -> str:
+    """The E.164 form that blocks are published under. What is no number is never blocked: asking for it is a slip."""
+    from schemas.numbers import normalise
+
+    number = normalise(text, region)
+    if number.key <= 0:
+        raise click.BadParameter(
+            f"{text!r} is no telephone number that could be blocked; write +821012345678, or 010-1234-5678 at home",
+            param_hint="--number",
+        )
+    return number.text
 
 
 def as_json(change: Change) -> str:

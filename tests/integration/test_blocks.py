@@ -112,6 +112,20 @@ def test_only_the_numbers_asked_for(kafka: Broker, topic: str) -> None:
     assert run(kafka, "--number", D)[0] == ""
 
 
+def test_a_number_may_be_asked_for_in_any_spelling(kafka: Broker, topic: str) -> None:
+    kafka.console_producer(topic, [f"{number}|{event(number)}" for number in (A, B, C)], key_separator="|")
+    domestic, dialled = f"0{B[3:5]}-{B[5:9]}-{B[9:]}", f"001 82 {C[3:]}"
+    out, _ = run(kafka, "--number", domestic, "--number", dialled)
+    assert [line.split()[0] for line in out.splitlines()] == [B, C]
+    assert run(kafka, "--home-region", "US", "--number", "201-555-0123")[0] == ""
+
+
+def test_what_is_no_number_is_wrong_use() -> None:
+    result = CliRunner().invoke(command, ["--brokers", "127.0.0.1:1", "--number", "1588"])
+    assert result.exit_code == 2
+    assert "no telephone number that could be blocked" in result.output
+
+
 def test_csv_is_whole_and_runs_no_formula(kafka: Broker, topic: str, kcat: str) -> None:
     formula, hold = '=HYPERLINK("http://x")', json.loads(event(A))["hold"]
     evil = event(formula, hold=hold | {"reason": "+cmd|' /C calc'!A0"}, holds=[hold | {"rule": "-2+3"}])
