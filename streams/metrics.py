@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 EPOCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 RATE_SPAN_S = 5.0
+# Of the engine's sizes those that only grow: events that bounded memory had no room for. -> reason
+UNCOUNTED = {"untracked_events": "untracked", "narrowed_events": "narrowed"}
 VERDICTS = ("accepted", "late", "future", "duplicate")  # anything else that a feed counts is a reason of dead letters
 
 
@@ -30,6 +32,7 @@ class Metrics:
         self._commits = made(Counter, "commits", "Commits by result", "result")
         self._trouble = made(Counter, "broker_trouble", "Broker errors that healed by themselves, and gaps", "code")
         self._lag = made(Gauge, "lag_records", "Records behind the end of the partition", "feed", "partition")
+        self._uncounted = made(Counter, "uncounted_events", "Events that full memory left uncounted", "reason")
         self._engine = made(Gauge, "engine", "Sizes of the engine's state", "size")
         self._memory = made(Gauge, "memory_bytes", "Resident memory of the process")
         self._warming = made(Gauge, "warming", "1 while counters have not yet seen their whole reach")
@@ -37,6 +40,10 @@ class Metrics:
         self._commit_s = made(Histogram, "commit_seconds", "Flush and commit", buckets=EPOCH_BUCKETS_S)
         self._seen: deque[tuple[float, int]] = deque()  # (monotonic time, records so far), for the rate
         self._total = 0
+        # Told from the start: an alarm on an increase needs the 0 before it.
+        self._uncounted_before = dict.fromkeys(UNCOUNTED, 0.0)
+        for reason in UNCOUNTED.values():
+            self._uncounted.labels(reason)
         self.lag_records: dict[Place, int] = {}
 
     def epoch_done(self, epoch: Epoch, took_s: float) -> None:
@@ -67,14 +74,18 @@ class Metrics:
         self._trouble.labels(code).inc()
 
     def observe(self, lag: Mapping[Place, int], engine: Mapping[str, float], warming: bool) -> None:
-        """Gauges, once a second. A partition given up disappears."""
+        """Gauges, and what `engine` has left uncounted so far, once a second. A partition given up disappears."""
         for feed, partition in self.lag_records.keys() - lag.keys():
             self._lag.remove(feed, str(partition))
         for (feed, partition), behind in lag.items():
             self._lag.labels(feed, str(partition)).set(behind)
         self.lag_records = dict(lag)
         for size, value in engine.items():
-            self._engine.labels(size).set(value)
+            if size in UNCOUNTED:
+                self._uncounted.labels(UNCOUNTED[size]).inc(value - self._uncounted_before[size])
+                self._uncounted_before[size] = value
+            else:
+                self._engine.labels(size).set(value)
         self._memory.set(resident_bytes())
         self._warming.set(warming)
 

@@ -141,9 +141,10 @@ class Engine:
         stores = [state.store for state in self._states.values()]
         return {
             "tracked_numbers": sum(len(store) for store in stores),
-            "untracked_numbers": sum(store.untracked for store in stores),
+            "untracked_events": sum(store.untracked for store in stores),
             "state_bytes": sum(state.nbytes() for state in self._states.values()) + self._intake.nbytes(),
             "remembered_ids": self._intake.remembered(),
+            "narrowed_events": self._intake.narrowed,
             "active_holds": len(self.ledger),
         }
 

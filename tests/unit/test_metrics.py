@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
-from streams.metrics import Metrics
+import numpy as np
+
+from rules.load import load, packs
+from streams.epoch import RawBatch
+from streams.metrics import UNCOUNTED, Metrics
+from streams.step import Engine
 from tests.stand_in import Outcome
 
 
@@ -34,3 +40,36 @@ def test_two_workers_in_one_process_do_not_mix() -> None:
     one.trouble("_TRANSPORT")
     assert one.value("broker_trouble_total", code="_TRANSPORT") == 1
     assert other.value("broker_trouble_total", code="_TRANSPORT") == 0
+
+
+def test_events_that_full_memory_left_uncounted_are_a_counter_from_0_on() -> None:
+    metrics = Metrics()
+    told = [line for line in metrics.render().decode().splitlines() if line.startswith("grayline_uncounted_events_t")]
+    assert told == [f'grayline_uncounted_events_total{{reason="{reason}"}} 0.0' for reason in UNCOUNTED.values()]
+    for untracked, narrowed in ((3, 0), (3, 2), (10, 2)):
+        metrics.observe({}, {"untracked_events": untracked, "narrowed_events": narrowed}, warming=False)
+    assert metrics.value("uncounted_events_total", reason="untracked") == 10
+    assert metrics.value("uncounted_events_total", reason="narrowed") == 2
+    assert "untracked_events" not in metrics.render().decode()
+
+
+def test_an_engine_tells_what_it_could_not_count() -> None:
+    engine = Engine(load([packs()]), numbers_max=1)
+    calls = [call(n, caller) for n, caller in enumerate(("+821011110001", "+821011110002", "+821011110002"))]
+    engine.step([engine.decoders["cdr"].decode(raw("cdr", calls))])
+    metrics = Metrics()
+    metrics.observe({}, engine.stats(), warming=False)
+    assert metrics.value("uncounted_events_total", reason="untracked") == 2
+    assert metrics.value("engine", size="tracked_numbers") == 1
+    assert engine.stats().keys() >= UNCOUNTED.keys()
+
+
+def call(n: int, caller: str) -> bytes:
+    told = {"call_id": f"c{n}", "event": "setup", "at": 1_794_798_000_000, "caller": caller, "callee": "+821099990000"}
+    return json.dumps(told).encode()
+
+
+def raw(topic: str, values: list[bytes]) -> RawBatch:
+    n = len(values)
+    offsets = np.arange(n)
+    return RawBatch(topic, offsets, np.zeros(n, np.int32), offsets, np.full(n, -1, np.int64), list(values), None)
