@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -13,8 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
+
+from streams.cli.topics import kafka_options, load_settings
 
 if TYPE_CHECKING:
+    from streams.kafka.settings import KafkaSettings
     from streams.traffic.generate import Traffic, TrafficRecord
 
 _UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -57,15 +62,16 @@ class _Instant(click.ParamType):
 @click.option("--only", type=click.Choice(["messages", "calls"]), help="One topic instead of both.")
 @click.option("--out", type=click.Path(dir_okay=False, allow_dash=True), help="JSON lines to this file; - is stdout.")
 @click.option("--partitions", type=click.IntRange(1), default=4, show_default=True, help="Of each topic, with --out.")
-@click.option("--brokers", metavar="HOST:PORT", help="Produce to this Kafka cluster instead.")
-@click.option("--speed", type=click.FloatRange(0, min_open=True), help="With --brokers: multiples of real time.")
+@kafka_options
+@click.option("--speed", type=click.FloatRange(0, min_open=True), help="Into Kafka: multiples of real time.")
 @click.option("--labels", type=click.Path(dir_okay=False, path_type=Path), help="Write who was who to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     seed: int, start: int | None, duration: int, rate: float, offenders: int, only: str | None, out: str | None,
-    partitions: int, brokers: str | None, speed: float | None, labels: Path | None, as_json: bool,
+    partitions: int, brokers: str | None, kafka_config: str | None, speed: float | None, labels: Path | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
-    """Generate phone traffic with planted offenders, and say who they are.
+    """Generate phone traffic with planted offenders, into a file or into Kafka, and say who they are.
 
     Ordinary subscribers, busy businesses (couriers, a hospital, a bank, a call centre) and eight kinds of offender,
     modelled on published figures. Without --speed, records go out as fast as possible.
@@ -75,13 +81,13 @@ def command(
       grayline traffic --out traffic.jsonl --labels labels.jsonl
       grayline traffic --duration 7d --rate 5 --seed 42 --out week.jsonl
       grayline traffic --brokers localhost:9092 --speed 120 --labels labels.jsonl
+      grayline traffic --kafka-config tls.properties --duration 10m
       grayline traffic --only calls --out - | grayline replay -
 
     Exit codes: 0 done, 1 failed, 2 wrong usage.
     """
-    if (out is None) == (brokers is None):
-        raise click.UsageError("say where the records go: either --out FILE or --brokers HOST:PORT")
-    if speed is not None and brokers is None:
+    kafka = _kafka(out, brokers, kafka_config)
+    if speed is not None and kafka is None:
         raise click.UsageError("--speed paces --brokers; a file is written as fast as possible")
 
     from streams.traffic.generate import START_MS, Traffic, TrafficSettings
@@ -99,12 +105,12 @@ def command(
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    if brokers is not None:
+    if kafka is not None:
         _warn_of_age(settings.start_ms)
     traffic = Traffic(settings)
     try:
         with ExitStack() as stack:
-            topics = _count(_progress(_outlet(traffic, out, partitions, brokers, speed, stack), traffic, stack))
+            topics = _count(_progress(_outlet(traffic, out, partitions, kafka, speed, stack), traffic, stack))
         if labels is not None:
             write_labels(labels, traffic.labels())
     except BrokenPipeError:
@@ -115,6 +121,19 @@ def command(
     except KeyboardInterrupt:
         raise click.ClickException("interrupted; the output is incomplete") from None
     _summarise(traffic, topics, as_json, to_stderr=out == "-")
+
+
+def _kafka(out: str | None, brokers: str | None, kafka_config: str | None) -> KafkaSettings | None:
+    """The cluster to produce to, None for a file. What the environment says of Kafka is for every command, so it is no
+    contradiction of --out; without --out it is where the records go."""
+    source = click.get_current_context().get_parameter_source("brokers")
+    on_the_command_line = source == ParameterSource.COMMANDLINE or kafka_config is not None
+    known = bool(brokers or kafka_config or os.environ.get("GRAYLINE_KAFKA_CONFIG"))
+    if on_the_command_line if out is not None else not known:
+        raise click.UsageError(
+            "say where the records go: either --out FILE or --brokers HOST:PORT (or --kafka-config FILE)"
+        )
+    return load_settings(brokers, kafka_config) if out is None else None
 
 
 def _warn_of_age(start_ms: int) -> None:
@@ -129,12 +148,17 @@ def _warn_of_age(start_ms: int) -> None:
 
 
 def _outlet(
-    traffic: Traffic, out: str | None, partitions: int, brokers: str | None, speed: float | None, stack: ExitStack
+    traffic: Traffic,
+    out: str | None,
+    partitions: int,
+    kafka: KafkaSettings | None,
+    speed: float | None,
+    stack: ExitStack,
 ) -> Iterator[TrafficRecord]:
     from streams.traffic.outlets import produce, write_lines
 
-    if brokers is not None:
-        return produce(traffic, brokers, traffic.topics, speed)
+    if kafka is not None:
+        return produce(traffic, kafka, traffic.topics, speed)
     assert out is not None
     file = stack.enter_context(click.open_file(out, "wb"))
     return write_lines(traffic, file, partitions)

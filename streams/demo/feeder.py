@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from streams.kafka.embedded import PARTITION_BYTES_MAX
+from streams.kafka.settings import KafkaSettings
 from streams.traffic.generate import Traffic, TrafficRecord
 from streams.traffic.labels import Label
 from streams.traffic.outlets import produce
@@ -25,11 +26,11 @@ class Feeder:
     """A thread that produces `traffic`, `speed` times faster than it happens; `processed` tells how many records the
     worker has counted. Read its attributes at any time; `problem` says why it ended early."""
 
-    def __init__(self, traffic: Traffic, brokers: str, speed: float, processed: Callable[[], int]) -> None:
+    def __init__(self, traffic: Traffic, kafka: KafkaSettings, speed: float, processed: Callable[[], int]) -> None:
         self.produced: Counter[str] = Counter()  # records by topic; all acknowledged once `done`
         self.event_time_ms = traffic.settings.start_ms
         self.problem: Exception | None = None
-        self._traffic, self._brokers, self._speed, self._processed = traffic, brokers, speed, processed
+        self._traffic, self._kafka, self._speed, self._processed = traffic, kafka, speed, processed
         self._events: Counter[bytes] = Counter()  # records by number
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
@@ -58,7 +59,7 @@ class Feeder:
 
     def _run(self) -> None:
         try:
-            for record in produce(self._held_back(), self._brokers, self._traffic.topics, self._speed):
+            for record in produce(self._held_back(), self._kafka, self._traffic.topics, self._speed):
                 self.produced[record.topic] += 1
                 self._events[record.key] += 1
                 self.event_time_ms = record.timestamp_ms

@@ -125,7 +125,7 @@ class Demo:
         traffic = Traffic(self.traffic_settings)
         worker = worker_for(_worker_settings(kafka), self.rules)
         speed = traffic.settings.duration_ms / 1000 / self.seconds
-        feeder = Feeder(traffic, kafka.brokers, speed, lambda: worker.snapshot().processed)
+        feeder = Feeder(traffic, kafka, speed, lambda: worker.snapshot().processed)
         with ReadBack(kafka, PARTITIONS) as back:
             try:
                 view.joining()

@@ -12,9 +12,12 @@ import orjson
 from streams.kafka.partition import partition_of
 
 if TYPE_CHECKING:
+    from streams.kafka.settings import KafkaSettings
     from streams.traffic.generate import TrafficRecord
 
 ANSWER_TIMEOUT_S = 10.0
+# Beside what every producer of ours has; the user's settings go over these. Whatever goes wrong is said once, by us.
+PRODUCER = {"queue.buffering.max.messages": 200_000, "message.timeout.ms": 60_000, "log_level": 0}
 
 
 class OutletError(Exception):
@@ -41,27 +44,19 @@ def write_lines(records: Iterable[TrafficRecord], out: IO[bytes], partitions: in
 
 
 def produce(
-    records: Iterable[TrafficRecord], brokers: str, topics: Iterable[str], speed: float | None
+    records: Iterable[TrafficRecord], settings: KafkaSettings, topics: Iterable[str], speed: float | None
 ) -> Iterator[TrafficRecord]:
     """Produce each record with its own timestamp and pass it on; all are delivered when the iterator ends.
 
     speed: multiples of real time, None for as fast as possible. Raises OutletError when the broker does not answer,
     a topic is missing, or a record was not delivered."""
-    from confluent_kafka import Producer
+    from confluent_kafka import KafkaException, Producer
 
-    producer = Producer(
-        {
-            "bootstrap.servers": brokers,
-            "partitioner": "murmur2_random",  # Java's default; librdkafka's own differs
-            "linger.ms": 20,
-            "compression.type": "lz4",
-            "enable.idempotence": True,
-            "queue.buffering.max.messages": 200_000,
-            "message.timeout.ms": 60_000,
-            "log_level": 0,  # what goes wrong is said once, by us
-        }
-    )
-    _check(producer, brokers, topics)
+    try:
+        producer = Producer(PRODUCER | settings.producer())
+    except KafkaException as error:
+        raise OutletError(f"the Kafka settings do not work: {error.args[0].str()}") from None
+    _check(producer, settings.brokers, topics)
     failures: list[str] = []
 
     def delivered(error: Any, message: Any) -> None:
@@ -78,7 +73,9 @@ def produce(
     left = producer.flush(90)
     _raise_first(failures)
     if left:
-        raise OutletError(f"{left} records were not acknowledged by {brokers} within 90 s; is the broker overloaded?")
+        raise OutletError(
+            f"{left} records were not acknowledged by {settings.brokers} within 90 s; is the broker overloaded?"
+        )
 
 
 def _send(producer: Any, record: TrafficRecord, delivered: Any) -> None:

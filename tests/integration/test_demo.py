@@ -122,7 +122,7 @@ def test_the_feeder_waits_for_the_worker_and_the_broker_drops_nothing() -> None:
     with EmbeddedBroker(partitions=1) as broker:
         broker.create_topics(TOPICS)
         traffic = Traffic(TrafficSettings(rate=100.0))
-        feeder = Feeder(traffic, broker.bootstrap, 1e9, processed)
+        feeder = Feeder(traffic, KafkaSettings(broker.bootstrap), 1e9, processed)
         feeder.start()
         assert waiting.wait(LONG_S)
         feeder.end(LONG_S)

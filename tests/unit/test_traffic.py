@@ -16,6 +16,7 @@ from schemas.codes import NUMBER_TYPES
 from schemas.records import check_all
 from streams.cli.traffic import command
 from streams.kafka.partition import murmur2, partition_of
+from streams.kafka.settings import KafkaSettings
 from streams.traffic.generate import START_MS, Traffic, TrafficSettings, generate
 from streams.traffic.hours import DAY_MS, KOREA_MS, activity, is_weekend
 from streams.traffic.labels import Label, read_labels, score
@@ -346,6 +347,7 @@ def test_a_broken_labels_file_is_named_with_its_line(tmp_path):
     [
         ([], "either --out FILE or --brokers"),
         (["--out", "x", "--brokers", "y"], "either --out FILE or --brokers"),
+        (["--out", "x", "--kafka-config", "y"], "either --out FILE or --brokers"),
         (["--out", "x", "--speed", "2"], "--speed paces --brokers"),
         (["--out", "x", "--duration", "2 hours"], "is not a duration"),
         (["--out", "x", "--start", "2026-11-16T10:00:00"], "has no zone"),
@@ -370,7 +372,7 @@ def test_a_broker_gets_every_record_with_its_key_partition_and_event_time():
     cluster = Producer({"test.mock.num.brokers": 1})  # librdkafka's own broker, on a real socket
     (broker,) = cluster.list_topics(timeout=10).brokers.values()
     address = f"{broker.host}:{broker.port}"
-    sent = list(produce(generate(SMALL), address, ["cdr", "message-relay"], None))
+    sent = list(produce(generate(SMALL), KafkaSettings(address), ["cdr", "message-relay"], None))
     consumer = Consumer({"bootstrap.servers": address, "group.id": "test", "auto.offset.reset": "earliest"})
     topics = consumer.list_topics(timeout=10).topics
     places = [TopicPartition(t, p, 0) for t in ("cdr", "message-relay") for p in topics[t].partitions]
@@ -388,4 +390,51 @@ def test_a_broker_gets_every_record_with_its_key_partition_and_event_time():
 def test_a_broker_that_does_not_answer_is_said_so(monkeypatch):
     monkeypatch.setattr("streams.traffic.outlets.ANSWER_TIMEOUT_S", 0.5)
     with pytest.raises(OutletError, match=r"no Kafka broker answers at 127\.0\.0\.1:1 "):
-        list(produce(generate(SMALL), "127.0.0.1:1", ["cdr"], None))
+        list(produce(generate(SMALL), KafkaSettings("127.0.0.1:1"), ["cdr"], None))
+
+
+def test_the_broker_may_be_named_by_the_environment_or_a_settings_file(tmp_path):
+    from confluent_kafka import Consumer, Producer, TopicPartition
+
+    cluster = Producer({"test.mock.num.brokers": 1})
+    (broker,) = cluster.list_topics(timeout=10).brokers.values()
+    address = f"{broker.host}:{broker.port}"
+    config = tmp_path / "kafka.properties"
+    config.write_text(f"bootstrap.servers={address}\ncompression.type=none\n")
+    ways = [
+        (["--kafka-config", str(config)], {}),
+        ([], {"GRAYLINE_KAFKA_CONFIG": str(config)}),
+        ([], {"GRAYLINE_BROKERS": address}),
+        (["--brokers", address], {"GRAYLINE_BROKERS": "127.0.0.1:1"}),
+    ]
+    short = ["--duration", "1m", "--offenders", "0", "--only", "calls", "--json"]
+    records = 0
+    for arguments, environment in ways:
+        result = CliRunner().invoke(command, [*short, *arguments], env=environment)
+        assert result.exit_code == 0, result.output
+        records += orjson.loads(result.stdout)["records"]
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "test"})
+    partitions = consumer.list_topics(timeout=10).topics["cdr"].partitions
+    ends = [consumer.get_watermark_offsets(TopicPartition("cdr", p), timeout=10)[1] for p in partitions]
+    consumer.close()
+    assert sum(ends) == records > 0
+
+
+def test_a_file_is_written_also_where_the_environment_names_a_broker(tmp_path):
+    out = tmp_path / "out.jsonl"
+    environment = {"GRAYLINE_BROKERS": "127.0.0.1:1"}
+    result = CliRunner().invoke(command, ["--duration", "1m", "--out", str(out)], env=environment)
+    assert result.exit_code == 0, result.output
+    assert out.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [("enable.idempotence=false", "cannot be changed"), ("no.such.setting=1", 'No such configuration property: "no.')],
+)
+def test_kafka_settings_that_cannot_work_exit_with_1(tmp_path, said, says):
+    config = tmp_path / "kafka.properties"
+    config.write_text(f"bootstrap.servers=127.0.0.1:1\n{said}\n")
+    result = CliRunner().invoke(command, ["--duration", "1m", "--kafka-config", str(config)])
+    assert result.exit_code == 1
+    assert says in result.output
