@@ -193,3 +193,47 @@ def a_shop_tells_30_customers_that_their_orders_are_there(traffic: Traffic) -> N
 def a_village_office_without_verification_tells_70_households(traffic: Traffic) -> None:
     for i in range(70):
         traffic.message(WORKDAY + 9 * HOUR + 2 * i, "the water is off until noon")
+
+
+@must_not_fire("repeated-content", "pmg-messages", line=Line(MOBILE))
+def an_alarm_on_a_mobile_line_tells_its_three_owners_all_day(traffic: Traffic) -> None:
+    for i in range(2400):
+        traffic.message(WORKDAY + 9 * HOUR + 12 * i, "water in the cellar", stranger(i % 3))
+
+
+@must_not_fire("unverified-bulk", "voip-bulk", line=Line(LANDLINE, verified="none"))
+def an_alarm_panel_without_verification_tells_its_five_keepers(traffic: Traffic) -> None:
+    for i in range(600):
+        traffic.message(WORKDAY + 9 * HOUR + 3 * i, "smoke on the second floor", stranger(i % 5))
+
+
+@must_not_fire("unverified-bulk", line=Line(LANDLINE, verified="none"))
+def a_clinic_without_verification_tells_200_patients_their_hours(traffic: Traffic) -> None:
+    for i in range(200):
+        traffic.message(WORKDAY + 9 * HOUR + 4 * i, f"your hour is {8 + i % 10}:{i % 60:02d}")
+
+
+@must_not_fire("repeated-content", "voip-bulk", line=Line(VOIP))
+def a_shop_tells_75_customers_an_hour_each_their_own_order(traffic: Traffic) -> None:
+    for i in range(600):
+        traffic.message(WORKDAY + 9 * HOUR + 48 * i, f"order {i} is there")
+
+
+@must_not_fire("voip-bulk", line=Line(VOIP))
+def a_help_desk_writes_to_and_fro_with_20_customers(traffic: Traffic) -> None:
+    for i in range(600):
+        traffic.message(WORKDAY + 9 * HOUR + 5 * i, f"and then {i}", stranger(i % 20))
+
+
+@must_not_fire("pmg-messages", "recipient-spread", line=Line(MOBILE), review=("hand-written-bulk",))
+def a_restaurant_answers_170_guests_an_hour_in_its_own_words(traffic: Traffic) -> None:
+    for i in range(170 * 6):
+        traffic.message(WORKDAY + 11 * HOUR + 21.2 * i, f"table {i} is yours")
+
+
+@must_not_fire(
+    "international-bulk", line=Line(MOBILE, verified="none", origin="international"), review=("hand-written-bulk",)
+)
+def the_owner_of_a_number_that_is_forged_abroad(traffic: Traffic) -> None:
+    for i in range(100):
+        traffic.message(WORKDAY + 9 * HOUR + 12 * i, f"payment of {i} won approved")

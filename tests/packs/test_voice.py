@@ -1,0 +1,100 @@
+"""The voice pack beyond one limit a rule: the hours' edges, second limits, opening call centres, lost releases."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.packs.traffic import (
+    FOREIGN,
+    HOUR,
+    MOBILE,
+    NIGHT,
+    NOTHING,
+    ON_HOLIDAY,
+    SATURDAY,
+    VOIP,
+    WORKDAY,
+    WORKING_HOURS,
+    Line,
+    Traffic,
+    hits,
+    hits_of,
+)
+from tests.packs.voice import call_centre, dialling_machine
+
+
+@pytest.mark.parametrize(
+    ("start_s", "concentrated"),
+    [
+        (WORKDAY + 9 * HOUR, True),
+        (WORKDAY + 9 * HOUR - 25, False),  # ends within a second of nine
+        (WORKDAY + 18 * HOUR - 26, True),
+        (WORKDAY + 18 * HOUR, False),
+        (SATURDAY + 10 * HOUR, False),
+        (ON_HOLIDAY, False),
+        (NIGHT, False),
+    ],
+)
+def test_25_calls_a_minute_offend_on_working_days_from_nine_to_six_only(start_s: float, concentrated: bool):
+    found = hits_of([dialled(start_s, size, place=size) for size in (24, 25)])
+    assert ["call-rate" in one.blocked for one in found] == [False, concentrated]
+
+
+@pytest.mark.parametrize(("start_s", "seconds"), [(WORKING_HOURS, 8), (ON_HOLIDAY, 6), (NIGHT, 6)])
+def test_a_burst_counts_as_short_while_its_mean_is_below_eight_seconds_or_outside_the_hours_six(
+    start_s: float, seconds: float
+):
+    def burst(talk_s: float, place: int) -> Traffic:
+        traffic = Traffic(Line(FOREIGN).nth(place))
+        for i in range(45):
+            traffic.call(start_s + 12 * i, talk_s=talk_s)
+        return traffic
+
+    below, at_limit = hits_of([burst(seconds - 0.001, 1), burst(seconds, 2)])
+    assert "short-call-burst" in below.blocked
+    assert "short-call-burst" not in at_limit.blocked | at_limit.review
+
+
+@pytest.mark.parametrize("lines", [10, 30, 60, 100, 200])
+def test_a_call_centre_that_opens_is_not_judged_by_the_calls_that_ended_first(lines: int):
+    def opens(seed: int) -> Traffic:
+        traffic = Traffic(Line(VOIP).nth(seed))
+        call_centre(traffic, lines, WORKDAY + 9 * HOUR, WORKDAY + 9.2 * HOUR, hang_up=0.02 + 0.03 * seed, seed=seed)
+        return traffic
+
+    for found in hits_of([opens(seed) for seed in range(4)]):
+        assert not found.blocked
+        assert found.review <= {"simultaneous-calls"}
+
+
+def test_calls_that_nobody_answers_are_seen_although_they_have_no_duration():
+    traffic = Traffic(Line(FOREIGN))
+    for i in range(1200):
+        traffic.call(WORKING_HOURS + 3 * i, ring_s=2)
+    assert hits(traffic).review == {"one-ring-calls"}
+
+
+def test_couriers_whose_feed_loses_every_thirtieth_release_hold_no_calls_at_once():
+    def courier(seed: int) -> Traffic:
+        rng = random.Random(seed)
+        traffic, at_s = Traffic(Line(MOBILE).nth(seed)), WORKDAY + 9 * HOUR
+        for i in range(250):
+            ring_s, talk_s = rng.uniform(3, 18), rng.uniform(12, 55)
+            traffic.call(at_s, ring_s=ring_s, talk_s=talk_s, released=(i + seed) % 30 != 0)
+            at_s += ring_s + talk_s + rng.choice((10, 30, 60, 150, 330))
+        return traffic
+
+    assert hits_of([courier(seed) for seed in range(10)]) == [NOTHING] * 10
+
+
+def test_two_lines_under_one_limit_are_not_added_up():
+    for found in hits_of([dialled(WORKING_HOURS, 24, place) for place in range(2)]):
+        assert "call-rate" not in found.blocked | found.review
+
+
+def dialled(start_s: float, calls: int, place: int) -> Traffic:
+    traffic = Traffic(Line(VOIP).nth(place))
+    dialling_machine(traffic, start_s, calls)
+    return traffic
