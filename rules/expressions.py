@@ -156,10 +156,7 @@ def _compare(op: type[ast.cmpop], left: Compiled, right: Compiled) -> Compiled:
     }[op]
 
     def run(columns: Mapping[str, Any], present: Any) -> Any:
-        a, b = left(columns, present), right(columns, present)
-        _clear_missing(a, present)
-        _clear_missing(b, present)
-        return compare(a, b)
+        return compare(left(columns, present), right(columns, present))
 
     return run
 
@@ -167,7 +164,6 @@ def _compare(op: type[ast.cmpop], left: Compiled, right: Compiled) -> Compiled:
 def _member(left: Compiled, items: list[Compiled], negated: bool) -> Compiled:
     def run(columns: Mapping[str, Any], present: Any) -> Any:
         value = left(columns, present)
-        _clear_missing(value, present)
         result = value == items[0](columns, present)
         for item in items[1:]:
             result = result | (value == item(columns, present))
@@ -176,23 +172,20 @@ def _member(left: Compiled, items: list[Compiled], negated: bool) -> Compiled:
     return run
 
 
-def _clear_missing(value: Any, present: Any) -> None:
-    """NaN spreads through arithmetic, so it is enough to look for it where a value is compared."""
-    present &= value == value
-
-
 def _arithmetic(op: type[ast.operator], left: Compiled, right: Compiled) -> Compiled:
-    if op is ast.Div:
-        return _divide(left, right)
-    apply = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}[op]
-    return lambda columns, present: apply(left(columns, present), right(columns, present))
+    apply = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: _divide}[op]
 
-
-def _divide(left: Compiled, right: Compiled) -> Compiled:
     def run(columns: Mapping[str, Any], present: Any) -> Any:
-        import numpy as np
-
-        a, b = np.asarray(left(columns, present)), np.asarray(right(columns, present))
-        return np.where(b == 0, np.nan, a / np.where(b == 0, 1.0, b))
+        result = apply(left(columns, present), right(columns, present))
+        # The columns' own missing values are known beforehand; only arithmetic brings forth new ones.
+        present &= result == result
+        return result
 
     return run
+
+
+def _divide(left: Any, right: Any) -> Any:
+    import numpy as np
+
+    a, b = np.asarray(left), np.asarray(right)
+    return np.where(b == 0, np.nan, a / np.where(b == 0, 1.0, b))

@@ -91,21 +91,17 @@ class CompiledRule:
         )
         self._compared = _compared(rule)
 
-    def columns(self, events: Merged, readings: Mapping[Counter, tuple[np.ndarray, ...]]) -> dict[str, np.ndarray]:
-        """Everything `when` names: readings, limits in force, fields of the record."""
+    def columns(
+        self,
+        events: Merged,
+        readings: Mapping[Counter, tuple[np.ndarray, ...]],
+        inside: dict[tuple[int, int], np.ndarray],
+    ) -> dict[str, np.ndarray]:
+        """Everything `when` names: readings, limits in force, fields of the record. `inside` is shared by the rules
+        of one epoch: which events fall into which hours."""
         out = {r.name: readings[r.counter][r.output] for r in self.readings}
-        out |= self.limit_columns(events["at"])
+        out |= {limit.name: _in_force(limit, events["at"], inside) for limit in self.limits}
         return out | {name: field_column(name, events.columns, slice(None)) for name in self.fields}
-
-    def limit_columns(self, at_ms: np.ndarray) -> dict[str, np.ndarray]:
-        """Each limit's value in force at each event's own time."""
-        out = {}
-        for limit in self.limits:
-            column = np.full(len(at_ms), limit.always)
-            for _, hours, value in limit.during:
-                column[hours.inside(at_ms)] = value
-            out[limit.name] = column
-        return out
 
     def evidence(self, values: Mapping[str, float], as_of_ms: int) -> list[dict[str, object]]:
         """Every counter read and what it was compared with, so that a person can recompute the decision.
@@ -125,6 +121,18 @@ class CompiledRule:
                 }
             )
         return out
+
+
+def _in_force(limit: Limit, at_ms: np.ndarray, inside: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
+    """float64[n]: the limit's value at each event's own time."""
+    column = np.full(len(at_ms), limit.always)
+    for _, hours, value in limit.during:
+        # By identity: both live as long as the epoch, and comparing hours costs more than the look-up saves.
+        of = (id(hours), id(at_ms))
+        if of not in inside:
+            inside[of] = hours.inside(at_ms)
+        column[inside[of]] = value
+    return column
 
 
 def _reading(rule: Rule, name: str) -> Reading | None:

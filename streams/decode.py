@@ -33,6 +33,7 @@ UNVERIFIED = codes.VERIFIED.index("none")
 DEAD_LETTER_WHOLE_BYTES = 900_000
 DEAD_LETTER_KEPT_BYTES = 64 * 1024
 CACHED_SPELLINGS_MAX = 1 << 20
+SPELLING_MAX_BYTES = 16  # of one in the kernels' cache
 
 
 @dataclass(slots=True)
@@ -158,8 +159,9 @@ class Decoder:
         key, kind = columns[name], columns[f"{name}_type"]
         missed = np.empty(len(status), np.int64)
         count = identity.numbers(
-            base, spans, kinds, at, self._country, self._classes, self._spellings, key, kind, access, status, missed
-        )
+            base, spans, kinds, at, records.NUMBER_MAX, self._country, self._classes, self._spellings,
+            key, kind, access, status, missed,
+        )  # fmt: skip
         fresh: dict[bytes, numbers.Number] = {}
         for i in missed[:count].tolist():
             start, length = spans[i, at].tolist()
@@ -167,7 +169,8 @@ class Decoder:
             number = fresh.get(text)
             if number is None:
                 number = fresh[text] = numbers.normalise(text.decode(), self.region)
-                self._remember(text, number)
+                if length <= SPELLING_MAX_BYTES:
+                    self._remember(text, number)
             key[i], kind[i], access[i] = number.key, number.type, number.access
 
     def _remember(self, text: bytes, number: numbers.Number) -> None:

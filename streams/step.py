@@ -85,6 +85,10 @@ class Engine:
         self.decoders = {name: Decoder(name, record_fields(rules, name), region) for name in self.topics}
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         self._compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
+        self._readers = {
+            counter: [rule for rule in self._compiled if counter in rule.counters]
+            for counter in dict.fromkeys(c for rule in self._compiled for c in rule.counters)
+        }
         self._cross = any(len(rule.topics) > 1 for rule in self._compiled)
         self._states = {name: TopicState(name, self._compiled, numbers_max) for name in self.topics}
         self._output = Output([rule.name for rule in rules.rules], self.ledger)
@@ -212,19 +216,20 @@ class Engine:
         if self._cross:
             as_of = np.maximum.reduce([view.as_of for view in views.values()])
             spoofed = np.maximum.reduce([view.spoofed for view in views.values()])
-        wanted = [np.logical_or.reduce([hits[c] for c in rule.counters]) for rule in self._compiled]
+        wanted = [_either([hits[c] for c in rule.counters]) for rule in self._compiled]
         readings = {}
         for name, state in self._states.items():
             for counter in state.counters:
-                own = [wanted[r.slot] for r in self._compiled if counter in r.counters and len(r.topics) == 1]
-                cross = [wanted[r.slot] for r in self._compiled if counter in r.counters and len(r.topics) > 1]
-                either = np.logical_or.reduce(own + cross)
-                readings[counter] = state.read(counter, views[name], hits[counter], either, as_of if cross else None)
+                readers = self._readers[counter]
+                either = _either([wanted[rule.slot] for rule in readers])
+                crossed = any(len(rule.topics) > 1 for rule in readers)
+                readings[counter] = state.read(counter, views[name], hits[counter], either, as_of if crossed else None)
         out = []
+        inside: dict[tuple[int, int], np.ndarray] = {}
         for rule in self._compiled:
             alone = len(rule.topics) == 1
             view = views[rule.topics[0]]
-            columns = rule.columns(view.events, {c: readings[c][0 if alone else 1] for c in rule.counters})
+            columns = rule.columns(view.events, {c: readings[c][0 if alone else 1] for c in rule.counters}, inside)
             fires = wanted[rule.slot] & rule.rule.when.evaluate(columns, view.events.n)
             out.append(
                 Evaluated(
@@ -281,6 +286,12 @@ class Engine:
         for snapshots in pending.values():
             outcome.records += self._output.records(snapshots)
         pending.clear()
+
+
+def _either(masks: list[np.ndarray]) -> np.ndarray:
+    """bool[n]: where any of them is true. Many are one and the same array."""
+    distinct = list({id(mask): mask for mask in masks}.values())
+    return distinct[0] if len(distinct) == 1 else np.logical_or.reduce(distinct)
 
 
 def _kept(events: Merged, accepted: Accepted, clock_before: np.ndarray) -> tuple[Merged, np.ndarray]:

@@ -109,7 +109,9 @@ class Store:
         return int(self._state[kernels.UNTRACKED])
 
     def nbytes(self) -> int:
-        return self.rows.nbytes + self._table.nbytes + self._free.nbytes
+        """Bytes in use. Rows never given out are reserved, but their pages have not been touched."""
+        rows = int(self._state[kernels.FRESH]) * self.rows.shape[1] * self.rows.itemsize
+        return rows + self._table.nbytes + self._free.nbytes
 
     def _release(self, gone: np.ndarray) -> None:
         free = int(self._state[kernels.FREE])

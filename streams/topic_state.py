@@ -50,8 +50,16 @@ class TopicState:
         return View(events, index, mine, rows, as_of, spoofed)
 
     def hits(self, view: View) -> dict[Counter, np.ndarray]:
-        """bool[n] per counter: events that count in it."""
-        return {counter: self._hit(counter, view) for counter in self.counters}
+        """bool[n] per counter: events that count in it. Counters that count the same events share one array."""
+        masks: dict[tuple[object, ...], np.ndarray] = {}
+        out = {}
+        for counter in self.counters:
+            looks_at = counter.field if counter.kind == "distinct" or counter.field == "duration" else None
+            same = (counter.events, counter.where, looks_at)
+            if same not in masks:
+                masks[same] = self._hit(counter, view)
+            out[counter] = masks[same]
+        return out
 
     def _hit(self, counter: Counter, view: View) -> np.ndarray:
         events = view.events

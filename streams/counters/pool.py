@@ -71,8 +71,8 @@ class SlotPool:
         self.top[0] = top + len(slots)
 
     def nbytes(self) -> int:
-        """Bytes allocated; the pages of slots never taken are not resident yet."""
-        return self.cells.nbytes + self.free.nbytes + self.top.nbytes
+        """Bytes of the slots in use and of the free list; the pages of slots never taken have not been touched."""
+        return self.used * self.cells.shape[1] * self.cells.itemsize + self.free.nbytes + self.top.nbytes
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All of the pool, for a snapshot. The arrays are live: copy before counting goes on."""

@@ -42,19 +42,24 @@ def slot_of(first, second, cache):
 
 
 @njit(**COMPILED)
-def numbers(buffer, spans, kinds, field, country, classes, cache, key, number_type, access, status, missed):
+def numbers(buffer, spans, kinds, field, longest, country, classes, cache, key, number_type, access, status, missed):
     """Fills key (int64[n]), number_type and access (uint8[n]) of a required field; returns how many records' indices
-    it wrote to `missed` (int64[n]): short strings that the cache does not know yet.
+    it wrote to `missed` (int64[n]): strings that the cache does not know, or cannot hold.
 
-    country: the two digits behind "+" of the home country; classes: uint8[1000, 16], the type by the next three
-    digits and the count of all digits, NOT_FAST where the text alone does not settle it."""
+    longest: bytes that a number's text may have; country: the two digits behind "+" of the home country; classes:
+    uint8[1000, 16], the type by the next three digits and the count of all digits, NOT_FAST where the text alone does
+    not settle it."""
     misses = 0
     for i in range(status.shape[0]):
         if status[i] == SLOW:
             continue
         at, length = spans[i, field, 0], spans[i, field, 1]
-        if kinds[i, field] != STRING or length == 0 or length > 16:
+        if kinds[i, field] != STRING or length == 0 or length > longest:
             status[i] = SLOW
+            continue
+        if length > 16:
+            missed[misses] = i
+            misses += 1
             continue
         value = e164_digits(buffer, at, length)
         if value >= 0 and (byte(buffer, at + 1) - 48) * 10 + byte(buffer, at + 2) - 48 == country:
