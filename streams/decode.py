@@ -64,6 +64,7 @@ class Decoder:
         self.names = (*records.REQUIRED[topic], *sorted(self.wanted | set(TIME_FIELDS[topic][1:])))
         self.place = {name: i for i, name in enumerate(self.names)}
         self._name_words = name_words(self.names)
+        self._spans = np.empty((0, len(self.names), 2), np.int64)
         self._following = np.zeros(len(self.names), np.int64)
         self._choice_words = {name: name_words(values) for name, values in CHOICES.items()}
         # `event` in a record is never "message": that name belongs to the other topic.
@@ -116,7 +117,9 @@ class Decoder:
         whole = cast("list[bytes]", values if None not in values else [value or b"" for value in values])
         buffer = b"".join((*whole, bytes(PADDING)))
         ends = np.cumsum(np.fromiter(map(len, whole), np.int64, n))
-        spans = np.empty((n, len(self.names), 2), np.int64)
+        if len(self._spans) < n:  # kept between batches: fresh pages for it each time cost more than filling it
+            self._spans = np.empty((n, len(self.names), 2), np.int64)
+        spans = self._spans[:n]
         kinds = np.zeros((n, len(self.names)), np.uint8)
         status = np.zeros(n, np.uint8)
         base = np.frombuffer(buffer, np.uint8).ctypes.data
