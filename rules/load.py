@@ -19,7 +19,7 @@ from rules.expressions import Expression
 from rules.hours import Hours
 from rules.hours_file import read_hours
 from rules.model import BLOCKS, DIRECTIONS, MODES, Counter, Limit, Rule, RuleSet
-from rules.protected import load_protected
+from rules.protected import check_protected, load_protected
 from rules.reading import choice, choice_list, duration, entries, expression, items, mapping, name, number, text
 
 SECTIONS = ("hours", "counters", "rules")
@@ -30,13 +30,15 @@ COLUMN_NAME = r"[a-z][a-z0-9_]*"
 RESERVED = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "async", "always"})
 
 
-def load(paths: Sequence[Path], protected: Sequence[Path] = ()) -> RuleSet:
+def load(paths: Sequence[Path], protected: Sequence[Path] = (), region: str = "KR") -> RuleSet:
     """The rules of these files and directories (their *.yaml and *.yml, by name), with the protected numbers that
-    ship with them and those of the further files `protected`. Raises RuleErrors with every diagnostic."""
+    ship with them and those of the further files `protected`, whose numbers without a country code belong to `region`.
+    Raises RuleErrors with every diagnostic."""
     rules, diagnostics = check(paths)
-    if rules is None:
-        raise RuleErrors(diagnostics)
-    return replace(rules, protected=load_protected(protected))
+    numbers, more = check_protected(protected, region)
+    if rules is None or numbers is None:
+        raise RuleErrors([*diagnostics, *more])
+    return replace(rules, protected=numbers)
 
 
 def load_text(text: str, name: str = "rules.yaml") -> RuleSet:

@@ -6,25 +6,44 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from rules.diagnostics import RuleErrors
+from rules.diagnostics import Diagnostic, RuleErrors
 from rules.document import Document, Node
 from rules.model import Protected
 from rules.reading import items, mapping, text
 
 
 def load_protected(paths: Sequence[Path] = (), region: str = "KR") -> Protected:
-    """The shipped list and those of `paths` together. `region` is where numbers without a country code belong.
+    """The shipped list and those of `paths` together. `region` is where their numbers without a country code belong;
+    those of the shipped list are Korean. Raises RuleErrors with everything that is wrong."""
+    protected, diagnostics = check_protected(paths, region)
+    if protected is None:
+        raise RuleErrors(diagnostics)
+    return protected
 
-    Raises RuleErrors with everything that is wrong; OSError when a file cannot be read."""
+
+def check_protected(paths: Sequence[Path], region: str) -> tuple[Protected | None, list[Diagnostic]]:
+    """As `load_protected`: None and every diagnostic when anything is wrong."""
     from importlib import resources  # costs a check of rule files a tenth of its time, and it reads none
 
     shipped = resources.files("rules").joinpath("protected.yaml").read_text("utf-8")
-    documents = [Document("protected.yaml", shipped)]
-    documents += [Document(str(path), Path(path).read_text("utf-8")) for path in paths]
-    read = [_read(doc, region) for doc in documents]
-    if diagnostics := [d for doc in documents for d in doc.diagnostics]:
-        raise RuleErrors(diagnostics)
-    return Protected(frozenset().union(*(n for n, _ in read)), tuple(sorted({p for _, ps in read for p in ps})))
+    unread: list[Diagnostic] = []
+    own = [Document(str(path), text) for path in paths if (text := _text(Path(path), unread)) is not None]
+    documents = [(Document("protected.yaml", shipped), "KR"), *((doc, region) for doc in own)]
+    read = [_read(doc, home) for doc, home in documents]
+    if diagnostics := unread + [d for doc, _ in documents for d in doc.diagnostics]:
+        return None, diagnostics
+    prefixes = {p for _, ps in read for p in ps}
+    return Protected(frozenset().union(*(n for n, _ in read)), tuple(sorted(prefixes))), []
+
+
+def _text(path: Path, unread: list[Diagnostic]) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except OSError as e:
+        unread.append(Diagnostic(str(path), 0, 0, f"the protected numbers cannot be read: {e.strerror}"))
+    except UnicodeDecodeError as e:
+        unread.append(Diagnostic(str(path), 0, 0, f"is not UTF-8 (byte {e.start})"))
+    return None
 
 
 def _read(doc: Document, region: str) -> tuple[set[int], set[str]]:

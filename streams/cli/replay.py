@@ -40,6 +40,13 @@ Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongl
     "--rules", "rules_path", type=click.Path(path_type=Path), help="Rule file or folder. [default: the shipped packs]"
 )
 @click.option(
+    "--protected",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Numbers that no rule blocks, beside those that ship; repeatable.",
+)
+@click.option(
     "--out",
     type=click.Path(dir_okay=False, writable=True),
     default="-",
@@ -61,6 +68,7 @@ Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongl
 def command(
     files: tuple[Path, ...],
     rules_path: Path | None,
+    protected: tuple[Path, ...],
     out: str,
     dead_letters: str | None,
     wanted: str,
@@ -78,7 +86,7 @@ def command(
     if unknown := [name for name in chosen if name not in outputs]:
         raise click.BadParameter(f"no such output topic: {', '.join(unknown)}; choose from {', '.join(outputs)}")
     try:
-        ruleset = load([rules_path or packs()])
+        ruleset = load([rules_path or packs()], protected, home_region)
     except RuleErrors as error:
         click.echo(str(error), err=True)
         sys.exit(1)

@@ -281,6 +281,24 @@ def test_rules_that_are_wrong_exit_with_1_and_every_diagnostic(day: Path) -> Non
     assert got.stdout == ""
 
 
+def test_protected_numbers_of_several_files_are_not_blocked(day: Path) -> None:
+    (day / "one.yaml").write_text('numbers: ["010-1111-0001"]\n')
+    (day / "two.yaml").write_text('prefixes: ["+82 2 123"]\n')
+    files = ["--protected", str(day / "two.yaml"), "--protected", str(day / "one.yaml")]
+    assert replay(day, str(day / "day.jsonl")).stdout != ""
+    got = replay(day, *files, str(day / "day.jsonl"))
+    assert (got.exit_code, got.stdout) == (0, "")
+
+
+def test_a_protected_file_that_is_wrong_exits_with_1_and_says_where(day: Path) -> None:
+    (day / "own.yaml").write_text('prefixes: ["1588"]\n')
+    got = replay(day, "--protected", str(day / "own.yaml"), "--protected", str(day / "none"), str(day / "day.jsonl"))
+    assert got.exit_code == 1
+    assert "own.yaml:1:12: error: a prefix must be international" in got.stderr
+    assert "none: error: the protected numbers cannot be read" in got.stderr
+    assert got.stdout == ""
+
+
 def test_a_process_of_its_own_reads_standard_input_and_prints_the_same_bytes(day: Path) -> None:
     start = [sys.executable, "-c", "from streams.cli import main; main()", "replay", "--rules", str(day / "rules.yaml")]
     piped = subprocess.run([*start, "-"], input=(day / "day.jsonl").read_bytes(), capture_output=True, check=True)

@@ -105,9 +105,28 @@ def test_protected_numbers_and_prefixes_are_covered(tmp_path):
     assert protected.covers(8221234567)
     assert protected.covers(8215881234)
     assert not protected.covers(821012345678)
+    assert load([packs()], [own]).protected == protected
+    assert load([packs()], [own], "US").protected.covers(8215771000), "the shipped list is Korean wherever we run"
+    own.write_text('numbers: ["(201) 555-0123"]\n')
+    assert load([packs()], [own], "US").protected.covers(12015550123)
     own.write_text('prefixes: ["1588"]\n')
     with pytest.raises(RuleErrors, match="international"):
         load_protected([own])
+
+
+def test_mistakes_in_rules_and_protected_files_come_at_once(tmp_path):
+    (tmp_path / "latin.yaml").write_bytes(b"\xe9")
+    (tmp_path / "typo.yaml").write_text("number: [112]\n")
+    wrong = [tmp_path / name for name in ("none.yaml", "latin.yaml", "typo.yaml")]
+    with pytest.raises(RuleErrors) as caught:
+        load([GOLDEN / "five-mistakes.yaml"], wrong)
+    said = [(Path(d.file).name, d.message) for d in caught.value.diagnostics]
+    assert len(said) == 8
+    assert said[5:] == [
+        ("none.yaml", "the protected numbers cannot be read: No such file or directory"),
+        ("latin.yaml", "is not UTF-8 (byte 0)"),
+        ("typo.yaml", "unknown key `number` in a file of protected numbers"),
+    ]
 
 
 def test_checking_the_packs_imports_nothing_heavy():
