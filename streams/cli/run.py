@@ -39,6 +39,14 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
     help="A rule file or a folder of them; the shipped packs unless given.",
 )
 @click.option(
+    "--protected",
+    envvar="GRAYLINE_PROTECTED",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Numbers that no rule blocks, beside those that ship; repeatable. In the environment separated by `:`.",
+)
+@click.option(
     "--from",
     "start_from",
     envvar="GRAYLINE_FROM",
@@ -84,6 +92,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 def command(
     brokers: str | None,
     rules_path: Path | None,
+    protected: tuple[Path, ...],
     start_from: str | None,
     group: str,
     kafka_config: str | None,
@@ -101,7 +110,7 @@ def command(
 
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
     try:
-        ruleset = load([rules_path or packs()])
+        ruleset = load([rules_path or packs()], protected, home_region)
         kafka = KafkaSettings.load(brokers, kafka_config)
         settings = WorkerSettings(
             consumer=kafka.consumer(group),
@@ -115,10 +124,12 @@ def command(
             web_token=os.environ.get("GRAYLINE_WEB_TOKEN", ""),
             stop_after=stop_after,
         )
-        check_topics(kafka, ruleset.topics)
+        notes = check_topics(kafka, ruleset.topics)
     except (SettingsProblem, KafkaProblem, RuleErrors) as problem:
         click.echo(str(problem), err=True)
         sys.exit(2)
+    for note in notes:
+        logging.getLogger("grayline.kafka").info("%s", note)
     for warning in ruleset.warnings:
         logging.getLogger("grayline.rules").warning("%s", warning)
 
@@ -134,11 +145,13 @@ def command(
         os._exit(code)
 
 
-def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...]) -> None:
-    """Raises KafkaProblem when an input or output topic is missing or the inputs' partition counts differ."""
+def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...]) -> list[str]:
+    """Raises KafkaProblem when an input or output topic is missing, the inputs' partition counts differ, or a dead
+    letter would not fit; returns notes for the log."""
     from schemas.topics import INPUTS, TOPICS
-    from streams.kafka.topics import check_inputs
+    from streams.kafka.topics import check_inputs, check_limits
 
     check_inputs(kafka, inputs)
     for output in TOPICS.keys() - set(INPUTS):
         check_inputs(kafka, [output])
+    return check_limits(kafka, inputs)

@@ -8,18 +8,22 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from schemas.topics import TOPICS, TopicSpec
+from schemas.topics import DEAD_LETTERS, TOPICS, TopicSpec
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-__all__ = ["KafkaProblem", "TopicState", "check_inputs", "create", "show"]
+__all__ = ["KafkaProblem", "TopicState", "check_inputs", "check_limits", "create", "show"]
 
 TIMEOUT_S = 10.0
 BROKERS_REPLICATION = -1  # what the broker's `default.replication.factor` says
 # What a broker answers until it has taken over the partitions of a topic that its controller has just made.
 SETTLING = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART")
+TOPIC_LIMIT = "max.message.bytes"
+PRODUCER_LIMIT = "message.max.bytes"
+PRODUCER_LIMIT_BYTES = 1_000_000  # librdkafka's default
+DEAD_LETTER_HEADERS_BYTES = 16 * 1024  # room for headers, key and the record's own frame
 BROKERS_PARTITIONS = -1  # what the broker's `num.partitions` says
 
 
@@ -139,6 +143,42 @@ def check_inputs(settings: KafkaSettings, topics: Iterable[str], timeout_s: floa
             "raised keeps old records where their keys no longer belong), and produce the records again"
         )
     return next(iter(counts.values()), 0)
+
+
+def check_limits(settings: KafkaSettings, inputs: Iterable[str], timeout_s: float = TIMEOUT_S) -> list[str]:
+    """Checks that each record that cannot be read will find room in dead-letters; returns notes for the log.
+
+    A dead letter is kept whole to `DEAD_LETTER_WHOLE_BYTES`, and that much, with its headers, the topic and our own
+    producer must take. Raises KafkaProblem with the command that raises the limit."""
+    from streams.decode import DEAD_LETTER_WHOLE_BYTES
+
+    needed = DEAD_LETTER_WHOLE_BYTES + DEAD_LETTER_HEADERS_BYTES
+    produced = str(settings.producer().get(PRODUCER_LIMIT, PRODUCER_LIMIT_BYTES))
+    if produced.isdecimal() and int(produced) < needed:
+        raise KafkaProblem(
+            f"`{PRODUCER_LIMIT}` is {int(produced):,}, and a dead letter has up to {needed:,} bytes with its headers; "
+            f"leave the setting out ({PRODUCER_LIMIT_BYTES:,}) or raise it"
+        )
+    names = list(inputs)
+    try:
+        configs = _Admin(settings, timeout_s).configs([DEAD_LETTERS, *names])
+    except KafkaProblem as problem:
+        return [f"the size limits of {DEAD_LETTERS} are not checked, which takes the right to DescribeConfigs: {problem}"]
+    limit = int(configs[DEAD_LETTERS][TOPIC_LIMIT])
+    if limit < needed:
+        usual = TOPICS[DEAD_LETTERS].config[TOPIC_LIMIT]
+        raise KafkaProblem(
+            f"topic {DEAD_LETTERS} takes records of {limit:,} bytes, and a dead letter has up to {needed:,} with its "
+            f"headers; raise the limit with\n    kafka-configs.sh --bootstrap-server {settings.brokers} --alter "
+            f"--topic {DEAD_LETTERS} --add-config {TOPIC_LIMIT}={usual}"
+        )
+    larger = [name for name in names if int(configs[name][TOPIC_LIMIT]) > DEAD_LETTER_WHOLE_BYTES]
+    if not larger:
+        return []
+    return [
+        f"{_topics(larger)} may hold records of more than {DEAD_LETTER_WHOLE_BYTES:,} bytes: of such a record that "
+        f"cannot be read, {DEAD_LETTERS} keeps the beginning and the sha256"
+    ]
 
 
 def _topics(names: Sequence[str]) -> str:

@@ -52,10 +52,12 @@ def rules(tmp_path: Path) -> Path:
     return file
 
 
-def grayline(broker: Broker, *arguments: str) -> subprocess.Popen[str]:
+def grayline(broker: Broker, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from streams.cli import main; main()", "run", "--brokers", broker.bootstrap]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GRAYLINE_")}
-    return subprocess.Popen([*command, *arguments], cwd=ROOT, env=clean, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [*command, *arguments], cwd=ROOT, env=clean | environment, stderr=subprocess.PIPE, text=True
+    )
 
 
 def message(i: int, sender: str) -> bytes:
@@ -64,15 +66,22 @@ def message(i: int, sender: str) -> bytes:
     return json.dumps(told).encode()
 
 
-def test_a_flood_of_messages_becomes_a_block_and_sigterm_ends_in_order(kafka: Broker, rules: Path) -> None:
+def test_a_flood_of_messages_becomes_a_block_and_sigterm_ends_in_order(
+    kafka: Broker, rules: Path, tmp_path: Path
+) -> None:
     producer = Producer({"bootstrap.servers": kafka.bootstrap, "partitioner": "murmur2_random"})
     for i in range(30):
         producer.produce(MESSAGE_RELAY, message(i, "+821011112222"), key=b"+821011112222")
-    producer.produce(MESSAGE_RELAY, message(0, "+821033334444"), key=b"+821033334444")
+    for i in range(30):
+        producer.produce(MESSAGE_RELAY, message(i, "+821033334444"), key=b"+821033334444")
     producer.produce(MESSAGE_RELAY, b'{"no": "message"}', key=b"+821033334444")
     assert producer.flush(LONG_S) == 0
 
-    worker = grayline(kafka, "--rules", str(rules), "--from", "earliest", "--group", GROUP)
+    own = [tmp_path / name for name in ("one.yaml", "two.yaml")]
+    own[0].write_text('numbers: ["02-123-4567"]\n')
+    own[1].write_text('numbers: ["010-3333-4444"]\n')
+    arguments = ("--rules", str(rules), "--from", "earliest", "--group", GROUP)
+    worker = grayline(kafka, *arguments, GRAYLINE_PROTECTED=os.pathsep.join(map(str, own)))
     try:
         (key, block), *others = read(kafka, BLOCK_EVENTS, 1, worker)
         assert not others
@@ -86,7 +95,8 @@ def test_a_flood_of_messages_becomes_a_block_and_sigterm_ends_in_order(kafka: Br
     assert worker.returncode == 0, log
     assert "warming" in log
     assert "821011112222" not in log
-    assert committed(kafka, MESSAGE_RELAY) == 32
+    assert committed(kafka, MESSAGE_RELAY) == 61
+    assert len(blocks_of(kafka)) == 1, "the other sender is protected"
 
 
 def test_a_first_start_without_a_choice_ends_with_code_2_and_one_line(kafka: Broker, rules: Path) -> None:
@@ -105,6 +115,23 @@ def test_a_missing_topic_is_named_with_the_way_out(rules: Path) -> None:
     assert MESSAGE_RELAY in log
     assert "grayline topics create" in log
     assert CDR not in log, "no rule reads it"
+
+
+def test_what_cannot_work_is_refused_with_code_2_before_anything_is_read(
+    kafka: Broker, rules: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own.yaml").write_text('prefixes: ["1588"]\n')
+    (tmp_path / "small.properties").write_text("message.max.bytes=100000\n")
+    refused = [
+        (("--protected", str(tmp_path / "own.yaml")), "own.yaml:1:12: error: a prefix must be international"),
+        (("--kafka-config", str(tmp_path / "small.properties")), "`message.max.bytes` is 100,000"),
+    ]
+    for arguments, says in refused:
+        worker = grayline(kafka, "--rules", str(rules), "--from", "latest", *arguments)
+        _, log = worker.communicate(timeout=LONG_S)
+        assert worker.returncode == 2, log
+        assert says in log
+        assert "Traceback" not in log
 
 
 CALL_RULES = """
@@ -192,6 +219,22 @@ def read(
         assert time.monotonic() < give_up, f"{len(records)} of {count} records came on {topic}"
     consumer.close()
     return [(record.key(), json.loads(record.value())) for record in records]
+
+
+def blocks_of(broker: Broker) -> list[Any]:
+    """Every record of block-events so far."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "reader", "enable.auto.commit": False})
+    partitions = consumer.list_topics(BLOCK_EVENTS, timeout=LONG_S).topics[BLOCK_EVENTS].partitions
+    places = [TopicPartition(BLOCK_EVENTS, partition, 0) for partition in partitions]
+    ends = sum(consumer.get_watermark_offsets(place, timeout=LONG_S)[1] for place in places)
+    consumer.assign(places)
+    records: list[Any] = []
+    while len(records) < ends:
+        got = consumer.consume(ends - len(records), LONG_S)
+        assert got
+        records += got
+    consumer.close()
+    return records
 
 
 def committed(broker: Broker, topic: str) -> int:

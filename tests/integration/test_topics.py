@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from schemas.topics import TOPICS, TopicSpec
 from streams.cli.topics import command
+from streams.decode import DEAD_LETTER_WHOLE_BYTES, Decoder
+from streams.epoch import RawBatch
 from streams.kafka.settings import KafkaProblem, KafkaSettings
-from streams.kafka.topics import check_inputs, create, show
+from streams.kafka.topics import check_inputs, check_limits, create, show
 from tests.kafka_broker import Broker, free_ports
 
 _names = count()
@@ -144,6 +148,86 @@ def test_a_missing_input_is_named_with_the_command_that_makes_it(settings: Kafka
     assert "topic not-there" in str(refusal.value)
     assert f"grayline topics create --brokers {settings.brokers}" in str(refusal.value)
     assert "not-there" not in AdminClient(settings.common()).list_topics(timeout=10).topics
+
+
+@pytest.fixture
+def dead_letters(kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Makes a topic of this test's own, taken for dead-letters, that takes records of so many bytes."""
+
+    def make_one(limit: str) -> str:
+        name = f"limits-{next(_names)}-dead"
+        make(KafkaSettings(kafka.bootstrap), name, 1, max_message_bytes=limit)
+        monkeypatch.setattr("streams.kafka.topics.DEAD_LETTERS", name)
+        monkeypatch.setitem(TOPICS, name, TOPICS["dead-letters"])
+        return name
+
+    return make_one
+
+
+def test_a_dead_letters_topic_that_holds_no_whole_dead_letter_is_refused_with_what_mends_it(
+    kafka: Broker, settings: KafkaSettings, admin: AdminClient, dead_letters: Callable[[str], str]
+) -> None:
+    name = dead_letters("900100")
+    make(settings, f"{name}-in", 1, max_message_bytes="900000")
+    with pytest.raises(KafkaProblem, match="takes records of 900,100 bytes, and a dead letter has up to 916,384") as no:
+        check_limits(settings, [f"{name}-in"])
+    said = str(no.value).rpartition("--add-config ")
+    assert f"kafka-configs.sh --bootstrap-server {kafka.bootstrap} --alter --topic {name} " in str(no.value)
+    alter(admin, name, said[2])
+    assert check_limits(settings, [f"{name}-in"]) == []
+
+
+def test_an_input_with_larger_records_than_dead_letters_keeps_whole_is_noted(
+    settings: KafkaSettings, dead_letters: Callable[[str], str]
+) -> None:
+    name = dead_letters("916384")
+    make(settings, f"{name}-large", 1, max_message_bytes="900001")
+    make(settings, f"{name}-small", 1, max_message_bytes="900000")
+    (note,) = check_limits(settings, [f"{name}-large", f"{name}-small"])
+    assert note.startswith(f"topic {name}-large may hold records of more than 900,000 bytes")
+
+
+def test_a_producer_that_could_send_no_whole_dead_letter_is_refused(
+    kafka: Broker, dead_letters: Callable[[str], str]
+) -> None:
+    dead_letters("2097152")
+    for said, refused in (("916383", True), ("916384", False)):
+        settings = KafkaSettings(kafka.bootstrap, {"message.max.bytes": said})
+        if refused:
+            with pytest.raises(KafkaProblem, match=r"`message.max.bytes` is 916,383, and .* leave the setting out"):
+                check_limits(settings, [])
+        else:
+            assert check_limits(settings, []) == []
+
+
+def test_a_dead_letter_of_the_largest_whole_record_arrives_within_the_limits_that_are_checked(
+    settings: KafkaSettings, dead_letters: Callable[[str], str]
+) -> None:
+    name = dead_letters("916384")
+    assert check_limits(settings, []) == []
+    n = DEAD_LETTER_WHOLE_BYTES
+    value = b'{"' + b"x" * (n - 2)
+    raw = RawBatch(
+        "cdr", np.arange(1), np.zeros(1, np.int32), np.arange(1), np.full(1, -1), [value], [b"+821011110001"]
+    )
+    (letter,) = Decoder("cdr", frozenset()).decode(raw).dead_letters
+    assert letter.value == value
+    failures = []
+    producer = Producer(settings.producer() | {"message.max.bytes": 916_384, "compression.type": "none"})
+    producer.produce(
+        name, letter.value, letter.key, headers=letter.headers, on_delivery=lambda error, _: failures.append(error)
+    )
+    assert producer.flush(60) == 0
+    assert failures == [None]
+
+
+def alter(admin: AdminClient, topic: str, said: str) -> None:
+    """What `kafka-configs.sh --alter --add-config` does."""
+    name, _, value = said.partition("=")
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(timeout=30)
 
 
 def test_an_unreachable_broker_is_an_error_that_says_where_how_long_and_why() -> None:
