@@ -76,13 +76,13 @@ def test_calls_that_nobody_answers_are_seen_although_they_have_no_duration():
     assert hits(traffic).review == {"one-ring-calls"}
 
 
-def test_couriers_whose_feed_loses_every_thirtieth_release_hold_no_calls_at_once():
+def test_couriers_whose_feed_loses_every_twelfth_release_hold_no_calls_at_once():
     def courier(seed: int) -> Traffic:
         rng = random.Random(seed)
         traffic, at_s = Traffic(Line(MOBILE).nth(seed)), WORKDAY + 9 * HOUR
         for i in range(250):
             ring_s, talk_s = rng.uniform(3, 18), rng.uniform(12, 55)
-            traffic.call(at_s, ring_s=ring_s, talk_s=talk_s, released=(i + seed) % 30 != 0)
+            traffic.call(at_s, ring_s=ring_s, talk_s=talk_s, released=(i + seed) % 12 != 0)
             at_s += ring_s + talk_s + rng.choice((10, 30, 60, 150, 330))
         return traffic
 
