@@ -163,7 +163,9 @@ def check_limits(settings: KafkaSettings, inputs: Iterable[str], timeout_s: floa
     try:
         configs = _Admin(settings, timeout_s).configs([DEAD_LETTERS, *names])
     except KafkaProblem as problem:
-        return [f"the size limits of {DEAD_LETTERS} are not checked, which takes the right to DescribeConfigs: {problem}"]
+        return [
+            f"the size limits of {DEAD_LETTERS} are not checked, which takes the right to DescribeConfigs: {problem}"
+        ]
     limit = int(configs[DEAD_LETTERS][TOPIC_LIMIT])
     if limit < needed:
         usual = TOPICS[DEAD_LETTERS].config[TOPIC_LIMIT]
