@@ -8,9 +8,10 @@ normaliser fills. The cache compares all 16 bytes, so no two spellings can be ta
 import numpy as np
 from numba import njit
 
+from streams.kernels.mixing import finalise
 from streams.kernels.options import COMPILED
 from streams.kernels.scan import SLOW, STRING
-from streams.kernels.words import byte, load, mix, prefix
+from streams.kernels.words import byte, load, prefix
 
 NOT_FAST = 255
 
@@ -35,7 +36,7 @@ def slot_of(first, second, cache):
 
     cache: uint64[capacity, 4]: 16 bytes of text, key, type + 256 * access; capacity a power of two, never full."""
     mask = np.uint64(cache.shape[0] - 1)
-    slot = mix(first ^ mix(second)) & mask
+    slot = finalise(first ^ finalise(second)) & mask
     while cache[slot, 0] != 0 and not (cache[slot, 0] == first and cache[slot, 1] == second):
         slot = (slot + np.uint64(1)) & mask
     return np.int64(slot)

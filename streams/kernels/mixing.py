@@ -14,13 +14,18 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 
 @njit(**COMPILED)
+def finalise(z):
+    """uint64 -> uint64: every input bit reaches every output bit."""
+    z = (z ^ (z >> np.uint64(30))) * _FIRST
+    z = (z ^ (z >> np.uint64(27))) * _SECOND
+    return z ^ (z >> np.uint64(31))
+
+
+@njit(**COMPILED)
 def mix(key):
     """int64 -> int64, all bits well mixed. Phone numbers differ in their last digits only; their mixes in half of all
     bits. `mix(key) & (capacity - 1)` is the home slot in a table of a power of two."""
-    z = np.uint64(key) + GOLDEN
-    z = (z ^ (z >> np.uint64(30))) * _FIRST
-    z = (z ^ (z >> np.uint64(27))) * _SECOND
-    return np.int64(z ^ (z >> np.uint64(31)))
+    return np.int64(finalise(np.uint64(key) + GOLDEN))
 
 
 @njit(**COMPILED)

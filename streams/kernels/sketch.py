@@ -14,8 +14,9 @@ import numpy as np
 from numba import njit
 
 from streams.kernels.lanes import octet, put_word, word
+from streams.kernels.mixing import finalise
 from streams.kernels.options import COMPILED, HOT
-from streams.kernels.words import byte, mix, put_byte, trailing_zeros
+from streams.kernels.words import byte, put_byte, trailing_zeros
 
 SLICES = 12
 REGISTERS = 256
@@ -51,7 +52,7 @@ ZEROS_TERM = np.array([REGISTERS * sigma(zeros / REGISTERS) for zeros in range(R
 @njit(**HOT)
 def register(key):
     """(register of `key`, rank of what its hash says there)."""
-    h = mix(np.uint64(key))
+    h = finalise(np.uint64(key))
     rest = (h >> np.uint64(8)) | np.uint64(1 << (RANK_MAX - 1))  # the bit caps the rank, and makes `rest` non-zero
     return np.int64(h & np.uint64(REGISTERS - 1)), trailing_zeros(rest) + 1
 

@@ -8,6 +8,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from streams.kernels.mixing import GOLDEN, finalise
 from streams.kernels.options import COMPILED, HOT
 
 PADDING = 16
@@ -106,22 +107,14 @@ def prefix(word, length):
 
 
 @njit(**COMPILED)
-def mix(h):
-    """The finaliser of splitmix64: every input bit reaches every output bit."""
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return h ^ (h >> np.uint64(31))
-
-
-@njit(**COMPILED)
 def hash_bytes(buffer, start, length):
     """A non-zero int64 hash of `length` bytes at address `buffer` + `start`; the same in every process."""
-    h = np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(length)
+    h = GOLDEN ^ np.uint64(length)
     at = start
     left = length
     while left > 0:
-        h = mix(h ^ prefix(load(buffer, at), left)) + np.uint64(0x9E3779B97F4A7C15)
+        h = finalise(h ^ prefix(load(buffer, at), left)) + GOLDEN
         at += 8
         left -= 8
-    out = np.int64(mix(h))
+    out = np.int64(finalise(h))
     return out if out != 0 else np.int64(1)
