@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from rules.catalog import EXACT_MAX
 from rules.diagnostics import WARNING
@@ -130,15 +131,22 @@ def _comparisons(rule: Rule) -> Iterator[tuple[ast.expr, ast.cmpop, ast.expr, bo
                 yield left, op, right, negated
 
 
-def _compares(said: Expression) -> Iterator[tuple[ast.Compare, bool]]:
+def _compares(said: Expression) -> Sequence[tuple[ast.Compare, bool]]:
     """Every comparison, and whether it stands under an odd number of `not`s."""
-    todo: list[tuple[ast.AST, bool]] = [(ast.parse(said.source, mode="eval"), False)]
+    return _compares_in(said.source)
+
+
+@lru_cache(maxsize=1_000)
+def _compares_in(source: str) -> Sequence[tuple[ast.Compare, bool]]:
+    found = []
+    todo: list[tuple[ast.AST, bool]] = [(ast.parse(source, mode="eval"), False)]
     while todo:
         node, negated = todo.pop()
         if isinstance(node, ast.Compare):
-            yield node, negated
+            found.append((node, negated))
         negated ^= isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
         todo.extend((child, negated) for child in ast.iter_child_nodes(node))
+    return found
 
 
 def _warn(doc: Document, node: Node, message: str, hint: str) -> None:

@@ -7,7 +7,17 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("demo", "run", "replay", "traffic", "topics", "blocks", "rules", "completion")
+# Each command and its line in the list of commands, which is then shown without importing any of them.
+COMMANDS = {
+    "demo": "See it work: broker, traffic and worker in one process.",
+    "run": "Read the input topics, match the rules, publish who is blocked.",
+    "replay": "Block events from recorded traffic, without Kafka.",
+    "traffic": "Labelled synthetic traffic, into a file or into Kafka.",
+    "topics": "Make and show Grayline's topics on a broker.",
+    "blocks": "Who is blocked now, and what changes.",
+    "rules": "Check rule files.",
+    "completion": "Print a shell's completion script.",
+}
 
 HELP = """Reads phone traffic from Kafka and says which numbers to stop, why, and until when.
 
@@ -34,6 +44,10 @@ class Commands(click.Group):
             return None
         command: click.Command = import_module(f"streams.cli.{name}").command
         return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.command(

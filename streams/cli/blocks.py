@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from streams.cli.topics import kafka_options, load_settings
 
@@ -114,6 +113,8 @@ def as_published(text: str, region: str) -> str:
 
 def as_json(change: Change) -> str:
     """The record's own value on one line; a lapse or a removal, which have none, in the same field names."""
+    import orjson
+
     if change.value is not None:
         return orjson.dumps(orjson.loads(change.value)).decode()
     said: dict[str, object] = {"number": change.number, "state": _state(change), "change": _change(change)}

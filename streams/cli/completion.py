@@ -15,7 +15,7 @@ Examples:
 """
 
 
-@click.command("completion", help=HELP, short_help="Print a shell's completion script.")
+@click.command("completion", help=HELP)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:

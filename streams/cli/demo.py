@@ -21,7 +21,7 @@ Exit codes: 0 done, 1 failed (a record was lost, the worker failed), 2 used wron
 """
 
 
-@click.command("demo", epilog=EPILOG, short_help="See it work: broker, traffic and worker in one process.")
+@click.command("demo", epilog=EPILOG)
 @click.option("--seconds", type=click.FloatRange(2, 3600), default=40, show_default=True,
               help="How long traffic is fed; start and end take a few seconds more.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Same seed, same traffic.")

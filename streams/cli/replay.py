@@ -33,7 +33,7 @@ Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongl
 """
 
 
-@click.command("replay", help=HELP, short_help="Block events from recorded traffic, without Kafka.")
+@click.command("replay", help=HELP)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True,
                 type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))  # fmt: skip
 @click.option(

@@ -22,9 +22,14 @@ Exit codes: 0 no errors (warnings are allowed), 1 errors, 2 used wrongly.
 """
 
 
-@click.group("rules", short_help="Check rule files.")
+@click.group("rules")
 def command() -> None:
-    """Check rule files."""
+    """Check rule files.
+
+    \b
+    Example:
+      grayline rules check night.yaml
+    """
 
 
 @command.command("check", help=CHECK_HELP, short_help="Check rule files.")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
@@ -142,6 +141,8 @@ def _parse_overrides(given: Sequence[str]) -> dict[str, str]:
 def _print(states: Sequence[TopicState], as_json: bool) -> None:
     """The states on standard output; ends with code 1 when one of them has a problem."""
     if as_json:
+        import orjson
+
         for state in states:
             click.echo(orjson.dumps(state.as_dict()))
     else:
