@@ -8,6 +8,7 @@ A comment right before a block says what is special about it:
     <!-- not run: reason -->  what a test cannot do, or another test does
     <!-- schema: cdr -->      a JSON block is one record of this topic
     <!-- wrong -->            a YAML block is a rule file with mistakes
+    <!-- protected -->        a YAML block is a file of protected numbers, not a rule file
     <!-- no record -->        a JSON block is no record of a topic
 
 A YAML block whose first line is `# file: NAME` is also written to that file, for the commands that follow.

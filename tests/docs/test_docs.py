@@ -15,7 +15,7 @@ import pytest
 
 from rules import catalog
 from rules.diagnostics import render
-from rules.load import check_texts, load, packs
+from rules.load import check_texts, load, load_protected, packs
 from schemas import records, topics
 from schemas.export import schema
 from streams.kafka.settings import read_properties
@@ -178,7 +178,8 @@ def test_a_shown_output_that_differs_is_noticed() -> None:
 # -------------------------------------------------------------------------------------------------------- examples
 
 
-YAML = [block for block in BLOCKS if block.language == "yaml" and block.mark != "wrong"]
+YAML = [block for block in BLOCKS if block.language == "yaml" and block.mark not in ("wrong", "protected")]
+PROTECTED = [block for block in BLOCKS if block.language == "yaml" and block.mark == "protected"]
 JSON = [block for block in BLOCKS if block.language == "json" and block.mark != "no record"]
 
 
@@ -187,6 +188,12 @@ def test_a_rule_file_in_a_page_is_accepted(block: Block) -> None:
     ruleset, diagnostics = check_texts([(block.place, rule_file(block.text))])
     assert ruleset is not None, "\n".join(map(render, diagnostics))
     assert not diagnostics, "\n".join(map(render, diagnostics))
+
+
+@pytest.mark.parametrize("block", PROTECTED, ids=lambda block: block.place)
+def test_a_file_of_protected_numbers_in_a_page_is_accepted(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(block.text, encoding="utf-8")
+    assert load_protected([tmp_path / "own.yaml"]) != load_protected()
 
 
 @pytest.mark.parametrize("block", JSON, ids=lambda block: block.place)
