@@ -26,7 +26,8 @@ from streams.step import Engine
 BATCH_LINES = 10_000
 
 
-Partition = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+# Far more than a topic can have: a slip in a file must not make tables of two thousand million entries.
+Partition = Annotated[int, msgspec.Meta(ge=0, lt=1 << 20)]
 Offset = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Timestamp = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 62)]
 
