@@ -224,13 +224,16 @@ class Worker:
             self._shell.set_shutdown_soon()
 
 
-def worker_for(settings: WorkerSettings, rules: RuleSet, *, home_region: str = "KR") -> Worker:
-    """A worker that runs these rules, kernels compiled; it warms for as long as their longest counter reaches back."""
+def worker_for(settings: WorkerSettings, rules: RuleSet, *, home_region: str = "KR", warmed: bool = False) -> Worker:
+    """A worker that runs these rules, kernels compiled; it warms for as long as their longest counter reaches back.
+
+    warmed: the caller has run `streams.warm.warm` in this process."""
     from streams.step import Engine
     from streams.warm import warm
 
-    log.info("preparing kernels: seconds from the cache, about a minute on a first start ever")
-    warm(rules, region=home_region)
+    if not warmed:
+        log.info("preparing kernels: seconds from the cache, about a minute on a first start ever")
+        warm(rules, region=home_region)
     reach_ms = max((counter.reach_ms for rule in rules.rules for counter in rule.counters.values()), default=0)
     return Worker(settings, Engine(rules, region=home_region), warm_after_ms=reach_ms)
 

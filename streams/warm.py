@@ -22,11 +22,10 @@ START_MS = 1_700_000_000_000
 MUCH_LATER_MS = 400 * 86_400_000  # longer than any counter reaches back
 
 
-def warm(rules: RuleSet, *, region: str = "KR", step_done: Callable[[int, int], None] | None = None) -> None:
-    """step_done(done, of) is told of the progress."""
+def warm(rules: RuleSet, *, region: str = "KR") -> None:
     engine = Engine(rules, region=region, expire_by_clock=True)
     epochs = [(START_MS, RECORDS), (START_MS + 1, 10), (START_MS + MUCH_LATER_MS, 10)]
-    for done, (start_ms, count) in enumerate(epochs, 1):
+    for start_ms, count in epochs:
         decoded = [
             engine.decoders[topic].decode(_batch(topic, values, start_ms))
             for topic in engine.topics
@@ -34,8 +33,6 @@ def warm(rules: RuleSet, *, region: str = "KR", step_done: Callable[[int, int], 
         ]
         engine.step(decoded)
         engine.maintain()
-        if step_done is not None:
-            step_done(done, len(epochs))
     engine.expire(START_MS + MUCH_LATER_MS)
 
 

@@ -4,7 +4,6 @@ What exactly a reading says stands in `streams.kernels.concurrent`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +12,11 @@ if TYPE_CHECKING:
     from rules.model import Counter
 from schemas.codes import RELEASE, SETUP
 from streams.counters.base import Events
-from streams.counters.pool import SlotPool
+from streams.counters.pool import Pooled, SlotPool
 from streams.kernels import concurrent as kernel
 
 
-class Concurrent:
+class Concurrent(Pooled):
     """Four words in the row; a slot of 128 bytes from the third call on, of 1 KB beyond 8, of 16 KB beyond 64."""
 
     words = kernel.WORDS
@@ -67,24 +66,6 @@ class Concurrent:
         for code, pool in enumerate(self._pools().values()):
             pool.give_back(slots[form == code])
 
-    def nbytes(self) -> int:
-        """See CounterState."""
-        return sum(pool.nbytes() for pool in self._pools().values())
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The pools' arrays, named "tiny.cells", "large.free" and so on. Live: copy before counting goes on."""
-        pools = self._pools()
-        return {f"{name}.{part}": array for name, pool in pools.items() for part, array in pool.arrays().items()}
-
-    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Become the counter whose `arrays()` these are. Raises ValueError when a slot has another width or type."""
-        for name, pool in self._pools().items():
-            pool.load({part: arrays[f"{name}.{part}"] for part in ("cells", "free", "top")})
-
     def _pools(self) -> dict[str, SlotPool]:
         """By name, in the order of the kernel's codes TINY, SMALL, LARGE."""
         return {"tiny": self.tiny, "small": self.small, "large": self.large}
-
-    def _slots(self) -> tuple[np.ndarray, ...]:
-        """The pools as the kernels take them."""
-        return tuple(array for pool in self._pools().values() for array in (pool.cells, pool.free, pool.top))

@@ -4,7 +4,6 @@ What exactly a reading says, and when a row changes its form, stands in `streams
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +11,11 @@ import numpy as np
 if TYPE_CHECKING:
     from rules.model import Counter
 from streams.counters.base import Events
-from streams.counters.pool import SlotPool
+from streams.counters.pool import Pooled, SlotPool
 from streams.kernels import distinct as kernel
 
 
-class Distinct:
+class Distinct(Pooled):
     """Four words in the row; a slot of 128 bytes from the third key on, of 512 beyond 8 keys, of 3.3 KB beyond 32."""
 
     words = kernel.WORDS
@@ -68,23 +67,5 @@ class Distinct:
         self.wide.give_back(slots[state >= kernel.WIDE])
         self.sketch.give_back(slots[state < 0])
 
-    def nbytes(self) -> int:
-        """See CounterState."""
-        return sum(pool.nbytes() for pool in self._pools().values())
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The pools' arrays, named "tiny.cells", "sketch.free" and so on. Live: copy before counting goes on."""
-        pools = self._pools()
-        return {f"{name}.{part}": array for name, pool in pools.items() for part, array in pool.arrays().items()}
-
-    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Become the counter whose `arrays()` these are. Raises ValueError when a slot has another width or type."""
-        for name, pool in self._pools().items():
-            pool.load({part: arrays[f"{name}.{part}"] for part in ("cells", "free", "top")})
-
     def _pools(self) -> dict[str, SlotPool]:
         return {"tiny": self.tiny, "wide": self.wide, "sketch": self.sketch}
-
-    def _slots(self) -> tuple[np.ndarray, ...]:
-        """The pools as the kernel takes them."""
-        return tuple(array for pool in self._pools().values() for array in (pool.cells, pool.free, pool.top))

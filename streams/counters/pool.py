@@ -89,3 +89,29 @@ class SlotPool:
         self.cells = aligned_zeros(cells.shape, cells.dtype)
         self.cells[:] = cells
         self.free, self.top = arrays["free"].copy(), arrays["top"].copy()
+
+
+class Pooled:
+    """What counters with several pools share: how those are counted, saved, restored and handed to a kernel."""
+
+    def _pools(self) -> dict[str, SlotPool]:
+        """By name, in the order in which the kernel takes them."""
+        raise NotImplementedError
+
+    def nbytes(self) -> int:
+        """See CounterState."""
+        return sum(pool.nbytes() for pool in self._pools().values())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The pools' arrays, named "tiny.cells" and so on. Live: copy before counting goes on."""
+        pools = self._pools()
+        return {f"{name}.{part}": array for name, pool in pools.items() for part, array in pool.arrays().items()}
+
+    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Become the counter whose `arrays()` these are. Raises ValueError when a slot has another width or type."""
+        for name, pool in self._pools().items():
+            pool.load({part: arrays[f"{name}.{part}"] for part in ("cells", "free", "top")})
+
+    def _slots(self) -> tuple[np.ndarray, ...]:
+        """The pools as the kernels take them."""
+        return tuple(array for pool in self._pools().values() for array in (pool.cells, pool.free, pool.top))

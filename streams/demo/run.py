@@ -123,7 +123,7 @@ class Demo:
         warmth = self._warm(view)
         kafka = KafkaSettings(self.broker.bootstrap)
         traffic = Traffic(self.traffic_settings)
-        worker = worker_for(_worker_settings(kafka), self.rules)
+        worker = worker_for(_worker_settings(kafka), self.rules, warmed=True)
         speed = traffic.settings.duration_ms / 1000 / self.seconds
         feeder = Feeder(traffic, kafka, speed, lambda: worker.snapshot().processed)
         with ReadBack(kafka, PARTITIONS) as back:
