@@ -228,7 +228,8 @@ class Broker:
         self._properties_file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         (self.directory / "log4j.properties").write_text(LOG4J)
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        self.tool("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._properties_file))
+        # In one word: one id in 64 starts with a hyphen and would be taken for an option.
+        self.tool("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(self._properties_file))
         self._is_formatted = True
 
     def _java(self, *flags: str) -> list[str]:
