@@ -3,21 +3,28 @@
 A firing at t opens a hold (none yet, or t at or behind its end), extends it (inside it, when that gains at least an
 hour and 5 % of the period), or changes nothing (design, section 6). Firings are levels, not edges: an offender's every
 event fires, so a compiled loop passes over those that change nothing and Python sees only the changes.
+
+Holds outlive the worker, as rows of the ledger topic (streams/ledger_rows.py), and the rule files: a rule that is no
+longer loaded keeps its holds until they end, and one that changed its mode keeps those it has in the old one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rules.model import MODES
+from streams import ledger_rows
 from streams.kernels.holds import next_change
+from streams.kernels.partition import partition_of
+from streams.ledger_rows import KeptHold
 
 # Lanes, in the order of rules.model.MODES: what a hold of each mode touches.
-ENFORCE, SHADOW, REVIEW = range(3)
+LANES = ENFORCE, SHADOW, REVIEW = range(3)
 
 HOUR_MS = 3_600_000
 GAIN_SHARE = 0.05
@@ -76,19 +83,87 @@ class Change:
 
 
 class Ledger:
-    def __init__(self) -> None:
+    """All holds of one worker. `rules`: the names of the rules in file order; a rule's slot is its place there.
+
+    Rules that only loaded rows know get the slots behind. Among a number's holds they come last, by name: in an order
+    that does not depend on which row was read first."""
+
+    def __init__(self, rules: Sequence[str]) -> None:
+        self.rules = list(rules)
+        self._loaded = len(self.rules)
+        self._slots = {name: slot for slot, name in enumerate(self.rules)}
         self._holds: dict[Key, Hold] = {}
         self._by_number: dict[tuple[int, int], list[Hold]] = {}  # (number, lane)
-        self._ends: list[tuple[int, int, int, int]] = []  # heap of (until, number, rule, lane); stale entries stay
+        self._ends: list[tuple[int, int, tuple[int, str], int, int]] = []  # heap of `_end`; stale entries stay
         self._tombstones: list[tuple[int, int]] = []  # heap of (due, number)
+        self._touched: dict[int, None] = {}  # numbers, in the order in which their holds changed
 
     def __len__(self) -> int:
         return sum(hold.active for hold in self._holds.values())
 
     def in_force(self, number: int, lane: int) -> list[Hold]:
         """Active holds of a number in the rules' file order."""
-        holds = [hold for hold in self._by_number.get((number, lane), ()) if hold.active]
-        return sorted(holds, key=lambda hold: hold.rule)
+        return [hold for hold in self._all(number, lane) if hold.active]
+
+    # -- across restarts ---------------------------------------------------------------------------------------
+
+    def touched(self) -> list[int]:
+        """Numbers whose holds have changed since this was last asked."""
+        numbers = list(self._touched)
+        self._touched.clear()
+        return numbers
+
+    def row(self, number: int) -> bytes | None:
+        """All holds of a number as its row in the ledger topic; None when it has none."""
+        holds = [
+            KeptHold(
+                self.rules[hold.rule], ledger_rows.mode_of(lane), hold.from_ms, hold.until_ms, hold.active, hold.content
+            )
+            for lane in LANES
+            for hold in self._all(number, lane)
+        ]
+        return ledger_rows.encode(holds) if holds else None
+
+    def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> int:
+        """(key, value) rows in log order: each number's last one replaces what was known of it. Returns how many
+        numbers have holds by them. Raises LedgerRowError, and then nothing has changed."""
+        last = ledger_rows.last_rows(rows)
+        kept = {number: [] if value is None else ledger_rows.decode(number, value) for number, value in last.items()}
+        self.drop(kept)
+        for number, holds in kept.items():
+            for hold in holds:
+                rule, lane = self._slot(hold.rule), MODES.index(hold.mode)
+                self._adopt(Hold(number, rule, lane, hold.from_, hold.until, hold.active, hold.content))
+        return sum(bool(holds) for holds in kept.values())
+
+    def numbers_of(self, partition: int, partitions: int) -> list[int]:
+        """Ascending: the numbers with holds that belong to one of so many partitions."""
+        numbers = np.unique(np.fromiter((number for number, _ in self._by_number), np.int64, len(self._by_number)))
+        return numbers[_homes(numbers, partitions) == partition].tolist()
+
+    def blocked_by_partition(self, partitions: int) -> list[int]:
+        """For each partition, how many numbers have an enforced hold in force."""
+        held = {hold.number for hold in self._holds.values() if hold.active and hold.lane == ENFORCE}
+        homes = _homes(np.fromiter(held, np.int64, len(held)), partitions)
+        return np.bincount(homes, minlength=partitions).tolist()
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Forgets all holds of these numbers, as if they had never been: they are another worker's now."""
+        for number in numbers:
+            self._touched.pop(number, None)
+            for lane in LANES:
+                for hold in self._by_number.pop((number, lane), ()):
+                    del self._holds[hold.number, hold.rule, hold.lane]
+
+    def under(self, rules: Sequence[str]) -> Ledger:
+        """The same holds under other rules; this ledger stays as it is."""
+        other = Ledger(rules)
+        for hold in self._holds.values():
+            other._adopt(replace(hold, rule=other._slot(self.rules[hold.rule])))
+        other._touched = dict(self._touched)
+        return other
+
+    # -- changes -----------------------------------------------------------------------------------------------
 
     def apply(self, firings: Firings, expire_by_clock: bool) -> Iterator[Change]:
         """Changes in order. With `expire_by_clock`, holds that ended by the clock before a firing's record expire
@@ -125,42 +200,81 @@ class Ledger:
     def expire(self, clock_ms: int) -> Iterator[Change]:
         """Holds that ended at or before `clock_ms`, ordered by (until, number, rule)."""
         while self._ends and self._ends[0][0] <= clock_ms:
-            until, number, rule, lane = heapq.heappop(self._ends)
+            until, number, _, rule, lane = heapq.heappop(self._ends)
             hold = self._holds.get((number, rule, lane))
             if hold is None or not hold.active or hold.until_ms != until:
                 continue
             hold.active = False
+            self._touched[number] = None
             heapq.heappush(self._tombstones, (until + TOMBSTONE_AFTER_MS, number))
             yield Change("expired", hold, -1)
 
     def bury(self, now_ms: int) -> Iterator[int]:
-        """Forgets numbers whose last hold ended TOMBSTONE_AFTER_MS ago; yields those that had an enforced one."""
+        """Forgets, lane by lane, the holds of numbers whose last one there ended TOMBSTONE_AFTER_MS ago; yields the
+        numbers that had an enforced one, ordered by (end of the last, number)."""
+        due: set[int] = set()
         while self._tombstones and self._tombstones[0][0] <= now_ms:
-            _, number = heapq.heappop(self._tombstones)
-            for lane in (ENFORCE, SHADOW, REVIEW):
-                holds = self._by_number.get((number, lane), [])
-                if any(hold.active or hold.until_ms + TOMBSTONE_AFTER_MS > now_ms for hold in holds):
-                    continue
-                for hold in holds:
-                    del self._holds[hold.number, hold.rule, hold.lane]
-                if self._by_number.pop((number, lane), None) and lane == ENFORCE:
-                    yield number
+            due.add(heapq.heappop(self._tombstones)[1])
+        over = []
+        for place in ((number, lane) for number in due for lane in LANES):
+            holds = self._by_number.get(place)
+            if holds and not any(hold.active or hold.until_ms + TOMBSTONE_AFTER_MS > now_ms for hold in holds):
+                over.append((max(hold.until_ms for hold in holds), *place))
+        for _, number, lane in sorted(over):
+            for hold in self._by_number.pop((number, lane)):
+                del self._holds[hold.number, hold.rule, hold.lane]
+            self._touched[number] = None
+            if lane == ENFORCE:
+                yield number
 
     def _open(self, key: Key, from_ms: int, until_ms: int) -> Hold:
-        number, rule, lane = key
         hold = self._holds.get(key)
         if hold is None:
-            hold = self._holds[key] = Hold(number, rule, lane, from_ms, until_ms, True, {})
-            self._by_number.setdefault((number, lane), []).append(hold)
-        hold.from_ms, hold.until_ms, hold.active = from_ms, until_ms, True
-        heapq.heappush(self._ends, (until_ms, number, rule, lane))
-        return hold
+            return self._adopt(Hold(*key, from_ms, until_ms, True, {}), touch=True)
+        hold.from_ms = from_ms
+        return self._extend(key, until_ms)
 
     def _extend(self, key: Key, until_ms: int) -> Hold:
         hold = self._holds[key]
         hold.until_ms, hold.active = until_ms, True
-        heapq.heappush(self._ends, (until_ms, *key))
+        self._touched[hold.number] = None
+        heapq.heappush(self._ends, self._end(hold))
         return hold
+
+    def _adopt(self, hold: Hold, touch: bool = False) -> Hold:
+        """Takes a hold in that was not there."""
+        self._holds[hold.number, hold.rule, hold.lane] = hold
+        self._by_number.setdefault((hold.number, hold.lane), []).append(hold)
+        if touch:
+            self._touched[hold.number] = None
+        if hold.active:
+            heapq.heappush(self._ends, self._end(hold))
+        else:
+            heapq.heappush(self._tombstones, (hold.until_ms + TOMBSTONE_AFTER_MS, hold.number))
+        return hold
+
+    def _end(self, hold: Hold) -> tuple[int, int, tuple[int, str], int, int]:
+        return hold.until_ms, hold.number, self._order(hold.rule), hold.rule, hold.lane
+
+    def _all(self, number: int, lane: int) -> list[Hold]:
+        return sorted(self._by_number.get((number, lane), ()), key=lambda hold: self._order(hold.rule))
+
+    def _order(self, rule: int) -> tuple[int, str]:
+        """What sorts rules: the files' order, then those that no file has any more by name."""
+        return (rule, "") if rule < self._loaded else (self._loaded, self.rules[rule])
+
+    def _slot(self, name: str) -> int:
+        slot = self._slots.setdefault(name, len(self.rules))
+        if slot == len(self.rules):
+            self.rules.append(name)
+        return slot
+
+
+def _homes(numbers: np.ndarray, partitions: int) -> np.ndarray:
+    """int32[n]: the partition that each number belongs to."""
+    homes = np.empty(len(numbers), np.int32)
+    partition_of(numbers, partitions, homes)
+    return homes
 
 
 def _groups(firings: Firings) -> tuple[np.ndarray, list[Key]]:

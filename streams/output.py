@@ -34,8 +34,7 @@ class Snapshot:
 class Output:
     """Turns the changes of one input record into records to produce."""
 
-    def __init__(self, rule_names: list[str], ledger: Ledger) -> None:
-        self._names = rule_names
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     def snapshot(self, change: Change) -> Snapshot:
@@ -67,11 +66,18 @@ class Output:
             out += [OutRecord(topics.BLOCK_HISTORY, number.encode(), _history(number, s)) for s in snapshots]
         return out
 
+    def ledger_rows(self) -> list[OutRecord]:
+        """A row for each number whose holds have changed since this was last asked, a tombstone where none is left."""
+        return [
+            OutRecord(topics.LEDGER, published(number).encode(), self._ledger.row(number))
+            for number in self._ledger.touched()
+        ]
+
     def _hold(self, hold: Hold) -> dict[str, Any]:
-        content = hold.content
+        content, rule = hold.content, self._ledger.rules[hold.rule]
         return {
-            "block_id": block_id(hold.number, self._names[hold.rule], hold.from_ms),
-            "rule": self._names[hold.rule],
+            "block_id": block_id(hold.number, rule, hold.from_ms),
+            "rule": rule,
             "rules_version": content["rules_version"],
             "from": hold.from_ms,
             "until": hold.until_ms,

@@ -48,6 +48,7 @@ class Outcome:
     records: list[OutRecord] = field(default_factory=list)  # in the order they are to be produced
     feeds: dict[str, Tally[str]] = field(default_factory=dict)  # by topic: records, accepted, late, future, ...
     changes: Tally[tuple[str, str, str]] = field(default_factory=Tally)  # (rule, lane, change)
+    ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
 
 
 @dataclass(slots=True)
@@ -81,7 +82,8 @@ class Engine:
         self.topics = rules.topics
         self.lateness_ms = lateness_ms
         self.expire_by_clock = expire_by_clock
-        self.ledger = Ledger()
+        self.partitions = 0  # of the inputs; 0 in a replay, which reads files
+        self.ledger = Ledger([rule.name for rule in rules.rules])
         self.decoders = {name: Decoder(name, record_fields(rules, name), region) for name in self.topics}
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         self._compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
@@ -91,7 +93,7 @@ class Engine:
         }
         self._cross = any(len(rule.topics) > 1 for rule in self._compiled)
         self._states = {name: TopicState(name, self._compiled, numbers_max) for name in self.topics}
-        self._output = Output([rule.name for rule in rules.rules], self.ledger)
+        self._output = Output(self.ledger)
         self._periods = np.array([rule.period_ms for rule in rules.rules], np.int64)
         self._intake = Intake(lateness_ms=lateness_ms, track_answers=any(r.reads_duration for r in self._compiled))
         self._sources: dict[tuple[str, int], int] = {}
@@ -121,6 +123,7 @@ class Engine:
             clock_before = int(before[-1]) if events["line"][-1] == last_line else self._clock_max()
         if self.expire_by_clock and ended < last_line:
             self._emit(outcome, ((-1, change) for change in self.ledger.expire(clock_before)))
+        outcome.ledger = self._ledger_rows()
         return outcome
 
     def expire(self, now_ms: int) -> Outcome:
@@ -129,7 +132,13 @@ class Engine:
         self._emit(outcome, ((-1, change) for change in self.ledger.expire(now_ms)))
         for number in self.ledger.bury(now_ms):
             outcome.records.append(OutRecord(topics.BLOCK_EVENTS, published(number).encode(), None))
+        outcome.ledger = self._ledger_rows()
         return outcome
+
+    def load_ledger(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """(key, value) rows of a partition's ledger in log order. Raises LedgerRowError, and then nothing has
+        changed."""
+        self.ledger.load(rows)
 
     def maintain(self) -> None:
         """A bounded piece of reclaiming work; changes no later reading."""
@@ -278,9 +287,16 @@ class Engine:
                 self._flush(outcome, pending)
             pending.setdefault(change.hold.lane, []).append(self._output.snapshot(change))
             pending_line = line
-            rule = self.rules.rules[change.hold.rule]
-            outcome.changes[rule.name, MODES[change.hold.lane], change.change] += 1
+            rule = self.ledger.rules[change.hold.rule]
+            outcome.changes[rule, MODES[change.hold.lane], change.change] += 1
         self._flush(outcome, pending)
+
+    def _ledger_rows(self) -> list[OutRecord]:
+        """None in a replay, which has no partitions: nobody would read them."""
+        if self.partitions:
+            return self._output.ledger_rows()
+        self.ledger.touched()
+        return []
 
     def _flush(self, outcome: Outcome, pending: dict[int, list[Snapshot]]) -> None:
         for snapshots in pending.values():

@@ -24,6 +24,7 @@ from streams.ledger import (
 HOUR, DAY = 3_600_000, 86_400_000
 T = 1_794_798_000_000
 NUMBER = 821011110001
+RULES = ["burst", "more", "small"]
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ def at(*times: int, **same: int) -> list[Firing]:
 
 
 def test_a_first_firing_opens_for_the_period_and_one_before_it_changes_nothing() -> None:
-    assert told(Ledger(), at(T, T - 1, T)) == [("opened", T, T + DAY)]
+    assert told(Ledger(RULES), at(T, T - 1, T)) == [("opened", T, T + DAY)]
 
 
 def test_an_extension_must_gain_an_hour_and_a_twentieth_of_the_period() -> None:
-    ledger = Ledger()
+    ledger = Ledger(RULES)
     gain = DAY // 20
     assert told(ledger, at(T, T + gain - 1, T + gain)) == [("opened", T, T + DAY), ("extended", T, T + gain + DAY)]
     short = {"rule": 1, "period": 2 * HOUR}
@@ -67,7 +68,7 @@ def test_an_extension_must_gain_an_hour_and_a_twentieth_of_the_period() -> None:
 
 
 def test_a_period_of_less_than_an_hour_is_never_extended_and_opens_again_at_its_end() -> None:
-    assert told(Ledger(), at(T, T + HOUR // 2 - 1, T + HOUR // 2, period=HOUR // 2)) == [
+    assert told(Ledger(RULES), at(T, T + HOUR // 2 - 1, T + HOUR // 2, period=HOUR // 2)) == [
         ("opened", T, T + HOUR // 2),
         ("opened", T + HOUR // 2, T + HOUR),
     ]
@@ -75,7 +76,7 @@ def test_a_period_of_less_than_an_hour_is_never_extended_and_opens_again_at_its_
 
 def test_rules_numbers_and_lanes_have_holds_of_their_own() -> None:
     same = [Firing(T), Firing(T, rule=1), Firing(T, lane=REVIEW), Firing(T, number=2), Firing(T, lane=SHADOW)]
-    ledger = Ledger()
+    ledger = Ledger(RULES)
     assert len(told(ledger, same)) == 5
     assert [hold.rule for hold in ledger.in_force(NUMBER, ENFORCE)] == [0, 1]
     assert [hold.rule for hold in ledger.in_force(NUMBER, SHADOW)] == [0]
@@ -83,13 +84,13 @@ def test_rules_numbers_and_lanes_have_holds_of_their_own() -> None:
 
 
 def test_holds_in_force_come_in_the_rules_order() -> None:
-    ledger = Ledger()
+    ledger = Ledger(RULES)
     told(ledger, [Firing(T, rule=2), Firing(T, rule=0), Firing(T, rule=1)])
     assert [hold.rule for hold in ledger.in_force(NUMBER, ENFORCE)] == [0, 1, 2]
 
 
 def test_holds_expire_by_their_end_then_number_and_only_once() -> None:
-    ledger = Ledger()
+    ledger = Ledger(RULES)
     told(ledger, [Firing(T + 5, number=1), Firing(T, number=9), Firing(T, number=4), Firing(T + 6, number=2)])
     assert [(c.change, c.hold.number) for c in ledger.expire(T + DAY + 5)] == [
         ("expired", 4),
@@ -101,14 +102,14 @@ def test_holds_expire_by_their_end_then_number_and_only_once() -> None:
 
 
 def test_an_extended_hold_expires_at_its_new_end_only() -> None:
-    ledger = Ledger()
+    ledger = Ledger(RULES)
     told(ledger, at(T, T + HOUR * 2))
     assert list(ledger.expire(T + DAY)) == []
     assert [c.hold.until_ms for c in ledger.expire(T + DAY + HOUR * 2)] == [T + DAY + HOUR * 2]
 
 
 def test_an_extension_may_follow_an_expiry_notice() -> None:
-    ledger = Ledger()
+    ledger = Ledger(RULES)
     told(ledger, at(T))
     assert [c.change for c in ledger.expire(T + DAY)] == ["expired"]
     assert told(ledger, at(T + 2 * HOUR)) == [("extended", T, T + DAY + 2 * HOUR)]
@@ -119,7 +120,7 @@ def test_an_extension_may_follow_an_expiry_notice() -> None:
 def test_the_clock_expires_holds_before_a_record_and_never_between_its_firings() -> None:
     late = T - 2 * DAY
     record = [Firing(late, 0, rule=rule, clock_before=T) for rule in (0, 1)]
-    changes = told(Ledger(), [*record, Firing(T, 1, number=2, clock_before=T)], expire=True)
+    changes = told(Ledger(RULES), [*record, Firing(T, 1, number=2, clock_before=T)], expire=True)
     assert changes == [
         ("opened", late, late + DAY),
         ("opened", late, late + DAY),
@@ -127,11 +128,11 @@ def test_the_clock_expires_holds_before_a_record_and_never_between_its_firings()
         ("expired", late, late + DAY),
         ("opened", T, T + DAY),
     ]
-    assert len(told(Ledger(), record, expire=True)) == 2
+    assert len(told(Ledger(RULES), record, expire=True)) == 2
 
 
 def test_a_number_is_buried_a_week_after_its_last_hold_ended() -> None:
-    ledger = Ledger()
+    ledger = Ledger(RULES)
     told(ledger, [Firing(T), Firing(T + HOUR, rule=1), Firing(T, number=7, lane=SHADOW)])
     ended = T + HOUR + DAY
     assert len(list(ledger.expire(ended))) == 3
@@ -141,7 +142,7 @@ def test_a_number_is_buried_a_week_after_its_last_hold_ended() -> None:
 
 
 def test_a_hold_that_opened_again_is_not_buried_with_its_past() -> None:
-    ledger = Ledger()
+    ledger = Ledger(RULES)
     told(ledger, at(T))
     list(ledger.expire(T + DAY))
     told(ledger, at(T + 3 * DAY))
@@ -214,7 +215,7 @@ def test_any_firings_cut_into_epochs_anywhere_change_what_a_plain_reading_change
             want += plain.expire(firing.clock_before)
             seen = firing.line
         want += plain.fire(firing)
-    ledger, got, done = Ledger(), [], 0
+    ledger, got, done = Ledger(RULES), [], 0
     while done < len(listed):
         size = data.draw(st.integers(1, len(listed) - done))
         while done + size < len(listed) and listed[done + size].line == listed[done + size - 1].line:
