@@ -11,10 +11,16 @@ BLOCK_HISTORY = "block-history"
 REVIEW_QUEUE = "review-queue"
 SHADOW_EVENTS = "shadow-events"
 DEAD_LETTERS = "dead-letters"
+BLOCK_STATUS = "block-status"
+LEDGER = "ledger"
+SNAPSHOTS = "snapshots"
+REKEYED = "rekeyed"
 
 INPUTS = (MESSAGE_RELAY, CDR)
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+MEGABYTE = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,39 @@ _SPECS = (
         DEAD_LETTERS,
         False,
         # Twice the broker's default for records: a dead letter is the record as it came, plus its headers.
-        _kept(days=30) | {"max.message.bytes": str(2 * 1024 * 1024)},
+        _kept(days=30) | {"max.message.bytes": str(2 * MEGABYTE)},
         "output: records that could not be understood, verbatim, with what was wrong in their headers",
+    ),
+    TopicSpec(
+        BLOCK_STATUS,
+        True,
+        # The broker compacts closed segments only, and who joins reads what is left: an hour of heartbeats, no more.
+        {"cleanup.policy": "compact", "segment.ms": str(HOUR_MS)},
+        "output: a heartbeat of each partition, so that silence can be told from nothing new",
+    ),
+    TopicSpec(
+        LEDGER,
+        True,
+        # A worker reads all of its partition before it counts anything: small segments keep that short.
+        {"cleanup.policy": "compact", "segment.bytes": str(64 * MEGABYTE)},
+        "internal: all holds of each number, and which snapshot is whole",
+    ),
+    TopicSpec(
+        SNAPSHOTS,
+        True,
+        {
+            "cleanup.policy": "compact",
+            "segment.bytes": str(128 * MEGABYTE),
+            "max.message.bytes": str(2 * MEGABYTE),
+        },
+        "internal: the counters' state in pieces",
+    ),
+    TopicSpec(
+        REKEYED,
+        True,
+        # A stray is its record verbatim, plus its headers.
+        _kept(days=7) | {"max.message.bytes": str(2 * MEGABYTE)},
+        "internal: records that lay in another partition than their number's, sent home",
     ),
 )
 TOPICS: dict[str, TopicSpec] = {spec.name: spec for spec in _SPECS}
