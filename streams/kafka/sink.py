@@ -1,48 +1,67 @@
 """Where output records go, and how input offsets are committed behind them.
 
-`Delivery` is the one seam between the worker and its guarantee. `AtLeastOnce` flushes, then commits: after a crash
-between the two, some records are produced again, with equal values. A transactional delivery takes the same calls.
+`Delivery` is the one seam between the worker and its guarantee. `Transactional` (transactions.py) commits records and
+offsets as one. `AtLeastOnce`, for brokers without transactions, flushes, then commits: after a crash between the two,
+some records are produced again, with equal values.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from streams.epoch import OutRecord
+from streams.kafka.clients import Clients
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message
 
-Offsets = Mapping[tuple[str, int], int]  # (topic, partition) -> the next offset to read
+Place = tuple[str, int]  # (topic, partition)
+Offsets = Mapping[Place, int]  # the next offset to read of each place
 
 log = logging.getLogger("grayline.sink")
 
+LEDGER = "ledger"
 PATIENCE_S = 0.5  # between two attempts while the broker is away
 
 
 class DeliveryFailed(Exception):
-    """Output was lost on the way to the broker: nothing may be committed, the worker must stop."""
+    """Output cannot be delivered: nothing may be committed, the worker must stop."""
 
     exit_code = 1
 
 
-class Delivery(Protocol):
-    """Called by one thread, in order: begin, produce any number of times, commit, begin ..."""
+class Fenced(DeliveryFailed):
+    """Another process runs under this worker's name, and the broker has given it the name."""
 
-    def begin(self) -> None:
-        """Open the commit that the next records belong to."""
+
+class Delivery(Protocol):
+    """Called by one thread, in order: open, then produce any number of times, commit, produce ... Only `close` may
+    come from any thread."""
+
+    note: str
+    """The text that the last successful commit left beside its offsets; empty before the first."""
+
+    def open(self) -> None:
+        """Get ready to produce; waits for the broker. Raises DeliveryFailed."""
         ...
 
     def produce(self, records: Sequence[OutRecord]) -> None:
-        """Hand records to the producer. Raises DeliveryFailed once any record of this commit has failed."""
+        """Hand over records of the next commit. Raises DeliveryFailed when one can never be delivered."""
         ...
 
     def commit(self, offsets: Offsets) -> bool:
-        """Make everything since `begin` durable, then the offsets. False: an ordinary abort (a rebalance took the
-        partitions), the records will be read again. Raises DeliveryFailed."""
+        """Make everything produced since the last commit durable, and `offsets` with it. False: the group has given
+        the partitions to somebody else; nothing was committed and the records are forgotten. Without records and
+        offsets there is nothing to do. Raises DeliveryFailed."""
+        ...
+
+    def abort(self) -> None:
+        """Forget what was produced since the last commit: its partitions are lost."""
         ...
 
     def close(self) -> None:
@@ -50,54 +69,99 @@ class Delivery(Protocol):
         ...
 
 
+class Notes:
+    """The texts that a worker leaves beside the offsets it commits: by them it recognises its own last commit.
+
+    parts: the partition count of the inputs, for whoever starts after it has changed."""
+
+    def __init__(self, parts: int) -> None:
+        self._parts = parts
+        self._worker = uuid.uuid4().hex
+        self._count = 0
+
+    def next(self) -> str:
+        self._count += 1
+        return f"grayline1 parts={self._parts} commit={self._worker}-{self._count}"
+
+
+def noted_parts(note: str | None) -> int | None:
+    """The partition count that a committed note tells; None when the offsets were committed by something else."""
+    found = re.match(r"grayline1 parts=(\d+) ", note or "")
+    return int(found[1]) if found else None
+
+
 class AtLeastOnce:
     """An idempotent producer, flushed before the consumer's offsets are committed synchronously.
 
     A broker that is away is waited for; failure is what the producer itself gives up on (`message.timeout.ms`)."""
 
-    def __init__(self, producer_config: Mapping[str, object], consumer: Consumer) -> None:
-        from confluent_kafka import Producer
-
-        config = {"logger": logging.getLogger("grayline.kafka"), **producer_config}
-        self._producer: Any = Producer(config)
+    def __init__(
+        self,
+        config: Mapping[str, object],
+        consumer: Consumer,
+        *,
+        note_parts: int = 0,
+        clients: Clients | None = None,
+        trouble: Callable[[str], None] = lambda code: None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.note = ""
+        self._notes = Notes(note_parts)
         self._consumer = consumer
+        self._trouble = trouble
+        self._patience_s = patience_s
         self._failed: str | None = None
         self._closing = threading.Event()
+        self._ledger: list[OutRecord] = []
+        self._producer: Any = (clients or Clients()).producer({**ERRORS_ONLY, "error_cb": self._on_error, **config})
 
     def begin(self) -> None:
         """Nothing to open: a flush covers whatever was produced before it."""
 
+    def open(self) -> None:
+        """Nothing to open: the broker is first needed by what is produced."""
+
     def produce(self, records: Sequence[OutRecord]) -> None:
         for record in records:
-            self._produce(record)
+            if record.topic == LEDGER:
+                self._ledger.append(record)
+            else:
+                self._produce(record)
         self._producer.poll(0)
         self._check()
 
     def commit(self, offsets: Offsets) -> bool:
-        """1. Flush, so that every record has its acknowledgement. 2. Any failure: no commit. 3. Commit the offsets."""
-        while self._producer.flush(PATIENCE_S):  # 1
-            self._check()
-            self._give_up_if_closing("output records were not acknowledged")
-        self._check()  # 2
+        """1. Flush: every output has its acknowledgement. Any failure: no commit. 2. The same for the ledger's rows: a
+        restored ledger knows no hold that was not published. 3. Commit the offsets, with a note."""
+        self._flush()  # 1
+        if self._ledger:  # 2
+            rows, self._ledger = self._ledger, []
+            for row in rows:
+                self._produce(row)
+            self._flush()
         return self._commit_offsets(offsets) if offsets else True  # 3
+
+    def abort(self) -> None:
+        self._ledger = []  # of the rest some is with the broker; whoever owns the partitions now writes its equals
 
     def close(self) -> None:
         self._closing.set()
 
+    def _flush(self) -> None:
+        while self._producer.flush(self._patience_s):
+            self._check()
+            self._give_up_if_closing("output records were not acknowledged")
+        self._check()
+
     def _produce(self, record: OutRecord) -> None:
         from confluent_kafka import KafkaException
 
-        arguments: dict[str, Any] = {"key": record.key, "value": record.value, "on_delivery": self._delivered}
-        if record.headers:
-            arguments["headers"] = record.headers
-        if record.partition is not None:
-            arguments["partition"] = record.partition
         while True:
             try:
-                self._producer.produce(record.topic, **arguments)
+                self._producer.produce(record.topic, **arguments_of(record), on_delivery=self._delivered)
                 return
             except BufferError:  # the queue is full: serve deliveries until one leaves it
-                self._producer.poll(PATIENCE_S)
+                self._producer.poll(self._patience_s)
                 self._check()
                 self._give_up_if_closing("the producer's queue is full")
             except KafkaException as problem:
@@ -105,9 +169,10 @@ class AtLeastOnce:
                 self._check()
 
     def _commit_offsets(self, offsets: Offsets) -> bool:
-        from confluent_kafka import KafkaException, TopicPartition
+        from confluent_kafka import KafkaException
 
-        places = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        note = self._notes.next()
+        places = places_of(offsets, note)
         while True:
             try:
                 answers = self._consumer.commit(offsets=places, asynchronous=False)
@@ -116,18 +181,24 @@ class AtLeastOnce:
             else:
                 error = next((place.error for place in answers or () if place.error is not None), None)
             if error is None:
+                self.note = note
                 return True
-            if error.code() in _rebalance_codes():
+            if error.code() in rebalance_codes():
                 return False
-            if error.code() not in _passing_codes():
+            if error.code() not in passing_codes():
                 raise DeliveryFailed(f"offsets could not be committed: {error.str()}")
             log.warning("commit put off, trying again: code=%s %s", error.name(), error.str())
-            self._closing.wait(PATIENCE_S)
+            self._trouble(error.name())
+            self._closing.wait(self._patience_s)
             self._give_up_if_closing("offsets were not committed")
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failed is None:
             self._failed = f"a record for topic {message.topic()!r} was not delivered: {error.str()}"
+
+    def _on_error(self, error: KafkaError) -> None:
+        log.warning("producer trouble: code=%s %s", error.name(), error.str())
+        self._trouble(error.name())
 
     def _check(self) -> None:
         if self._failed is not None:
@@ -138,7 +209,29 @@ class AtLeastOnce:
             raise DeliveryFailed(f"{what} before the worker had to end: the broker does not answer")
 
 
-def _rebalance_codes() -> frozenset[int]:
+# A delivery that went well is no news, and one call of Python a record is much.
+ERRORS_ONLY = {"delivery.report.only.error": True}
+
+
+def arguments_of(record: OutRecord) -> dict[str, Any]:
+    """What `produce` takes besides the topic."""
+    arguments: dict[str, Any] = {"key": record.key, "value": record.value}
+    if record.headers:
+        arguments["headers"] = record.headers
+    if record.partition is not None:
+        arguments["partition"] = record.partition
+    return arguments
+
+
+def places_of(offsets: Offsets, note: str) -> list[Any]:
+    """The offsets as confluent-kafka wants them, each with the note as its metadata."""
+    from confluent_kafka import TopicPartition
+
+    return [TopicPartition(topic, partition, offset, note) for (topic, partition), offset in offsets.items()]
+
+
+def rebalance_codes() -> frozenset[int]:
+    """The partitions are, or are about to be, another member's."""
     from confluent_kafka import KafkaError
 
     return frozenset(
@@ -151,14 +244,17 @@ def _rebalance_codes() -> frozenset[int]:
     )
 
 
-def _passing_codes() -> frozenset[int]:
-    """A broker that is away, or whose group coordinator moves."""
+def passing_codes() -> frozenset[int]:
+    """A broker that is away, or whose coordinator moves."""
     from confluent_kafka import KafkaError
 
     return frozenset(
         (
             KafkaError._TRANSPORT,
+            KafkaError._RESOLVE,
             KafkaError._TIMED_OUT,
+            KafkaError._TIMED_OUT_QUEUE,
+            KafkaError._MSG_TIMED_OUT,
             KafkaError._ALL_BROKERS_DOWN,
             KafkaError._WAIT_COORD,
             KafkaError.REQUEST_TIMED_OUT,
@@ -166,5 +262,12 @@ def _passing_codes() -> frozenset[int]:
             KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
             KafkaError.NOT_COORDINATOR,
             KafkaError.NETWORK_EXCEPTION,
+            KafkaError.LEADER_NOT_AVAILABLE,
+            KafkaError.NOT_LEADER_FOR_PARTITION,
+            KafkaError.NOT_ENOUGH_REPLICAS,
+            KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+            KafkaError.KAFKA_STORAGE_ERROR,
+            KafkaError.CONCURRENT_TRANSACTIONS,
+            KafkaError.UNSTABLE_OFFSET_COMMIT,
         )
     )
