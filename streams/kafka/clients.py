@@ -10,6 +10,20 @@ from typing import Any
 class Clients:
     """confluent-kafka's clients, which log through Python's logging. Configurations are librdkafka's settings."""
 
+    @property
+    def message_type(self) -> Any:
+        """The class of the messages that these consumers give."""
+        from confluent_kafka import Message
+
+        return Message
+
+    @property
+    def message_type(self) -> Any:
+        """The type of messages that these consumers give: its accessors are mapped over whole polls."""
+        from confluent_kafka import Message
+
+        return Message
+
     def consumer(self, config: Mapping[str, object]) -> Any:
         from confluent_kafka import Consumer
 

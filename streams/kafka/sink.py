@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from schemas.topics import LEDGER
 from streams.epoch import OutRecord
 from streams.kafka.clients import Clients
 
@@ -25,7 +26,6 @@ Offsets = Mapping[Place, int]  # the next offset to read of each place
 
 log = logging.getLogger("grayline.sink")
 
-LEDGER = "ledger"
 PATIENCE_S = 0.5  # between two attempts while the broker is away
 
 
