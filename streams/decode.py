@@ -46,6 +46,7 @@ class Decoded:
     dead_letters: list[OutRecord] = field(default_factory=list)
     dead_lines: list[int] = field(default_factory=list)  # each dead letter's place in the epoch
     counts: Counter[str] = field(default_factory=Counter)  # dead letters by reason; "records" counts all
+    rekeyed: list[OutRecord] = field(default_factory=list)  # strays (streams.strays), which have no columns here
 
     def __len__(self) -> int:
         return len(self.columns["line"])
@@ -224,9 +225,10 @@ def text_hash(text: str) -> int:
 def dead_letter(raw: RawBatch, i: int, error: records.RecordError) -> OutRecord:
     """The record verbatim, with what was wrong and where it came from in headers named as Kafka Connect names them."""
     value = raw.values[i]
+    partition = raw.partition if raw.origin is None else raw.origin
     headers = [
         ("__connect.errors.topic", raw.topic.encode()),
-        ("__connect.errors.partition", b"%d" % raw.partition[i]),
+        ("__connect.errors.partition", b"%d" % partition[i]),
         ("__connect.errors.offset", b"%d" % raw.offset[i]),
         ("__connect.errors.exception.class.name", error.code.encode()),
         ("__connect.errors.exception.message", str(error).encode()),

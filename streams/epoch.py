@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+# What came through `rekeyed` to partition p counts as from partition p + REKEYED_BASE of its own topic, so that it has
+# a clock and a memory of ids of its own. No topic has so many partitions.
+REKEYED_BASE = 1 << 16
+
+Headers = list[tuple[str, bytes | None]]
+
 
 @dataclass(slots=True)
 class RawBatch:
@@ -18,6 +24,8 @@ class RawBatch:
     timestamp: np.ndarray  # int64[n]: Kafka timestamps, ms since the epoch
     values: list[bytes | None]
     keys: list[bytes | None] | None = None  # only fetched for dead letters when a source has them at hand
+    headers: list[Headers] | None = None  # only of `rekeyed`, where they say what a record was
+    origin: np.ndarray | None = None  # int32[n]: the partitions that re-keyed records came from, `offset` being theirs
 
 
 @dataclass(slots=True)

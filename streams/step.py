@@ -103,10 +103,11 @@ class Engine:
     def step(self, decoded: list[Decoded], unread: Sequence[tuple[int, OutRecord]] = ()) -> Outcome:
         """One epoch. unread: (line, dead letter) of what the caller could not even hand to a decoder."""
         outcome = Outcome()
+        outcome.records += [stray for part in decoded for stray in part.rekeyed]
         dead = [letter for part in decoded for letter in zip(part.dead_lines, part.dead_letters, strict=True)]
         outcome.records += [record for _, record in sorted([*dead, *unread], key=itemgetter(0))]
-        for part in decoded:
-            outcome.feeds[part.topic] = Tally(part.counts)
+        for part in decoded:  # a topic's own records and those that came through `rekeyed` are one feed
+            outcome.feeds.setdefault(part.topic, Tally()).update(part.counts)
         events = merge(decoded, self._kinds)
         last_line = max((part.last_line for part in decoded), default=-1)
         ended = -1  # the last line before which holds have expired
@@ -182,8 +183,8 @@ class Engine:
         return max(self._intake.clocks().values(), default=BEGINNING)
 
     def _account(self, outcome: Outcome, events: Merged, accepted: Accepted) -> None:
-        for topic, tally in outcome.feeds.items():
-            mine = events.of_topic(topic)
+        for topic in outcome.feeds.keys() & set(self.topics):  # damaged records of `rekeyed` are of no topic
+            tally, mine = outcome.feeds[topic], events.of_topic(topic)
             for verdict, name in enumerate(("accepted", "late", "duplicate")):
                 tally[name] += int(np.count_nonzero(mine & (accepted.verdict == verdict)))
             tally["future"] += int(np.count_nonzero(mine & accepted.future))
