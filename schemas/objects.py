@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 # Deeper than any feed nests, and far from Python's recursion limit: a record's fate must not hang on how deep the
 # call stack is when it is read.
 DEPTH_MAX = 64
+DIGITS_MAX = 100  # of an integer, read and kept
 
 # A string that is never closed reaches to the end: were it no match, each quote in it would be tried as a beginning.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
@@ -39,7 +40,7 @@ def read_pairs(value: bytes | None) -> list[tuple[str, Any]]:
     except json.JSONDecodeError as error:
         raise ObjectError("not_json", f"{error.msg}, at character {error.pos}: give one JSON object") from None
     except (ValueError, RecursionError):
-        raise ObjectError("not_json", "a number in it is none of JSON's, or has thousands of digits") from None
+        raise ObjectError("not_json", "a number in it is none of JSON's: NaN and Infinity are not") from None
     if not isinstance(pairs, _Pairs):
         raise ObjectError("not_json", f"is {kind_of(pairs)}: give one JSON object")
     return pairs
@@ -61,8 +62,12 @@ def _not_a_number(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-# Long integers raise ValueError in int() themselves.
-_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_not_a_number)
+def _integer(text: str) -> int:
+    """JSON sets integers no bound, Python does. One beyond every bound of ours is one whatever its digits are."""
+    return int(text[:DIGITS_MAX])
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=_integer, parse_constant=_not_a_number)
 
 
 def _too_deep(value: bytes) -> bool:
