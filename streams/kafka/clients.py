@@ -17,13 +17,6 @@ class Clients:
 
         return Message
 
-    @property
-    def message_type(self) -> Any:
-        """The type of messages that these consumers give: its accessors are mapped over whole polls."""
-        from confluent_kafka import Message
-
-        return Message
-
     def consumer(self, config: Mapping[str, object]) -> Any:
         from confluent_kafka import Consumer
 

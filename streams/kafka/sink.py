@@ -127,7 +127,7 @@ class AtLeastOnce:
                 self._ledger.append(record)
             else:
                 self._produce(record)
-        self._producer.poll(0)
+        self._serve(self._producer.poll, 0)
         self._check()
 
     def commit(self, offsets: Offsets) -> bool:
@@ -148,7 +148,7 @@ class AtLeastOnce:
         self._closing.set()
 
     def _flush(self) -> None:
-        while self._producer.flush(self._patience_s):
+        while self._serve(self._producer.flush, self._patience_s):
             self._check()
             self._give_up_if_closing("output records were not acknowledged")
         self._check()
@@ -161,7 +161,7 @@ class AtLeastOnce:
                 self._producer.produce(record.topic, **arguments_of(record), on_delivery=self._delivered)
                 return
             except BufferError:  # the queue is full: serve deliveries until one leaves it
-                self._producer.poll(self._patience_s)
+                self._serve(self._producer.poll, self._patience_s)
                 self._check()
                 self._give_up_if_closing("the producer's queue is full")
             except KafkaException as problem:
@@ -191,6 +191,12 @@ class AtLeastOnce:
             self._trouble(error.name())
             self._closing.wait(self._patience_s)
             self._give_up_if_closing("offsets were not committed")
+
+    def _serve(self, call: Callable[[float], int], wait_s: float) -> int:
+        try:
+            return call(wait_s)
+        except client_errors() as problem:
+            raise DeliveryFailed(f"the producer cannot go on: {error_of(problem).str()}") from problem
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failed is None:
@@ -228,6 +234,26 @@ def places_of(offsets: Offsets, note: str) -> list[Any]:
     from confluent_kafka import TopicPartition
 
     return [TopicPartition(topic, partition, offset, note) for (topic, partition), offset in offsets.items()]
+
+
+def client_errors() -> tuple[type[Exception], ...]:
+    """What a call of a confluent-kafka producer raises. A fatal error comes out of whichever call serves callbacks; a
+    callback served after it, a line of librdkafka's log for one, turns it into a SystemError."""
+    from confluent_kafka import KafkaException
+
+    return (KafkaException, SystemError)
+
+
+def error_of(problem: BaseException) -> KafkaError:
+    """The error that one of `client_errors` carries."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    cause: BaseException | None = problem
+    while cause is not None:
+        if isinstance(cause, KafkaException):
+            return cause.args[0]
+        cause = cause.__cause__ or cause.__context__
+    return KafkaError(KafkaError._FATAL, str(problem))
 
 
 def rebalance_codes() -> frozenset[int]:

@@ -24,6 +24,8 @@ from streams.kafka.sink import (
     Notes,
     Offsets,
     arguments_of,
+    client_errors,
+    error_of,
     passing_codes,
     places_of,
     rebalance_codes,
@@ -144,8 +146,6 @@ class Transactional:
 
     def _send(self) -> None:
         """Hand over records, in order, up to the last or to the first sign that the transaction must be aborted."""
-        from confluent_kafka import KafkaException
-
         if self._begun_at is None:
             self._begin()
         while self._broken is None and self._sent < len(self._records):
@@ -154,28 +154,33 @@ class Transactional:
                 self._producer.produce(record.topic, **arguments_of(record), on_delivery=self._delivered)
                 self._sent += 1
             except BufferError:  # the queue is full: serve deliveries until one leaves it
-                self._producer.poll(self._patience_s)
+                self._serve(self._producer.poll, self._patience_s)
                 self._give_up_if_closing("the producer's queue is full")
-            except KafkaException as problem:
-                self._broken = problem.args[0]
-        self._producer.poll(0)
+            except client_errors() as problem:
+                self._broken = error_of(problem)
+        self._serve(self._producer.poll, 0)
 
     def _begin(self) -> None:
-        from confluent_kafka import KafkaException
-
         self._sent, self._broken = 0, None
         self._begun_at = self._clock()
         try:
             self._producer.begin_transaction()
-        except KafkaException as problem:
-            self._broken = problem.args[0]
+        except client_errors() as problem:
+            self._broken = error_of(problem)
+
+    def _serve(self, call: Callable[[float], int], wait_s: float) -> int:
+        try:
+            return call(wait_s)
+        except client_errors() as problem:
+            self._broken = error_of(problem)
+            return 0
 
     def _prepare(self, places: list[Any]) -> KafkaError | None:
         """Steps 1 and 2. Returns what went wrong."""
         from confluent_kafka import KafkaError
 
         self._send()
-        while self._broken is None and self._producer.flush(self._patience_s):
+        while self._broken is None and self._serve(self._producer.flush, self._patience_s):
             self._give_up_if_closing("output records were not acknowledged")
         if self._broken is not None:
             return self._broken
@@ -187,15 +192,13 @@ class Transactional:
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> KafkaError | None:
         """Calls, and again while librdkafka says that this very call may be repeated. Returns what went wrong."""
-        from confluent_kafka import KafkaException
-
         until = self._clock() + self._timeout_s
         while True:
             try:
                 function(*arguments, self._timeout_s)
                 return None
-            except KafkaException as problem:
-                error = problem.args[0]
+            except client_errors() as problem:
+                error = error_of(problem)
             if not error.retriable() or error.txn_requires_abort() or self._clock() >= until:
                 return error
             self._wait("the transaction was not ended")
@@ -227,19 +230,17 @@ class Transactional:
             raise Fenced(self._name_taken(why))
 
     def _new_producer(self) -> Any:
-        from confluent_kafka import KafkaException
-
         while True:
             try:
                 producer = self._clients.producer(self._config)
-            except KafkaException as problem:
-                raise DeliveryFailed(f"the producer's settings are refused: {problem.args[0].str()}") from problem
+            except client_errors() as problem:
+                raise DeliveryFailed(f"the producer's settings are refused: {error_of(problem).str()}") from problem
             while True:
                 try:
                     producer.init_transactions(self._patience_s)
                     return producer
-                except KafkaException as problem:
-                    error = problem.args[0]
+                except client_errors() as problem:
+                    error = error_of(problem)
                 if error.code() in _fence_codes():
                     self._fenced(error)
                     break
@@ -308,8 +309,6 @@ class Transactional:
     def _on_error(self, error: KafkaError) -> None:
         log.warning("producer trouble: code=%s %s", error.name(), error.str())
         self._trouble(error.name())
-        if error.fatal() and self._broken is None:
-            self._broken = error
 
     def _wait(self, what: str) -> None:
         self._give_up_if_closing(what)
