@@ -1,0 +1,50 @@
+"""Fixtures of the fault tests: one broker and one parent of workers for all of them, a fresh scene for each."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import missing
+from tests.faults.scene import BROKER, Scene
+from tests.faults.traffic import RULES
+from tests.faults.zygote import Zygote
+from tests.kafka_broker import Broker, KafkaUnavailable
+
+soak = os.environ.get("GRAYLINE_SOAK") == "1"
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    rules = tmp_path_factory.mktemp("zygote") / "rules.yaml"
+    rules.write_text(RULES)
+    parent = Zygote(rules)
+    yield parent
+    parent.close()
+
+
+@pytest.fixture(scope="session")
+def fault_broker() -> Iterator[Broker]:
+    try:
+        broker = Broker(settings=BROKER)
+    except KafkaUnavailable as why:
+        missing(str(why))
+    with broker:
+        yield broker
+
+
+@pytest.fixture
+def seed() -> int:
+    """Another one every run; GRAYLINE_SEED repeats one."""
+    return int(os.environ.get("GRAYLINE_SEED") or random.SystemRandom().randrange(10**6))
+
+
+@pytest.fixture
+def scene(fault_broker: Broker, zygote: Zygote, tmp_path: Path, seed: int) -> Iterator[Scene]:
+    made = Scene(fault_broker, zygote, tmp_path, seed)
+    yield made
+    made.close()

@@ -1,0 +1,260 @@
+"""One fault test's world: fresh topics on a real broker, traffic, workers that come and go, and what must come of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from rules.load import load
+from schemas.topics import TOPICS
+from streams.kafka import topics
+from streams.kafka.partition import partition_of
+from streams.kafka.settings import KafkaSettings
+from tests.faults.traffic import BROKEN, RULES, Record
+from tests.faults.zygote import Process, Zygote
+from tests.kafka_broker import Broker
+from tests.reference.reference import Line
+
+PARTITIONS = 4
+LONG_S = 60.0  # what should come about has not, and the test fails instead of hanging
+LOOK_S = 0.02
+CLEAN_END_S = 10.0
+Place = tuple[str, int]
+
+# A broker that forgets dead members and open transactions within seconds, as the tests have no minutes.
+BROKER = {
+    "group.min.session.timeout.ms": "1000",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
+    "log.cleaner.enable": "false",
+}
+WORKER = {"session.timeout.ms": "3000", "heartbeat.interval.ms": "300", "transaction.timeout.ms": "3000"}
+
+
+class Scene:
+    """`seed` decides the traffic and everything else that is drawn; a failed check names it."""
+
+    def __init__(self, broker: Broker, zygote: Zygote, folder: Path, seed: int, partitions: int = PARTITIONS) -> None:
+        self.broker = broker
+        self.seed = seed
+        self.folder = folder
+        self.partitions = partitions
+        self.group = f"fault-{uuid.uuid4().hex[:8]}"
+        self.rules_file = folder / "rules.yaml"
+        self.rules_file.write_text(RULES)
+        self.rules = load([self.rules_file])
+        self.workers: list[Process] = []
+        self._zygote = zygote
+        self._client = {"bootstrap.servers": broker.bootstrap, "log_level": 2}
+        self._asking: Any = Consumer(self._client | {"group.id": self.group, "isolation.level": "read_committed"})
+        self.make_topics(partitions)
+
+    # ------------------------------------------------------------------------------------------------------- traffic
+
+    def make_topics(self, partitions: int) -> None:
+        """All topics of the product, empty, whatever was there before."""
+        remove_topics(self.broker.bootstrap)
+        topics.create(KafkaSettings(self.broker.bootstrap), partitions, 1, overrides={"retention.ms": "-1"})
+
+    def feed(self, records: Iterable[Record]) -> None:
+        """Produce the records, in order, and return when the broker has all of them."""
+        with Feeder(self, records, pause_s=0.0):
+            pass
+
+    def feeding(self, records: Sequence[Record], per_second: int = 2_500) -> Feeder:
+        """The same in the background, for as long as the `with` block lasts or until all are out, whichever is later."""
+        return Feeder(self, records, pause_s=Feeder.CHUNK / per_second)
+
+    def partition_of(self, number: str) -> int:
+        return partition_of(number.encode(), self.partitions)
+
+    def is_readable(self, record: Record) -> bool:
+        return record.value is not None and record.value not in BROKEN
+
+    # ------------------------------------------------------------------------------------------------------- workers
+
+    def start(self, *arguments: str, kill_at: dict[str, str] | None = None, **config: str) -> Process:
+        """A worker of this scene's group. config: librdkafka settings, dots written as underscores."""
+        index = len(self.workers)
+        properties = self.folder / f"worker-{index}.properties"
+        settings = WORKER | {name.replace("_", "."): value for name, value in config.items()}
+        properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        command = [
+            "run", "--brokers", self.broker.bootstrap, "--rules", str(self.rules_file), "--group", self.group,
+            "--from", "earliest", "--kafka-config", str(properties), *arguments,
+        ]  # fmt: skip
+        worker = self._zygote.start(command, self.folder / f"worker-{index}.log", kill_at or {})
+        self.workers.append(worker)
+        return worker
+
+    def stop(self, worker: Process) -> None:
+        """SIGTERM; the worker must end in order and in time."""
+        worker.signal(15)
+        assert worker.wait(CLEAN_END_S) == 0, worker.log
+
+    def wait_until(self, true: Callable[[], bool], what: str, *alive: Process, limit_s: float = LONG_S) -> None:
+        """Another process brings it about. Fails, with the workers' logs, when one of `alive` ends before that."""
+        give_up = time.monotonic() + limit_s
+        while not true():
+            for worker in alive:
+                assert worker.exit_code is None, f"{what}: the worker ended\n{worker.log}"
+            if time.monotonic() > give_up:
+                raise AssertionError(f"{what}: not within {limit_s:g} s, seed {self.seed}\n{self.logs()}")
+            time.sleep(LOOK_S)
+
+    def wait_caught_up(self, *alive: Process, limit_s: float = LONG_S) -> None:
+        """Every record is behind a committed offset."""
+        self.wait_until(lambda: self.lag() == 0, "lag returns to zero", *alive, limit_s=limit_s)
+
+    def wait_committed(self, records: int, *alive: Process) -> None:
+        """At least so many input records, over all partitions, are behind committed offsets."""
+        self.wait_until(lambda: sum(self.committed().values()) >= records, f"{records} records committed", *alive)
+
+    def logs(self) -> str:
+        return "\n".join(f"--- worker {i} (pid {w.pid})\n{w.log[-6000:]}" for i, w in enumerate(self.workers))
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+        self._asking.close()
+
+    # ------------------------------------------------------------------------------------------- what the broker says
+
+    def inputs(self) -> list[Place]:
+        return [(topic, partition) for topic in self.rules.topics for partition in range(self.partitions)]
+
+    def committed(self) -> dict[Place, int]:
+        """Stable committed offsets of the input topics, 0 where there is none."""
+        asked = [TopicPartition(*place) for place in self.inputs()]
+        told = patient(lambda: self._asking.committed(asked, timeout=5))
+        return {(place.topic, place.partition): max(place.offset, 0) for place in told}
+
+    def ends(self) -> dict[Place, int]:
+        def end(place: Place) -> int:
+            return int(patient(lambda: self._asking.get_watermark_offsets(TopicPartition(*place), timeout=5))[1])
+
+        return {place: end(place) for place in self.inputs()}
+
+    def lag(self) -> int:
+        committed = self.committed()
+        return sum(end - committed[place] for place, end in self.ends().items())
+
+    def read(self, topic: str) -> list[Message]:
+        """Every record that a read-committed consumer sees, partition by partition."""
+        with reader(self._client) as consumer:
+            count = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
+            return _whole(consumer, [(topic, partition) for partition in range(count)])
+
+    def lines(self) -> list[Line]:
+        """The logs of all inputs, one after the other, as the reference takes them."""
+        with reader(self._client) as consumer:
+            found = _whole(consumer, self.inputs())
+        return [Line(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.value(), m.key()) for m in found]
+
+
+@dataclass
+class Feeder:
+    """Produces records from a thread of its own, each in its number's partition, in order."""
+
+    CHUNK = 50
+
+    scene: Scene
+    records: Iterable[Record]
+    pause_s: float
+    produced: int = 0
+    _problem: BaseException | None = None
+    _hurry: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Feeder:
+        self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._hurry.set()
+        self._thread.join()
+        if self._problem is not None and kind is None:
+            raise self._problem
+
+    def _run(self) -> None:
+        try:
+            self._produce()
+        except BaseException as problem:
+            self._problem = problem
+
+    def _produce(self) -> None:
+        client = {"bootstrap.servers": self.scene.broker.bootstrap, "log_level": 2}
+        # Idempotent, so that the input itself has nothing twice and nothing out of order when the broker dies.
+        producer: Any = Producer(client | {"enable.idempotence": True, "linger.ms": 1, "message.max.bytes": 2_000_000})
+        failed: list[str] = []
+        for record in self.records:
+            producer.produce(
+                record.topic, record.value, record.number.encode(), self.scene.partition_of(record.number),
+                timestamp=record.ts_ms, on_delivery=lambda error, _: error and failed.append(error.str()),
+            )  # fmt: skip
+            self.produced += 1
+            if self.produced % self.CHUNK == 0 and not self._hurry.is_set():
+                producer.flush(LONG_S)
+                self._hurry.wait(self.pause_s)
+        assert producer.flush(LONG_S) == 0
+        assert not failed, failed[0]
+
+
+@contextmanager
+def reader(client: dict[str, Any]) -> Iterator[Any]:
+    settings = {"group.id": "reader", "isolation.level": "read_committed", "enable.partition.eof": True}
+    consumer = Consumer(client | settings | {"enable.auto.commit": False, "fetch.wait.max.ms": 10})
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _whole(consumer: Any, places: Sequence[Place]) -> list[Message]:
+    """All records of these partitions up to their stable ends, one partition after the other."""
+    consumer.assign([TopicPartition(*place, 0) for place in places])
+    found: dict[Place, list[Message]] = {place: [] for place in places}
+    unread = set(places)
+    give_up = time.monotonic() + LONG_S
+    while unread:
+        assert time.monotonic() < give_up, f"{sorted(unread)} could not be read"
+        for message in consumer.consume(1_000, 0.02):
+            place, error = (message.topic(), message.partition()), message.error()
+            if error is None:
+                found[place].append(message)
+            elif error.name() == "_PARTITION_EOF":
+                unread.discard(place)
+    return [message for place in places for message in found[place]]
+
+
+def patient(ask: Callable[[], Any]) -> Any:
+    """An answer from a broker that may just be coming back."""
+    give_up = time.monotonic() + LONG_S
+    while True:
+        try:
+            return ask()
+        except KafkaException:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(LOOK_S)
+
+
+def remove_topics(bootstrap: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
+    ours = [name for name in admin.list_topics(timeout=10).topics if name in TOPICS]
+    if not ours:
+        return
+    for future in admin.delete_topics(ours).values():
+        future.result()
+    give_up = time.monotonic() + LONG_S
+    while set(admin.list_topics(timeout=10).topics) & set(ours):
+        assert time.monotonic() < give_up, "the broker does not remove its topics"
+        time.sleep(LOOK_S)
