@@ -76,6 +76,20 @@ PUBLISHED: dict[str, tuple[type[msgspec.Struct], dict[str, Any]]] = {
         },
     ),
     topics.BLOCK_HISTORY: (records.BlockHistory, _CHANGE | {"hold": _HOLD}),
+    topics.BLOCK_STATUS: (
+        records.BlockStatus,
+        {
+            "partition": 3,
+            "worker": "grayline-7f3c9a1e",
+            "state": "live",
+            "paused": False,
+            "offsets": {"cdr": 1180231, "message-relay": 4410877, "rekeyed": 12},
+            "clocks": {"cdr": 1795312860000, "message-relay": 1795312861250},
+            "rules_version": "3f2a9c01d4be",
+            "holds_active": 58,
+            "warming": False,
+        },
+    ),
     topics.DEAD_LETTERS: (
         records.DeadLetter,
         {

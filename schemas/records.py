@@ -137,6 +137,21 @@ class BlockHistory(Struct, kw_only=True):
     hold: Hold
 
 
+class BlockStatus(Struct, kw_only=True):
+    """A partition's heartbeat. What the inputs held before `offsets` is decided, and everything that follows from it
+    lies before this record in the partition of the same number of block-events."""
+
+    partition: Annotated[int, Meta(ge=0)]
+    worker: Id
+    state: Literal["live", "restoring"]
+    paused: bool
+    offsets: Annotated[dict[str, Annotated[int, Meta(ge=0)]], Meta(description="input topic: next offset to read")]
+    clocks: Annotated[dict[str, TimeMs], Meta(description="input topic: newest event time")]
+    rules_version: str
+    holds_active: Annotated[int, Meta(ge=0, description="enforced holds in force")]
+    warming: Annotated[bool, Meta(description="some counters of the worker have not yet seen all that they reach back")]
+
+
 class DeadLetter(Struct, kw_only=True, omit_defaults=True):
     """The headers (all text) of a dead letter, named as Kafka Connect names them. Its key and value are the record's
     own, verbatim; of a value too large for the topic only the beginning, and then its size and hash are told."""

@@ -141,11 +141,10 @@ class Ledger:
         numbers = np.unique(np.fromiter((number for number, _ in self._by_number), np.int64, len(self._by_number)))
         return numbers[_homes(numbers, partitions) == partition].tolist()
 
-    def blocked_by_partition(self, partitions: int) -> list[int]:
-        """For each partition, how many numbers have an enforced hold in force."""
-        held = {hold.number for hold in self._holds.values() if hold.active and hold.lane == ENFORCE}
-        homes = _homes(np.fromiter(held, np.int64, len(held)), partitions)
-        return np.bincount(homes, minlength=partitions).tolist()
+    def enforced_by_partition(self, partitions: int) -> list[int]:
+        """For each partition, how many enforced holds are in force."""
+        held = [hold.number for hold in self._holds.values() if hold.active and hold.lane == ENFORCE]
+        return np.bincount(_homes(np.array(held, np.int64), partitions), minlength=partitions).tolist()
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Forgets all holds of these numbers, as if they had never been: they are another worker's now."""

@@ -151,6 +151,11 @@ class Engine:
             if heard:
                 state.reclaim(min(heard) - self.lateness_ms, RECLAIM_ROWS)
 
+    def clocks(self) -> dict[tuple[str, int], int]:
+        """The event time of each (topic, partition) that was heard, ms."""
+        clocks = self._intake.clocks()
+        return {place: clocks[slot] for place, slot in self._sources.items() if slot in clocks}
+
     def stats(self) -> dict[str, float]:
         stores = [state.store for state in self._states.values()]
         return {

@@ -278,7 +278,7 @@ def test_numbers_of_other_partitions_stay_when_one_is_dropped() -> None:
     for p in range(4):
         assert ledger.numbers_of(p, 4) == [number for number in numbers if homes[number] == p]
     enforced = Counter(home for number, home in homes.items() if number % 3 == ENFORCE)
-    assert ledger.blocked_by_partition(4) == [enforced[p] for p in range(4)]
+    assert ledger.enforced_by_partition(4) == [enforced[p] for p in range(4)]
     ledger.drop(ledger.numbers_of(2, 4))
     assert ledger.numbers_of(2, 4) == []
     left = [number for number in numbers if homes[number] != 2]
