@@ -185,12 +185,13 @@ def _locked(path: Path, flags: int) -> int:
             f"local state {path} is in use by {f'process {holder}' if holder.isdigit() else 'another process'}: stop "
             "that one first; workers on one machine need a --state each"
         ) from None
+    try:
+        if flags & os.O_RDWR:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, b"%d\n" % os.getpid(), 0)
     except OSError:
         os.close(lock)
         raise
-    if flags & os.O_RDWR:
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, b"%d\n" % os.getpid(), 0)
     return lock
 
 
@@ -226,7 +227,7 @@ def _explain(path: Path, what: str, error: Exception) -> NoReturn:
         ) from error
     if any(sign in text for sign in _FORBIDDEN):
         raise StateRefused(
-            f"local state {path}: {what}: {text}; the worker needs a folder in which it may write"
+            f"local state {path}: {what}: {text}; the folder must be one that we may write to, for reading too"
         ) from error
     if isinstance(error, FileExistsError | NotADirectoryError):
         raise StateRefused(f"local state {path}: {what}: {text}; --state names a folder") from error

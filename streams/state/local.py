@@ -11,6 +11,7 @@ same snapshots, so everything here may be lost, and what looks wrong is refused 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,7 +28,7 @@ from streams.state.folder import (
 from streams.state.manifest import Chunk, Manifest, ManifestError, NewerManifest
 
 if TYPE_CHECKING:
-    from rocksdict import Options, Rdict
+    from rocksdict import Options, Rdict, RdictIter
 
 __all__ = ["LocalState", "StateDamaged", "StateFailed", "StateFull", "StateRefused"]
 
@@ -122,6 +123,12 @@ class LocalState:
         self._write(batch, f"writing snapshot {manifest.snapshot} of partition {manifest.partition}")
         self._manifests[manifest.partition] = manifest
 
+    def unnamed(self) -> list[str]:
+        """Chunks that lie here and that no manifest names: there should be none."""
+        named = {chunk.key.encode() for manifest in self._manifests.values() for chunk in manifest.chunks}
+        keys = [key for key, _ in self._entries(b"")]
+        return [key.decode(errors="replace") for key in keys if key not in named and not key.startswith(_MANIFEST)]
+
     def drop(self, partition: int) -> None:
         """Forget the partition's snapshot: its manifest and every chunk."""
         from rocksdict import WriteBatch
@@ -135,7 +142,10 @@ class LocalState:
     def close(self) -> None:
         """Let the directory go; another process may take it. Closing twice is fine."""
         if self._folder.is_held:
-            self._database.close()
+            # On a full disk the last flush fails. What it would flush is in the synced log.
+            with suppress(Exception):
+                self._database.close()
+            del self._database  # and this closes the files
         self._folder.release()
 
     # -- RocksDB -----------------------------------------------------------------------------------------------
@@ -146,7 +156,7 @@ class LocalState:
 
         # Without its CURRENT file a database is read as one that does not exist yet, and would be begun anew.
         if read_only and not (folder.path / DATABASE / "CURRENT").exists():
-            raise StateDamaged(f"local state {folder.path}: its database has no file CURRENT")
+            raise StateDamaged(f"local state {folder.path} is damaged: its database has no file CURRENT")
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
         path = str(folder.path / DATABASE)
         database = folder.trying("opening it", lambda: Rdict(path, options, access_type=access))
@@ -159,11 +169,11 @@ class LocalState:
         return state
 
     def _stored_manifests(self) -> Iterator[tuple[int, Manifest]]:
-        entries = self._database.iter()
-        entries.seek(_MANIFEST)
-        while entries.valid() and (key := bytes(entries.key())).startswith(_MANIFEST):
+        for key, entry in self._entries(_MANIFEST):
+            if not key.startswith(_MANIFEST):
+                return
             try:
-                manifest = manifests.decode(bytes(entries.value()))
+                manifest = manifests.decode(bytes(entry.value()))
             except NewerManifest as error:
                 raise StateRefused(f"local state {self._folder.path}: {error}, or give another --state") from error
             except ManifestError as error:
@@ -174,8 +184,15 @@ class LocalState:
                     f"{manifest.partition}"
                 )
             yield manifest.partition, manifest
+
+    def _entries(self, start: bytes) -> Iterator[tuple[bytes, RdictIter]]:
+        """(key, the iterator there) from `start` on."""
+        entries = self._database.iter()
+        entries.seek(start)
+        while entries.valid():
+            yield bytes(entries.key()), entries
             entries.next()
-        self._trying("reading manifests", entries.status)  # an iterator that hits damage just ends
+        self._trying("listing what it holds", entries.status)  # an iterator that meets damage just ends
 
     def _write(self, batch: object, what: str) -> None:
         from rocksdict import WriteOptions
