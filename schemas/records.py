@@ -96,6 +96,7 @@ class Evidence(Struct, kw_only=True, omit_defaults=True):
     window: Annotated[str, Meta(min_length=1, description="how far the counter looks back, as rule files say it: 1m")]
     limit: float | None = None  # the limit in force, where the rule names one
     as_of: TimeMs
+    warming: Annotated[bool, Meta(description="the counter began without the whole past that it looks at")] = False
 
 
 class Hold(Struct, kw_only=True, omit_defaults=True):

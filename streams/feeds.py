@@ -1,0 +1,71 @@
+"""Notices when a feed falls silent: it had records, and then none for a long while. Pure: the caller tells the time.
+
+A carrier whose feed stops looks like a carrier without offenders. Nothing else in the worker would say so, since it
+has nothing to do and no lag."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A feed fell silent, or is heard again. quiet_ms: since its last record, or since the one before this."""
+
+    feed: str
+    silent: bool
+    quiet_ms: int
+
+    def __str__(self) -> str:
+        seconds = self.quiet_ms // 1000
+        if self.silent:
+            return (
+                f"feed {self.feed} is silent: no record for {seconds} s; is whoever writes to the topic still running?"
+            )
+        return f"feed {self.feed} is heard again, after {seconds} s"
+
+
+class FeedWatch:
+    """All times are monotonic, in ms. A feed that was never heard is not silent: it may be one that nobody has."""
+
+    def __init__(self, silent_after_ms: int) -> None:
+        if silent_after_ms < 1:
+            raise ValueError(f"silent_after_ms is {silent_after_ms}; it must be at least 1")
+        self._silent_after_ms = silent_after_ms
+        self._heard_ms: dict[str, int] = {}
+        self._counted_from_ms: dict[str, int] = {}  # silence counts from here, or from the last record if that is later
+        self._silent: set[str] = set()
+
+    def told(self, feed: str, records: int, now_ms: int) -> Turn | None:
+        """The feed had so many records since it was last told of, 0 included. Returns the change if it has one."""
+        if records:
+            quiet_ms = now_ms - self._heard_ms.get(feed, now_ms)
+            self._heard_ms[feed] = self._counted_from_ms[feed] = now_ms
+            if feed in self._silent:
+                self._silent.discard(feed)
+                return Turn(feed, False, quiet_ms)
+        elif feed in self._heard_ms and feed not in self._silent:
+            if now_ms - self._counted_from_ms[feed] >= self._silent_after_ms:
+                self._silent.add(feed)
+                return Turn(feed, True, now_ms - self._heard_ms[feed])
+        return None
+
+    def restart(self, now_ms: int) -> None:
+        """Nothing could be heard until now (partitions were restored, the broker was away): no feed falls silent by
+        that. Those that were silent stay so until they are heard."""
+        for feed in self._counted_from_ms:
+            self._counted_from_ms[feed] = now_ms
+
+    def forget(self) -> None:
+        """The worker has no partitions left: what the feeds do is another's concern."""
+        self._heard_ms.clear()
+        self._counted_from_ms.clear()
+        self._silent.clear()
+
+    def silent(self) -> dict[str, bool]:
+        """For each feed that was ever heard, whether it is silent now."""
+        return {feed: feed in self._silent for feed in sorted(self._heard_ms)}
+
+    def quiet_ms(self, now_ms: int) -> dict[str, int]:
+        """For each feed that was ever heard, the time since its last record."""
+        return {feed: now_ms - heard for feed, heard in sorted(self._heard_ms.items())}
