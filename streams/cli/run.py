@@ -146,12 +146,9 @@ def command(
 
 
 def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...]) -> list[str]:
-    """Raises KafkaProblem when an input or output topic is missing, the inputs' partition counts differ, or a dead
-    letter would not fit; returns notes for the log."""
-    from schemas.topics import INPUTS, TOPICS
-    from streams.kafka.topics import check_inputs, check_limits
+    """Raises KafkaProblem when a topic is missing, partition counts differ, or a dead letter or a stray would not fit;
+    returns notes for the log."""
+    from streams.kafka import topics
 
-    check_inputs(kafka, inputs)
-    for output in TOPICS.keys() - set(INPUTS):
-        check_inputs(kafka, [output])
-    return check_limits(kafka, inputs)
+    topics.check_topics(kafka, inputs)
+    return topics.check_limits(kafka, inputs)

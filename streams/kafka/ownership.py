@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from streams.kafka.sink import noted_parts
 from streams.settings import StartFrom
 
 if TYPE_CHECKING:
@@ -79,6 +80,26 @@ def _chosen(consumer: Consumer, entry: TopicPartition, choice: StartFrom, low: i
     asked = TopicPartition(entry.topic, entry.partition, choice.at_ms)
     found = consumer.offsets_for_times([asked], timeout=BROKER_TIMEOUT_S)[0].offset
     return found if found >= 0 else high  # nothing that young: from the end
+
+
+def refuse_changed_count(notes: Mapping[tuple[str, int], str], partitions: int, group: str) -> None:
+    """Raises Refused when the group's last commits were made with another partition count than today's.
+
+    notes: by place, the texts beside the committed offsets; one that is not ours, or is empty, tells no count."""
+    for (topic, partition), note in notes.items():
+        before = noted_parts(note)
+        if before and before != partitions:
+            raise Refused(
+                f"group {group!r} committed partition {partition} of {topic!r} when the topics had {before} "
+                f"partitions, and now they have {partitions}: numbers belong to other partitions than those where "
+                f"their counts, holds and published blocks lie. Either make all topics anew with {before} partitions "
+                f"and go on as before. Or go on with {partitions}: stop all workers, delete `ledger`, `snapshots`, "
+                f"`rekeyed` and the output topics, make them anew with `grayline topics create --partitions "
+                f"{partitions}`, and start a new --group with --from earliest, latest or TIME. The inputs' records "
+                "from there on are counted again, old ones in the wrong partition included, and numbers that fire are "
+                "blocked again. All other blocks are forgotten: running blockers keep them until their `until`, "
+                "blockers that start later do not see them, and no notice of their end comes"
+            )
 
 
 def _never(place: tuple[str, int], group: str) -> str:
