@@ -95,27 +95,42 @@ def _send_home(raw: RawBatch, decoded: Decoded, strays: np.ndarray, home: np.nda
     """strays: int64[k], indices of events, ascending. A `complete` record has several and is one stray."""
     columns = decoded.columns
     lines, first = np.unique(columns["line"][strays], return_index=True)
-    events = strays[first]
-    for i, event in zip(np.searchsorted(raw.order, lines).tolist(), events.tolist(), strict=True):
+    records, events = np.searchsorted(raw.order, lines), strays[first]
+    told = (
+        raw.partition[records],
+        raw.offset[records],
+        raw.timestamp[records],
+        home[events],
+        columns["number"][events],
+    )
+    topic = raw.topic.encode()
+    for i, partition, offset, timestamp, to, number in zip(
+        records.tolist(), *(column.tolist() for column in told), strict=True
+    ):
         value = raw.values[i]
         if raw.origin is not None:
-            reason = f"lies in partition {raw.partition[i] % REKEYED_BASE} of {REKEYED}, its number's is {home[event]}"
-            _bury(raw, decoded, i, RecordError(STRAYED_TWICE, None, f"{reason}: a record is re-keyed once only"))
+            _bury(raw, decoded, i, _strayed_twice(partition % REKEYED_BASE, to))
         elif value is not None and len(value) > DEAD_LETTER_WHOLE_BYTES:
-            _bury(raw, decoded, i, _too_large(len(value), int(home[event])))
+            _bury(raw, decoded, i, _too_large(len(value), to))
         else:
             headers = [
-                (TOPIC, raw.topic.encode()),
-                (PARTITION, b"%d" % raw.partition[i]),
-                (OFFSET, b"%d" % raw.offset[i]),
-                (TIMESTAMP, b"%d" % raw.timestamp[i]),
-            ]
-            key = published(int(columns["number"][event])).encode()
-            decoded.rekeyed.append(OutRecord(REKEYED, key, value, headers, int(home[event])))
-            decoded.counts[SENT_HOME] += 1
+                (TOPIC, topic), (PARTITION, b"%d" % partition), (OFFSET, b"%d" % offset), (TIMESTAMP, b"%d" % timestamp)
+            ]  # fmt: skip
+            decoded.rekeyed.append(OutRecord(REKEYED, published(number).encode(), value, headers, to))
+    if decoded.rekeyed:
+        decoded.counts[SENT_HOME] = len(decoded.rekeyed)
     kept = np.ones(len(home), bool)
     kept[strays] = False
     decoded.columns = {name: column[kept] for name, column in columns.items()}
+
+
+def _strayed_twice(partition: int, home: int) -> RecordError:
+    return RecordError(
+        STRAYED_TWICE,
+        None,
+        f"lies in partition {partition} of {REKEYED}, and its number belongs to partition {home}: a record is re-keyed "
+        "once only",
+    )
 
 
 def _too_large(size_bytes: int, home: int) -> RecordError:

@@ -8,13 +8,13 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from schemas.topics import DEAD_LETTERS, TOPICS, TopicSpec
+from schemas.topics import BLOCK_EVENTS, DEAD_LETTERS, INPUTS, LEDGER, REKEYED, SNAPSHOTS, TOPICS, TopicSpec
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-__all__ = ["KafkaProblem", "TopicState", "check_inputs", "check_limits", "create", "show"]
+__all__ = ["KafkaProblem", "TopicState", "check_inputs", "check_limits", "check_topics", "create", "show"]
 
 TIMEOUT_S = 10.0
 BROKERS_REPLICATION = -1  # what the broker's `default.replication.factor` says
@@ -25,6 +25,14 @@ PRODUCER_LIMIT = "message.max.bytes"
 PRODUCER_LIMIT_BYTES = 1_000_000  # librdkafka's default
 DEAD_LETTER_HEADERS_BYTES = 16 * 1024  # room for headers, key and the record's own frame
 BROKERS_PARTITIONS = -1  # what the broker's `num.partitions` says
+
+# What an operator gives up who makes the topic anew.
+LOST_WITH = {
+    BLOCK_EVENTS: "who is blocked now, for blockers that start later; those that run keep their blocks to the end",
+    LEDGER: "the holds in force: such a number is opened again when it fires again, and no notice of its end comes",
+    SNAPSHOTS: "the counters, which start empty and warm up",
+    REKEYED: "records that are on their way to their number's partition",
+}
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,40 @@ def show(
 def check_inputs(settings: KafkaSettings, topics: Iterable[str], timeout_s: float = TIMEOUT_S) -> int:
     """The one partition count that all of `topics` have. Raises KafkaProblem when there is none."""
     names = list(topics)
+    return _one_count(_counts(settings, names, timeout_s))
+
+
+def check_topics(
+    settings: KafkaSettings,
+    inputs: Iterable[str],
+    *,
+    specs: Sequence[TopicSpec] = tuple(TOPICS.values()),
+    timeout_s: float = TIMEOUT_S,
+) -> int:
+    """The one partition count of `inputs`, which every topic of ours that is partitioned like them has too.
+
+    A number's holds, state and strays are looked for in the partition that its records lie in. Raises KafkaProblem,
+    with the way out, when one of the topics is missing or has another count. Inputs that nobody reads may be missing.
+    """
+    read = list(inputs)
+    ours = [spec for spec in specs if spec.name not in (*INPUTS, *read)]
+    counts = _counts(settings, [*read, *(spec.name for spec in ours)], timeout_s)
+    count = _one_count({name: counts[name] for name in read})
+    other = {spec.name: counts[spec.name] for spec in ours if spec.partitions_like_input and counts[spec.name] != count}
+    if other:
+        shown = ", ".join(f"{name} has {each}" for name, each in other.items())
+        losses = "".join(f"\n    {name}: {LOST_WITH[name]}" for name in other if name in LOST_WITH)
+        raise KafkaProblem(
+            f"these topics must have as many partitions as the inputs, {count}, so that what belongs to a number lies "
+            f"in the partition of its records: {shown}.\nStop the workers, delete {_topics(list(other))}, and make "
+            f"what is missing with\n    grayline topics create --brokers {settings.brokers} --partitions {count}\n"
+            f"Their records are lost with them{':' if losses else ''}{losses}"
+        )
+    return count
+
+
+def _counts(settings: KafkaSettings, names: Sequence[str], timeout_s: float) -> dict[str, int]:
+    """Partitions of each topic. Raises KafkaProblem when one is missing."""
     existing = _Admin(settings, timeout_s).metadata().topics
     missing = [name for name in names if name not in existing]
     if missing:
@@ -134,7 +176,11 @@ def check_inputs(settings: KafkaSettings, topics: Iterable[str], timeout_s: floa
             f"not on the broker at {settings.brokers}: {_topics(missing)}; make what is missing with\n"
             f"    grayline topics create --brokers {settings.brokers}"
         )
-    counts = {name: len(existing[name].partitions) for name in names}
+    return {name: len(existing[name].partitions) for name in names}
+
+
+def _one_count(counts: Mapping[str, int]) -> int:
+    """The count that all inputs have, 0 without inputs."""
     if len(set(counts.values())) > 1:
         shown = ", ".join(f"{name} has {count}" for name, count in counts.items())
         raise KafkaProblem(
@@ -146,10 +192,11 @@ def check_inputs(settings: KafkaSettings, topics: Iterable[str], timeout_s: floa
 
 
 def check_limits(settings: KafkaSettings, inputs: Iterable[str], timeout_s: float = TIMEOUT_S) -> list[str]:
-    """Checks that each record that cannot be read will find room in dead-letters; returns notes for the log.
+    """Checks that each record that cannot be read will find room in dead-letters, and each stray in rekeyed; returns
+    notes for the log.
 
-    A dead letter is kept whole to `DEAD_LETTER_WHOLE_BYTES`, and that much, with its headers, the topic and our own
-    producer must take. Raises KafkaProblem with the command that raises the limit."""
+    Both are kept whole to `DEAD_LETTER_WHOLE_BYTES`, and that much, with their headers, the topics and our own producer
+    must take. Raises KafkaProblem with the command that raises the limit."""
     from streams.decode import DEAD_LETTER_WHOLE_BYTES
 
     needed = DEAD_LETTER_WHOLE_BYTES + DEAD_LETTER_HEADERS_BYTES
@@ -161,19 +208,21 @@ def check_limits(settings: KafkaSettings, inputs: Iterable[str], timeout_s: floa
         )
     names = list(inputs)
     try:
-        configs = _Admin(settings, timeout_s).configs([DEAD_LETTERS, *names])
+        configs = _Admin(settings, timeout_s).configs([DEAD_LETTERS, REKEYED, *names])
     except KafkaProblem as problem:
         return [
-            f"the size limits of {DEAD_LETTERS} are not checked, which takes the right to DescribeConfigs: {problem}"
+            f"the size limits of {DEAD_LETTERS} and {REKEYED} are not checked, which takes the right to "
+            f"DescribeConfigs: {problem}"
         ]
-    limit = int(configs[DEAD_LETTERS][TOPIC_LIMIT])
-    if limit < needed:
-        usual = TOPICS[DEAD_LETTERS].config[TOPIC_LIMIT]
-        raise KafkaProblem(
-            f"topic {DEAD_LETTERS} takes records of {limit:,} bytes, and a dead letter has up to {needed:,} with its "
-            f"headers; raise the limit with\n    kafka-configs.sh --bootstrap-server {settings.brokers} --alter "
-            f"--topic {DEAD_LETTERS} --add-config {TOPIC_LIMIT}={usual}"
-        )
+    for name, what in ((DEAD_LETTERS, "dead letter"), (REKEYED, "stray")):
+        limit = int(configs[name][TOPIC_LIMIT])
+        if limit < needed:
+            usual = TOPICS[name].config[TOPIC_LIMIT]
+            raise KafkaProblem(
+                f"topic {name} takes records of {limit:,} bytes, and a {what} has up to {needed:,} with its "
+                f"headers; raise the limit with\n    kafka-configs.sh --bootstrap-server {settings.brokers} --alter "
+                f"--topic {name} --add-config {TOPIC_LIMIT}={usual}"
+            )
     larger = [name for name in names if int(configs[name][TOPIC_LIMIT]) > DEAD_LETTER_WHOLE_BYTES]
     if not larger:
         return []

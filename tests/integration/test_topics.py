@@ -18,7 +18,7 @@ from streams.cli.topics import command
 from streams.decode import DEAD_LETTER_WHOLE_BYTES, Decoder
 from streams.epoch import RawBatch
 from streams.kafka.settings import KafkaProblem, KafkaSettings
-from streams.kafka.topics import check_inputs, check_limits, create, show
+from streams.kafka.topics import LOST_WITH, check_inputs, check_limits, check_topics, create, show
 from tests.kafka_broker import Broker, free_ports
 
 _names = count()
@@ -151,15 +151,73 @@ def test_a_missing_input_is_named_with_the_command_that_makes_it(settings: Kafka
 
 
 @pytest.fixture
-def dead_letters(kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Makes a topic of this test's own, taken for dead-letters, that takes records of so many bytes."""
+def internal(settings: KafkaSettings) -> list[TopicSpec]:
+    """Two internal topics of this test's own and one that may have any count, made; 3 partitions."""
+    number = next(_names)
+    specs = [
+        TopicSpec(f"like-{number}-ledger", True, {}, "internal"),
+        TopicSpec(f"like-{number}-rekeyed", True, {}, "internal"),
+        TopicSpec(f"like-{number}-global", False, {}, "a table"),
+    ]
+    create(settings, 3, 1, specs=specs)
+    return specs
 
+
+def test_topics_partitioned_like_the_inputs_have_their_count(
+    settings: KafkaSettings, internal: list[TopicSpec]
+) -> None:
+    make(settings, "like-three", 3)
+    assert check_topics(settings, ["like-three"], specs=internal) == 3
+
+
+def test_an_internal_topic_with_another_count_than_the_inputs_is_refused_with_what_its_end_costs(
+    settings: KafkaSettings, internal: list[TopicSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, other, _ = (spec.name for spec in internal)
+    monkeypatch.setitem(LOST_WITH, ledger, "the holds in force")
+    make(settings, "like-four", 4)
+    with pytest.raises(KafkaProblem) as refusal:
+        check_topics(settings, ["like-four"], specs=internal)
+    said = str(refusal.value)
+    assert "as many partitions as the inputs, 4, " in said
+    assert f"{ledger} has 3, {other} has 3.\nStop the workers, delete topics {ledger}, {other}, and make" in said
+    assert f"grayline topics create --brokers {settings.brokers} --partitions 4" in said
+    assert said.endswith(f"lost with them:\n    {ledger}: the holds in force")
+
+
+def test_an_internal_topic_that_is_missing_is_named(settings: KafkaSettings, internal: list[TopicSpec]) -> None:
+    make(settings, "like-three-too", 3)
+    absent = TopicSpec("like-nothing-there", True, {}, "internal")
+    with pytest.raises(KafkaProblem, match="topic like-nothing-there; make what is missing"):
+        check_topics(settings, ["like-three-too"], specs=[*internal, absent])
+
+
+def test_inputs_that_are_not_read_need_not_be_there(settings: KafkaSettings, internal: list[TopicSpec]) -> None:
+    make(settings, "like-three-again", 3)
+    assert check_topics(settings, ["like-three-again"], specs=[*internal, TOPICS["cdr"]]) == 3
+
+
+@pytest.fixture
+def dead_letters(kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Makes a topic of this test's own, taken for dead-letters, that takes records of so many bytes; and one that takes
+    enough of them for rekeyed."""
+    return taken_for("DEAD_LETTERS", "REKEYED", kafka, monkeypatch)
+
+
+@pytest.fixture
+def rekeyed(kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """The other way round."""
+    return taken_for("REKEYED", "DEAD_LETTERS", kafka, monkeypatch)
+
+
+def taken_for(narrow: str, wide: str, kafka: Broker, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     def make_one(limit: str) -> str:
-        name = f"limits-{next(_names)}-dead"
-        make(KafkaSettings(kafka.bootstrap), name, 1, max_message_bytes=limit)
-        monkeypatch.setattr("streams.kafka.topics.DEAD_LETTERS", name)
-        monkeypatch.setitem(TOPICS, name, TOPICS["dead-letters"])
-        return name
+        names = {constant: f"limits-{next(_names)}-{constant.lower()}" for constant in (narrow, wide)}
+        for constant, bytes_max in ((narrow, limit), (wide, "2097152")):
+            make(KafkaSettings(kafka.bootstrap), names[constant], 1, max_message_bytes=bytes_max)
+            monkeypatch.setattr(f"streams.kafka.topics.{constant}", names[constant])
+            monkeypatch.setitem(TOPICS, names[constant], TOPICS["dead-letters"])
+        return names[narrow]
 
     return make_one
 
@@ -175,6 +233,14 @@ def test_a_dead_letters_topic_that_holds_no_whole_dead_letter_is_refused_with_wh
     assert f"kafka-configs.sh --bootstrap-server {kafka.bootstrap} --alter --topic {name} " in str(no.value)
     alter(admin, name, said[2])
     assert check_limits(settings, [f"{name}-in"]) == []
+
+
+def test_a_rekeyed_topic_that_holds_not_every_stray_is_refused_too(
+    settings: KafkaSettings, rekeyed: Callable[[str], str]
+) -> None:
+    name = rekeyed("900100")
+    with pytest.raises(KafkaProblem, match=f"topic {name} takes records of 900,100 bytes, and a stray has up to"):
+        check_limits(settings, [])
 
 
 def test_an_input_with_larger_records_than_dead_letters_keeps_whole_is_noted(
