@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+import uuid
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import faust
@@ -20,19 +24,32 @@ from faust.app import BootStrategy
 from mode.supervisors import CrashingSupervisor
 
 from rules.model import RuleSet
+from schemas.topics import REKEYED
 from streams import agents
 from streams.agents.flow import Flow
+from streams.agents.lineup import Lineup
 from streams.epoch import OutRecord
-from streams.kafka.sink import AtLeastOnce
+from streams.feeds import FeedWatch
+from streams.kafka.clients import Clients
+from streams.kafka.group import Group
+from streams.kafka.ownership import Start
+from streams.kafka.reader import Reader
+from streams.kafka.sink import AtLeastOnce, Delivery, Place
 from streams.kafka.source import Fetcher, KafkaSource
+from streams.kafka.transactions import Transactional
 from streams.metrics import Metrics
 from streams.settings import WorkerSettings
+from streams.state.local import LocalState, StateDamaged
+from streams.state.restore import Restore
+from streams.state.snapshots import Snapshots
+from streams.threads import Threads
 from streams.web import pages
 
 log = logging.getLogger("grayline.worker")
 
 OBSERVE_INTERVAL_S = 1.0
 EXPIRE_INTERVAL_S = 1.0
+REVOKE_LIMIT_S = 30.0
 
 
 class DrainTimedOut(Exception):
@@ -50,34 +67,39 @@ class Snapshot:
     lag_records: int  # behind the ends of all owned partitions
     partitions: tuple[int, ...]
     ready: bool
-    warming: bool
+    restoring: dict[int, float]  # partition -> share of its state that is back, 0 to 1
+    warming: bool  # some counter may lack events from before it began to count
     recent_blocks: tuple[OutRecord, ...]  # the last records for `block-events`, oldest first
 
 
 class Worker:
     """One worker, from joining the group to leaving it.
 
-    engine: streams.step.Engine or anything with its methods; clock: wall time in ms, for expiry and `warming`.
-    `warm_after_ms` is how long the longest counter reaches back: until then counts are lower bounds."""
+    engine: streams.step.Engine or anything with its methods; clock: wall time in ms, for expiry and ages. reload:
+    reads the rules again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay."""
 
     def __init__(
         self,
         settings: WorkerSettings,
         engine: Any,
         *,
-        warm_after_ms: int = 0,
+        reload: Callable[[], RuleSet] | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.settings = settings
         self.engine = engine
         self.metrics = Metrics()
         self.problem: BaseException | None = None
+        self.name = settings.name or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        self._reload = reload
+        self._reloading: asyncio.Task[None] | None = None
         self._clock = clock
-        self._warm_after_ms = warm_after_ms
-        self._warm_at = clock() + warm_after_ms
-        self._warmed: frozenset[int] = frozenset()
         self._flow: Flow | None = None
+        self._fetcher: Fetcher | None = None
         self._source: KafkaSource | None = None
+        self._local: LocalState | None = None
+        self._snapshots: Snapshots | None = None
+        self._feeds = FeedWatch(settings.silent_after_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shell: _Shell | None = None
         self._thread: threading.Thread | None = None
@@ -102,8 +124,8 @@ class Worker:
         return int(getattr(self.problem, "exit_code", 1))
 
     def start(self) -> None:
-        """Run in a thread of its own; returns once the group has assigned partitions (or none) to this worker, or the
-        worker has ended. End it with `stop`."""
+        """Run in a thread of its own; returns once the group has assigned partitions (or none) to this worker and their
+        state is back, or the worker has ended. End it with `stop`."""
         self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
         self._thread.start()
         self._started.wait()
@@ -124,31 +146,89 @@ class Worker:
             lag_records=sum(self.metrics.lag_records.values()),
             partitions=tuple(sorted(flow.owned)) if flow else (),
             ready=bool(flow and flow.ready),
-            warming=self.warming,
+            restoring={p: min(1.0, r.done / r.total) for p, r in flow.restoring.items()} if flow else {},
+            warming=self.engine.warming() > 0,
             recent_blocks=tuple(flow.recent) if flow else (),
         )
 
-    @property
-    def warming(self) -> bool:
-        return self._clock() < self._warm_at
-
     async def _main(self) -> None:
-        loop = self._loop = asyncio.get_running_loop()
-        fetcher = Fetcher(self.settings, tuple(self.engine.topics))
-        delivery = AtLeastOnce(self.settings.producer_config(), fetcher.consumer)
-        flow = self._flow = Flow(self.engine, delivery, self.metrics, self.settings.commit_interval_ms)
-        flow.on_ready = self._started.set
-        self._source = KafkaSource(self.settings, fetcher, flow, self._reading_ended)
-        app = self._app(flow, self._source)
-        self._shell = _Shell(app, self._end_soon, loop=loop)
+        self._loop = asyncio.get_running_loop()
+        threads = Threads()
+        flow = await self._connect(threads)
+        self._shell = _Shell(self._app(flow), self._end_soon, self._reload_soon, loop=self._loop)
         try:
             await self._shell.start()  # returns when stopped
         finally:
             await self._shell.stop()
             flow.close()
+            if self._local is not None:
+                self._local.close()
+            threads.close()
 
-    def _app(self, flow: Flow, source: KafkaSource) -> _App:
-        settings = self.settings
+    async def _connect(self, threads: Threads) -> Flow:
+        """All between the broker and the engine. Raises Refused, StateRefused, DeliveryFailed, KafkaException."""
+        settings, engine, clients = self.settings, self.engine, Clients()
+        fetcher = self._fetcher = Fetcher(settings, (*engine.topics, REKEYED), clients)
+        cluster, engine.partitions = await threads.fetch(fetcher.topology)
+        self._local = None if settings.state_dir is None else open_state(settings, cluster)
+        delivery = self._delivery(fetcher, clients)
+        await threads.deliver(delivery.open)
+        self._snapshots = Snapshots(
+            lambda: flow.engine,
+            self._local,
+            group=settings.group,
+            interval_ms=settings.snapshot_interval_ms,
+            monotonic=time.monotonic,
+            wall_ms=self._clock,
+            new_id=lambda: uuid.uuid4().hex[:12],
+        )
+        restore = partial(
+            Restore,
+            reader=Reader(clients, settings.consumer_config()),
+            runner=threads,
+            local=self._local,
+            group=settings.group,
+            may_skip=settings.start_from is not None,
+            trouble=self.metrics.trouble,
+        )
+        self._lineup = Lineup(lambda: flow.engine)
+        flow = self._flow = Flow(
+            engine,
+            self._lineup.count,
+            delivery,
+            self._snapshots,
+            self.metrics,
+            threads,
+            restore,
+            worker=self.name,
+            group=settings.group,
+            commit_interval_ms=settings.commit_interval_ms,
+            monotonic=time.monotonic,
+            wall_ms=self._clock,
+        )
+        flow.on_ready = self._started.set
+        owner = _FlowOwner(flow, asyncio.get_running_loop(), self.metrics, fetcher.group)
+        self._source = KafkaSource(settings, fetcher, flow, threads, owner, self._reading_ended)
+        return flow
+
+    def _delivery(self, fetcher: Fetcher, clients: Clients) -> Delivery:
+        settings, config = self.settings, self.settings.producer_config()
+        parts = self.engine.partitions
+        if settings.delivery == "at_least_once":
+            return AtLeastOnce(
+                config, fetcher.group, note_parts=parts, clients=clients, trouble=self.metrics.transaction_trouble
+            )
+        return Transactional(
+            config,
+            fetcher.group,
+            transactional_id=settings.name or f"{settings.group}-{uuid.uuid4().hex}",
+            note_parts=parts,
+            clients=clients,
+            trouble=self.metrics.transaction_trouble,
+        )
+
+    def _app(self, flow: Flow) -> _App:
+        settings, source = self.settings, self._source
         app = _App(
             settings.group,
             # Never dialled: Faust only wants an address it can parse.
@@ -166,7 +246,7 @@ class Worker:
         )
         app.source = source
         app.on_reading = self._reading
-        agents.attach(app, flow)
+        agents.attach(app, self._lineup)
         if settings.web_port:
             pages.attach(app, self.metrics, self._status, settings.web_token)
 
@@ -176,21 +256,34 @@ class Worker:
 
         @app.timer(OBSERVE_INTERVAL_S, name="observe")
         async def observe() -> None:
-            self._warm_up(flow.owned)
-            self.metrics.observe(source.lag(), self.engine.stats(), self.warming)
+            self._observe(flow)
 
         return app
 
-    def _warm_up(self, owned: frozenset[int]) -> None:
-        """A partition gained brings numbers whose past this worker has not counted."""
-        if owned - self._warmed:
-            self._warm_at = self._clock() + self._warm_after_ms
-        self._warmed = owned
+    def _observe(self, flow: Flow) -> None:
+        now = self.snapshot()
+        assert self._fetcher is not None
+        assert self._snapshots is not None
+        self.metrics.observe(self._fetcher.lag, flow.engine.stats(), flow.engine.warming())
+        self.metrics.observe_state(now.restoring, self._snapshots.ages_s(), len(flow.live))
+        self._listen(flow)
+
+    def _listen(self, flow: Flow) -> None:
+        """Which feeds have fallen silent."""
+        now_ms = round(time.monotonic() * 1000)
+        heard, flow.heard = flow.heard, Counter()
+        if not flow.owned:
+            self._feeds.forget()
+        elif flow.restoring:
+            self._feeds.restart(now_ms)
+        for topic in flow.engine.topics:
+            turn = self._feeds.told(topic, heard[topic], now_ms)
+            if turn is not None:
+                log.log(logging.ERROR if turn.silent else logging.INFO, "%s", turn)
+        self.metrics.observe_feeds(self._feeds.silent(), self._feeds.quiet_ms(now_ms))
 
     def _reading(self) -> None:
         log.info("reading: topics=%s group=%s", ",".join(self.engine.topics), self.settings.group)
-        if self.warming:
-            log.warning("warming: counters start empty; counts are lower bounds until the longest window has passed")
 
     def _status(self) -> dict[str, object]:
         now = self.snapshot()
@@ -198,6 +291,7 @@ class Worker:
             "ready": now.ready,
             "warming": now.warming,
             "partitions": list(now.partitions),
+            "restoring": {str(partition): round(share, 3) for partition, share in now.restoring.items()},
             "processed": now.processed,
             "lag_records": now.lag_records,
         }
@@ -206,6 +300,37 @@ class Worker:
         self.problem = self.problem or problem
         if self._shell is not None:
             self._shell.set_shutdown_soon()
+
+    def _reload_soon(self) -> None:
+        if self._loop is not None and self._reload is not None and self._reloading is None:
+            self._reloading = self._loop.create_task(self._reload_rules())
+
+    async def _reload_rules(self) -> None:
+        """Read the rules again and hand them to the flow; whatever is wrong with them, the old ones stay."""
+        assert self._reload is not None
+        assert self._flow is not None
+        try:
+            rules = await asyncio.get_running_loop().run_in_executor(None, self._prepared)
+            if set(rules.topics) != set(self.engine.topics):
+                raise ValueError(
+                    f"the new rules read {', '.join(rules.topics)} and the old ones {', '.join(self.engine.topics)}: "
+                    "every member of the group must read the same topics, so this needs a restart of all of them"
+                )
+            self._flow.adopt_rules(rules)
+            self.metrics.rules_read(True)
+        except Exception as problem:
+            log.error("the rules were not read again, the old ones stay: %s", problem)
+            self.metrics.rules_read(False)
+        finally:
+            self._reloading = None
+
+    def _prepared(self) -> RuleSet:
+        from streams.warm import warm
+
+        assert self._reload is not None
+        rules = self._reload()
+        warm(rules)
+        return rules
 
     def _end_soon(self) -> None:
         if self._ending is None and self._loop is not None:
@@ -224,8 +349,15 @@ class Worker:
             self._shell.set_shutdown_soon()
 
 
-def worker_for(settings: WorkerSettings, rules: RuleSet, *, home_region: str = "KR", warmed: bool = False) -> Worker:
-    """A worker that runs these rules, kernels compiled; it warms for as long as their longest counter reaches back.
+def worker_for(
+    settings: WorkerSettings,
+    rules: RuleSet,
+    *,
+    home_region: str = "KR",
+    warmed: bool = False,
+    reload: Callable[[], RuleSet] | None = None,
+) -> Worker:
+    """A worker that runs these rules, kernels compiled.
 
     warmed: the caller has run `streams.warm.warm` in this process."""
     from streams.step import Engine
@@ -234,8 +366,44 @@ def worker_for(settings: WorkerSettings, rules: RuleSet, *, home_region: str = "
     if not warmed:
         log.info("preparing kernels: seconds from the cache, about a minute on a first start ever")
         warm(rules, region=home_region)
-    reach_ms = max((counter.reach_ms for rule in rules.rules for counter in rule.counters.values()), default=0)
-    return Worker(settings, Engine(rules, region=home_region), warm_after_ms=reach_ms)
+    return Worker(settings, Engine(rules, region=home_region), reload=reload)
+
+
+def open_state(settings: WorkerSettings, cluster: str) -> LocalState:
+    """The local store; one that is damaged is begun anew, since the topic has all of it. Raises StateRefused."""
+    assert settings.state_dir is not None
+    try:
+        return LocalState.open(settings.state_dir, cluster=cluster, group=settings.group)
+    except StateDamaged as problem:
+        log.error("the local state is begun anew, and restored from the snapshots topic: %s", problem)
+        return LocalState.open(settings.state_dir, cluster=cluster, group=settings.group, rebuild=True)
+
+
+class _FlowOwner:
+    """The fetching thread's view of the flow: every call waits for the event loop to have done the work."""
+
+    def __init__(self, flow: Flow, loop: asyncio.AbstractEventLoop, metrics: Metrics, group: Group) -> None:
+        self._flow = flow
+        self._loop = loop
+        self._metrics = metrics
+        self._group = group
+
+    def assigned(self, start: Start) -> list[Place]:
+        return self._done(self._flow.assigned(start))
+
+    def revoked(self, lost: bool) -> None:
+        self._done(self._flow.revoked(lost))
+
+    def _done(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """The commit inside a revoke may need the consumer, which this thread holds."""
+        answer = asyncio.run_coroutine_threadsafe(work, self._loop)
+        until = time.monotonic() + REVOKE_LIMIT_S
+        while not answer.done() and time.monotonic() < until:
+            self._group.serve(0.005)
+        return answer.result(0)
+
+    def trouble(self, code: str) -> None:
+        self._metrics.trouble(code)
 
 
 class _Boot(BootStrategy):
@@ -263,10 +431,11 @@ class _App(faust.App):
 class _Shell(faust.Worker):
     """Faust's worker, with our logging, our signals and an event loop that is already running."""
 
-    def __init__(self, app: _App, on_signal: Callable[[], None], **options: Any) -> None:
+    def __init__(self, app: _App, on_end: Callable[[], None], on_reload: Callable[[], None], **options: Any) -> None:
         super().__init__(app, quiet=True, override_logging=False, redirect_stdouts=False, **options)
         self.spinner = None
-        self._on_signal = on_signal
+        self._on_end = on_end
+        self._on_reload = on_reload
 
     def set_shutdown_soon(self) -> None:
         """Let `start` return; the caller stops the services in order."""
@@ -276,7 +445,8 @@ class _Shell(faust.Worker):
         self._stopping = asyncio.Event()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                self.loop.add_signal_handler(number, self._on_signal)
+                self.loop.add_signal_handler(number, self._on_end)
+            self.loop.add_signal_handler(signal.SIGHUP, self._on_reload)
 
     async def on_started(self) -> None:
         waits: Iterable[asyncio.Task[Any]] = (

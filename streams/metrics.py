@@ -35,7 +35,14 @@ class Metrics:
         self._uncounted = made(Counter, "uncounted_events", "Events that full memory left uncounted", "reason")
         self._engine = made(Gauge, "engine", "Sizes of the engine's state", "size")
         self._memory = made(Gauge, "memory_bytes", "Resident memory of the process")
-        self._warming = made(Gauge, "warming", "1 while counters have not yet seen their whole reach")
+        self._warming = made(Gauge, "warming", "Counters of partitions that may lack events from before they began")
+        self._txn = made(Counter, "transaction_failures", "Failures of transactions and deliveries", "kind")
+        self._restored = made(Gauge, "restore_progress_ratio", "Share of a partition's state that is back", "partition")
+        self._snapshot_age = made(Gauge, "snapshot_age_seconds", "Since the last snapshot was taken", "partition")
+        self._live = made(Gauge, "live_partitions", "Partitions that are counted, not restoring")
+        self._silent = made(Gauge, "feed_silent", "1 while a feed that had records has none", "feed")
+        self._quiet = made(Gauge, "feed_quiet_seconds", "Since the last record of a feed", "feed")
+        self._rules_failed = made(Gauge, "rules_reload_failed", "1 since the rules could last not be read again")
         self._epoch_s = made(Histogram, "epoch_seconds", "From fetched to counted", buckets=EPOCH_BUCKETS_S)
         self._commit_s = made(Histogram, "commit_seconds", "Flush and commit", buckets=EPOCH_BUCKETS_S)
         self._seen: deque[tuple[float, int]] = deque()  # (monotonic time, records so far), for the rate
@@ -73,7 +80,30 @@ class Metrics:
     def trouble(self, code: str) -> None:
         self._trouble.labels(code).inc()
 
-    def observe(self, lag: Mapping[Place, int], engine: Mapping[str, float], warming: bool) -> None:
+    def transaction_trouble(self, kind: str) -> None:
+        self._txn.labels(kind).inc()
+
+    def rules_read(self, done: bool) -> None:
+        """The rules were asked to be read again, and were or were not."""
+        self._rules_failed.set(not done)
+
+    def observe_state(self, restoring: Mapping[int, float], snapshot_age_s: Mapping[int, float], live: int) -> None:
+        """restoring: share by partition, 0 to 1. A partition that is restored or given up disappears."""
+        for gauge, values in ((self._restored, restoring), (self._snapshot_age, snapshot_age_s)):
+            gauge.clear()
+            for partition, value in values.items():
+                gauge.labels(str(partition)).set(value)
+        self._live.set(live)
+
+    def observe_feeds(self, silent: Mapping[str, bool], quiet_ms: Mapping[str, int]) -> None:
+        """Of the feeds that were ever heard."""
+        for gauge in (self._silent, self._quiet):
+            gauge.clear()
+        for feed, is_silent in silent.items():
+            self._silent.labels(feed).set(is_silent)
+            self._quiet.labels(feed).set(quiet_ms[feed] / 1000)
+
+    def observe(self, lag: Mapping[Place, int], engine: Mapping[str, float], warming: int) -> None:
         """Gauges, and what `engine` has left uncounted so far, once a second. A partition given up disappears."""
         for feed, partition in self.lag_records.keys() - lag.keys():
             self._lag.remove(feed, str(partition))

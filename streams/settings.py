@@ -7,12 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
+from pathlib import Path
 
 DEFAULT_GROUP = "grayline"
 EPOCH_RECORDS_MAX = 10_000
 COMMIT_INTERVAL_MS = 200
 POLL_TIMEOUT_MS = 50
 DRAIN_LIMIT_MS = 9_000
+SNAPSHOT_INTERVAL_MS = 10_000
+SILENT_AFTER_MS = 300_000
+SESSION_TIMEOUT_MS = 10_000
+TRANSACTION_TIMEOUT_MS = 10_000
+DELIVERIES = ("exactly_once", "at_least_once")
+
+
+LEAST = {
+    "batch_size": 1, "commit_interval_ms": 1, "poll_timeout_ms": 1, "stop_after": 0, "snapshot_interval_ms": 1,
+    "silent_after_ms": 1,
+}  # fmt: skip
 
 
 class SettingsProblem(ValueError):
@@ -64,11 +76,20 @@ class WorkerSettings:
     web_bind: str = "127.0.0.1"
     web_token: str = field(default="", repr=False)
     stop_after: int = 0  # records after which the worker drains and ends; 0: never
+    delivery: str = "exactly_once"  # or at_least_once, for brokers without transactions
+    name: str = ""  # of this worker among the group's: a static member, its restarts move no partitions
+    state_dir: Path | None = None  # snapshots are kept here too, so that a restart need not fetch them
+    snapshot_interval_ms: int = SNAPSHOT_INTERVAL_MS  # per partition
+    silent_after_ms: int = SILENT_AFTER_MS  # a feed that had records and then none for so long raises an alarm
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("commit_interval_ms", 1), ("poll_timeout_ms", 1), ("stop_after", 0)):
+        for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise SettingsProblem(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.delivery not in DELIVERIES:
+            raise SettingsProblem(f"delivery {self.delivery!r}; it is one of {', '.join(DELIVERIES)}")
+        if self.name and not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", self.name):
+            raise SettingsProblem(f"worker name {self.name!r}: letters, digits, `.`, `_` and `-`, at most 200 of them")
         if not 0 <= self.web_port <= 65535:
             raise SettingsProblem(f"web port {self.web_port} is no port; 1 to 65535, or 0 for no web server")
         if self.web_port and not self.loopback and not self.web_token:
@@ -90,7 +111,10 @@ class WorkerSettings:
         return {
             # A fast reader stalls for the back-off whenever 100,000 messages are queued; the default is a second.
             "fetch.queue.backoff.ms": 1,
+            # A killed worker's partitions stand still for this long.
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
             **self.consumer,
+            **({"group.instance.id": self.name} if self.name else {}),
             "group.id": self.group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -98,13 +122,17 @@ class WorkerSettings:
             "partition.assignment.strategy": "range",
             # Lost offsets are the operator's decision, never a silent jump.
             "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
         }
 
     def producer_config(self) -> dict[str, object]:
+        """Without the transactional id, which the delivery adds."""
         return {
             "linger.ms": 5,
             # Java's default; librdkafka's own is CRC32, which scatters a number's records for Java readers.
             "partitioner": "murmur2_random",
+            # A killed worker's open transaction stalls read-committed blockers for this long.
+            **({"transaction.timeout.ms": TRANSACTION_TIMEOUT_MS} if self.delivery == "exactly_once" else {}),
             **self.producer,
             "enable.idempotence": True,
         }

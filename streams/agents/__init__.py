@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.agents import cdr, message_relay, step
-from streams.agents.flow import Flow
+from streams.agents import cdr, message_relay, rekeyed, step
+from streams.agents.lineup import Lineup
 
-BY_TOPIC = {module.TOPIC: module for module in (message_relay, cdr)}
+BY_TOPIC = {module.TOPIC: module for module in (message_relay, cdr, rekeyed)}
 
 
-def attach(app: Any, flow: Flow) -> None:
-    """Register all agents that the engine's topics need and connect the flow to them."""
-    parts = step.attach(app, flow)
-    flow.connect({topic: BY_TOPIC[topic].attach(app, flow, parts) for topic in flow.engine.topics})
+def attach(app: Any, lineup: Lineup) -> None:
+    """Register all agents that the engine's topics need and connect the line-up to them."""
+    parts = step.attach(app, lineup)
+    topics = (*lineup.engine().topics, rekeyed.TOPIC)
+    lineup.connect({topic: BY_TOPIC[topic].attach(app, lineup, parts) for topic in topics})

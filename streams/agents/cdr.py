@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from streams.agents.decoding import decoding_agent
-from streams.agents.flow import Flow
+from streams.agents.lineup import Lineup
 
 TOPIC = "cdr"
 
 
-def attach(app: Any, flow: Flow, parts: Any) -> Any:
+def attach(app: Any, lineup: Lineup, parts: Any) -> Any:
     """Register the agent under the topic's name; returns its channel, which takes `Share`s."""
-    return decoding_agent(app, flow, TOPIC, parts)
+    return decoding_agent(app, lineup, TOPIC, parts)

@@ -1,206 +1,299 @@
-"""The way of an epoch from the source through the agents to the sink, and what is committed behind it.
+"""The way of an epoch from the source to the commit behind it, and of a partition from its assignment to its revoke.
 
-Everything here runs on the event loop except the delivery, which has a thread of its own: producing and committing wait
-for the broker. Records reach that thread in the order they were made, so that a number's last state is its last record.
+Everything here runs on the event loop except what waits for the broker or the disk: that runs in the threads of a
+`Runner`. `between_epochs` is held while an epoch is counted, while one is committed, and while partitions change hands.
+
+What is counted but not committed is in memory only: outputs gather here and leave with the commit, in one transaction
+with the ledger rows and the offsets. A commit that comes back False was taken away by a rebalance: the state is ahead
+of what is committed, so nothing more is counted until the next assignment, where every partition is restored.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from schemas.topics import BLOCK_EVENTS, LEDGER
 from streams.collector import Collector
-from streams.epoch import OutRecord, RawBatch
+from streams.epoch import OutRecord
+from streams.heartbeat import heartbeats
 from streams.kafka.sink import Delivery
 from streams.metrics import Metrics
+from streams.state.restore import Restore, Runner, rules_key
+from streams.state.snapshots import Snapshots
 
 if TYPE_CHECKING:
+    from streams.kafka.ownership import Start
     from streams.kafka.source import Epoch, Place
 
 log = logging.getLogger("grayline.flow")
 
-BLOCKS_TOPIC = "block-events"
 RECENT_BLOCKS = 100
-REVOKE_LIMIT_S = 30.0
-
-
-@dataclass(slots=True)
-class Share:
-    """One topic's part of an epoch, on its way to that topic's agent."""
-
-    epoch: int
-    raw: RawBatch
-
-
-@dataclass(slots=True)
-class Part:
-    """The same, decoded, on its way to `step`."""
-
-    epoch: int
-    of: int  # how many parts this epoch has
-    decoded: Any  # streams.decode.Decoded
+OUTPUT_BYTES_MAX = 32 * 1024 * 1024  # gathered outputs beyond this are committed at once
+RESTORE_PIECE_S = 0.1  # of restoring between two epochs
+HEARTBEAT_INTERVAL_S = 5.0
 
 
 class Flow:
-    """One epoch at a time. `between_epochs` is held while one is being counted and while one is committed."""
+    """One epoch at a time. All times but `wall_ms` are monotonic seconds of the injected clock."""
 
-    def __init__(self, engine: Any, delivery: Delivery, metrics: Metrics, commit_interval_ms: int) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        count: Callable[[Epoch], Awaitable[Any]],
+        delivery: Delivery,
+        snapshots: Snapshots,
+        metrics: Metrics,
+        runner: Runner,
+        restore: Callable[..., Restore],
+        *,
+        worker: str,
+        group: str,
+        commit_interval_ms: int,
+        monotonic: Callable[[], float],
+        wall_ms: Callable[[], int],
+    ) -> None:
+        """count: decodes and steps one epoch, returns its Outcome. restore: makes a Restore of this engine from
+        `partition`, `committed` and `fresh`."""
         self.engine = engine
         self.between_epochs = asyncio.Lock()
         self.processed = 0  # records
         self.owned: frozenset[int] = frozenset()  # partition numbers, the same of every topic
-        self.ready = False  # partitions were assigned, were it none
+        self.ready = False  # partitions were assigned, were it none, and all their state is back
         self.on_ready: Callable[[], None] = lambda: None
+        self.resume: Callable[[list[Place]], None] = lambda places: None
+        self.heard: Counter[str] = Counter()  # records by topic, until somebody takes them
         self.recent: deque[OutRecord] = deque(maxlen=RECENT_BLOCKS)
-        self.position: dict[Place, int] = {}
-        self._send: Mapping[str, Any] = {}  # topic -> its agent's channel
+        self.position: dict[Place, int] = {}  # of every owned place: the next offset to count
+        self.restoring: dict[int, Restore] = {}
+        self._pieces: dict[int, AsyncIterator[None]] = {}
+        self._count = count
         self._delivery = delivery
+        self._snapshots = snapshots
         self._metrics = metrics
+        self._runner = runner
+        self._restore = restore
+        self._worker = worker
+        self._group = group
         self._commit_interval_s = commit_interval_ms / 1000
-        self._commit_at = time.monotonic() + self._commit_interval_s
-        self._uncommitted: dict[Place, int] = {}
-        self._number = 0
-        self._shares = 0
-        self._parts: list[Part] = []
-        self._done: asyncio.Future[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sink")
-        self._produced: list[Future[None]] = []  # since the last commit
+        self._monotonic = monotonic
+        self._wall_ms = wall_ms
+        self._commit_at = monotonic() + self._commit_interval_s
+        self._heartbeat_at = monotonic()
+        self._uncommitted = False  # something was counted or made since the last commit
+        self._outputs: list[OutRecord] = []
+        self._output_bytes = 0
+        self._kept: dict[int, dict[Place, int]] = {}  # partitions in memory as of these offsets, committed by us
+        self._is_ahead = False  # memory is ahead of what is committed, and the rebalance that did it is not over
         self._abandoned = False
+        self._next_rules: Any = None
         self._collector = Collector()
 
-    def connect(self, channels: Mapping[str, Any]) -> None:
-        """channels: per input topic, the Faust channel of its agent."""
-        self._send = channels
+    @property
+    def live(self) -> frozenset[int]:
+        """Partitions that are counted and committed."""
+        return self.owned - self.restoring.keys()
+
+    # -- counting ----------------------------------------------------------------------------------------------
 
     async def process(self, epoch: Epoch) -> None:
-        """Decode and count one epoch; returns when its records are with the sink. Raises what an agent raised."""
-        if self._produced:
-            await asyncio.wrap_future(self._produced[-1])  # the sink never lags more than one epoch behind
-        started = time.perf_counter()
-        self._number += 1
-        self._shares = len(epoch.batches)
-        self._done = asyncio.get_running_loop().create_future()
-        for raw in epoch.batches:
-            await self._send[raw.topic].send(value=Share(self._number, raw))
-        await self._done
+        """Count one epoch. The caller holds `between_epochs`. Raises what decoding or `step` raised."""
+        if self._is_ahead or self._abandoned:
+            return  # read again after the assignment
+        foreign = {partition for _, partition in epoch.next_offsets} - self.live
+        if foreign:
+            raise RuntimeError(f"records of partitions {sorted(foreign)} arrived, which this worker does not count")
+        started = self._monotonic()
+        outcome = await self._count(epoch)
         self.processed += epoch.count
-        self._uncommitted.update(epoch.next_offsets)
         self.position.update(epoch.next_offsets)
-        self._metrics.epoch_done(epoch, time.perf_counter() - started)
+        for raw in epoch.batches:
+            self.heard[raw.topic] += len(raw.values)
+        self._uncommitted = True
+        self._gather(outcome)
+        self._metrics.epoch_done(epoch, self._monotonic() - started)
         self.engine.maintain()
         self._collector.between_batches()
 
-    def part(self, share: Share, decoded: Any) -> Part:
-        return Part(share.epoch, self._shares, decoded)
-
-    def gather(self, part: Part) -> None:
-        """Called by the step agent for every part; the last one of an epoch makes it run."""
-        self._parts.append(part)
-        if len(self._parts) < part.of:
-            return
-        decoded = [gathered.decoded for gathered in self._parts]
-        self._parts = []
-        outcome = self.engine.step(decoded)
-        self._hand_over(outcome.records)
-        self._metrics.outcome(outcome)
-        if self._done is not None and not self._done.done():
-            self._done.set_result(None)
-
-    def fail(self, problem: BaseException) -> None:
-        """An agent raised: the epoch will never be whole, and whoever waits for it must know."""
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(problem)
-
     def expire(self, now_ms: int) -> None:
         """Publish the holds that ended by wall time. Runs between steps, because both run on the event loop."""
-        if self.owned and not self._abandoned:
-            outcome = self.engine.expire(now_ms)
-            self._hand_over(outcome.records)
-            self._metrics.outcome(outcome)
+        if self.live and not self._is_ahead and not self._abandoned:
+            self._gather(self.engine.expire(now_ms))
+
+    def _gather(self, outcome: Any) -> None:
+        for record in (*outcome.records, *outcome.ledger):
+            self._put(record)
+        self._metrics.outcome(outcome)
+
+    def _put(self, record: OutRecord) -> None:
+        self._outputs.append(record)
+        self._output_bytes += len(record.value or b"")
+        self._uncommitted = True
+        if record.topic == BLOCK_EVENTS:
+            self.recent.append(record)
+
+    # -- committing --------------------------------------------------------------------------------------------
 
     async def commit_if_due(self) -> None:
-        if time.monotonic() >= self._commit_at:
+        now = self._monotonic()
+        if now >= self._heartbeat_at:
+            self._beat(now)
+        if now >= self._commit_at or self._output_bytes > OUTPUT_BYTES_MAX:
             await self.commit()
 
     async def commit(self) -> None:
-        """Deliver and commit all that was counted. The caller holds `between_epochs`. Raises DeliveryFailed."""
-        offsets, self._uncommitted = self._uncommitted, {}
-        self._commit_at = time.monotonic() + self._commit_interval_s
-        produced, self._produced = self._produced, []
-        if not offsets and not produced:
+        """One commit. The caller holds `between_epochs`. Raises DeliveryFailed, StateFailed.
+
+        1. The outputs and ledger rows of all epochs since the last commit are taken, and a slice of the snapshot that
+           is on its way.
+        2. They and the offsets of every live partition become visible at once (Delivery.commit). Failing that, the
+           worker stops or, after a rebalance, restores.
+        3. If the slice was a snapshot's last, it is written to the local store, which is thus never ahead.
+        4. A rule change that is waiting takes effect.
+        5. The next snapshot is taken, if one is due: memory is now exactly as of the committed offsets.
+        """
+        self._commit_at = self._monotonic() + self._commit_interval_s
+        if self._is_ahead or self._abandoned:
             return
-        started = time.perf_counter()
-        committed = await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, offsets, produced)
-        self._metrics.committed(committed, time.perf_counter() - started)
-        if not committed:
-            log.warning("commit aborted by a rebalance; its records will be read again")
+        if self._uncommitted or self._snapshots.is_due:
+            records, self._outputs, self._output_bytes = self._outputs, [], 0  # 1
+            records += self._snapshots.next_slice()
+            self._uncommitted = False
+            offsets = {place: at for place, at in self.position.items() if place[1] in self.live}
+            started = self._monotonic()
+            committed = await self._runner.deliver(lambda: self._deliver(records, offsets))  # 2
+            self._metrics.committed(committed, self._monotonic() - started)
+            if not committed:
+                log.warning("commit aborted by a rebalance; its records will be read again")
+                self._is_ahead = True
+                self._snapshots.interrupt()
+                return
+            write = self._snapshots.committed()
+            if write is not None:
+                await self._runner.deliver(write)  # 3
+        if self._next_rules is not None and not self.restoring:
+            self._switch()  # 4
+        self._snapshots.take_if_due(self.live, self.position)  # 5
+
+    def _deliver(self, records: list[OutRecord], offsets: Mapping[Place, int]) -> bool:
+        self._delivery.produce(records)
+        return self._delivery.commit(offsets)
+
+    def _beat(self, now: float) -> None:
+        self._heartbeat_at = now + HEARTBEAT_INTERVAL_S
+        if not self.live or self._is_ahead or self._abandoned:
+            return  # a transaction without offsets would not be fenced
+        for record in heartbeats(self._worker, self.engine, self.position, self.owned, frozenset(self.restoring)):
+            self._put(record)
+
+    # -- rules -------------------------------------------------------------------------------------------------
+
+    def adopt_rules(self, rules: Any) -> None:
+        """Go on with these rules from the next commit on."""
+        self._next_rules = rules
+
+    def _switch(self) -> None:
+        rules, self._next_rules = self._next_rules, None
+        self.engine = self.engine.with_rules(rules)
+        for partition in self.live:
+            self._put(self._rules_row(partition))
+        log.info("rules: version=%s", self.engine.rules.version)
+
+    def _rules_row(self, partition: int) -> OutRecord:
+        return OutRecord(LEDGER, rules_key(self._group), self.engine.rules.version.encode(), partition=partition)
+
+    # -- partitions --------------------------------------------------------------------------------------------
+
+    async def assigned(self, start: Start) -> list[Place]:
+        """Partitions are ours. Returns the places that must wait for `resume`, since their state is to be restored."""
+        async with self.between_epochs:
+            self.position = dict(start.offsets)
+            self.owned = frozenset(partition for _, partition in start.offsets)
+            kept, self._kept = self._kept, {}
+            still = {p for p in self.owned if not self._is_ahead and self._is_untouched(p, kept.get(p), start)}
+            for partition in kept.keys() - still:
+                self.engine.drop(partition)
+                self._snapshots.forget(partition)
+            self._is_ahead = False
+            for partition in sorted(self.owned - still):
+                committed = {topic: at for (topic, p), at in start.offsets.items() if p == partition}
+                fresh = frozenset(topic for topic, p in start.fresh if p == partition)
+                restore = self._restore(engine=self.engine, partition=partition, committed=committed, fresh=fresh)
+                self.restoring[partition] = restore
+                self._pieces[partition] = restore.pieces()
+            # The operator's choice of a start is committed like any other progress.
+            self._uncommitted = self._uncommitted or bool(start.fresh)
+            self._tell_if_ready()
+            log.info(
+                "assigned: partitions=%s restoring=%s topics=%d",
+                sorted(self.owned), sorted(self.restoring), len({topic for topic, _ in start.offsets}),
+            )  # fmt: skip
+            return [place for place in start.offsets if place[1] in self.restoring]
+
+    def _is_untouched(self, partition: int, kept: dict[Place, int] | None, start: Start) -> bool:
+        """Whether nobody has committed the partition since we did: then what is in memory is still exact."""
+        mine = {place: at for place, at in start.offsets.items() if place[1] == partition}
+        return kept == mine and all(start.notes[place] == self._delivery.note for place in mine)
+
+    async def revoked(self, lost: bool) -> None:
+        """All partitions go. `range` takes them all at every rebalance; the ones that come back are still in memory."""
+        async with self.between_epochs:
+            if not lost:
+                await self.commit()
+            self._snapshots.interrupt()
+            self._outputs, self._output_bytes = [], 0
+            is_exact = not (lost or self._is_ahead or self._abandoned or self._uncommitted)
+            for partition in self.live:
+                if is_exact:
+                    self._kept[partition] = {place: at for place, at in self.position.items() if place[1] == partition}
+                else:
+                    self.engine.drop(partition)
+                    self._snapshots.forget(partition)
+            for partition in self.restoring:
+                self.engine.drop(partition)
+            log.info("revoked: partitions=%s lost=%s", sorted(self.owned), lost)
+            self.restoring, self._pieces, self.position, self.owned = {}, {}, {}, frozenset()
+            self.ready = False
+            self._uncommitted = False
+
+    async def restore_some(self) -> None:
+        """Restoring, for about a tenth of a second. The caller holds `between_epochs`. Raises Refused, ReadBroken."""
+        until = self._monotonic() + RESTORE_PIECE_S
+        while self.restoring and self._monotonic() < until:
+            partition = min(self.restoring)
+            try:
+                await anext(self._pieces[partition])
+            except StopAsyncIteration:
+                self._go_live(partition)
+
+    def _go_live(self, partition: int) -> None:
+        restored = self.restoring.pop(partition).result
+        del self._pieces[partition]
+        assert restored is not None
+        manifest = restored.manifest
+        self._snapshots.adopt(partition, manifest, is_local=restored.is_local, litter=restored.litter)
+        if restored.rules_version != self.engine.rules.version:
+            self._put(self._rules_row(partition))
+        self._uncommitted = True
+        log.info("live: partition=%d snapshot=%s", partition, manifest.snapshot if manifest else "none")
+        self.resume([place for place in self.position if place[1] == partition])
+        self._tell_if_ready()
+
+    def _tell_if_ready(self) -> None:
+        self.ready = not self.restoring
+        if self.ready:
+            self.on_ready()
+
+    # -- the end -----------------------------------------------------------------------------------------------
 
     def abandon(self) -> None:
-        """Nothing more is produced or committed."""
+        """Nothing more is counted, produced or committed."""
         self._abandoned = True
-        self._uncommitted = {}
 
     def close(self) -> None:
         """Whatever still waits for the broker gives up."""
         self._delivery.close()
-        self._thread.shutdown(wait=False)
         self._collector.restore()
-
-    def owner(self, loop: asyncio.AbstractEventLoop) -> FlowOwner:
-        return FlowOwner(self, loop, self._metrics)
-
-    def assigned(self, start: Mapping[Place, int], fresh: set[Place]) -> None:
-        self.position = dict(start)
-        self.owned = frozenset(partition for _, partition in start)
-        # The operator's choice of a start is committed like any other progress: an idle partition must not ask again.
-        self._uncommitted.update({place: start[place] for place in fresh})
-        self.ready = True
-        self.on_ready()
-        log.info("assigned: partitions=%s topics=%d", sorted(self.owned), len({topic for topic, _ in start}))
-
-    async def revoked(self, partitions: frozenset[int], lost: bool) -> None:
-        async with self.between_epochs:
-            if not self._abandoned and not lost:
-                await self.commit()
-            self._uncommitted = {place: end for place, end in self._uncommitted.items() if place[1] not in partitions}
-            self.position = {place: end for place, end in self.position.items() if place[1] not in partitions}
-            self.owned -= partitions
-            # The engine keeps what it knows of these partitions: should they come back, `warming` starts again.
-        log.info("revoked: partitions=%s lost=%s", sorted(partitions), lost)
-
-    def _hand_over(self, records: list[OutRecord]) -> None:
-        if not records or self._abandoned:
-            return
-        self.recent.extend(record for record in records if record.topic == BLOCKS_TOPIC)
-        self._produced.append(self._thread.submit(self._delivery.produce, records))
-
-    def _commit(self, offsets: Mapping[Place, int], produced: list[Future[None]]) -> bool:
-        for future in produced:
-            future.result()  # all done, this being the same thread; what one of them raised forbids the commit
-        committed = self._delivery.commit(offsets)
-        self._delivery.begin()
-        return committed
-
-
-class FlowOwner:
-    """The fetching thread's view of the flow: every call waits for the event loop to have done the work."""
-
-    def __init__(self, flow: Flow, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
-        self._flow = flow
-        self._loop = loop
-        self._metrics = metrics
-
-    def assigned(self, start: Mapping[Place, int], fresh: set[Place]) -> None:
-        self._loop.call_soon_threadsafe(self._flow.assigned, start, fresh)
-
-    def revoked(self, partitions: frozenset[int], lost: bool) -> None:
-        asyncio.run_coroutine_threadsafe(self._flow.revoked(partitions, lost), self._loop).result(REVOKE_LIMIT_S)
-
-    def trouble(self, code: str) -> None:
-        self._metrics.trouble(code)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.agents.flow import Flow
+from streams.agents.lineup import Lineup
 
 NAME = "step"
 
 
-def attach(app: Any, flow: Flow) -> Any:
+def attach(app: Any, lineup: Lineup) -> Any:
     """Register the agent; returns its channel, which takes `Part`s."""
-    # Room for one part of each topic: no agent waits for another of the same epoch.
-    channel = app.channel(maxsize=len(flow.engine.topics))
+    # Room for one part of each topic and of `rekeyed`: no agent waits for another of the same epoch.
+    channel = app.channel(maxsize=len(lineup.engine().topics) + 1)
 
     async def step(stream: Any) -> None:
         async for part in stream:
             try:
-                flow.gather(part)
+                lineup.gather(part)
             except Exception as problem:  # as in `decoding`
-                flow.fail(problem)
+                lineup.fail(problem)
 
     app.agent(channel, name=NAME)(step)
     return channel

@@ -13,6 +13,7 @@ import click
 from streams.cli.topics import kafka_options
 
 if TYPE_CHECKING:
+    from rules.model import RuleSet
     from streams.kafka.settings import KafkaSettings
 
 EXAMPLES = """\b
@@ -20,10 +21,12 @@ Examples:
   grayline run --brokers kafka:9092 --from latest
   grayline run --rules rules/ --from 2026-01-01T00:00:00+09:00
   grayline run --kafka-config tls.properties --web-port 8080
+  grayline run --name worker-1 --state /var/lib/grayline
 
 \b
-The first start of a group needs --from; later ones go on where the group committed. SIGTERM and Ctrl-C finish the
-records in hand, commit and leave the group. Exit codes: 0 ended in order, 1 failed, 2 refused to start.
+The first start of a group needs --from; later ones go on where the group committed, with the counters and holds as of
+there. SIGTERM and Ctrl-C finish the records in hand, commit and leave the group; SIGHUP reads the rules again. Exit
+codes: 0 ended in order, 1 failed, 2 refused to start.
 """
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -87,6 +90,48 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
     metavar="MS",
     help="Time between commits.",
 )
+@click.option(
+    "--delivery",
+    envvar="GRAYLINE_DELIVERY",
+    type=click.Choice(["exactly_once", "at_least_once"]),
+    default="exactly_once",
+    show_default=True,
+    help="at_least_once is for brokers without transactions: after a crash, equal records may come again.",
+)
+@click.option(
+    "--state",
+    "state_dir",
+    envvar="GRAYLINE_STATE",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep snapshots here too, for a quicker restart; without it they are read back from Kafka.",
+)
+@click.option(
+    "--name",
+    envvar="GRAYLINE_NAME",
+    default="",
+    help="This worker's name in the group, different for each: a static member, whose restarts move no partitions.",
+)
+@click.option(
+    "--snapshot-interval",
+    "snapshot_interval_s",
+    envvar="GRAYLINE_SNAPSHOT_INTERVAL",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between a partition's snapshots: a restore counts again what came since.",
+)
+@click.option(
+    "--silent-after",
+    "silent_after_s",
+    envvar="GRAYLINE_SILENT_AFTER",
+    type=click.FloatRange(min=1.0),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="A feed that had records and then none for so long raises an alarm.",
+)
 @click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True, help="ISO country code.")
 @click.option("--stop-after", type=int, default=0, metavar="N", help="End after N records (for measurements).")
 def command(
@@ -100,6 +145,11 @@ def command(
     web_bind: str,
     batch_size: int,
     commit_interval_ms: int,
+    delivery: str,
+    state_dir: Path | None,
+    name: str,
+    snapshot_interval_s: float,
+    silent_after_s: float,
     home_region: str,
     stop_after: int,
 ) -> None:
@@ -123,6 +173,11 @@ def command(
             web_bind=web_bind,
             web_token=os.environ.get("GRAYLINE_WEB_TOKEN", ""),
             stop_after=stop_after,
+            delivery=delivery,
+            name=name,
+            state_dir=state_dir,
+            snapshot_interval_ms=round(snapshot_interval_s * 1000),
+            silent_after_ms=round(silent_after_s * 1000),
         )
         notes = check_topics(kafka, ruleset.topics)
     except (SettingsProblem, KafkaProblem, RuleErrors) as problem:
@@ -138,7 +193,11 @@ def command(
     # Faust says much at INFO that means nothing to an operator of ours.
     for chatty in ("faust", "mode", "streams"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    code = worker_for(settings, ruleset, home_region=home_region).run()
+
+    def reload() -> RuleSet:
+        return load([rules_path or packs()], protected, home_region)
+
+    code = worker_for(settings, ruleset, home_region=home_region, reload=reload).run()
     if code:
         # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.
         logging.shutdown()

@@ -264,5 +264,9 @@ def _ten_o_clock(at: datetime) -> datetime:
 
 def _worker_settings(kafka: KafkaSettings) -> WorkerSettings:
     return WorkerSettings(
-        consumer=kafka.consumer(GROUP), producer=kafka.producer(), group=GROUP, start_from=StartFrom("earliest")
+        consumer=kafka.consumer(GROUP),
+        producer=kafka.producer(),
+        group=GROUP,
+        start_from=StartFrom("earliest"),
+        delivery="at_least_once",  # the embedded broker has no transactions
     )

@@ -8,8 +8,10 @@ module verifies it on every assignment and refuses otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schemas.topics import REKEYED
 from streams.kafka.sink import noted_parts
 from streams.settings import StartFrom
 
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, TopicPartition
 
 BROKER_TIMEOUT_S = 10.0
+# A killed worker's transaction holds its offsets back until the broker ends it (transaction.timeout.ms, 10 s).
+STABLE_TIMEOUT_S = 30.0
+
+
+# Topics of ours: only a group that came from a version without them has never committed them.
+INTERNAL = (REKEYED,)
+
+Place = tuple[str, int]  # (topic, partition)
 
 
 class Refused(Exception):
@@ -42,36 +52,52 @@ def owned_partitions(assigned: Mapping[str, Iterable[int]]) -> frozenset[int]:
     return common
 
 
-def start_offsets(
-    consumer: Consumer, partitions: list[TopicPartition], choice: StartFrom | None, group: str
-) -> tuple[dict[tuple[str, int], int], set[tuple[str, int]], list[str]]:
-    """The offset to read each partition from, those that had no usable commit, and alarms about gaps.
+@dataclass(frozen=True)
+class Start:
+    """Where reading begins, as the group's stable commits and the operator's choice have it."""
+
+    offsets: dict[Place, int]
+    fresh: frozenset[Place]  # had no usable commit: their offset is the operator's choice
+    notes: dict[Place, str]  # what the last commit wrote beside its offset, "" for none
+    gaps: list[str]  # alarms in words
+
+
+def start_offsets(consumer: Consumer, partitions: list[TopicPartition], choice: StartFrom | None, group: str) -> Start:
+    """The offset to read each partition from.
 
     A committed offset is used as it is. A partition without one is read from `choice`; so is one whose committed
     offset the broker no longer has. Without a choice both raise Refused: skipping or re-reading records is the
     operator's decision. Raises KafkaException when the broker does not answer."""
-    committed = consumer.committed(partitions, timeout=BROKER_TIMEOUT_S)
-    start: dict[tuple[str, int], int] = {}
-    fresh: set[tuple[str, int]] = set()
-    alarms: list[str] = []
-    for entry in committed:
+    offsets: dict[Place, int] = {}
+    fresh: set[Place] = set()
+    notes: dict[Place, str] = {}
+    gaps: list[str] = []
+    for entry in consumer.committed(partitions, timeout=STABLE_TIMEOUT_S):
+        if entry.error is not None:
+            raise Refused(
+                f"the committed offset of partition {entry.partition} of {entry.topic!r} cannot be read: "
+                f"{entry.error.str()}"
+            )
         place = (entry.topic, entry.partition)
         low, high = consumer.get_watermark_offsets(entry, timeout=BROKER_TIMEOUT_S)
         if entry.offset >= 0 and low <= entry.offset <= high:
-            start[place] = entry.offset
+            offsets[place] = entry.offset
+            notes[place] = entry.metadata or ""
             continue
         lost = entry.offset >= 0
-        if choice is None:
+        if choice is None and entry.topic not in INTERNAL:
             raise Refused(_lost(place, entry.offset, low, high, group) if lost else _never(place, group))
-        start[place] = _chosen(consumer, entry, choice, low, high)
+        offsets[place] = low if choice is None else _chosen(consumer, entry, choice, low, high)
         fresh.add(place)
+        notes[place] = ""
         if lost:
-            alarms.append(f"{_lost(place, entry.offset, low, high, group)}; going on from offset {start[place]}")
-    return start, fresh, alarms
+            gaps.append(f"{_lost(place, entry.offset, low, high, group)}; going on from offset {offsets[place]}")
+    return Start(offsets, frozenset(fresh), notes, gaps)
 
 
 def _chosen(consumer: Consumer, entry: TopicPartition, choice: StartFrom, low: int, high: int) -> int:
-    if choice.kind == "earliest":
+    if choice.kind == "earliest" or entry.topic in INTERNAL:
+        # A stray that was re-keyed behind a committed offset exists nowhere else: none is ever skipped.
         return low
     if choice.kind == "latest":
         return high

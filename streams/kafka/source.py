@@ -10,27 +10,34 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from mode import Service
 
+from schemas.topics import REKEYED
 from streams.epoch import RawBatch
-from streams.kafka.ownership import Refused, owned_partitions, start_offsets
+from streams.kafka.clients import Clients
+from streams.kafka.group import Group
+from streams.kafka.ownership import BROKER_TIMEOUT_S, Place, Refused, Start, owned_partitions, start_offsets
 from streams.settings import WorkerSettings
 
 if TYPE_CHECKING:
+    from confluent_kafka import Message
+
     from streams.agents.flow import Flow
+    from streams.state.restore import Runner
 
 log = logging.getLogger("grayline.source")
 
-Place = tuple[str, int]  # (topic, partition)
-
 REPEATED_ERROR_QUIET_S = 30.0
+LEAVE_LIMIT_S = 9.0
+LAG_INTERVAL_S = 1.0
+POLL_S = 0.05
 
 
 class ReadFailed(Exception):
@@ -45,16 +52,21 @@ class Epoch:
 
     batches: list[RawBatch]
     count: int
-    next_offsets: dict[Place, int]
+    next_offsets: dict[Place, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.next_offsets = _next_offsets(self.batches)
 
 
 class Owner(Protocol):
     """What the fetching thread tells the rest. Called in that thread; each call returns when its work is done."""
 
-    def assigned(self, start: Mapping[Place, int], fresh: set[Place]) -> None: ...
+    def assigned(self, start: Start) -> list[Place]:
+        """Take the partitions over; returns the places that are to be paused until `Fetcher.resume`."""
+        ...
 
-    def revoked(self, partitions: frozenset[int], lost: bool) -> None:
-        """Finish the epoch in hand and commit; the partitions are another worker's afterwards."""
+    def revoked(self, lost: bool) -> None:
+        """Finish the epoch in hand and commit; all partitions may be another worker's afterwards."""
         ...
 
     def trouble(self, code: str) -> None: ...
@@ -64,8 +76,9 @@ class Fetcher:
     """The consumer and its rebalance callbacks, all in one thread. topics: all subscribed ones, with equal partition
     counts."""
 
-    def __init__(self, settings: WorkerSettings, topics: tuple[str, ...]) -> None:
+    def __init__(self, settings: WorkerSettings, topics: tuple[str, ...], clients: Clients) -> None:
         self._settings = settings
+        self._message_type = clients.message_type
         self._topics = topics
         self._owner: Owner
         self._code_of = {topic: code for code, topic in enumerate(topics)}
@@ -77,51 +90,100 @@ class Fetcher:
             "error_cb": self._on_error,
             "logger": logging.getLogger("grayline.kafka"),
         }
-        self.consumer: Any = Consumer(config)
+        self._consumer: Any = clients.consumer(config)
+        self.group = Group(self._consumer)
+        self.lag: dict[Place, int] = {}  # records behind the end of each owned place, as of the last second
+        self._lag_at = 0.0
+        self._to_resume: SimpleQueue[list[Place]] = SimpleQueue()
+
+    def topology(self) -> tuple[str, int]:
+        """(the cluster's id, the partition count of the topics). Raises Refused, KafkaException."""
+        cluster = ""
+        counts = {}
+        for topic in self._topics:
+            metadata = self._consumer.list_topics(topic, timeout=BROKER_TIMEOUT_S)
+            cluster = metadata.cluster_id or cluster
+            counts[topic] = len(metadata.topics[topic].partitions)
+        if len(set(counts.values())) != 1 or 0 in counts.values():
+            shown = ", ".join(f"{topic}: {count}" for topic, count in counts.items())
+            raise Refused(f"the topics that a worker reads must have equal partition counts, at least 1 ({shown})")
+        return cluster, counts[self._topics[0]]
 
     def subscribe(self, owner: Owner) -> None:
         """Join the group. `owner` hears of every change of partitions, in the fetching thread."""
         self._owner = owner
-        self.consumer.subscribe(
+        self._consumer.subscribe(
             list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
     def fetch(self) -> Epoch | None:
         """The next epoch, or None when nothing came in time. Raises Refused, ReadFailed, KafkaException."""
-        messages = self.consumer.consume(self._settings.batch_size, self._settings.poll_timeout_ms / 1000)
+        with self.group.polling:
+            while not self._to_resume.empty():
+                places = [place for place in self._to_resume.get() if place in self._position]
+                self._consumer.resume([TopicPartition(*place) for place in places])
+            messages = self._consumer.consume(self._settings.batch_size, self._settings.poll_timeout_ms / 1000)
+            self.group.serve()
+            self._note_lag()
         if self._failed is not None:
             raise self._failed
         rebalanced, self._rebalanced = self._rebalanced, False
-        if any(map(Message.error, messages)):
+        if any(map(self._message_type.error, messages)):
             messages = self._without_errors(messages)
         if rebalanced:
             messages = still_owned(messages, self._position)
         if not messages:
             return None
-        epoch = epoch_of(messages, self._topics, self._code_of)
+        epoch = epoch_of(messages, self._topics, self._code_of, self._message_type)
         self._position.update(epoch.next_offsets)
         return epoch
 
+    def resume(self, places: list[Place]) -> None:
+        """From any thread: from the next poll on, read these places, which are assigned and paused."""
+        self._to_resume.put(places)
+
     def close(self) -> None:
-        """Leave the group; its last revoke drains like any other."""
-        self.consumer.close()
+        """Leave the group; its last revoke drains like any other.
+
+        Not left to the consumer's own `close`, inside which no other call is answered."""
+        with self.group.polling:
+            self._consumer.unsubscribe()
+            until = time.monotonic() + LEAVE_LIMIT_S
+            while self._consumer.assignment() and time.monotonic() < until:
+                self._consumer.consume(1, POLL_S)
+            self._consumer.close()
+
+    def _note_lag(self) -> None:
+        """From what the last fetches told; no call to the broker."""
+        if time.monotonic() < self._lag_at:
+            return
+        self._lag_at = time.monotonic() + LAG_INTERVAL_S
+        lag = {}
+        for place, position in self._position.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            if high >= 0:
+                lag[place] = max(0, high - position)
+        self.lag = lag
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._rebalanced = True
+        self.group.joined()
         try:
             assigned = {topic: [p.partition for p in partitions if p.topic == topic] for topic in self._topics}
             owned_partitions(assigned)
-            start, fresh, alarms = start_offsets(consumer, partitions, self._settings.start_from, self._settings.group)
+            start = start_offsets(consumer, partitions, self._settings.start_from, self._settings.group)
+            for gap in start.gaps:
+                log.error("gap: %s", gap)
+                self._owner.trouble("gap")
+            waiting = self._owner.assigned(start)
         except Exception as problem:  # an exception would be lost inside librdkafka's callback: `fetch` raises it
             self._failed = problem
             consumer.assign([])
             return
-        for alarm in alarms:
-            log.error("gap: %s", alarm)
-            self._owner.trouble("gap")
-        self._position = dict(start)
-        consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in start.items()])
-        self._owner.assigned(start, fresh)
+        self._position = dict(start.offsets)
+        consumer.assign([TopicPartition(*place, offset) for place, offset in start.offsets.items()])
+        if waiting:
+            consumer.pause([TopicPartition(*place) for place in waiting])
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._give_up(partitions, lost=False)
@@ -131,10 +193,9 @@ class Fetcher:
 
     def _give_up(self, partitions: list[TopicPartition], lost: bool) -> None:
         self._rebalanced = True
-        for gone in partitions:
-            self._position.pop((gone.topic, gone.partition), None)
+        self._position = {}
         try:
-            self._owner.revoked(frozenset(p.partition for p in partitions), lost)
+            self._owner.revoked(lost)
         except Exception as problem:  # as in `_on_assign`; without a commit, the next owner reads the records again
             log.error("partitions given up without a commit: %s", problem or type(problem).__name__)
             self._failed = self._failed or problem
@@ -196,25 +257,43 @@ def still_owned(messages: list[Message], position: Mapping[Place, int]) -> list[
     return kept
 
 
-def epoch_of(messages: list[Message], topics: tuple[str, ...], code_of: Mapping[str, int]) -> Epoch:
+def epoch_of(messages: list[Message], topics: tuple[str, ...], code_of: Mapping[str, int], message_type: Any) -> Epoch:
     """Columns of n messages without errors. Each accessor runs over the whole poll at once: one Python loop that asked
     a message for everything would cost more than all of this together."""
     n = len(messages)
-    values = list(map(Message.value, messages))
-    partition = np.fromiter(map(Message.partition, messages), np.int32, n)
-    offset = np.fromiter(map(Message.offset, messages), np.int64, n)
+    values = list(map(message_type.value, messages))
+    partition = np.fromiter(map(message_type.partition, messages), np.int32, n)
+    offset = np.fromiter(map(message_type.offset, messages), np.int64, n)
     timestamp = np.fromiter([message.timestamp()[1] for message in messages], np.int64, n)
     if len(topics) == 1:
-        raw = RawBatch(topics[0], np.arange(n), partition, offset, timestamp, values)
-        return Epoch([raw], n, _next_offsets([raw]))
-    code = np.frombuffer(bytes(map(code_of.__getitem__, map(Message.topic, messages))), np.uint8)
+        return Epoch([_batch(topics[0], np.arange(n), partition, offset, timestamp, values, messages)], n)
+    code = np.frombuffer(bytes(map(code_of.__getitem__, map(message_type.topic, messages))), np.uint8)
     batches = []
     for number in np.flatnonzero(np.bincount(code)).tolist():
         here = code == number
-        ours = list(compress(values, here.tolist()))
-        order = np.flatnonzero(here)
-        batches.append(RawBatch(topics[number], order, partition[here], offset[here], timestamp[here], ours))
-    return Epoch(batches, n, _next_offsets(batches))
+        ours, order = list(compress(values, here.tolist())), np.flatnonzero(here)
+        batches.append(_batch(topics[number], order, partition[here], offset[here], timestamp[here], ours, messages))
+    return Epoch(batches, n)
+
+
+def _batch(
+    topic: str,
+    order: np.ndarray,
+    partition: np.ndarray,
+    offset: np.ndarray,
+    timestamp: np.ndarray,
+    values: list[bytes | None],
+    messages: list[Message],
+) -> RawBatch:
+    raw = RawBatch(topic, order, partition, offset, timestamp, values)
+    if topic == REKEYED:  # only there do headers say something
+        raw.headers = [messages[i].headers() or [] for i in order.tolist()]
+    return raw
+
+
+def batch_of(messages: list[Message], topic: str, message_type: Any) -> RawBatch:
+    """The same for messages of one topic."""
+    return epoch_of(messages, (topic,), {topic: 0}, message_type).batches[0]
 
 
 def _next_offsets(batches: list[RawBatch]) -> dict[Place, int]:
@@ -234,36 +313,36 @@ class KafkaSource(Service):
     went wrong. The service itself never crashes, so that the worker can end in order."""
 
     def __init__(
-        self, settings: WorkerSettings, fetcher: Fetcher, flow: Flow, finished: Callable[[BaseException | None], None]
+        self,
+        settings: WorkerSettings,
+        fetcher: Fetcher,
+        flow: Flow,
+        runner: Runner,
+        owner: Owner,
+        finished: Callable[[BaseException | None], None],
     ) -> None:
         super().__init__()
         self._settings = settings
         self._fetcher = fetcher
         self._flow = flow
+        self._runner = runner
+        self._owner = owner
         self._finished = finished
         self._draining = False
         self._ended = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+        flow.resume = fetcher.resume
 
     async def drain(self) -> None:
         """Stop polling, finish the epoch in hand, commit, leave the group. Returns when that is done."""
         self._draining = True
         await self._ended.wait()
 
-    def lag(self) -> dict[Place, int]:
-        """Records behind the end of each owned partition, from what the last fetches told; no call to the broker."""
-        behind = {}
-        for (topic, partition), position in self._flow.position.items():
-            try:
-                _, high = self._fetcher.consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-            except (KafkaException, RuntimeError):  # given up or closed meanwhile
-                continue
-            if high >= 0:
-                behind[topic, partition] = max(0, high - position)
-        return behind
-
     @Service.task
     async def _read(self) -> None:
+        await self.read()
+
+    async def read(self) -> None:
+        """Reads until drained or `stop_after`; then commits and leaves. Tells `finished`, never raises."""
         problem: BaseException | None = None
         for part in (self._read_until_drained, self._commit_the_rest, self._leave):
             try:
@@ -279,24 +358,22 @@ class KafkaSource(Service):
         self._finished(problem)
 
     async def _read_until_drained(self) -> None:
-        self._fetcher.subscribe(self._flow.owner(asyncio.get_running_loop()))
+        self._fetcher.subscribe(self._owner)
         stop_after = self._settings.stop_after
-        ahead = self._submit()
+        ahead = self._runner.fetch(self._fetcher.fetch)
         while not self._draining:
             epoch = await ahead
             async with self._flow.between_epochs:
                 # Asked for before this epoch is counted, so that the broker's answer and the kernels overlap. A revoke
                 # inside that poll waits for the lock, and so for this epoch.
-                ahead = self._submit()
+                ahead = self._runner.fetch(self._fetcher.fetch)
                 if epoch is not None:
                     await self._flow.process(epoch)
+                await self._flow.restore_some()
                 await self._flow.commit_if_due()
             if stop_after and self._flow.processed >= stop_after:
                 break
         await ahead  # fetched and never counted: its offsets are not committed, the next owner reads it
-
-    def _submit(self) -> asyncio.Future[Epoch | None]:
-        return asyncio.get_running_loop().run_in_executor(self._thread, self._fetcher.fetch)
 
     async def _commit_the_rest(self) -> None:
         async with self._flow.between_epochs:
@@ -304,7 +381,4 @@ class KafkaSource(Service):
 
     async def _leave(self) -> None:
         """Leave the group; its last revoke finds nothing left to commit."""
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._fetcher.close)
-        finally:
-            self._thread.shutdown(wait=False)
+        await self._runner.fetch(self._fetcher.close)

@@ -25,7 +25,7 @@ from tests.kafka_broker import Broker
 from tests.stand_in import StandIn
 
 TOPICS = ("message-relay", "cdr")
-OUTPUTS = ("block-events", "dead-letters")
+OTHERS = ("block-events", "dead-letters", "ledger", "snapshots", "rekeyed", "block-status")
 PARTITIONS = 2
 LONG_S = 30.0
 
@@ -91,7 +91,7 @@ def kafka() -> Iterator[Broker]:
     """A broker of this module's own: the input topics' names are fixed."""
     with Broker() as broker:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-        made = admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in (*TOPICS, *OUTPUTS)])
+        made = admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in (*TOPICS, *OTHERS)])
         for future in made.values():
             future.result()
         yield broker
@@ -247,16 +247,6 @@ def test_expiry_goes_by_the_injected_clock_and_only_while_partitions_are_owned(h
     assert set(engine.expired_at) == {1767225600000}
 
 
-def test_a_worker_says_warming_until_its_longest_counter_has_passed(here: Here) -> None:
-    now = [1767225600000]
-    worker = Worker(here.settings(), StandIn(*TOPICS), warm_after_ms=60_000, clock=lambda: now[0])
-    worker.start()
-    assert worker.snapshot().warming
-    worker.stop()
-    now[0] += 60_000
-    assert not worker.snapshot().warming
-
-
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
@@ -273,7 +263,7 @@ def get(port: int, path: str, token: str = "") -> tuple[int, str]:
 
 def test_the_pages_tell_health_readiness_and_metrics(here: Here) -> None:
     port = free_port()
-    worker = Worker(here.settings(web_port=port), StandIn(*TOPICS), warm_after_ms=60_000)
+    worker = Worker(here.settings(web_port=port), StandIn(*TOPICS))
     worker.start()
     try:
         assert get(port, "/health") == (200, "ok\n")

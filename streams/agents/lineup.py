@@ -1,0 +1,75 @@
+"""An epoch's way through the Faust agents: shared out to one decoding agent per topic, gathered by the one that steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streams.epoch import RawBatch
+
+if TYPE_CHECKING:
+    from streams.kafka.source import Epoch
+
+
+@dataclass(slots=True)
+class Share:
+    """One topic's part of an epoch, on its way to that topic's agent."""
+
+    epoch: int
+    raw: RawBatch
+
+
+@dataclass(slots=True)
+class Part:
+    """The same, decoded, on its way to `step`."""
+
+    epoch: int
+    of: int  # how many parts this epoch has
+    decoded: list[Any]  # streams.decode.Decoded, one per topic that the share's records are about
+
+
+class Lineup:
+    """One epoch at a time; the caller waits for its outcome before it hands in the next."""
+
+    def __init__(self, engine: Callable[[], Any]) -> None:
+        """engine: asked for at every use, since a rule change replaces it."""
+        self.engine = engine
+        self._send: Mapping[str, Any] = {}  # topic -> its agent's channel
+        self._number = 0
+        self._shares = 0
+        self._parts: list[Part] = []
+        self._done: asyncio.Future[Any] | None = None
+
+    def connect(self, channels: Mapping[str, Any]) -> None:
+        """channels: per input topic, the Faust channel of its agent."""
+        self._send = channels
+
+    async def count(self, epoch: Epoch) -> Any:
+        """Decode and step one epoch; returns its streams.step.Outcome. Raises what an agent raised."""
+        self._number += 1
+        self._shares = len(epoch.batches)
+        self._done = asyncio.get_running_loop().create_future()
+        for raw in epoch.batches:
+            await self._send[raw.topic].send(value=Share(self._number, raw))
+        return await self._done
+
+    def part(self, share: Share, decoded: list[Any]) -> Part:
+        return Part(share.epoch, self._shares, decoded)
+
+    def gather(self, part: Part) -> None:
+        """Called by the step agent for every part; the last one of an epoch makes it run."""
+        self._parts.append(part)
+        if len(self._parts) < part.of:
+            return
+        decoded = [each for gathered in self._parts for each in gathered.decoded]
+        self._parts = []
+        outcome = self.engine().step(decoded)
+        if self._done is not None and not self._done.done():
+            self._done.set_result(outcome)
+
+    def fail(self, problem: BaseException) -> None:
+        """An agent raised: the epoch will never be whole, and whoever waits for it must know."""
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(problem)

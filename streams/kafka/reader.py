@@ -1,0 +1,107 @@
+"""Reads spans of partitions outside of any group: the ledger, snapshots and inputs that a restore needs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, TopicPartition
+
+from streams.kafka.clients import Clients
+
+BROKER_TIMEOUT_S = 30.0
+POLL_S = 0.1
+PIECE_RECORDS = 10_000
+
+
+class ReadBroken(Exception):
+    """Records that a restore needs cannot be read."""
+
+    exit_code = 1
+
+
+class RecordsGone(ReadBroken):
+    """The broker no longer has the records at this offset."""
+
+
+class Reader:
+    """Two consumers that never join a group: one sees committed records only, the other knows the uncommitted ends.
+
+    Blocking; used by one thread at a time."""
+
+    def __init__(self, clients: Clients, config: Mapping[str, object]) -> None:
+        told = {name: value for name, value in config.items() if name != "group.instance.id"}
+        told |= {"logger": logging.getLogger("grayline.kafka"), "enable.partition.eof": True}
+        self.message_type = clients.message_type
+        self._committed: Any = clients.consumer(told | {"isolation.level": "read_committed"})
+        self._uncommitted: Any = clients.consumer(told | {"isolation.level": "read_uncommitted"})
+
+    def ends(self, topic: str, partition: int) -> tuple[int, int]:
+        """(first offset, offset behind the last record, open transactions included). Raises KafkaException."""
+        return self._uncommitted.get_watermark_offsets(TopicPartition(topic, partition), timeout=BROKER_TIMEOUT_S)
+
+    def span(self, topic: str, partition: int, start: int, end: int) -> Span:
+        """The committed records of [start, end). One span at a time."""
+        return Span(self._committed, topic, partition, start, end)
+
+    def close(self) -> None:
+        self._committed.close()
+        self._uncommitted.close()
+
+
+class Span:
+    """Committed records of one partition from `start` on, up to and without `end`.
+
+    It is done only once every transaction that was open before `end` is decided: `position` waits for them."""
+
+    def __init__(self, consumer: Any, topic: str, partition: int, start: int, end: int) -> None:
+        self.topic, self.partition, self.start, self.end = topic, partition, start, end
+        self.position = start
+        self._consumer = consumer
+        if not self.done:
+            consumer.assign([TopicPartition(topic, partition, start)])
+
+    @property
+    def done(self) -> bool:
+        return self.position >= self.end
+
+    def read(self) -> list[Any]:
+        """The next records, within a tenth of a second or none. Raises RecordsGone, ReadBroken."""
+        if self.done:
+            return []
+        found = []
+        for message in self._consumer.consume(PIECE_RECORDS, POLL_S):
+            error = message.error()
+            if error is None:
+                if message.offset() >= self.end:
+                    self.position = max(self.position, self.end)
+                elif message.offset() >= self.position:
+                    found.append(message)
+                    self.position = message.offset() + 1
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self.position = max(self.position, message.offset())
+            else:
+                self._trouble(error)
+        if self.done:
+            self._consumer.unassign()
+        return found
+
+    def _trouble(self, error: KafkaError) -> None:
+        place = f"partition {self.partition} of {self.topic!r}"
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise RecordsGone(f"{place} no longer has the records from offset {self.position} on ({error.str()})")
+        if error.fatal() or not (error.retriable() or error.code() in PASSING):
+            raise ReadBroken(f"{place} cannot be read: {error.str()}")
+
+
+PASSING = frozenset(
+    (
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+    )
+)

@@ -1,0 +1,269 @@
+"""Brings one partition back to the state at its committed offsets, in bounded pieces between epochs.
+
+    1  the committed offsets are read first, stable (streams.kafka.ownership, at the assignment)
+    2  then the end of the ledger, open transactions included
+    3  the ledger is read, committed records only, until past that end: holds, and the newest manifest
+    4  the newest snapshot that is not ahead of the committed offsets, the local one or the topic's, is loaded
+    5  the inputs from the snapshot's offsets up to the committed ones are counted silently, re-keyed ones included
+    6  the holds are loaded
+
+The order of 1 and 2 matters: a transaction that was open at 1 commits its offsets and its ledger rows together, so a
+ledger read to an end that was asked for later cannot be behind the offsets. Nothing is written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from schemas.topics import LEDGER, SNAPSHOTS
+from streams.kafka.ownership import Refused
+from streams.kafka.reader import Reader, RecordsGone, Span
+from streams.kafka.source import batch_of
+from streams.shares import decode_share
+from streams.state.image import ImageError
+from streams.state.local import LocalState, StateDamaged
+from streams.state.manifest import SNAPSHOT_KEY, Manifest, ManifestError, NewerManifest
+from streams.state.manifest import decode as manifest_of
+
+log = logging.getLogger("grayline.restore")
+
+INTERNAL_KEY = b"#"  # starts the keys of ledger rows that are not about a number
+
+
+class Runner(Protocol):
+    """Runs blocking work in a thread of its kind, one piece at a time of each; or at once, in the simulator."""
+
+    def fetch(self, work: Callable[[], Any]) -> Any: ...
+    def deliver(self, work: Callable[[], Any]) -> Any: ...
+    def restore(self, work: Callable[[], Any]) -> Any: ...
+
+
+def manifest_key(group: str) -> bytes:
+    """Key of a partition's newest manifest in the ledger. Two groups may read the same topics."""
+    return SNAPSHOT_KEY + b"/" + group.encode()
+
+
+def rules_key(group: str) -> bytes:
+    return b"#rules/" + group.encode()
+
+
+@dataclass(frozen=True)
+class Restored:
+    manifest: Manifest | None  # what the next snapshot builds on
+    is_local: bool  # the local store has the manifest's chunks
+    rules_version: str | None  # under which the partition was last worked, as its ledger says
+    litter: tuple[str, ...]  # keys of published chunks that no manifest names: snapshots that were never finished
+
+
+class Restore:
+    """`done` and `total` count what has been read and is to be read: bytes of chunks and records alike."""
+
+    def __init__(
+        self,
+        engine: Any,
+        reader: Reader,
+        runner: Runner,
+        local: LocalState | None,
+        *,
+        group: str,
+        partition: int,
+        committed: Mapping[str, int],
+        fresh: frozenset[str],
+        may_skip: bool,
+        trouble: Callable[[str], None],
+    ) -> None:
+        """committed: next offset by topic; fresh: topics without a commit. may_skip: the operator said where to go on
+        behind a gap."""
+        self.partition = partition
+        self.committed = dict(committed)
+        self.done, self.total = 0, 1
+        self.result: Restored | None = None
+        self._engine = engine
+        self._reader = reader
+        self._runner = runner
+        self._local = local
+        self._group = group
+        self._fresh = fresh
+        self._may_skip = may_skip
+        self._trouble = trouble
+        self._litter: dict[str, None] = {}
+
+    async def pieces(self) -> AsyncIterator[None]:
+        """Yields after each bounded piece; `result` is set at the end. Raises Refused, ReadBroken, KafkaException."""
+        p = self.partition
+        rows: dict[bytes, bytes | None] = {}
+        low, end = await self._runner.restore(lambda: self._reader.ends(LEDGER, p))  # 2
+        self.total = max(1, end - low)
+        span = self._reader.span(LEDGER, p, low, end)
+        while not span.done:  # 3
+            for message in await self._runner.restore(span.read):
+                # Of a number's rows the last holds; a later one of another number must not move before it.
+                rows.pop(message.key(), None)
+                rows[message.key()] = message.value()
+            self.done = span.position - low
+            yield
+        manifest, is_local = self._newest(rows.get(manifest_key(self._group)))
+        loaded = False
+        while manifest is not None and not loaded:  # 4
+            self._engine.drop(p)
+            try:
+                async for _ in self._load(manifest, is_local):
+                    yield
+                loaded = True
+            except (StateDamaged, ImageError) as problem:
+                log.error("snapshot of partition %d is not used: %s", p, problem)
+                self._trouble("snapshot_damaged")
+                if is_local:
+                    await self._drop_local()
+                    manifest, is_local = self._newest(rows.get(manifest_key(self._group)))
+                else:
+                    manifest = None
+        if not loaded:
+            self._engine.drop(p)
+        if not is_local:
+            await self._drop_local()
+        self._begin(manifest)
+        if manifest is not None:
+            async for _ in self._replay(manifest):  # 5
+                yield
+        version = rows.get(rules_key(self._group))
+        self._engine.load_ledger([(k, v) for k, v in rows.items() if not k.startswith(INTERNAL_KEY)])  # 6
+        self.result = Restored(manifest, is_local, None if version is None else version.decode(), tuple(self._litter))
+
+    async def _drop_local(self) -> None:
+        """What is behind the published snapshot, or damaged, is of no use any more."""
+        local = self._local
+        if local is not None:
+            await self._runner.restore(lambda: local.drop(self.partition))
+
+    # -- which snapshot ----------------------------------------------------------------------------------------
+
+    def _newest(self, from_topic: bytes | None) -> tuple[Manifest | None, bool]:
+        """The usable manifest furthest along, and whether its chunks are local."""
+        local = self._local.manifest(self.partition) if self._local is not None else None
+        candidates = [] if local is None else [(local, True)]
+        if from_topic is not None:
+            try:
+                candidates.append((manifest_of(from_topic), False))
+            except NewerManifest as problem:
+                raise Refused(f"partition {self.partition}: {problem}") from problem
+            except ManifestError as problem:
+                log.error("the published snapshot of partition %d is not used: %s", self.partition, problem)
+                self._trouble("snapshot_damaged")
+        usable = [(manifest, is_local) for manifest, is_local in candidates if self._is_usable(manifest, is_local)]
+        # The local one wins a tie: nothing has to be fetched.
+        return max(usable, key=lambda c: (sum(c[0].offsets.values()), c[1]), default=(None, False))
+
+    def _is_usable(self, manifest: Manifest, is_local: bool) -> bool:
+        where = "local" if is_local else "published"
+        if manifest.partitions != self._engine.partitions:
+            log.error(
+                "the %s snapshot of partition %d was taken with %d partitions, not %d: it is not used",
+                where, self.partition, manifest.partitions, self._engine.partitions,
+            )  # fmt: skip
+            return False
+        ahead = [topic for topic, at in manifest.offsets.items() if at > self.committed.get(topic, at)]
+        if ahead:
+            log.warning("the %s snapshot of partition %d is ahead of the commits: not used", where, self.partition)
+        return not ahead
+
+    def _begin(self, manifest: Manifest | None) -> None:
+        """Places that no snapshot covers start to count at their committed offset."""
+        covered = set() if manifest is None else manifest.offsets.keys()
+        for topic in self._engine.topics:
+            if topic in covered:
+                continue
+            first = self.committed[topic] == 0
+            self._engine.begin(self.partition, topic, complete=first)
+            if topic not in self._fresh and not first:
+                log.warning("partition %d of %s has no snapshot: its counters start empty", self.partition, topic)
+                self._trouble("snapshot_missing")
+
+    # -- loading -----------------------------------------------------------------------------------------------
+
+    async def _load(self, manifest: Manifest, is_local: bool) -> AsyncIterator[None]:
+        self.done, self.total = 0, max(1, manifest.chunk_bytes)
+        if is_local:
+            assert self._local is not None
+            chunks = self._local.chunks(manifest)
+            while (chunk := await self._runner.restore(lambda: next(chunks, None))) is not None:
+                self._take(chunk)
+                yield
+            return
+        async for _ in self._load_from_topic(manifest):
+            yield
+
+    async def _load_from_topic(self, manifest: Manifest) -> AsyncIterator[None]:
+        """Chunks lie in the topic in the manifest's order, among others that no manifest names any more."""
+        wanted = {chunk.key.encode(): chunk for chunk in manifest.chunks}
+        low, end = await self._runner.restore(lambda: self._reader.ends(SNAPSHOTS, self.partition))
+        span = self._reader.span(SNAPSHOTS, self.partition, low, end)
+        while wanted and not span.done:
+            for message in await self._runner.restore(span.read):
+                chunk = wanted.get(message.key())
+                if chunk is None:
+                    self._litter.pop(message.key().decode(), None)
+                    if message.value() is not None:
+                        self._litter[message.key().decode()] = None
+                    continue
+                if message.value() is None:
+                    continue
+                if fault := chunk.fault(message.value()):
+                    raise StateDamaged(f"topic {SNAPSHOTS!r}: {fault}")
+                self._take(message.value())
+                del wanted[message.key()]
+            yield
+        if wanted:
+            raise StateDamaged(f"{len(wanted)} of {len(manifest.chunks)} chunks are no longer in topic {SNAPSHOTS!r}")
+
+    def _take(self, chunk: bytes) -> None:
+        self._engine.load(self.partition, chunk)
+        self.done += len(chunk)
+
+    # -- silent replay -----------------------------------------------------------------------------------------
+
+    async def _replay(self, manifest: Manifest) -> AsyncIterator[None]:
+        spans = []
+        for topic, start in manifest.offsets.items():
+            end = self.committed.get(topic, start)
+            if start >= end:
+                continue
+            low, _ = await self._runner.restore(lambda topic=topic: self._reader.ends(topic, self.partition))
+            if low > start:
+                start = self._behind_gap(topic, start, low)
+            spans.append((topic, start, end))
+        self.done, self.total = 0, max(1, sum(end - start for _, start, end in spans))
+        for topic, start, end in spans:
+            span = self._reader.span(topic, self.partition, start, end)
+            before = self.done
+            while not span.done:
+                try:
+                    messages = await self._runner.restore(span.read)
+                except RecordsGone:
+                    low, _ = await self._runner.restore(lambda topic=topic: self._reader.ends(topic, self.partition))
+                    span = self._reader.span(topic, self.partition, self._behind_gap(topic, span.position, low), end)
+                    continue
+                if messages:
+                    self._count(span, messages)
+                self.done = before + span.position - start
+                yield
+
+    def _behind_gap(self, topic: str, start: int, low: int) -> int:
+        what = (
+            f"partition {self.partition} of {topic!r} begins at offset {low}, but the newest snapshot needs the "
+            f"records from {start} on: {low - start} records are gone, and counts would be too low"
+        )
+        if not self._may_skip:
+            raise Refused(
+                f"{what}. Give the topic a longer retention than the age of a snapshot; to go on with counts that lack "
+                "these records, start once with --from earliest"
+            )
+        log.error("gap: %s; going on as told by --from", what)
+        self._trouble("gap")
+        return low
+
+    def _count(self, span: Span, messages: list[Any]) -> None:
+        raw = batch_of(messages, span.topic, self._reader.message_type)
+        self._engine.count(decode_share(self._engine, raw))

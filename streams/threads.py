@@ -1,0 +1,33 @@
+"""The threads in which a worker waits for the broker and the disk, so that its event loop never does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+
+class Threads:
+    """One thread each for fetching, delivering and restoring: pieces of a kind run one after the other.
+
+    Work that is handed over starts at once; awaiting it gives its result."""
+
+    def __init__(self) -> None:
+        self._fetch, self._deliver, self._restore = (
+            ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("fetch", "deliver", "restore")
+        )
+
+    def fetch(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._fetch, work)
+
+    def deliver(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._deliver, work)
+
+    def restore(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._restore, work)
+
+    def close(self) -> None:
+        """Without waiting for work that still waits for a broker."""
+        for thread in (self._fetch, self._deliver, self._restore):
+            thread.shutdown(wait=False, cancel_futures=True)
