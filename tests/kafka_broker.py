@@ -43,12 +43,18 @@ class Broker:
     """One broker that is also its controller, on loopback; a context manager.
 
     `heap` is the JVM's maximum heap, `settings` are lines of server.properties that override ours, `directory` keeps
-    logs and data (a temporary one otherwise, removed at the end). After `stop()` or `kill()`, `start()` brings the same
-    broker back, with its data, at the same address.
+    logs and data (a temporary one otherwise, removed at the end). `proxy_port`: a second listener, at `behind_proxy`,
+    sends its clients to that port of loopback, where a proxy is expected to hand them on. After `stop()` or `kill()`,
+    `start()` brings the same broker back, with its data, at the same address.
     """
 
     def __init__(
-        self, *, heap: str = "512m", settings: Mapping[str, str] | None = None, directory: Path | None = None
+        self,
+        *,
+        heap: str = "512m",
+        settings: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        proxy_port: int | None = None,
     ) -> None:
         self._jars = kafka_jars()
         self._heap = heap
@@ -59,6 +65,8 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_formatted = False
         self.bootstrap = ""
+        self._proxy_port = proxy_port
+        self.behind_proxy = ""
 
     def __enter__(self) -> Broker:
         try:
@@ -221,10 +229,16 @@ class Broker:
         return (self.directory / "has-run").exists()
 
     def _format(self) -> None:
-        broker_port, controller_port = free_ports(2)
+        broker_port, controller_port, second_port = free_ports(3)
         self.bootstrap = f"127.0.0.1:{broker_port}"
         shutil.rmtree(self.directory / "data", ignore_errors=True)
-        properties = server_properties(self.directory / "data", broker_port, controller_port) | self._settings
+        properties = server_properties(self.directory / "data", broker_port, controller_port)
+        if self._proxy_port is not None:
+            self.behind_proxy = f"127.0.0.1:{second_port}"
+            properties["listeners"] += f",PROXIED://{self.behind_proxy}"
+            properties["advertised.listeners"] += f",PROXIED://127.0.0.1:{self._proxy_port}"
+            properties["listener.security.protocol.map"] += ",PROXIED:PLAINTEXT"
+        properties |= self._settings
         self._properties_file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         (self.directory / "log4j.properties").write_text(LOG4J)
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

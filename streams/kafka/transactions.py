@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("grayline.transactions")
 
+PACKED_METADATA = b"CGMDv2:"  # then the generation, a C int, and texts that end with NUL: group, member ...
 # A transaction that fails for a reason that waiting does not heal is tried this often, then the worker ends.
 ATTEMPTS_MAX = 5
 # Fenced once, a worker takes its name back: it may have slept. Fenced again before it could commit, it gives way.
@@ -297,8 +298,8 @@ class Transactional:
 
     def _name_taken(self, why: KafkaError) -> str:
         return (
-            f"another process runs under the name {self._id!r} and has taken it over ({why.name()}); give each worker "
-            "a --name of its own"
+            f"the name {self._id!r} belongs to another process now ({why.name()}): give each worker a --name of its "
+            "own; if no other runs, this one was cut off for longer than its session, start it again"
         )
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
@@ -320,12 +321,13 @@ class Transactional:
 
 
 def is_member(metadata: object) -> bool:
-    """Whether group metadata, as librdkafka packs it, carries a generation. After its session has run out, a consumer
-    has none until it joins again."""
-    if not isinstance(metadata, bytes) or not metadata.startswith(b"CGMDv2:"):
+    """Whether group metadata, as librdkafka packs it, tells a generation and a member id. A consumer that was put out
+    of its group has no member id until it joins again; one that never joined has no generation either."""
+    if not isinstance(metadata, bytes) or not metadata.startswith(PACKED_METADATA):
         return True  # of another version: the broker judges it
-    (generation,) = struct.unpack_from("=i", metadata, len(b"CGMDv2:"))
-    return generation >= 0
+    (generation,) = struct.unpack_from("=i", metadata, len(PACKED_METADATA))
+    _, member, _ = metadata[len(PACKED_METADATA) + 4 :].split(b"\0", 2)
+    return generation >= 0 and member != b""
 
 
 def _fence_codes() -> frozenset[int]:
