@@ -16,7 +16,8 @@ EPOCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 RATE_SPAN_S = 5.0
 # Of the engine's sizes those that only grow: events that bounded memory had no room for. -> reason
 UNCOUNTED = {"untracked_events": "untracked", "narrowed_events": "narrowed"}
-VERDICTS = ("accepted", "late", "future", "duplicate")  # anything else that a feed counts is a reason of dead letters
+# What a feed counts besides these and "records" and "rekeyed" are reasons of dead letters.
+VERDICTS = ("accepted", "late", "future", "duplicate")
 
 
 class Metrics:
@@ -28,6 +29,7 @@ class Metrics:
         self._records = made(Counter, "records", "Input records counted, dead letters included", "feed")
         self._events = made(Counter, "events", "Events by what became of them", "feed", "outcome")
         self._dead = made(Counter, "dead_letters", "Records that could not be read", "feed", "reason")
+        self._rekeyed = made(Counter, "rekeyed", "Records sent to the partition of their number", "feed")
         self._blocks = made(Counter, "block_changes", "Changes of holds", "rule", "mode", "change")
         self._commits = made(Counter, "commits", "Commits by result", "result")
         self._trouble = made(Counter, "broker_trouble", "Broker errors that healed by themselves, and gaps", "code")
@@ -68,6 +70,8 @@ class Metrics:
             for name, count in tally.items():
                 if name in VERDICTS:
                     self._events.labels(feed, name).inc(count)
+                elif name == "rekeyed":
+                    self._rekeyed.labels(feed).inc(count)
                 elif name != "records":
                     self._dead.labels(feed, name).inc(count)
         for (rule, mode, change), count in outcome.changes.items():

@@ -23,6 +23,14 @@ def test_verdicts_are_events_and_everything_else_a_feed_counts_is_a_dead_letter(
     assert metrics.value("dead_letters_total", feed="cdr", reason="records") == 0
 
 
+def test_records_sent_to_their_numbers_partition_are_no_dead_letters() -> None:
+    metrics = Metrics()
+    metrics.outcome(Outcome(feeds={"cdr": Counter(records=9, rekeyed=4, strayed_twice=1)}))
+    assert metrics.value("rekeyed_total", feed="cdr") == 4
+    assert metrics.value("dead_letters_total", feed="cdr", reason="rekeyed") == 0
+    assert metrics.value("dead_letters_total", feed="cdr", reason="strayed_twice") == 1
+
+
 def test_the_lag_of_a_partition_given_up_disappears() -> None:
     metrics = Metrics()
     metrics.observe({("cdr", 0): 7, ("cdr", 1): 3}, {"tracked_numbers": 2}, warming=True)
