@@ -33,6 +33,7 @@ from streams.kernels.intake import DUPLICATE, LATE, NEVER, OK
 __all__ = ["DUPLICATE", "LATE", "NEVER", "OK", "Accepted", "Intake"]
 
 _SLOTS_FIRST = 1024
+_JOURNAL_MIN, _JOURNAL_MAX = 1 << 16, 1 << 22  # entries of 16 bytes; pages that nothing was written to cost nothing
 
 
 @dataclass(slots=True)
@@ -82,7 +83,9 @@ class _Partition:
     def __init__(self, slots_max: int, answers_slots_max: int) -> None:
         self.seen = _Memory(slots_max)
         self.answers = _Memory(answers_slots_max)
-        self.state = np.array([0, self.seen.limit, 0, max(1, self.answers.limit), NEVER, 0], np.int64)
+        self.state = np.array([0, self.seen.limit, 0, max(1, self.answers.limit), NEVER, 0, 0, 0], np.int64)
+        # What was remembered since the last `save`. Without room at first: a replay saves nothing.
+        self.journal, self.answers_journal = np.empty((0, 2), np.int64), np.empty((0, 2), np.int64)
 
     def make_room(self, clock: int, lateness_ms: int, answer_memory_ms: int) -> None:
         """Rebuild whichever memory is full, as of the partition's clock."""
@@ -96,6 +99,36 @@ class _Partition:
         if state[kernels.ANSWERS] >= state[kernels.ANSWERS_LIMIT]:
             state[kernels.ANSWERS], _ = self.answers.make_room(clock - answer_memory_ms)
             state[kernels.ANSWERS_LIMIT] = self.answers.limit
+
+    def start_journals(self) -> None:
+        """From here on what is remembered is noted down. A table of twice the room of what it holds is shorter to save
+        whole; the bound keeps a partition that is never saved from growing."""
+        for name, memory in (("journal", self.seen), ("answers_journal", self.answers)):
+            room = min(max(_JOURNAL_MIN, memory.limit // 2), _JOURNAL_MAX) if memory.slots_max else 0
+            if len(getattr(self, name)) < room:
+                setattr(self, name, np.empty((room, 2), np.int64))
+        self.state[[kernels.NOTED, kernels.ANSWERS_NOTED]] = 0
+
+    def put(self, memory: _Memory, count: int, limit: int, entries: np.ndarray, oldest: int) -> None:
+        """Saved entries come back into a memory; those before `oldest` are no longer remembered."""
+        entries = np.ascontiguousarray(entries[entries[:, 1] >= oldest])
+        done = 0
+        while (done := kernels.put(memory.table, self.state, count, limit, entries, done)) < len(entries):
+            self.state[count], kept = memory.make_room(oldest)
+            self.state[limit] = memory.limit
+            if kept > oldest and memory is self.seen:
+                self.state[kernels.FLOOR] = max(int(self.state[kernels.FLOOR]), kept)
+
+
+@dataclass(slots=True)
+class Saved:
+    """What a partition remembers, or what it has remembered since it was last saved."""
+
+    whole: bool  # False: on top of what was saved before
+    clock: int  # ms; NEVER before the first event
+    floor: int  # ms: events before it are late, since ids were forgotten at the bound; NEVER for none
+    seen: np.ndarray  # int64[n, 2]: key, time
+    answers: np.ndarray  # int64[m, 2]; empty where durations are not asked for
 
 
 class Intake:
@@ -136,7 +169,9 @@ class Intake:
         <= 0 is unknown, and nothing is future then.
         event: uint8[n], schemas.codes. id_hash: int64[n]. duration_known: int64[n], ms, -1 unknown."""
         n = len(source)
-        self._know(source)
+        if n and int(source.min()) < 0:
+            raise ValueError(f"source {int(source.min())}: topic-partitions are numbered from 0")
+        self._know(int(source.max(initial=-1)))
         time, clock, clock_max_before = (np.empty(n, np.int64) for _ in range(3))
         verdict, future, closed = np.empty(n, np.uint8), np.empty(n, np.bool_), np.zeros(n, np.bool_)
         duration = np.array(duration_known, np.int64)
@@ -167,11 +202,65 @@ class Intake:
     def nbytes(self) -> int:
         return sum(p.seen.table.nbytes + p.answers.table.nbytes for p in self._partitions)
 
-    def _know(self, source: np.ndarray) -> None:
+    def save(self, source: int, whole: bool) -> Saved:
+        """What this source remembers: all of it (`whole`, at the first time, and when the journal overflowed), or
+        what has come since the last call. The arrays are copies."""
+        self._know(source)
+        partition, clock = self._partitions[source], int(self._clocks[source])
+        noted, answers_noted = partition.state[[kernels.NOTED, kernels.ANSWERS_NOTED]].tolist()
+        whole |= noted > len(partition.journal) or answers_noted > len(partition.answers_journal)
+        whole |= len(partition.journal) == 0
+        if whole:
+            seen = _live(partition.seen.table, clock - self.lateness_ms)
+            answers = _live(partition.answers.table, clock - self.answer_memory_ms)
+        else:
+            seen = partition.journal[:noted].copy()
+            answers = partition.answers_journal[:answers_noted].copy()
+        partition.start_journals()
+        return Saved(whole, clock, int(partition.state[kernels.FLOOR]), seen, answers)
+
+    def restore(self, source: int, saved: Saved) -> None:
+        """This source remembers what was saved; parts in the order in which they were saved."""
+        self._know(source)
+        if saved.whole:
+            self.forget(source)
+        partition = self._partitions[source]
+        self._clocks[source] = max(int(self._clocks[source]), saved.clock)
+        partition.state[kernels.FLOOR] = max(int(partition.state[kernels.FLOOR]), saved.floor)
+        if saved.clock != NEVER:
+            partition.put(partition.seen, kernels.SEEN, kernels.SEEN_LIMIT, saved.seen, saved.clock - self.lateness_ms)
+        if saved.clock != NEVER and self._answers_slots_max:
+            oldest = saved.clock - self.answer_memory_ms
+            partition.put(partition.answers, kernels.ANSWERS, kernels.ANSWERS_LIMIT, saved.answers, oldest)
+        partition.start_journals()
+
+    def forget(self, source: int) -> None:
+        """This source has no clock and remembers nothing."""
+        if source < len(self._partitions):
+            self._partitions[source] = _Partition(self._slots_max, self._answers_slots_max)
+            self._clocks[source] = NEVER
+
+    def track_answers(self) -> None:
+        """From here on durations are asked for."""
+        if not self._answers_slots_max:
+            self._answers_slots_max = self._slots_max
+            for partition in self._partitions:
+                partition.answers = _Memory(self._answers_slots_max)
+                partition.state[kernels.ANSWERS_LIMIT] = partition.answers.limit
+
+    def digest(self, source: int) -> tuple[int, int]:
+        """(entries that count, a sum over them in whatever order): equal for memories that answer the same."""
+        clock = int(self._clocks[source])
+        partition, total, count = self._partitions[source], 0, 0
+        for memory, span in ((partition.seen, self.lateness_ms), (partition.answers, self.answer_memory_ms)):
+            live = _live(memory.table, clock - span).view(np.uint64)
+            count += len(live)
+            total += int((live[:, 0] * (live[:, 1] | np.uint64(1))).sum())
+        return count, total % 2**64
+
+    def _know(self, source_max: int) -> None:
         """A source index not seen before gets empty memories and no clock."""
-        if len(source) and int(source.min()) < 0:
-            raise ValueError(f"source {int(source.min())}: topic-partitions are numbered from 0")
-        fresh = int(source.max(initial=-1)) + 1 - len(self._partitions)
+        fresh = source_max + 1 - len(self._partitions)
         if fresh > 0:
             self._partitions += [_Partition(self._slots_max, self._answers_slots_max) for _ in range(fresh)]
             self._clocks = np.append(self._clocks, np.full(fresh, NEVER, np.int64))
@@ -191,10 +280,16 @@ class Intake:
         start = 0
         while True:
             start = kernels.sift(
-                partition.seen.table, partition.answers.table, partition.state, order, start, event, id_hash,
+                partition.seen.table, partition.answers.table, partition.state, partition.journal,
+                partition.answers_journal, order, start, event, id_hash,
                 time, clock, self.lateness_ms, self.answer_memory_ms, verdict, closed, duration,
             )  # fmt: skip
             if start == len(order):
                 return
             # The clock as of the event that found the memory full, so that batches of any size rebuild alike.
             partition.make_room(int(clock[order[start]]), self.lateness_ms, self.answer_memory_ms)
+
+
+def _live(table: np.ndarray, oldest: int) -> np.ndarray:
+    """int64[n, 2]: copies of a memory's entries at or after `oldest`."""
+    return table[(table[:, 0] != 0) & (table[:, 1] >= oldest)]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from streams.kernels import table as kernels
+from streams.kernels.partition import partition_of
 from streams.memory import aligned_zeros
 
 # Words of every row before the counters' own. Times are ms since the epoch, 0 = never.
@@ -32,6 +33,7 @@ class Store:
             raise ValueError(f"a store of {words} words and at most {maximum} rows; both must be positive")
         self.maximum = maximum
         self.rows = aligned_zeros((min(_ROWS_FIRST, maximum), HEADER + words), np.int64)
+        self._dirty = np.zeros(len(self.rows), np.uint8)  # 1: an event has touched the row since it was last clean
         self._table = aligned_zeros((2 * _ROWS_FIRST, 2), np.int64)
         self._free = np.zeros(0, np.int64)
         self._state = np.zeros(4, np.int64)
@@ -67,8 +69,51 @@ class Store:
         rows: int64[n] from `rows_of`. Where touch[i] (an event of this topic) at[i] is noted first, as spoofable
         where spoofable[i]; a number without a row has this event only. Elsewhere nothing is noted."""
         newest, newest_spoofable = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-        kernels.note_times(self.rows, NEWEST, NEWEST_SPOOFABLE, rows, at, spoofable, touch, newest, newest_spoofable)
+        kernels.note_times(
+            self.rows, self._dirty, NEWEST, NEWEST_SPOOFABLE, rows, at, spoofable, touch, newest, newest_spoofable
+        )
         return newest, newest_spoofable
+
+    def rows_in(self, partition: int, partitions: int, dirty_only: bool = False) -> np.ndarray:
+        """int64[k]: the rows of the numbers that belong to this of so many partitions; `dirty_only`: of those that an
+        event has touched since they were last `clean`."""
+        fresh = int(self._state[kernels.FRESH])
+        rows = np.flatnonzero(self._dirty[:fresh] if dirty_only else self.rows[:fresh, NUMBER])
+        home = np.empty(len(rows), np.int32)
+        partition_of(self.rows[rows, NUMBER], partitions, home)
+        return rows[home == partition]
+
+    def heads(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Two int64[k]: numbers and newest times, ms, of these rows."""
+        return self.rows[rows, NUMBER], self.rows[rows, NEWEST]
+
+    def clean(self, rows: np.ndarray) -> None:
+        """These rows (int64[k]) have been saved, or restored from what was."""
+        self._dirty[rows] = 0
+
+    def give_back(self, gone: np.ndarray) -> None:
+        """Frees these rows (int64[k], in use, no two equal). Call between epochs; row indices taken before are void."""
+        free = int(self._state[kernels.FREE])
+        if free + len(gone) > len(self._free):
+            self._free = np.concatenate([self._free[:free], np.zeros(max(free, len(gone)), np.int64)])
+        # Backwards, so that the lowest rows are handed out first and the rows in use stay close together.
+        self._free[free : free + len(gone)] = gone[::-1]
+        self._state[kernels.FREE] += len(gone)
+        self._state[kernels.USED] -= kernels.delete(self._table, self.rows[gone, NUMBER])
+        self.rows[gone] = 0
+        self._dirty[gone] = 0
+
+    def laid_out_anew(self, words: int, moves: Sequence[tuple[int, int, int]]) -> Store:
+        """The same numbers in the same rows, with other words behind the header. This store must not be used any more.
+
+        moves: (from word, to word, how many) for each counter that stays; other words begin at zero."""
+        new = Store(words, self.maximum)
+        fresh = int(self._state[kernels.FRESH])
+        new.rows = aligned_zeros((len(self.rows), HEADER + words), np.int64)
+        for from_word, to_word, count in [(0, 0, HEADER), *moves]:
+            new.rows[:fresh, to_word : to_word + count] = self.rows[:fresh, from_word : from_word + count]
+        new._dirty, new._table, new._free, new._state = self._dirty, self._table, self._free, self._state
+        return new
 
     def reclaim(
         self,
@@ -96,7 +141,7 @@ class Store:
             gone = gone[is_idle(self.rows, gone, horizon)]
         for give_back in forget:
             give_back(self.rows, gone)
-        self._release(gone)
+        self.give_back(gone)
         return len(gone)
 
     def __len__(self) -> int:
@@ -111,17 +156,7 @@ class Store:
     def nbytes(self) -> int:
         """Bytes in use. Rows never given out are reserved, but their pages have not been touched."""
         rows = int(self._state[kernels.FRESH]) * self.rows.shape[1] * self.rows.itemsize
-        return rows + self._table.nbytes + self._free.nbytes
-
-    def _release(self, gone: np.ndarray) -> None:
-        free = int(self._state[kernels.FREE])
-        if free + len(gone) > len(self._free):
-            self._free = np.concatenate([self._free[:free], np.zeros(max(free, len(gone)), np.int64)])
-        # Backwards, so that the lowest rows are handed out first and the rows in use stay close together.
-        self._free[free : free + len(gone)] = gone[::-1]
-        self._state[kernels.FREE] += len(gone)
-        self._state[kernels.USED] -= kernels.delete(self._table, self.rows[gone, NUMBER])
-        self.rows[gone] = 0
+        return rows + self._table.nbytes + self._free.nbytes + self._dirty.nbytes
 
     def _grow(self) -> None:
         """Double what `claim` found full: the rows (up to `maximum`), the table, or both."""
@@ -130,6 +165,7 @@ class Store:
             rows = aligned_zeros((min(2 * fresh, self.maximum), self.rows.shape[1]), np.int64)
             rows[:fresh] = self.rows
             self.rows = rows
+            self._dirty = np.concatenate([self._dirty, np.zeros(len(rows) - fresh, np.uint8)])
         if (len(self) + 1) * 10 > len(self._table) * kernels.LOAD_TENTHS:
             table = aligned_zeros((2 * len(self._table), 2), np.int64)
             kernels.rehash(self._table, table)

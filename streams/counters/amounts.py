@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streams.counters.base import Events
-from streams.counters.pool import SlotPool
+from streams.counters.pool import Pooled, SlotPool
 from streams.counters.window import ring_width
 from streams.kernels.amounts import COUNT_BITS, WORDS, window_amounts
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rules.model import Counter
 
 
-class Amounts:
+class Amounts(Pooled):
     """Output: seconds, from amounts in whole ms, added exactly. Without samples a sum is 0 and a mean NaN."""
 
     words = WORDS
@@ -40,15 +40,8 @@ class Amounts:
         newest = np.where(words[:, 0] < 0, words[:, 1], (words[:, ::2] >> COUNT_BITS).max(axis=1))
         return newest <= horizon // self.resolution_ms - self.buckets
 
-    def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:
-        first = rows[gone, self.at]
-        self.pool.give_back(-first[first < 0] - 1)
-
-    def nbytes(self) -> int:
-        return self.pool.nbytes()
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        return self.pool.arrays()
+    def pools(self) -> dict[str, SlotPool]:
+        return {"ring": self.pool}
 
     def _run(self, rows: np.ndarray, events: Events, start: int, out: np.ndarray) -> int:
         pool = self.pool

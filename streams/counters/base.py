@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from streams.counters.pool import Saved, SlotPool
+
 
 @dataclass(slots=True)
 class Events:
@@ -25,6 +27,7 @@ class Events:
 class CounterState(Protocol):
     """State of one counter for all numbers of one topic. Built as `Kind(counter, at)` with `at` its first word."""
 
+    at: int  # its first word in the row
     words: int  # words of the row it owns
 
     def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
@@ -46,6 +49,18 @@ class CounterState(Protocol):
         """Bytes held outside the rows."""
         ...
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The pool's arrays by name, for snapshots (empty when all state is in the row)."""
+    def pools(self) -> dict[str, SlotPool]:
+        """What lies outside the rows, by name (empty when all state is in the row)."""
+        ...
+
+    def sizes(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """int64[len(index)]: bytes that each of these rows holds outside its row."""
+        ...
+
+    def save(self, rows: np.ndarray, index: np.ndarray) -> Saved:
+        """Copies of what these rows hold outside their words, for a snapshot."""
+        ...
+
+    def restore(self, rows: np.ndarray, index: np.ndarray, words: np.ndarray, saved: Saved) -> None:
+        """Makes these rows what they were when saved, in place of what they hold. words: int64[k, self.words]."""
         ...

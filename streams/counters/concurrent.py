@@ -58,14 +58,10 @@ class Concurrent(Pooled):
         kernel.idle_concurrent(rows, self.at, self.max_age_ms, candidates, horizon, *self._slots(), out)
         return out
 
-    def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:
-        """See CounterState."""
-        gone = gone[rows[gone, self.at] < 0]
-        slots = -rows[gone, self.at] - 1
-        form = rows[gone, self.at + 1]
-        for code, pool in enumerate(self._pools().values()):
-            pool.give_back(slots[form == code])
-
-    def _pools(self) -> dict[str, SlotPool]:
-        """By name, in the order of the kernel's codes TINY, SMALL, LARGE."""
+    def pools(self) -> dict[str, SlotPool]:
+        """In the order of the kernel's codes TINY, SMALL, LARGE."""
         return {"tiny": self.tiny, "small": self.small, "large": self.large}
+
+    def pool_of(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """See Pooled."""
+        return np.where(rows[index, self.at] < 0, rows[index, self.at + 1], -1)

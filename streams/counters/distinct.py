@@ -58,14 +58,12 @@ class Distinct(Pooled):
         kernel.idle_distinct(rows, self.at, self.window_ms, candidates, horizon, out)
         return out
 
-    def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:
-        """See CounterState."""
-        gone = gone[rows[gone, self.at] < 0]
-        slots = -rows[gone, self.at] - 1
-        state = rows[gone, self.at + 2]
-        self.tiny.give_back(slots[(state > 0) & (state < kernel.WIDE)])
-        self.wide.give_back(slots[state >= kernel.WIDE])
-        self.sketch.give_back(slots[state < 0])
-
-    def _pools(self) -> dict[str, SlotPool]:
+    def pools(self) -> dict[str, SlotPool]:
+        """See Pooled."""
         return {"tiny": self.tiny, "wide": self.wide, "sketch": self.sketch}
+
+    def pool_of(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """See Pooled."""
+        form = rows[index, self.at + 2]
+        of = np.where(form < 0, 2, np.where(form >= kernel.WIDE, 1, 0))
+        return np.where(rows[index, self.at] < 0, of, -1)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streams.counters.base import Events
+from streams.counters.pool import Pooled
 from streams.kernels.gray import FLOOR, WORDS, gray_levels
 
 if TYPE_CHECKING:
     from rules.model import Counter
 
 
-class Gray:
+class Gray(Pooled):
     """Outputs: the short and the long level as of the reading, 0 below 1e-6. All state is in the row."""
 
     words = WORDS
@@ -40,12 +41,3 @@ class Gray:
         # A row whose newest event is after the horizon is read at its newest time or later, never before.
         left = levels * np.exp2(-np.maximum(age_ms, 0)[:, None] / half_lives)
         return (left < FLOOR).all(axis=1)
-
-    def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:
-        """Nothing lies outside the row."""
-
-    def nbytes(self) -> int:
-        return 0
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        return {}

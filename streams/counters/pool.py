@@ -13,8 +13,6 @@ returns the event it stopped at, and its caller calls `grow` and the kernel agai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from streams.memory import aligned_zeros
@@ -70,48 +68,77 @@ class SlotPool:
         self.free[top : top + len(slots)] = slots
         self.top[0] = top + len(slots)
 
+    def put(self, cells: np.ndarray) -> np.ndarray:
+        """int64[len(cells)]: slots taken for these cells. Raises PoolFull at `slots_max`."""
+        while self.top[0] < len(cells):
+            self.grow()
+        top = int(self.top[0]) - len(cells)
+        slots = self.free[top : top + len(cells)].copy()
+        self.top[0] = top
+        self.cells[slots] = cells
+        return slots
+
     def nbytes(self) -> int:
         """Bytes of the slots in use and of the free list; the pages of slots never taken have not been touched."""
         return self.used * self.cells.shape[1] * self.cells.itemsize + self.free.nbytes + self.top.nbytes
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """All of the pool, for a snapshot. The arrays are live: copy before counting goes on."""
-        return {"cells": self.cells, "free": self.free, "top": self.top}
 
-    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Become the pool whose `arrays()` these are. Raises ValueError when they are of another width or type."""
-        cells = arrays["cells"]
-        if cells.dtype != self.cells.dtype or cells.shape[1] != self.cells.shape[1]:
-            raise ValueError(
-                f"a pool of {self.cells.shape[1]} cells of {self.cells.dtype} cannot be restored from "
-                f"{cells.shape[1]} cells of {cells.dtype}: the counter's definition has changed"
-            )
-        self.cells = aligned_zeros(cells.shape, cells.dtype)
-        self.cells[:] = cells
-        self.free, self.top = arrays["free"].copy(), arrays["top"].copy()
+Saved = dict[str, tuple[np.ndarray, np.ndarray]]  # by pool: int64[m] places among the rows saved, their m slots' cells
 
 
 class Pooled:
-    """What counters with several pools share: how those are counted, saved, restored and handed to a kernel."""
+    """What all counters share: which slots their rows hold, how these are given back, saved and restored.
 
-    def _pools(self) -> dict[str, SlotPool]:
-        """By name, in the order in which the kernel takes them."""
-        raise NotImplementedError
+    A row in slot form has -(slot + 1) in the counter's first word; no other form is negative there."""
+
+    at: int
+    words: int
+
+    def pools(self) -> dict[str, SlotPool]:
+        """By name, in the order in which the kernel takes them. None when all state is in the row."""
+        return {}
+
+    def pool_of(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """int64[len(index)]: place in `pools()` of the pool that each row's slot lies in, -1 for a row without one.
+        As it stands, for counters with one pool."""
+        return np.where(rows[index, self.at] < 0, 0, -1)
+
+    def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:
+        """See CounterState."""
+        of = self.pool_of(rows, gone)
+        for place, pool in enumerate(self.pools().values()):
+            pool.give_back(-rows[gone[of == place], self.at] - 1)
+
+    def sizes(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """int64[len(index)]: bytes that `save` takes of each row's slot."""
+        widths = [pool.cells.shape[1] * pool.cells.itemsize for pool in self.pools().values()]
+        return np.array([*widths, 0])[self.pool_of(rows, index)]
+
+    def save(self, rows: np.ndarray, index: np.ndarray) -> Saved:
+        """Copies of the slots of these rows. The rows' own words are the caller's to copy; their first is void where
+        there is a slot."""
+        of = self.pool_of(rows, index)
+        out: Saved = {}
+        for place, (name, pool) in enumerate(self.pools().items()):
+            places = np.flatnonzero(of == place)
+            if len(places):
+                out[name] = places, pool.cells[-rows[index[places], self.at] - 1]
+        return out
+
+    def restore(self, rows: np.ndarray, index: np.ndarray, words: np.ndarray, saved: Saved) -> None:
+        """Makes these rows (int64[k], no two equal) what they were when saved; whatever they held before is given back.
+
+        words: int64[k, words of the counter]. Raises PoolFull when a pool's bound is reached."""
+        self.forget(rows, index)
+        rows[index, self.at : self.at + self.words] = words
+        pools = self.pools()
+        for name, (places, cells) in saved.items():
+            rows[index[places], self.at] = -pools[name].put(cells) - 1
 
     def nbytes(self) -> int:
         """See CounterState."""
-        return sum(pool.nbytes() for pool in self._pools().values())
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The pools' arrays, named "tiny.cells" and so on. Live: copy before counting goes on."""
-        pools = self._pools()
-        return {f"{name}.{part}": array for name, pool in pools.items() for part, array in pool.arrays().items()}
-
-    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Become the counter whose `arrays()` these are. Raises ValueError when a slot has another width or type."""
-        for name, pool in self._pools().items():
-            pool.load({part: arrays[f"{name}.{part}"] for part in ("cells", "free", "top")})
+        return sum(pool.nbytes() for pool in self.pools().values())
 
     def _slots(self) -> tuple[np.ndarray, ...]:
         """The pools as the kernels take them."""
-        return tuple(array for pool in self._pools().values() for array in (pool.cells, pool.free, pool.top))
+        return tuple(array for pool in self.pools().values() for array in (pool.cells, pool.free, pool.top))

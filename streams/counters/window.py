@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streams.counters.base import Events
-from streams.counters.pool import SlotPool
+from streams.counters.pool import Pooled, SlotPool
 from streams.kernels.window import COUNT_BITS, WORDS, window_count
 
 if TYPE_CHECKING:
     from rules.model import Counter
 
 
-class WindowCount:
+class WindowCount(Pooled):
     """Output: events in the window as of the reading; 0 without any. A bucket's count stops at 2**32 - 1."""
 
     words = WORDS
@@ -38,15 +38,8 @@ class WindowCount:
         newest = np.where(words[:, 0] < 0, words[:, 1], (words >> COUNT_BITS).max(axis=1))
         return newest <= horizon // self.resolution_ms - self.buckets
 
-    def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:
-        first = rows[gone, self.at]
-        self.pool.give_back(-first[first < 0] - 1)
-
-    def nbytes(self) -> int:
-        return self.pool.nbytes()
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        return self.pool.arrays()
+    def pools(self) -> dict[str, SlotPool]:
+        return {"ring": self.pool}
 
     def _run(self, rows: np.ndarray, events: Events, start: int, out: np.ndarray) -> int:
         pool = self.pool

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from streams.kernels.mixing import mix_pair
-from streams.kernels.options import COMPILED
+from streams.kernels.options import COMPILED, HOT
 from streams.kernels.prefetch import AHEAD, prefetch_row
 from streams.kernels.table import place
 
@@ -23,7 +23,7 @@ NEVER = np.iinfo(np.int64).min  # a clock before its first event
 SETUP, ANSWER, RELEASE = 1, 2, 3
 
 # Places in the `state` of one partition's memories.
-SEEN, SEEN_LIMIT, ANSWERS, ANSWERS_LIMIT, FLOOR, NARROWED = range(6)
+SEEN, SEEN_LIMIT, ANSWERS, ANSWERS_LIMIT, FLOOR, NARROWED, NOTED, ANSWERS_NOTED = range(8)
 
 
 @njit(**COMPILED)
@@ -59,12 +59,14 @@ def judge(source, at, timestamp, clocks, lateness, ahead, time, clock, verdict, 
 
 @njit(**COMPILED)
 def sift(
-    seen, answers, state, order, start, event, id_hash, time, clock, lateness, answer_memory, verdict, closed, duration
+    seen, answers, state, journal, answers_journal, order, start, event, id_hash, time, clock, lateness, answer_memory,
+    verdict, closed, duration,
 ):  # fmt: skip
     """Duplicates, known releases and call durations of one partition's events.
 
     order: int64[m], its events' places in the batch, ascending. seen: memory of (kind, id); answers: memory of
-    answers, of length 0 when none is kept. verdict, closed, duration: of the whole batch, written where they change.
+    answers, of length 0 when none is kept. journal, answers_journal: int64[., 2], what was put into either memory since
+    it was last saved; state counts on where one has no room. verdict, closed, duration: of the whole batch, written where they change.
     Works from order[start]; returns m, or the place in `order` before which a memory must be rebuilt."""
     seen_mask = len(seen) - 1
     answers_mask = len(answers) - 1
@@ -96,6 +98,7 @@ def sift(
             verdict[i] = DUPLICATE
             continue
         seen[slot, 1] = time[i]
+        note(journal, state, NOTED, key, time[i])
         if event[i] == SETUP:
             key = event_key(RELEASE, id_hash[i])
             slot = place(seen, key, key & seen_mask)
@@ -107,9 +110,36 @@ def sift(
                 state[ANSWERS] += answers[slot, 0] == 0
                 answers[slot, 0] = key
                 answers[slot, 1] = time[i]
+                note(answers_journal, state, ANSWERS_NOTED, key, time[i])
             elif duration[i] == -1 and answers[slot, 0] != 0 and answers[slot, 1] >= clock[i] - answer_memory:
                 duration[i] = max(0, time[i] - answers[slot, 1])
     return m
+
+
+@njit(**HOT)
+def note(journal, state, count, key, time):
+    """Appends an entry, as long as there is room, and counts it either way."""
+    if state[count] < len(journal):
+        journal[state[count], 0] = key
+        journal[state[count], 1] = time
+    state[count] += 1
+
+
+@njit(**COMPILED)
+def put(memory, state, count, limit, entries, start):
+    """Puts saved entries into a memory, later ones over earlier ones of the same key.
+
+    entries: int64[n, 2]. count, limit: the places in `state` of the memory's entries and of its limit. Works from
+    entry `start`; returns n, or the entry before which the memory must be rebuilt."""
+    mask = len(memory) - 1
+    for k in range(start, len(entries)):
+        if state[count] >= state[limit]:
+            return k
+        slot = place(memory, entries[k, 0], entries[k, 0] & mask)
+        state[count] += memory[slot, 0] == 0
+        memory[slot, 0] = entries[k, 0]
+        memory[slot, 1] = entries[k, 1]
+    return len(entries)
 
 
 @njit(**COMPILED)
