@@ -16,6 +16,7 @@ COMMANDS = {
     "topics": "Make and show Grayline's topics on a broker.",
     "blocks": "Who is blocked now, and what changes.",
     "rules": "Check rule files.",
+    "state": "Look into the snapshots of a worker that does not run.",
     "completion": "Print a shell's completion script.",
 }
 

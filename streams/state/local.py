@@ -40,7 +40,8 @@ _MANIFEST = b"#snapshot/"
 
 
 class LocalState:
-    """The snapshots of the partitions that this worker owns or owned, one each. Not for several threads at once.
+    """The snapshots of the partitions that this worker owns or owned, one each. Threads may work on different
+    partitions at once.
 
     Raises, here and in every method: StateRefused (2: an operator must decide), StateDamaged (1: what lies here cannot
     be trusted; `open(rebuild=True)` starts afresh), StateFull and StateFailed (1: the disk)."""

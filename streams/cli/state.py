@@ -1,0 +1,338 @@
+"""`grayline state`: what a stopped worker's snapshots hold, and whether they are whole."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streams.cli.blocks import rfc3339
+
+if TYPE_CHECKING:
+    from rules.model import RuleSet
+    from streams.state.local import LocalState
+    from streams.state.manifest import Manifest
+    from streams.step import Engine
+
+HELP = """Look into the state folder of a worker that does not run.
+
+DIR is what `grayline run --state` was given. Nothing in it is changed.
+
+\b
+Examples:
+  grayline state inspect /var/lib/grayline
+  grayline state verify /var/lib/grayline
+  grayline state export /var/lib/grayline --number 010-1234-5678 --show-numbers
+"""
+
+INSPECT_HELP = """What the snapshots hold: where they stand, when they were taken, how much is in them.
+
+`numbers` counts the numbers that have counters, by topic; one that called and sent messages counts in both.
+
+\b
+Examples:
+  grayline state inspect /var/lib/grayline
+  grayline state inspect /var/lib/grayline --json | jq '.partitions[].offsets'
+
+Exit codes: 0 done, 1 something is damaged, 2 DIR is in use or no state, or wrong usage.
+"""
+
+VERIFY_HELP = """Check every snapshot: each chunk's length and CRC-32, and that all load, as at a worker's start.
+
+The digest that is printed is the same for the same counters and clocks, however they came about.
+
+\b
+Examples:
+  grayline state verify /var/lib/grayline
+  grayline state verify /var/lib/grayline --rules rules/
+
+Exit codes: 0 whole, 1 something is damaged (the worker would restore it from Kafka), 2 DIR is in use or no state, or
+wrong usage.
+"""
+
+EXPORT_HELP = """Print what every counter of every number says, one JSON object a line.
+
+Each counter is read as of its number's newest event on the counter's topic; null means that nothing was counted.
+Numbers are masked unless --show-numbers.
+
+\b
+Examples:
+  grayline state export /var/lib/grayline --partition 3 > partition-3.jsonl
+  grayline state export /var/lib/grayline --number 010-1234-5678 --show-numbers
+  grayline state export /var/lib/grayline | jq 'select(.topics.cdr.counters.call_rate > 20)'
+
+Exit codes: 0 done, 1 something is damaged, 2 DIR is in use or no state, or wrong usage.
+"""
+
+_directory = click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+_rules = click.option(
+    "--rules", "rules_path", envvar="GRAYLINE_RULES", type=click.Path(path_type=Path),
+    help="The rules whose counters are looked for: a file or a folder. [default: the shipped packs]",
+)  # fmt: skip
+_partitions = click.option(
+    "--partition", "wanted", multiple=True, type=click.IntRange(min=0), help="Only this partition; repeatable."
+)
+
+
+@click.group("state", help=HELP)
+def command() -> None:
+    pass
+
+
+@command.command("inspect", help=INSPECT_HELP, short_help="What the snapshots hold.")
+@_directory
+@_partitions
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def inspect(directory: Path, wanted: tuple[int, ...], as_json: bool) -> None:
+    with opened(directory) as state:
+        rows = [survey(state, manifest) for manifest in chosen(state, wanted)]
+        whose = state.identity
+    if as_json:
+        click.echo(
+            json.dumps(
+                {"format": whose.format, "cluster": whose.cluster, "group": whose.group, "partitions": rows}
+            )
+        )  # fmt: skip
+    else:
+        click.echo(f"group {whose.group}, Kafka cluster {whose.cluster}, format {whose.format}")
+        for line in table(rows) if rows else ["no snapshot yet"]:
+            click.echo(line)
+    if damaged := [row["damage"] for row in rows if row["damage"]]:
+        for what in damaged:
+            click.echo(f"damaged: {what}", err=True)
+        sys.exit(1)
+
+
+@command.command("verify", help=VERIFY_HELP, short_help="Whether the snapshots are whole.")
+@_directory
+@_partitions
+@_rules
+def verify(directory: Path, wanted: tuple[int, ...], rules_path: Path | None) -> None:
+    rules = load_rules(rules_path)
+    damaged = 0
+    with opened(directory) as state:
+        for manifest in chosen(state, wanted):
+            note_other_rules(manifest, rules)
+            faults, digest = check(state, manifest, rules)
+            damaged += bool(faults)
+            for fault in faults:
+                click.echo(f"partition {manifest.partition}: {fault}", err=True)
+            if not faults:
+                click.echo(
+                    f"partition {manifest.partition}: {_counted(len(manifest.chunks), 'chunk')}, "
+                    f"{manifest.chunk_bytes:,} bytes, whole; digest {digest}"
+                )
+        if not wanted and (unnamed := state.unnamed()):
+            damaged += 1
+            click.echo(f"{_counted(len(unnamed), 'chunk')} that no snapshot names, such as {unnamed[0]}", err=True)
+        if not state.partitions():
+            click.echo("no snapshot yet")
+    sys.exit(1 if damaged else 0)
+
+
+@command.command("export", help=EXPORT_HELP, short_help="What every counter of every number says.")
+@_directory
+@_partitions
+@click.option(
+    "--number", "numbers", multiple=True, metavar="NUMBER", help="Only this number, in any spelling; repeatable."
+)
+@_rules
+@click.option("--format", "form", type=click.Choice(["json"]), default="json", show_default=True, help="JSON lines.")
+@click.option("--show-numbers", is_flag=True, help="Print numbers in full.")
+@click.option(
+    "--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
+    help="ISO code of the country where a NUMBER without a country code is at home.",
+)  # fmt: skip
+def export(
+    directory: Path,
+    wanted: tuple[int, ...],
+    numbers: tuple[str, ...],
+    rules_path: Path | None,
+    form: str,
+    show_numbers: bool,
+    home_region: str,
+) -> None:
+    from schemas.numbers import normalise
+    from streams.step import Engine
+
+    only = frozenset(normalise(number, home_region).key for number in numbers)
+    rules = load_rules(rules_path)
+    with opened(directory) as state:
+        for manifest in chosen(state, wanted):
+            note_other_rules(manifest, rules)
+            engine = Engine(rules)
+            engine.partitions = manifest.partitions
+            for chunk in state.chunks(manifest):
+                engine.load(manifest.partition, chunk)
+            for line in exported(engine, manifest.partition, only, show_numbers):
+                click.echo(json.dumps(line, ensure_ascii=False))
+
+
+# -- what the commands share -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened(directory: Path) -> Iterator[LocalState]:
+    """The folder's state, read-only. What is wrong with it ends the command, in words."""
+    from streams.state.image import ImageError
+    from streams.state.local import LocalState, StateDamaged, StateFailed, StateRefused
+
+    try:
+        state = LocalState.read(directory)
+        try:
+            yield state
+        finally:
+            state.close()
+    except (StateRefused, StateDamaged, StateFailed, ImageError) as problem:
+        click.echo(f"Error: {problem}", err=True)
+        sys.exit(getattr(problem, "exit_code", 1))
+
+
+def chosen(state: LocalState, wanted: tuple[int, ...]) -> list[Manifest]:
+    if missing := sorted(set(wanted) - set(state.partitions())):
+        held = ", ".join(map(str, state.partitions())) or "none"
+        raise click.BadParameter(
+            f"no snapshot of partition {missing[0]} here; there are: {held}", param_hint="--partition"
+        )
+    manifests = [state.manifest(partition) for partition in sorted(set(wanted)) or state.partitions()]
+    return [manifest for manifest in manifests if manifest is not None]
+
+
+def load_rules(path: Path | None) -> RuleSet:
+    from rules.load import RuleErrors, load, packs
+
+    try:
+        return load([path or packs()])
+    except RuleErrors as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+
+
+def note_other_rules(manifest: Manifest, rules: RuleSet) -> None:
+    if manifest.rules_version != rules.version:
+        click.echo(
+            f"partition {manifest.partition} was counted under rules {manifest.rules_version}, these are "
+            f"{rules.version}: counters that only the former have are left out (--rules)",
+            err=True,
+        )
+
+
+# -- inspect ---------------------------------------------------------------------------------------------------
+
+
+def survey(state: LocalState, manifest: Manifest) -> dict[str, Any]:
+    """All that `inspect` says of one partition. Damage is said, and what comes behind it is not counted."""
+    import numpy as np
+
+    from streams.state.image import ImageError, decode
+    from streams.state.local import StateDamaged
+    from streams.store import NUMBER
+
+    numbers: dict[str, list[np.ndarray]] = {}
+    counters: dict[str, list[dict[str, str]]] = {}
+    damage = ""
+    try:
+        for piece in state.chunks(manifest):
+            fields, arrays = decode(piece)
+            if fields["kind"] == "rows":
+                numbers.setdefault(fields["topic"], []).append(arrays["block"][:, NUMBER].copy())
+                counters[fields["topic"]] = [{"name": c["name"], "id": c["id"]} for c in fields["counters"]]
+    except (StateDamaged, ImageError) as error:
+        damage = f"partition {manifest.partition}: {error}"
+    return {
+        "partition": manifest.partition,
+        "partitions": manifest.partitions,
+        "snapshot": manifest.snapshot,
+        "format": manifest.format,
+        "taken_at": rfc3339(manifest.taken_ms),
+        "offsets": manifest.offsets,
+        "numbers": {topic: len(np.unique(np.concatenate(parts))) for topic, parts in sorted(numbers.items())},
+        "chunks": len(manifest.chunks),
+        "bytes": manifest.chunk_bytes,
+        "rules_version": manifest.rules_version,
+        "counters": {topic: counters[topic] for topic in sorted(counters)},
+        "damage": damage,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """One line a partition and topic, aligned; then the counters."""
+    heads = ("PARTITION", "TAKEN AT", "TOPIC", "OFFSET", "NUMBERS", "CHUNKS", "BYTES", "RULES")
+    lines = [heads]
+    for row in rows:
+        first = True
+        for topic in sorted({*row["offsets"], *row["numbers"]}):
+            own = (str(row["partition"]), row["taken_at"]) if first else ("", "")
+            whole = (str(row["chunks"]), f"{row['bytes']:,}", row["rules_version"]) if first else ("", "", "")
+            numbers = "damaged" if row["damage"] else f"{row['numbers'].get(topic, 0):,}"
+            lines.append((*own, topic, str(row["offsets"].get(topic, "-")), numbers, *whole))
+            first = False
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heads))]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+    yield ""
+    names = {topic: [c["name"] for c in counters] for row in rows for topic, counters in row["counters"].items()}
+    for topic, said in sorted(names.items()):
+        yield f"counters of {topic}: {', '.join(said)}"
+
+
+# -- verify ----------------------------------------------------------------------------------------------------
+
+
+def check(state: LocalState, manifest: Manifest, rules: RuleSet) -> tuple[list[str], str]:
+    """(everything that is wrong with one partition's snapshot, the digest of its state when nothing is)"""
+    from streams.state.image import ImageError
+    from streams.state.local import StateDamaged
+    from streams.step import Engine
+
+    faults: list[str] = []
+    engine = Engine(rules)
+    engine.partitions = manifest.partitions
+    for chunk in manifest.chunks:
+        try:
+            engine.load(manifest.partition, state.chunk(chunk))
+        except StateDamaged as error:
+            faults.append(str(error))
+        except ImageError as error:
+            faults.append(f"chunk {chunk.key} does not load: {error}")
+    return faults, "" if faults else engine.digest(manifest.partition)
+
+
+# -- export ----------------------------------------------------------------------------------------------------
+
+
+def exported(engine: Engine, partition: int, only: frozenset[int], show_numbers: bool) -> Iterator[dict[str, Any]]:
+    """One object a number, in order of their keys. only: the keys wanted; all when empty."""
+    import numpy as np
+
+    from schemas.numbers import masked, published
+
+    topics = list(engine.readings(partition))
+    known = [numbers for _, numbers, _, _ in topics]
+    every = np.unique(np.concatenate([np.zeros(0, np.int64), *known]))
+    if only:
+        every = every[np.isin(every, sorted(only))]
+    places = [np.searchsorted(numbers, every) for numbers in known]
+    for n, number in enumerate(every.tolist()):
+        said = {}
+        for (topic, numbers, newest_ms, counters), place in zip(topics, places, strict=True):
+            i = int(place[n])
+            if i < len(numbers) and numbers[i] == number:
+                readings = {name: _rounded(float(values[i])) for name, values in counters.items()}
+                said[topic] = {"newest": rfc3339(int(newest_ms[i])), "counters": readings}
+        shown = published(number) if show_numbers and number > 0 else masked(number)
+        yield {"number": shown, "partition": partition, "topics": said}
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 6)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
