@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -157,8 +157,9 @@ class Ledger:
     def under(self, rules: Sequence[str]) -> Ledger:
         """The same holds under other rules; this ledger stays as it is."""
         other = Ledger(rules)
-        for hold in self._holds.values():
-            other._adopt(replace(hold, rule=other._slot(self.rules[hold.rule])))
+        slots = {rule: other._slot(self.rules[rule]) for rule in {hold.rule for hold in self._holds.values()}}
+        for h in self._holds.values():
+            other._adopt(Hold(h.number, slots[h.rule], h.lane, h.from_ms, h.until_ms, h.active, h.content))
         other._touched = dict(self._touched)
         return other
 
