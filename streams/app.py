@@ -229,6 +229,7 @@ class Worker:
 
     def _app(self, flow: Flow) -> _App:
         settings, source = self.settings, self._source
+        assert source is not None
         app = _App(
             settings.group,
             # Never dialled: Faust only wants an address it can parse.

@@ -1,4 +1,4 @@
-"""An epoch's way through the Faust agents: shared out to one decoding agent per topic, gathered by the one that steps."""
+"""An epoch's way through the Faust agents: one per topic decodes its share, one gathers the parts and steps."""
 
 from __future__ import annotations
 

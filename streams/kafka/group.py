@@ -1,8 +1,8 @@
 """The consumer as other threads may use it.
 
 A confluent-kafka consumer lets one thread in at a time, rebalance callbacks included: whoever calls it from another
-thread waits for the poll, and for ever when the callback waits for that caller. So other threads leave their calls here,
-and the polling thread makes them between two polls and while a callback waits."""
+thread waits for the poll, and for ever when the callback waits for that caller. So other threads leave their calls
+here, and the polling thread makes them between two polls and while a callback waits."""
 
 from __future__ import annotations
 

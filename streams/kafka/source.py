@@ -23,7 +23,15 @@ from schemas.topics import REKEYED
 from streams.epoch import RawBatch
 from streams.kafka.clients import Clients
 from streams.kafka.group import Group
-from streams.kafka.ownership import BROKER_TIMEOUT_S, Place, Refused, Start, owned_partitions, start_offsets
+from streams.kafka.ownership import (
+    BROKER_TIMEOUT_S,
+    Place,
+    Refused,
+    Start,
+    owned_partitions,
+    refuse_changed_count,
+    start_offsets,
+)
 from streams.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -83,6 +91,7 @@ class Fetcher:
         self._owner: Owner
         self._code_of = {topic: code for code, topic in enumerate(topics)}
         self._position: dict[Place, int] = {}
+        self._partitions = 0  # of each topic, once `topology` has asked
         self._rebalanced = False
         self._failed: Exception | None = None
         self._quiet_until: dict[int, float] = {}
@@ -107,7 +116,8 @@ class Fetcher:
         if len(set(counts.values())) != 1 or 0 in counts.values():
             shown = ", ".join(f"{topic}: {count}" for topic, count in counts.items())
             raise Refused(f"the topics that a worker reads must have equal partition counts, at least 1 ({shown})")
-        return cluster, counts[self._topics[0]]
+        self._partitions = counts[self._topics[0]]
+        return cluster, self._partitions
 
     def subscribe(self, owner: Owner) -> None:
         """Join the group. `owner` hears of every change of partitions, in the fetching thread."""
@@ -172,6 +182,7 @@ class Fetcher:
             assigned = {topic: [p.partition for p in partitions if p.topic == topic] for topic in self._topics}
             owned_partitions(assigned)
             start = start_offsets(consumer, partitions, self._settings.start_from, self._settings.group)
+            refuse_changed_count(start.notes, self._partitions, self._settings.group)
             for gap in start.gaps:
                 log.error("gap: %s", gap)
                 self._owner.trouble("gap")

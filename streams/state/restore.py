@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from schemas.topics import LEDGER, SNAPSHOTS
@@ -230,7 +231,7 @@ class Restore:
             end = self.committed.get(topic, start)
             if start >= end:
                 continue
-            low, _ = await self._runner.restore(lambda topic=topic: self._reader.ends(topic, self.partition))
+            low, _ = await self._runner.restore(partial(self._reader.ends, topic, self.partition))
             if low > start:
                 start = self._behind_gap(topic, start, low)
             spans.append((topic, start, end))
@@ -242,7 +243,7 @@ class Restore:
                 try:
                     messages = await self._runner.restore(span.read)
                 except RecordsGone:
-                    low, _ = await self._runner.restore(lambda topic=topic: self._reader.ends(topic, self.partition))
+                    low, _ = await self._runner.restore(partial(self._reader.ends, topic, self.partition))
                     span = self._reader.span(topic, self.partition, self._behind_gap(topic, span.position, low), end)
                     continue
                 if messages:

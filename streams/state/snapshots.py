@@ -158,7 +158,7 @@ class Snapshots:
         before = state.manifest
         deltas = 0 if before is None else before.chunk_bytes - before.base_bytes
         # Chunks of deltas are kept until they weigh as much as a whole image would.
-        whole = before is None or state.whole or deltas > before.base_bytes
+        whole = before is None or state.whole or deltas > before.base_bytes or engine.image_must_be_whole(partition)
         snapshot = self._new_id()
         images = engine.image(partition, whole=whole)
         chunks = [(chunk_key(partition, snapshot, n), image) for n, image in enumerate(images)]
