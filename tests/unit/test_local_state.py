@@ -515,7 +515,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], capture_output=True).returncode:
         pytest.skip("needs the right to mount a file system")
     yield mount
-    subprocess.run(["umount", mount], check=True)
+    subprocess.run(["umount", "--lazy", mount], check=True)  # a failed test may still have files open there
 
 
 def test_a_full_disk_fails_the_write_and_the_next_start_goes_on_once_there_is_space(small_disk: Path) -> None:
