@@ -115,9 +115,6 @@ class AtLeastOnce:
         self._ledger: list[OutRecord] = []
         self._producer: Any = (clients or Clients()).producer({**ERRORS_ONLY, "error_cb": self._on_error, **config})
 
-    def begin(self) -> None:
-        """Nothing to open: a flush covers whatever was produced before it."""
-
     def open(self) -> None:
         """Nothing to open: the broker is first needed by what is produced."""
 

@@ -46,8 +46,9 @@ FENCES_MAX = 1
 class Transactional:
     """A transactional producer, and another in its place when its fate is not known.
 
-    config: librdkafka's settings of a transactional producer. consumer: the member of the group whose offsets are
-    committed; it must read committed (`isolation.level`), so that it is told stable offsets only. trouble: told a word
+    config: librdkafka's settings of a transactional producer. consumer: what tells the group's metadata and its
+    committed offsets (streams.kafka.group.Group: a bare consumer makes other threads wait for its polls); it must read
+    committed (`isolation.level`), so that it is told stable offsets only. trouble: told a word
     at each mishap (txn_aborted, txn_timed_out, txn_fenced, txn_unanswered, producer_replaced, or an error's name).
 
     No call to the broker is waited for longer than `transaction.timeout.ms`; between two, `close` is heard.
@@ -323,6 +324,8 @@ class Transactional:
 def is_member(metadata: object) -> bool:
     """Whether group metadata, as librdkafka packs it, tells a generation and a member id. A consumer that was put out
     of its group has no member id until it joins again; one that never joined has no generation either."""
+    if metadata is None:
+        return False
     if not isinstance(metadata, bytes) or not metadata.startswith(PACKED_METADATA):
         return True  # of another version: the broker judges it
     (generation,) = struct.unpack_from("=i", metadata, len(PACKED_METADATA))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.epoch import OutRecord
 from streams.kafka.clients import Clients
+from streams.kafka.group import Group
 from streams.kafka.settings import KafkaSettings
 from streams.kafka.sink import AtLeastOnce, DeliveryFailed, Fenced, noted_parts
 from streams.kafka.transactions import Transactional, is_member
@@ -57,13 +58,13 @@ class Scene:
     def places(self) -> list[TopicPartition]:
         return [TopicPartition(f"{self.name}-in", partition) for partition in range(PARTITIONS)]
 
-    def member(self, **settings: Any) -> Consumer:
-        """A consumer that has joined the group and owns all partitions of the input."""
+    def member(self, on_revoke: Callable[[], None] = lambda: None, **settings: Any) -> Consumer:
+        """A consumer that has joined the group."""
         assigned = threading.Event()
         config = KafkaSettings(brokers=self.broker.bootstrap).consumer(f"{self.name}-group", offset_reset="earliest")
         consumer = Consumer(config | settings)
         self.ends.callback(consumer.close)
-        consumer.subscribe([f"{self.name}-in"], on_assign=lambda *_: assigned.set())
+        consumer.subscribe([f"{self.name}-in"], on_assign=lambda *_: assigned.set(), on_revoke=lambda *_: on_revoke())
         while not assigned.is_set():
             consumer.poll(0.1)
         return consumer
@@ -336,6 +337,34 @@ def test_a_transaction_that_the_broker_timed_out_just_before_its_end_is_produced
         assert outcome.result(LONG_S)
     assert scene.visible() == list(range(100))
     assert scene.committed(consumer) == (5, delivery.note)
+
+
+def test_a_commit_during_a_rebalance_learns_whether_it_happened(scene: Scene) -> None:
+    """The consumer's own thread is inside its revoke callback and waits for the commit, as a worker's does."""
+    outcomes: list[bool] = []
+    with ThreadPoolExecutor(2) as threads:
+
+        def drain() -> None:
+            if not outcomes:
+                outcome = threads.submit(delivery.commit, scene.offsets(5))
+                while not outcome.done():
+                    group.serve(0.05)
+                outcomes.append(outcome.result())
+
+        consumer = scene.member(drain)
+        group = Group(consumer)
+        group.joined()
+        delivery = scene.delivery(group)
+        delivery.produce(scene.records(0))
+        lost = scene.proxy.once(END_TXN, DROP_ANSWER)
+        joining = threads.submit(scene.member)
+        while not outcomes or not joining.done():
+            with group.polling:
+                consumer.poll(0.1)
+    assert outcomes == [True]
+    assert lost.happened.is_set()
+    assert scene.committed(consumer) == (5, delivery.note)
+    assert scene.visible() == list(range(100))
 
 
 def test_a_former_member_of_the_group_writes_nothing(scene: Scene) -> None:
