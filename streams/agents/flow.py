@@ -275,6 +275,9 @@ class Flow:
         assert restored is not None
         manifest = restored.manifest
         self._snapshots.adopt(partition, manifest, is_local=restored.is_local, litter=restored.litter)
+        if manifest is None:
+            here = {topic: at for (topic, p), at in self.position.items() if p == partition}
+            self._put(self._snapshots.began(partition, here))
         if restored.rules_version != self.engine.rules.version:
             self._put(self._rules_row(partition))
         self._uncommitted = True

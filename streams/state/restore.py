@@ -171,14 +171,15 @@ class Restore:
         return not ahead
 
     def _begin(self, manifest: Manifest | None) -> None:
-        """Places that no snapshot covers start to count at their committed offset."""
-        covered = set() if manifest is None else manifest.offsets.keys()
+        """Places that no snapshot covers start to count where the partition's first commit says, else at their committed
+        offset."""
+        began = {} if manifest is None else manifest.offsets
         for topic in self._engine.topics:
-            if topic in covered:
+            if topic in began and manifest is not None and manifest.chunks:
                 continue
-            first = self.committed[topic] == 0
+            first = began.get(topic, self.committed[topic]) == 0
             self._engine.begin(self.partition, topic, complete=first)
-            if topic not in self._fresh and not first:
+            if topic not in self._fresh and topic not in began and not first:
                 log.warning("partition %d of %s has no snapshot: its counters start empty", self.partition, topic)
                 self._trouble("snapshot_missing")
 

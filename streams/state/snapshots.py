@@ -70,8 +70,25 @@ class Snapshots:
 
     def adopt(self, partition: int, manifest: Manifest | None, *, is_local: bool, litter: tuple[str, ...] = ()) -> None:
         """A partition is live. manifest: what its state was restored from, the next snapshot builds on it."""
-        whole = manifest is None or (self._local is not None and not is_local)
-        self._partitions[partition] = _Partition(manifest, whole, self._monotonic() if manifest else NEVER_S, litter)
+        has_image = manifest is not None and bool(manifest.chunks)
+        whole = not has_image or (self._local is not None and not is_local)
+        self._partitions[partition] = _Partition(manifest, whole, self._monotonic() if has_image else NEVER_S, litter)
+
+    def began(self, partition: int, offsets: Mapping[str, int]) -> OutRecord:
+        """Says in the first commit of a partition from where on it is counted, as a snapshot of nothing: until there is
+        a snapshot of something, a restore counts from there. offsets: by topic."""
+        engine = self._engine()
+        manifest = Manifest(
+            snapshot=self._new_id(),
+            partition=partition,
+            partitions=engine.partitions,
+            offsets=dict(offsets),
+            chunks=[],
+            base_bytes=0,
+            rules_version=engine.rules.version,
+            taken_ms=self._wall_ms(),
+        )
+        return OutRecord(LEDGER, manifest_key(self._group), manifest.encode(), partition=partition)
 
     def interrupt(self) -> None:
         """The partitions are being given up: what is on its way stays unfinished."""
