@@ -171,8 +171,8 @@ class Restore:
         return not ahead
 
     def _begin(self, manifest: Manifest | None) -> None:
-        """Places that no snapshot covers start to count where the partition's first commit says, else at their committed
-        offset."""
+        """Places that no snapshot covers start to count where the partition's first commit says, or else at their
+        committed offset."""
         began = {} if manifest is None else manifest.offsets
         for topic in self._engine.topics:
             if topic in began and manifest is not None and manifest.chunks:
