@@ -26,18 +26,19 @@ from schemas.topics import BLOCK_EVENTS, MESSAGE_RELAY
 GRAY_RULES = str(ROOT / "bench" / "gray.yaml")
 PACKS = str(files("rules") / "packs")
 SUBSET = "bench-subset"
-RUNS_MAX = {"faust": 3, "latency": 1, "profile": 1, "memory": 1}  # slow, or many samples in one run
+RUNS_MAX = {"faust": 3, "latency": 1, "profile": 1, "restore": 1}  # slow, or many samples in one run
 
 # name -> what it is; in the order in which they take turns.
 MEASURES = {
     "raw": "raw limit: consume + value()",
-    "gray": "Grayline, gray job, at-least-once",
+    "gray": "Grayline, gray job, exactly once",
     "flink": peers.PEERS["flink"][0],
     "streams": peers.PEERS["streams"][0],
-    "packs": "Grayline, shipped packs, messages and CDRs",
+    "packs": "Grayline, shipped packs, messages and CDRs, exactly once",
     "faust": peers.PEERS["faust"][0],
     "kernels": "kernels alone: six counters, one core",
     "replay": "replay of a file of JSON lines, shipped packs",
+    "restore": "restore on an empty worker, then from its own disk",
     "start": "start of the command line (--help, rules check)",
     "latency": "produce to block event visible",
     "profile": "profile of the gray job",
@@ -52,9 +53,10 @@ class Sizes:
     kernel_numbers: int = 1_000_000
     kernel_events: int = 1_000_000
     latency_s: int = 15
+    restore_numbers: int = 1_000_000
 
 
-QUICK = Sizes(1_000_000, 20_000, 200_000, 100_000, 200_000, 8)
+QUICK = Sizes(1_000_000, 20_000, 200_000, 100_000, 200_000, 8, 100_000)
 
 
 @dataclass
@@ -149,6 +151,7 @@ class Bench:
         return job("raw", bootstrap=self._here.bootstrap, topic=MESSAGE_RELAY, messages=self.sizes.messages)
 
     def _gray_once(self) -> dict[str, Any]:
+        self._here.forget_holds()
         since = self._here.ends(BLOCK_EVENTS)
         result = job("worker", bootstrap=self._here.bootstrap, rules=GRAY_RULES, messages=self.sizes.messages)
         expect_blocked("Grayline", self._here.blocked(BLOCK_EVENTS, since), self._expected)
@@ -173,6 +176,7 @@ class Bench:
 
     def _packs_once(self) -> dict[str, Any]:
         assert self._mixed is not None
+        self._mixed.forget_holds()
         return job("worker", bootstrap=self._mixed.bootstrap, rules=PACKS, messages=self._mixed_records)
 
     def _kernels_once(self) -> dict[str, Any]:
@@ -180,6 +184,18 @@ class Bench:
 
     def _replay_once(self) -> dict[str, Any]:
         return job("replay", file=self._file, rules=PACKS)
+
+    def _restore_once(self) -> dict[str, Any]:
+        """An hour of messages of so many senders is counted; then a worker without a folder restores from the topics,
+        and the one that counted restores from its folder."""
+        numbers = self.sizes.restore_numbers
+        with scene() as here, tempfile.TemporaryDirectory(prefix="grayline-bench-") as folder:
+            records = here.fill(traffic.hour_of(numbers), "an hour of messages")[MESSAGE_RELAY]
+            told = {"bootstrap": here.bootstrap, "rules": PACKS, "group": "bench-restore"}
+            job("worker", **told, messages=records, state=folder)
+            empty = job("restore", **told)
+            local = job("restore", **told, state=folder)
+        return {"records": records, "empty": empty, "local": local}
 
     def _profile_once(self) -> dict[str, Any]:
         messages = min(self.sizes.messages, 2_000_000)

@@ -39,6 +39,12 @@ def budgets(bench: Bench) -> list[Budget]:
         _least("replay of JSON lines", bench.rate("replay"), 500_000),
         _most("memory per tracked number", [r["bytes_per_number"] for r in replay], 400, "bytes"),
         _most("produce to block event visible, p99", [r["p99_ms"] for r in latency], 1000, "ms"),
+        _most(
+            "restore of 1 M numbers on an empty worker",
+            [1000 * r["empty"]["seconds"] for r in bench.results.get("restore", [])],
+            15_000,
+            "ms",
+        ),
         _most("start of the command line", [1000 * s for s in starts], 300, "ms"),
     ]
 
@@ -128,6 +134,14 @@ def _budgets(bench: Bench) -> Iterator[str]:
 
 
 def _details(bench: Bench) -> Iterator[str]:
+    for result in bench.results.get("restore", [])[-1:]:
+        empty, local = result["empty"], result["local"]
+        yield (
+            f"Restore, after {result['records']:,} messages, shipped packs: {empty['tracked_numbers']:,.0f} numbers "
+            f"({empty['state_bytes'] / 1e6:,.0f} MB) from the topics in {empty['seconds']:.1f} s, from its own "
+            f"disk in {local['seconds']:.1f} s."
+        )
+        yield ""
     for result in bench.results.get("latency", [])[-1:]:
         yield (
             f"Latency: {result['events']} block events at {result['rate']:,.0f} messages/s: p50 {result['p50_ms']:.0f} "

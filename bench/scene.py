@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.say import say
+from schemas.topics import LEDGER, SNAPSHOTS
 from streams.kafka import topics
 from streams.kafka.settings import KafkaSettings
 from tests.kafka_broker import Broker
@@ -41,13 +42,24 @@ class Scene:
     def __init__(self, broker: Broker) -> None:
         self.bootstrap = broker.bootstrap
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap, **QUIET})
-        settings = KafkaSettings(brokers=self.bootstrap)
-        topics.create(settings, PARTITIONS, 1, overrides={"retention.ms": "-1"})
+        self._settings = KafkaSettings(brokers=self.bootstrap)
+        topics.create(self._settings, PARTITIONS, 1, overrides={"retention.ms": "-1"})
 
     def make_topic(self, name: str) -> None:
         topic = NewTopic(name, PARTITIONS, 1, config={"retention.ms": "-1"})
         for future in self._admin.create_topics([topic]).values():
             future.result()
+
+    def forget_holds(self) -> None:
+        """A group starts with the holds in the ledger, whichever group made them: the next run is to find none."""
+        for future in self._admin.delete_topics([LEDGER, SNAPSHOTS]).values():
+            future.result()
+        until = time.monotonic() + LONG_S
+        while {LEDGER, SNAPSHOTS} & self._admin.list_topics(timeout=LONG_S).topics.keys():
+            if time.monotonic() > until:
+                raise BenchFailed("the ledger of the run before could not be deleted")
+            time.sleep(0.1)
+        topics.create(self._settings, PARTITIONS, 1)
 
     def fill(self, records: Iterable[Record], what: str, compression: str = "lz4") -> dict[str, int]:
         """Produce the records in order, with their timestamps, placed as Java's clients place them. Returns how many

@@ -28,6 +28,14 @@ class Watch:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
+    @property
+    def partitions(self) -> int:
+        return int(self._engine.partitions)
+
+    @partitions.setter
+    def partitions(self, count: int) -> None:
+        self._engine.partitions = count
+
     def _noting(self, decode: Any) -> Any:
         def decode_and_note(raw: Any) -> Any:
             self.first = self.first or time.perf_counter()
@@ -52,20 +60,22 @@ class Watch:
 
 
 def worker_of(told: dict[str, Any], *, stop_after: int = 0, start_from: str = "earliest") -> Any:
-    """A worker of the rule file or folder `told["rules"]`, on the broker `told["bootstrap"]`, in a group of its own."""
+    """A worker of the rule file or folder `told["rules"]`, on the broker `told["bootstrap"]`, exactly once, in a group
+    of its own unless `told["group"]` names one; `told["state"]` is its folder, if it has one."""
     from rules.load import load
     from streams.app import worker_for
     from streams.kafka.settings import KafkaSettings
     from streams.settings import StartFrom, WorkerSettings
 
     kafka = KafkaSettings(brokers=told["bootstrap"])
-    group = f"bench-{uuid.uuid4()}"
+    group = told.get("group") or f"bench-{uuid.uuid4()}"
     settings = WorkerSettings(
         consumer=kafka.consumer(group),
         producer=kafka.producer(),
         group=group,
         start_from=StartFrom(start_from),
         stop_after=stop_after,
+        state_dir=Path(told["state"]) if told.get("state") else None,
     )
     return worker_for(settings, load([Path(told["rules"])]))
 
