@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -21,6 +22,7 @@ from streams.kernels import fields as field_kernels
 from streams.kernels import identity
 from streams.kernels.scan import SLOW, name_words, scan
 from streams.kernels.words import PADDING, hash_bytes
+from streams.packed import Packed
 
 ID_FIELD = {topics.MESSAGE_RELAY: "message_id", topics.CDR: "call_id"}
 NUMBER_FIELD = {topics.MESSAGE_RELAY: "sender", topics.CDR: "caller"}
@@ -112,12 +114,18 @@ class Decoder:
         out["verified"][:] = UNVERIFIED
         return out
 
-    def _fast(self, values: list[bytes | None], columns: dict[str, np.ndarray]) -> tuple[bytes, np.ndarray]:
+    def _fast(
+        self, values: Sequence[bytes | None], columns: dict[str, np.ndarray]
+    ) -> tuple[bytes | memoryview, np.ndarray]:
         n = len(values)
         # A tombstone is laid out as an empty value: the exact decoder gets the original.
-        whole = cast("list[bytes]", values if None not in values else [value or b"" for value in values])
-        buffer = b"".join((*whole, bytes(PADDING)))
-        ends = np.cumsum(np.fromiter(map(len, whole), np.int64, n))
+        buffer: bytes | memoryview
+        if isinstance(values, Packed):
+            buffer, ends = values.laid_out()
+        else:
+            whole = cast("list[bytes]", values if None not in values else [value or b"" for value in values])
+            buffer = b"".join((*whole, bytes(PADDING)))
+            ends = np.cumsum(np.fromiter(map(len, whole), np.int64, n))
         if len(self._spans) < n:  # kept between batches: fresh pages for it each time cost more than filling it
             self._spans = np.empty((n, len(self.names), 2), np.int64)
         spans = self._spans[:n]
@@ -150,7 +158,7 @@ class Decoder:
     def _numbers(
         self,
         base: int,
-        buffer: bytes,
+        buffer: bytes | memoryview,
         spans: np.ndarray,
         kinds: np.ndarray,
         at: int,
@@ -169,7 +177,7 @@ class Decoder:
         fresh: dict[bytes, numbers.Number] = {}
         for i in missed[:count].tolist():
             start, length = spans[i, at].tolist()
-            text = buffer[start : start + length]
+            text = bytes(buffer[start : start + length])
             number = fresh.get(text)
             if number is None:
                 number = fresh[text] = numbers.normalise(text.decode(), self.region)

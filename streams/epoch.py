@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +23,8 @@ class RawBatch:
     partition: np.ndarray  # int32[n]
     offset: np.ndarray  # int64[n]
     timestamp: np.ndarray  # int64[n]: Kafka timestamps, ms since the epoch
-    values: list[bytes | None]
-    keys: list[bytes | None] | None = None  # only fetched for dead letters when a source has them at hand
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None] | None = None  # only fetched for dead letters when a source has them at hand
     headers: list[Headers] | None = None  # only of `rekeyed`, where they say what a record was
     origin: np.ndarray | None = None  # int32[n]: the partitions that re-keyed records came from, `offset` being theirs
 

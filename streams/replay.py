@@ -1,57 +1,33 @@
-"""The same `step` without Kafka: files of recorded records in, block events out, the same bytes every time.
+"""The same `step` without Kafka: captures in, block events out, the same bytes every time.
 
-Input is what `kcat -C -J` prints, one JSON object a line. Files are read in the order given, lines in file order, no
-sorting; a (topic, partition, offset) seen before is skipped. A bad line is never fatal: it becomes a dead letter.
+Input is what `kcat -C -J` prints, one JSON object a line, plain or compressed, or a Parquet file of `grayline record`.
+Files are read in the order given, lines in file order, no sorting; a (topic, partition, offset) seen before is skipped.
+A bad line is never fatal: it becomes a dead letter.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import compress, islice
-from operator import attrgetter
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import IO
 
-import msgspec
 import numpy as np
 import orjson
 
 from schemas import topics
+from streams.captures.files import read_capture, read_stream
+from streams.captures.lines import LineReader
+from streams.captures.rows import Rows
 from streams.collector import Collector
 from streams.epoch import OutRecord, RawBatch
+from streams.packed import Packed
 from streams.step import Engine
 
 BATCH_LINES = 10_000
-
-
-# Far more than a topic can have: a slip in a file must not make tables of two thousand million entries.
-Partition = Annotated[int, msgspec.Meta(ge=0, lt=1 << 20)]
-Offset = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
-Timestamp = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 62)]
-
-
-class Line(msgspec.Struct, gc=False):
-    """One line as kcat prints it; other fields are ignored. `ts` -1 says that there is none."""
-
-    topic: str
-    partition: Partition
-    offset: Offset
-    payload: str | None = None
-    key: str | None = None
-    ts: Timestamp = -1
-
-
-class NestedLine(msgspec.Struct):
-    """A line whose payload stands there as an object instead of a string."""
-
-    topic: str
-    partition: Partition
-    offset: Offset
-    payload: msgspec.Raw
-    key: str | None = None
-    ts: Timestamp = -1
 
 
 @dataclass(slots=True)
@@ -86,37 +62,41 @@ class Seen:
 
     def __init__(self) -> None:
         self._end: defaultdict[tuple[str, int], int] = defaultdict(lambda: -1)  # highest seen
-        self._gaps: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)  # below it, not seen
+        # What was not seen below it, ascending. Transactions leave such a gap at each commit.
+        self._gaps: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
 
     def add(self, topic: str, partition: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """bool[n]: which records of a topic are new; from now on they are not."""
         new = np.ones(len(offset), bool)
-        for p in np.unique(partition).tolist():
+        for p in np.flatnonzero(np.bincount(partition)).tolist():
             here = np.flatnonzero(partition == p)
             offsets, of = offset[here], (topic, p)
-            end = self._end[of]
-            if offsets[0] == end + 1 and (np.diff(offsets) == 1).all():
+            before = np.concatenate(([self._end[of]], offsets[:-1]))
+            if (offsets > before).all():
                 self._end[of] = int(offsets[-1])
+                jumps = np.flatnonzero(offsets > before + 1)
+                self._gaps[of] += zip((before[jumps] + 1).tolist(), offsets[jumps].tolist(), strict=True)
             else:
                 new[here] = [self._add(of, one) for one in offsets.tolist()]
         return new
 
     def _add(self, of: tuple[str, int], offset: int) -> bool:
-        end = self._end[of]
+        end, gaps = self._end[of], self._gaps[of]
         if offset > end:
             if offset > end + 1:
-                self._gaps[of].append((end + 1, offset))
+                gaps.append((end + 1, offset))
             self._end[of] = offset
             return True
-        for i, (low, high) in enumerate(self._gaps[of]):
-            if low <= offset < high:
-                self._gaps[of][i : i + 1] = [r for r in ((low, offset), (offset + 1, high)) if r[0] < r[1]]
-                return True
-        return False
+        i = bisect_right(gaps, offset, key=lambda gap: gap[0]) - 1
+        if i < 0 or offset >= gaps[i][1]:
+            return False
+        low, high = gaps[i]
+        gaps[i : i + 1] = [r for r in ((low, offset), (offset + 1, high)) if r[0] < r[1]]
+        return True
 
 
 class Replay:
-    """Feeds lines to an engine; `produce` gets every record it would have produced, in order."""
+    """Feeds captures to an engine; `produce` gets every record it would have produced, in order."""
 
     def __init__(self, engine: Engine, produce: Callable[[OutRecord], None], batch_lines: int = BATCH_LINES) -> None:
         self.engine = engine
@@ -124,35 +104,37 @@ class Replay:
         self._produce = produce
         self._batch_lines = batch_lines
         self._seen = Seen()
-        self._line = msgspec.json.Decoder(Line)
-        self._nested = msgspec.json.Decoder(NestedLine)
+        self._lines = LineReader(engine.topics)
 
     def run(self, lines: Iterable[bytes], name: str) -> None:
-        """Replays the lines of one file; `name` is what dead letters call it."""
-        collector, feed, first = Collector(), iter(lines), 1
+        """Replays lines; `name` is what dead letters call where they come from."""
+        feed = iter(lines)
+        self._run(map(self._lines.read_list, iter(lambda: list(islice(feed, self._batch_lines)), [])), name)
+
+    def run_file(self, path: Path, advance: Callable[[int], None] = lambda count: None) -> None:
+        """Replays a file; `advance` is told the bytes read, in steps. Raises CaptureError, OSError."""
+        self._run(read_capture(path, self._lines, self._batch_lines, advance), str(path))
+
+    def run_stream(self, file: IO[bytes], name: str) -> None:
+        """Replays the lines of an open file. Raises CaptureError."""
+        self._run(read_stream(file, name, self._lines, self._batch_lines), name)
+
+    def _run(self, batches: Iterable[Rows], name: str) -> None:
+        collector, first = Collector(), 1
         try:
-            while batch := list(islice(feed, self._batch_lines)):
+            for rows in batches:
                 collector.between_batches()
-                self._epoch(batch, name, first)
-                first += len(batch)
+                self._epoch(rows, name, first)
+                first += len(rows)
         finally:
             collector.restore()
 
-    def _epoch(self, batch: list[bytes], name: str, first: int) -> None:
+    def _epoch(self, rows: Rows, name: str, first: int) -> None:
         """first: number of the batch's first line in its file."""
-        self.summary.lines += len(batch)
-        unread: list[tuple[int, OutRecord]] = []
-        parts: dict[str, list[tuple[int, Line]]] = {topic: [] for topic in self.engine.topics}
-        for place, line in enumerate(self._parse_all(batch)):
-            if isinstance(line, Line):
-                if line.topic in parts:
-                    parts[line.topic].append((place, line))
-                else:
-                    self.summary.other_topics[line.topic] += 1
-            elif batch[place].strip():
-                self.summary.bad_lines += 1
-                unread.append((place, bad_line(batch[place], name, first + place, line)))
-        raw = [self._fresh(raw_batch(topic, part)) for topic, part in parts.items() if part]
+        self.summary.lines += len(rows)
+        self.summary.bad_lines += len(rows.unread)
+        unread = [(place, bad_line(raw, name, first + place, error)) for place, raw, error in rows.unread]
+        raw = [self._fresh(part) for part in self._parts(rows)]
         decoded = [self.engine.decoders[part.topic].decode(part) for part in raw if part.values]
         outcome = self.engine.step(decoded, unread)
         for topic, tally in outcome.feeds.items():
@@ -163,25 +145,19 @@ class Replay:
             self._produce(record)
         self.engine.maintain()
 
-    def _parse_all(self, batch: list[bytes]) -> Sequence[Line | Exception]:
-        """Each line parsed, or why not."""
-        try:
-            return list(map(self._line.decode, batch))
-        except (msgspec.MsgspecError, UnicodeError):
-            return list(map(self._parse, batch))
-
-    def _parse(self, raw: bytes) -> Line | Exception:
-        try:
-            return self._line.decode(raw)
-        except (msgspec.MsgspecError, UnicodeError) as error:
-            try:
-                nested = self._nested.decode(raw)
-                if bytes(nested.payload)[:1] != b"{":
-                    return error
-                payload = bytes(nested.payload).decode()
-            except (msgspec.MsgspecError, UnicodeError):
-                return error
-            return Line(nested.topic, nested.partition, nested.offset, payload, nested.key, nested.ts)
+    def _parts(self, rows: Rows) -> Iterator[RawBatch]:
+        """Each topic's share; other topics are counted and left alone."""
+        counts = np.bincount(rows.topic + 1, minlength=1)[1:]
+        for code in np.flatnonzero(counts).tolist():
+            topic = rows.topics[code]
+            if topic not in self.engine.decoders:
+                self.summary.other_topics[topic] += int(counts[code])
+                continue
+            here = np.flatnonzero(rows.topic == code)
+            yield RawBatch(
+                topic, here, rows.partition[here], rows.offset[here], rows.timestamp[here],
+                rows.values.take(here), rows.keys.take(here),
+            )  # fmt: skip
 
     def _fresh(self, raw: RawBatch) -> RawBatch:
         """The batch without records that were replayed before."""
@@ -189,33 +165,12 @@ class Replay:
         if fresh.all():
             return raw
         self.summary.seen_before += int(np.count_nonzero(~fresh))
-        keep = fresh.tolist()
-        assert raw.keys is not None
+        assert isinstance(raw.values, Packed)
+        assert isinstance(raw.keys, Packed)
         return RawBatch(
             raw.topic, raw.order[fresh], raw.partition[fresh], raw.offset[fresh], raw.timestamp[fresh],
-            list(compress(raw.values, keep)), list(compress(raw.keys, keep)),
+            raw.values.take(fresh), raw.keys.take(fresh),
         )  # fmt: skip
-
-
-def raw_batch(topic: str, part: list[tuple[int, Line]]) -> RawBatch:
-    n = len(part)
-    places, lines = zip(*part, strict=True)
-    return RawBatch(
-        topic,
-        np.array(places, np.int64),
-        np.fromiter(map(attrgetter("partition"), lines), np.int32, n),
-        np.fromiter(map(attrgetter("offset"), lines), np.int64, n),
-        np.fromiter(map(attrgetter("ts"), lines), np.int64, n),
-        _encoded([line.payload for line in lines]),
-        _encoded([line.key for line in lines]),
-    )
-
-
-def _encoded(texts: list[str | None]) -> list[bytes | None]:
-    try:
-        return list(map(str.encode, texts))  # type: ignore[arg-type]
-    except (TypeError, UnicodeError):  # an absent one, or one with a lone surrogate
-        return [None if text is None else text.encode("utf-8", "surrogatepass") for text in texts]
 
 
 def bad_line(raw: bytes, name: str, number: int, error: Exception) -> OutRecord:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 HELP = """Run recorded traffic through the rules and print the block events, one JSON object a line.
 
-FILE holds what `kcat -C -J` prints ("-" for standard input). Files are read in the order given, lines in file order;
-a (topic, partition, offset) seen before is skipped. The same files and rules give the same bytes every time.
+FILE is what `grayline record` wrote, or holds what `kcat -C -J` prints ("-" for standard input), plain, gzip or zstd.
+Files are read in the order given, lines in file order; a (topic, partition, offset) seen before is skipped. The same
+files and rules give the same bytes every time, whatever the files' format.
 
 \b
 Examples:
@@ -27,6 +28,7 @@ Examples:
   grayline replay day.jsonl
   grayline replay --rules night.yaml --out blocks.jsonl --dead-letters bad.jsonl mon.jsonl tue.jsonl
   grayline replay --topics block-events,review-queue day.jsonl
+  grayline replay captures/*.parquet
   grayline traffic --duration 10m --out - | grayline replay - --summary
 
 Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongly.
@@ -78,7 +80,8 @@ def command(
 ) -> None:
     from rules.load import RuleErrors, load, packs
     from schemas import topics
-    from streams.replay import Replay, file_lines, record_line
+    from streams.captures.rows import CaptureError
+    from streams.replay import Replay, record_line
     from streams.step import Engine
 
     outputs = [topics.BLOCK_EVENTS, topics.BLOCK_HISTORY, topics.REVIEW_QUEUE, topics.SHADOW_EVENTS]
@@ -102,30 +105,29 @@ def command(
                 events.write((record_line(record) if len(chosen) > 1 else record.value) + b"\n")
 
         replay = Replay(Engine(ruleset, region=home_region, expire_by_clock=True), produce, batch)
-        advance = stack.enter_context(progress(files))
-        for file in files:
-            if str(file) == "-":
-                replay.run(standard_input(sys.stdin.buffer), "standard input")
-            else:
-                replay.run(file_lines(file, advance), str(file))
+        advance = stack.enter_context(progress(files, "replay"))
+        try:
+            for file in files:
+                if str(file) == "-":
+                    replay.run_stream(sys.stdin.buffer, "standard input")
+                else:
+                    replay.run_file(file, advance)
+        except CaptureError as problem:
+            raise click.ClickException(str(problem)) from problem
     if summary:
         click.echo(json.dumps(replay.summary.as_json()), err=True)
 
 
-def standard_input(file: BinaryIO) -> Iterator[bytes]:
-    yield from file
-
-
 @contextmanager
-def progress(files: tuple[Path, ...]) -> Iterator[Callable[[int], None]]:
-    """A progress bar over the files' bytes on standard error, when that is a terminal."""
+def progress(files: tuple[Path, ...], what: str) -> Iterator[Callable[[int], None]]:
+    """A progress bar over the files' bytes on standard error, when that is a terminal. what: the word before it."""
     if not sys.stderr.isatty() or any(str(file) == "-" for file in files):
         yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("replay"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("replay", total=sum(file.stat().st_size for file in files))
+        task = bar.add_task(what, total=sum(file.stat().st_size for file in files))
         yield lambda count: bar.advance(task, count)

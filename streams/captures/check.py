@@ -1,0 +1,291 @@
+"""Holds samples against the schemas: every field of every record, not only those that loaded rules read.
+
+What is shown of a value is its shape (digits as 9, letters as a), of a number its masked form: samples are personal
+data, and reports of them are passed around.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import chain, islice
+from typing import Any
+
+from schemas import records
+from schemas.codes import NUMBER_TYPES
+from schemas.numbers import masked, normalise
+from schemas.objects import ObjectError, read_pairs
+from streams.captures.rows import CaptureError
+from streams.captures.samples import Item, Sample
+
+GUESSED_FROM = 200  # records
+PLACES_KEPT = 3  # examples of where a field is wrong
+UNKNOWN_NAMES_MAX = 100
+IDS_MAX = 5_000_000
+SHAPE_CHARACTERS_MAX = 40
+ID_FIELDS = ("message_id", "call_id")
+
+
+@dataclass(slots=True)
+class Problem:
+    """One thing wrong. field: None when it is about the record as a whole; looks_like: the value's shape."""
+
+    file: str
+    line: int
+    topic: str | None
+    code: str
+    field: str | None
+    reason: str
+    looks_like: str | None = None
+
+    def __str__(self) -> str:
+        what = f"{self.field}: {self.reason}" if self.field else self.reason
+        shown = f" (looks like {self.looks_like})" if self.looks_like is not None else ""
+        return f"{self.file}:{self.line}: {what}{shown}"
+
+
+@dataclass(slots=True)
+class FieldTally:
+    """null counts as absent for the schema, and is told apart here."""
+
+    required: bool
+    present: int = 0
+    absent: int = 0
+    null: int = 0
+    bad: int = 0
+    places: list[str] = field(default_factory=list)  # of the first that were bad
+    right: dict[str, str] = field(default_factory=dict)  # by code: what is wrong and what would be right
+    numbers: Counter[str] = field(default_factory=Counter)  # of a field with numbers: by type
+
+
+@dataclass(slots=True)
+class TopicTally:
+    records: int = 0
+    bad_records: int = 0
+    repeated_ids: int = 0
+    first_repeated: str = ""
+    fields: dict[str, FieldTally] = field(default_factory=dict)
+    unknown: Counter[str] = field(default_factory=Counter)  # fields that are not in the schema
+
+
+class Check:
+    """Takes samples one after another; what it found stands in its attributes."""
+
+    def __init__(self, topic: str | None = None, region: str = "KR", problems_max: int = 20) -> None:
+        """topic: what all records are; else each sample says so, or is guessed at from its fields."""
+        self.topics: dict[str, TopicTally] = {}
+        self.problems: list[Problem] = []
+        self.codes: Counter[str] = Counter()
+        self.taken_as: list[str] = []  # a sentence for each sample
+        self._topic, self._region, self._problems_max = topic, region, problems_max
+        self._ids: set[tuple[str, object, object]] = set()
+
+    @property
+    def records_seen(self) -> int:
+        return sum(tally.records for tally in self.topics.values()) + self.codes["bad_line"]
+
+    @property
+    def bad_records(self) -> int:
+        return sum(tally.bad_records for tally in self.topics.values()) + self.codes["bad_line"]
+
+    def run(self, sample: Sample) -> None:
+        """Raises CaptureError when the sample cannot be read on, or nothing says of what topic it is."""
+        items = iter(sample.items)
+        guess = None
+        if self._topic is None:
+            first = list(islice(items, GUESSED_FROM))
+            items = chain(first, items)
+            named = {item.topic for item in first}
+            if not named & set(records.FIELDS):
+                guess = self._guess(sample, first)
+            else:
+                topics = ", ".join(sorted(topic for topic in named if topic in records.FIELDS))
+                self.taken_as.append(f"{sample.name}: {sample.form} that name their topics ({topics})")
+        else:
+            self.taken_as.append(f"{sample.name}: {sample.form}, taken as {self._topic}, as told")
+        for item in items:
+            topic = self._topic or guess or item.topic
+            if item.problem is not None:
+                self._add(Problem(sample.name, item.line, None, "bad_line", None, item.problem))
+            elif topic in records.FIELDS:
+                self._record(topic, item, sample.name)
+            else:
+                self._other(topic, item, sample.name)
+
+    def _guess(self, sample: Sample, first: Iterable[Item]) -> str:
+        names = Counter(name for item in first for name in _names(item.value))
+        score = {topic: sum(names[name] for name in _own(topic)) for topic in records.FIELDS}
+        best = max(score, key=lambda topic: score[topic])
+        if not score[best] or sum(value == score[best] for value in score.values()) > 1:
+            raise CaptureError(
+                f"{sample.name}: its fields do not tell which topic it is: "
+                f"say --topic, one of {', '.join(records.FIELDS)}"
+            )
+        have = ", ".join(name for name in _own(best) if names[name])
+        self.taken_as.append(
+            f"{sample.name}: {sample.form}, taken as {best} since there are {have}; --topic says otherwise"
+        )
+        return best
+
+    def _other(self, topic: str | None, item: Item, name: str) -> None:
+        reason = f"is of topic {_printable(topic or '')}, which is none of {', '.join(records.FIELDS)}: say --topic"
+        self._add(Problem(name, item.line, None, "bad_line", None, reason))
+
+    def _record(self, topic: str, item: Item, name: str) -> None:
+        tally = self.topics.get(topic)
+        if tally is None:
+            fields = {field: FieldTally(kind.required) for field, kind in records.FIELDS[topic].items()}
+            tally = self.topics[topic] = TopicTally(fields=fields)
+        tally.records += 1
+        try:
+            found = dict(read_pairs(item.value))
+        except ObjectError as error:
+            tally.bad_records += 1
+            self._add(Problem(name, item.line, topic, error.code, None, str(error)))
+            return
+        errors = records.check_all(topic, item.value)
+        tally.bad_records += bool(errors)
+        wrong = {each.field for each in errors}
+        for field_name, of in tally.fields.items():
+            if field_name not in found:
+                of.absent += 1
+            elif found[field_name] is None:
+                of.null += 1
+            else:
+                of.present += 1
+                if records.FIELDS[topic][field_name].kind == "number" and field_name not in wrong:
+                    of.numbers[NUMBER_TYPES[normalise(found[field_name], self._region).type]] += 1
+        for unknown in found.keys() - tally.fields.keys():
+            if unknown in tally.unknown or len(tally.unknown) < UNKNOWN_NAMES_MAX:
+                tally.unknown[unknown] += 1
+        self._note_id(topic, tally, found, f"{name}:{item.line}")
+        for each in errors:
+            self._bad_field(topic, tally, item, name, each, found)
+
+    def _bad_field(
+        self, topic: str, tally: TopicTally, item: Item, name: str, error: records.RecordError, found: dict[str, Any]
+    ) -> None:
+        assert error.field is not None
+        of = tally.fields[error.field]
+        of.bad += 1
+        if len(of.places) < PLACES_KEPT:
+            of.places.append(f"{name}:{item.line}")
+        of.right.setdefault(error.code, error.reason)
+        value = found.get(error.field)
+        kind = records.FIELDS[topic][error.field].kind
+        looks_like = None if value is None else shape(kind, value)
+        self._add(Problem(name, item.line, topic, error.code, error.field, error.reason, looks_like))
+
+    def _note_id(self, topic: str, tally: TopicTally, found: dict[str, Any], place: str) -> None:
+        """An id given twice is no error: deliveries are repeated. Many of them in a sample ask for a word."""
+        own = next((found[name] for name in ID_FIELDS if isinstance(found.get(name), str)), None)
+        if own is None or len(self._ids) >= IDS_MAX:
+            return
+        key = (topic, own, str(found.get("event")))
+        if key in self._ids:
+            tally.repeated_ids += 1
+            tally.first_repeated = tally.first_repeated or place
+        self._ids.add(key)
+
+    def _add(self, problem: Problem) -> None:
+        self.codes[problem.code] += 1
+        if len(self.problems) < self._problems_max:
+            self.problems.append(problem)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "records": self.records_seen,
+            "bad_records": self.bad_records,
+            "samples": self.taken_as,
+            "codes": dict(self.codes.most_common()),
+            "topics": {
+                topic: {
+                    "records": tally.records,
+                    "bad_records": tally.bad_records,
+                    "repeated_ids": tally.repeated_ids,
+                    "unknown_fields": {_printable(name): count for name, count in tally.unknown.most_common()},
+                    "fields": {
+                        name: {
+                            "required": of.required, "present": of.present, "absent": of.absent, "null": of.null,
+                            "bad": of.bad, "places": of.places, "reasons": of.right, "number_types": dict(of.numbers),
+                        }
+                        for name, of in tally.fields.items()
+                    },
+                }
+                for topic, tally in sorted(self.topics.items())
+            },
+            "problems": [
+                {
+                    "file": p.file, "line": p.line, "topic": p.topic, "code": p.code, "field": p.field,
+                    "reason": p.reason, "looks_like": p.looks_like,
+                }
+                for p in self.problems
+            ],
+        }  # fmt: skip
+
+
+def shape(kind: str, value: Any) -> str:
+    """What may be shown of a wrong value: enough to see the slip, too little to call anybody."""
+    if kind == "number" and isinstance(value, str):
+        return masked(value) if value else '""'
+    text = value if isinstance(value, str) else str(value)
+    if isinstance(value, bool) or (kind == "choice" and re.fullmatch(r"[A-Za-z_-]{1,20}", text)):
+        return text
+    cut = text[:SHAPE_CHARACTERS_MAX]
+    drawn = "".join("9" if c.isdecimal() else "a" if c.isalnum() else c if c.isprintable() else "?" for c in cut)
+    return f'"{drawn}{"..." if len(text) > len(cut) else ""}"' if isinstance(value, str) else drawn
+
+
+def lines(check: Check) -> Iterator[str]:
+    """The report for people."""
+    yield from map(_printable, check.taken_as)
+    for topic, tally in sorted(check.topics.items()):
+        yield ""
+        yield f"{topic}: {tally.records:,} records, {tally.bad_records:,} bad (* required)"
+        yield f"  {'field':<14}{'present':>11}{'absent':>11}{'null':>9}{'bad':>9}"
+        for name, of in tally.fields.items():
+            mark = "*" if of.required else " "
+            yield f"{mark} {name:<14}{of.present:>11,}{of.absent:>11,}{of.null:>9,}{of.bad:>9,}"
+            for reason in of.right.values():
+                yield f"      {reason}"
+            if of.places:
+                yield f"      first at {', '.join(of.places)}"
+            if of.numbers:
+                total = of.numbers.total()
+                each = (f"{kind} {100 * count / total:.1f} %" for kind, count in of.numbers.most_common())
+                yield f"      numbers: {', '.join(each)}"
+        for name, count in tally.unknown.most_common():
+            lacking = [known for known, of in tally.fields.items() if of.absent >= count]
+            near = get_close_matches(name, lacking, 1, 0.75)
+            hint = f"; should it be `{near[0]}`?" if near else ""
+            yield f"  not in the schema: {_printable(name)[:60]} ({count:,}){hint}"
+        if tally.repeated_ids:
+            yield f"  ids that stood there before: {tally.repeated_ids:,}, first at {tally.first_repeated}"
+    if check.problems:
+        yield ""
+        yield from (_printable(str(problem)) for problem in check.problems)
+        if (more := check.codes.total() - len(check.problems)) > 0:
+            yield f"... and {more:,} more"
+        yield ""
+        yield "by reason: " + ", ".join(f"{code} {count:,}" for code, count in check.codes.most_common())
+
+
+def _own(topic: str) -> list[str]:
+    """Names of required fields that no other topic has."""
+    others = {name for other in records.FIELDS if other != topic for name in records.FIELDS[other]}
+    return [name for name in records.REQUIRED[topic] if name not in others]
+
+
+def _names(value: bytes | None) -> set[str]:
+    try:
+        return {name for name, _ in read_pairs(value)}
+    except ObjectError:
+        return set()
+
+
+def _printable(text: str) -> str:
+    """Text whose control characters cannot move a terminal's cursor: they are shown as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -1,0 +1,152 @@
+"""Lines as `kcat -C -J` prints them, read in batches.
+
+Most lines take the fast way through compiled kernels. What a kernel does not understand completely goes line by line
+to the exact reader, which alone decides whether a line can be read; both give the same for every line that both read.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from streams.captures.rows import NO_RECORD, Rows
+from streams.kernels.lines import NAME_WORDS, PARTITIONS_MAX, read_lines
+from streams.kernels.scan import SLOW, name_words
+from streams.kernels.words import PADDING
+from streams.packed import Packed
+
+FAST_TOPICS_MAX = 64  # others are read exactly each time
+FAST_TOPIC_BYTES_MAX = 16
+
+# Far more than a topic can have: a slip in a file must not make tables of two thousand million entries.
+Partition = Annotated[int, msgspec.Meta(ge=0, lt=PARTITIONS_MAX)]
+Offset = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+Timestamp = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 62)]
+
+
+class Line(msgspec.Struct, gc=False):
+    """One line as kcat prints it; other fields are ignored. `ts` -1 says that there is none. What is no UTF-8 text
+    stands in base64 in place of `key` or `payload`; that is ours, kcat prints such bytes as they are."""
+
+    topic: str
+    partition: Partition
+    offset: Offset
+    payload: str | None = None
+    key: str | None = None
+    ts: Timestamp = -1
+    key_base64: str | None = None
+    payload_base64: str | None = None
+
+
+class NestedLine(msgspec.Struct):
+    """A line whose payload stands there as an object instead of a string."""
+
+    topic: str
+    partition: Partition
+    offset: Offset
+    payload: msgspec.Raw
+    key: str | None = None
+    ts: Timestamp = -1
+
+
+class LineReader:
+    """Reads batches of lines; `topics` are known from the start and keep their places in `Rows.topics`."""
+
+    def __init__(self, topics: Sequence[str] = ()) -> None:
+        self.topics = list(topics)
+        self._code = {topic: code for code, topic in enumerate(self.topics)}
+        self._fast_codes = [code for code, topic in enumerate(self.topics) if _fits(topic)]
+        self._words = name_words([self.topics[code] for code in self._fast_codes])
+        self._following = np.arange(1, 9, dtype=np.int64) % 8
+        self._line = msgspec.json.Decoder(Line)
+        self._nested = msgspec.json.Decoder(NestedLine)
+
+    def read_list(self, lines: Sequence[bytes]) -> Rows:
+        """Lines with or without the line feeds at their ends."""
+        buffer = np.frombuffer(b"".join((*lines, bytes(PADDING))), np.uint8)
+        return self.read(buffer, 0, np.cumsum(np.fromiter(map(len, lines), np.int64, len(lines))))
+
+    def read(self, buffer: np.ndarray, begin: int, ends: np.ndarray) -> Rows:
+        """buffer: uint8[m] with PADDING behind the last line, begin: where the first line starts, ends: int64[n]."""
+        n = len(ends)
+        out = np.empty((int(ends[-1]) - begin if n else 0) + 2 * PADDING, np.uint8)
+        topic, numbers = np.empty(n, np.int64), np.empty((n, 3), np.int64)
+        spans, status = np.empty((n, 2, 2), np.int64), np.empty(n, np.uint8)
+        written = read_lines(
+            buffer.ctypes.data, begin, ends, NAME_WORDS, self._following, self._words, out.ctypes.data,
+            topic, numbers, spans, status,
+        )  # fmt: skip
+        if self._fast_codes != list(range(len(self._fast_codes))):
+            topic = np.array([*self._fast_codes, NO_RECORD], np.int64)[np.where(status == SLOW, -1, topic)]
+        unread: list[tuple[int, bytes, Exception]] = []
+        tail: list[bytes] = []
+        for i in np.flatnonzero(status == SLOW).tolist():
+            raw = buffer[ends[i - 1] if i else begin : ends[i]].tobytes()
+            topic[i], numbers[i], spans[i] = NO_RECORD, -1, (0, -1)
+            if not raw.strip():
+                continue
+            try:
+                line = self.parse(raw)
+                both = texts(line)
+            except (msgspec.MsgspecError, UnicodeError, ValueError) as error:
+                unread.append((i, raw, error))
+                continue
+            topic[i], numbers[i] = self._place(line.topic), (line.partition, line.offset, line.ts)
+            for which, text in enumerate(both):
+                if text is not None:
+                    spans[i, which] = written, len(text)
+                    written += len(text)
+                    tail.append(text)
+        if tail:
+            whole = b"".join(tail)
+            out = np.concatenate((out[: written - len(whole)], np.frombuffer(whole, np.uint8)))
+        at, length = np.ascontiguousarray(spans[:, :, 0].T), np.ascontiguousarray(spans[:, :, 1].T)
+        return Rows(
+            self.topics, topic, numbers[:, 0].astype(np.int32), numbers[:, 1].copy(), numbers[:, 2].copy(),
+            Packed(out, at[0], length[0]), Packed(out, at[1], length[1]), unread,
+        )  # fmt: skip
+
+    def parse(self, raw: bytes) -> Line:
+        """One line, exactly. Raises msgspec.MsgspecError or UnicodeError."""
+        try:
+            return self._line.decode(raw)
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            try:
+                nested = self._nested.decode(raw)
+                if bytes(nested.payload)[:1] != b"{":
+                    raise error
+                payload = bytes(nested.payload).decode()
+            except (msgspec.MsgspecError, UnicodeError):
+                raise error from None
+            return Line(nested.topic, nested.partition, nested.offset, payload, nested.key, nested.ts)
+
+    def _place(self, topic: str) -> int:
+        """The topic's place, a new one if it was not seen before; from the next batch on it is read fast."""
+        code = self._code.get(topic)
+        if code is None:
+            code = self._code[topic] = len(self.topics)
+            self.topics.append(topic)
+            if _fits(topic) and len(self._fast_codes) < FAST_TOPICS_MAX:
+                self._fast_codes.append(code)
+                self._words = np.concatenate((self._words, name_words([topic])))
+        return code
+
+
+def texts(line: Line) -> tuple[bytes | None, bytes | None]:
+    """Key and payload. Raises ValueError for what should be base64 and is not."""
+    return _text(line.key, line.key_base64), _text(line.payload, line.payload_base64)
+
+
+def _fits(topic: str) -> bool:
+    return 0 < len(topic.encode("utf-8", "surrogatepass")) <= FAST_TOPIC_BYTES_MAX and topic.isascii()
+
+
+def _text(text: str | None, base64: str | None) -> bytes | None:
+    if base64 is not None:
+        return b64decode(base64, validate=True)
+    # A lone surrogate is kept as the bytes that it would have: whoever reads the value says what is wrong with it.
+    return None if text is None else text.encode("utf-8", "surrogatepass")

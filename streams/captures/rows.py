@@ -1,0 +1,32 @@
+"""What every reader of captures gives: some records in the capture's order, as columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streams.packed import Packed
+
+NO_RECORD = -1
+
+
+class CaptureError(Exception):
+    """A file that is no capture, or a damaged one; the message says which, where and what would be right."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """n lines or rows of a capture."""
+
+    topics: list[str]
+    topic: np.ndarray  # int64[n]: place in `topics`, NO_RECORD for a line that is blank or cannot be read
+    partition: np.ndarray  # int32[n]
+    offset: np.ndarray  # int64[n]
+    timestamp: np.ndarray  # int64[n]: ms since the epoch, -1 where there is none
+    keys: Packed
+    values: Packed
+    unread: list[tuple[int, bytes, Exception]] = field(default_factory=list)  # (place, line, why), blank ones left out
+
+    def __len__(self) -> int:
+        return len(self.topic)

@@ -1,0 +1,168 @@
+"""Samples of records as carriers send them: JSON lines, kcat's lines, a JSON array, objects over several lines, or
+Parquet captures; plain or compressed. The first bytes say which.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import msgspec
+
+from streams.captures.files import PARQUET, plain_lines
+from streams.captures.lines import LineReader, texts
+from streams.captures.rows import CaptureError
+
+LOOKED_AT = 20  # lines, to say what a file is
+WHOLE_BYTES_MAX = 1 << 30  # of a file that cannot be read line by line
+VALUES, KCAT, ARRAY, OBJECTS, ROWS = "values", "kcat lines", "a JSON array", "JSON objects", "Parquet rows"
+_BOM = b"\xef\xbb\xbf"
+
+
+class Item(NamedTuple):
+    """One record of a sample. line: where it starts, from 1 (the row in a Parquet file). topic: where the sample says
+    so. problem: why there is no value to look at."""
+
+    line: int
+    topic: str | None
+    value: bytes | None
+    problem: str | None = None
+
+
+@dataclass(slots=True)
+class Sample:
+    """form: one of the words above."""
+
+    name: str
+    form: str
+    items: Iterator[Item]
+
+
+def read_sample(path: Path, advance: Callable[[int], None]) -> Iterator[Sample]:
+    """The one sample in a file, open while it is being read. Raises CaptureError, OSError."""
+    with path.open("rb") as file:
+        if file.read(len(PARQUET)) == PARQUET:
+            yield Sample(str(path), ROWS, _rows(path, advance))
+            return
+        file.seek(0)
+        yield read_open(file, str(path), advance)
+
+
+def read_open(file: IO[bytes], name: str, advance: Callable[[int], None] = lambda count: None) -> Sample:
+    """The sample in an open file. Raises CaptureError."""
+    lines = plain_lines(file, name, advance)
+    first = list(islice(lines, LOOKED_AT))
+    if first and first[0].startswith(_BOM):
+        first[0] = first[0][len(_BOM) :]
+    said = [line for line in (line.strip() for line in first) if line]
+    if not said:
+        raise CaptureError(f"{name}: holds no record: give JSON lines, kcat's lines, a JSON array or a Parquet capture")
+    everything = chain(first, lines)
+    if said[0].startswith(b"["):
+        return Sample(name, ARRAY, _elements(_whole(everything, name), name))
+    if said[0] == b"{" or (said[0].startswith(b"{") and not any(map(_is_object, said))):
+        return Sample(name, OBJECTS, _elements(_whole(everything, name), name))
+    if not any(line.startswith(b"{") for line in said):
+        table = any(line.count(separator) > 1 for line in said[:2] for separator in (b",", b";", b"\t"))
+        what = "it looks like a table (CSV): " if table else ""
+        raise CaptureError(
+            f"{name}: none of its first lines is a JSON object: {what}"
+            "give JSON lines, kcat's lines, a JSON array or a Parquet capture"
+        )
+    reader = LineReader()
+    if any(_is_kcat(reader, line) for line in said):
+        return Sample(name, KCAT, _kcat(everything, reader))
+    return Sample(name, VALUES, _values(everything))
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(line), dict)
+    except (msgspec.MsgspecError, UnicodeError):
+        return False
+
+
+def _is_kcat(reader: LineReader, line: bytes) -> bool:
+    try:
+        reader.parse(line)
+    except (msgspec.MsgspecError, UnicodeError):
+        return False
+    return True
+
+
+def _values(lines: Iterator[bytes]) -> Iterator[Item]:
+    for number, line in enumerate(lines, 1):
+        if text := line.strip():
+            yield Item(number, None, text)
+
+
+def _kcat(lines: Iterator[bytes], reader: LineReader) -> Iterator[Item]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            read = reader.parse(line)
+            yield Item(number, read.topic, texts(read)[1])
+        except (msgspec.MsgspecError, UnicodeError, ValueError) as error:
+            yield Item(number, None, None, f"not a line of kcat -J: {error}")
+
+
+def _rows(path: Path, advance: Callable[[int], None]) -> Iterator[Item]:
+    from streams.captures.parquet import read_parquet
+
+    number = 0
+    for rows in read_parquet(path, [], 10_000, advance):
+        for code, value in zip(rows.topic.tolist(), rows.values, strict=True):
+            number += 1
+            yield Item(number, rows.topics[code], value)
+
+
+def _whole(lines: Iterator[bytes], name: str) -> str:
+    parts, size = [], 0
+    for line in lines:
+        parts.append(line)
+        size += len(line)
+        if size > WHOLE_BYTES_MAX:
+            raise CaptureError(f"{name}: over {WHOLE_BYTES_MAX >> 30} GiB in one piece: give one record a line")
+    try:
+        return b"".join(parts).decode()
+    except UnicodeDecodeError as error:
+        raise CaptureError(f"{name}: byte {error.start} is not UTF-8: give JSON in UTF-8") from None
+
+
+def _elements(text: str, name: str) -> Iterator[Item]:
+    """The elements of an array, or objects one behind the other. Raises CaptureError where the text is neither: there
+    is no telling then where the next record starts."""
+    decoder = json.JSONDecoder()
+    array = text.lstrip(_SPACE).startswith("[")
+    at = _skip(text, text.index("[") + 1 if array else 0)
+    counted_to, line = 0, 1
+    while at < len(text) and not (array and text[at] == "]"):
+        line += text.count("\n", counted_to, at)
+        counted_to = at
+        try:
+            _, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError) as error:
+            raise CaptureError(f"{name}:{line}: here is no JSON value: {error}") from None
+        yield Item(line, None, text[at:end].encode("utf-8"))
+        at = _skip(text, end)
+        if array:
+            if text[at : at + 1] == ",":
+                at = _skip(text, at + 1)
+            elif text[at : at + 1] != "]":
+                raise CaptureError(f"{name}:{line}: a comma or the array's end is missing behind this record")
+    if array and at >= len(text):
+        raise CaptureError(f"{name}: the array has no end")
+
+
+_SPACE = " \t\r\n"
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _SPACE:
+        at += 1
+    return at

@@ -1,0 +1,69 @@
+"""`grayline records`: samples of records, checked before a feed goes live."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.group("records")
+def command() -> None:
+    """Check samples of records, field by field.
+
+    \b
+    Examples:
+      grayline records check sample.jsonl
+      grayline records check --topic cdr --json monday.jsonl.gz
+    """
+
+
+@command.command("check")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True,
+                type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))  # fmt: skip
+@click.option("--topic", help="What the records are. [default: as kcat's lines say, or guessed from the fields]")
+@click.option("--errors", "problems_max", type=click.IntRange(0), default=20, show_default=True,
+              help="Show so many errors one by one.")  # fmt: skip
+@click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
+              help="Where numbers without a country code are at home.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+def check_command(
+    files: tuple[Path, ...], topic: str | None, problems_max: int, home_region: str, as_json: bool
+) -> None:
+    """Hold samples against the schemas: all fields, not only those that loaded rules read.
+
+    FILE ("-" for standard input) holds one record a line, lines of `kcat -J`, a JSON array, or is a Parquet capture;
+    gzip and zstd are unpacked. Values are shown by their shape only, numbers masked.
+
+    \b
+    Examples:
+      grayline records check sample.jsonl
+      kcat -C -e -J -b localhost:9092 -t cdr | grayline records check -
+      grayline records check --topic cdr --json monday.jsonl.gz
+
+    Exit codes: 0 every record is right, 1 some are not, 2 a file cannot be read, or wrong usage.
+    """
+    from schemas.records import FIELDS
+    from streams.captures.check import Check, lines
+    from streams.captures.rows import CaptureError
+    from streams.captures.samples import read_open, read_sample
+    from streams.cli.replay import progress
+
+    if topic is not None and topic not in FIELDS:
+        raise click.BadParameter(f"no such topic: {topic}; choose from {', '.join(FIELDS)}", param_hint="--topic")
+    check = Check(topic, home_region, problems_max)
+    try:
+        with progress(files, "check") as advance:
+            for file in files:
+                if str(file) == "-":
+                    check.run(read_open(sys.stdin.buffer, "standard input"))
+                else:
+                    for sample in read_sample(file, advance):
+                        check.run(sample)
+    except (CaptureError, OSError) as problem:
+        click.echo(f"Error: {problem}", err=True)
+        sys.exit(2)
+    click.echo(json.dumps(check.as_json(), ensure_ascii=False) if as_json else "\n".join(lines(check)))
+    sys.exit(1 if check.bad_records else 0)
