@@ -15,6 +15,7 @@ import orjson
 from rules.model import RuleSet
 from schemas import topics
 from streams.epoch import RawBatch
+from streams.shares import decode_share
 from streams.step import Engine
 
 RECORDS = 3_000  # more than every table holds at first
@@ -24,12 +25,14 @@ MUCH_LATER_MS = 400 * 86_400_000  # longer than any counter reaches back
 
 def warm(rules: RuleSet, *, region: str = "KR") -> None:
     engine = Engine(rules, region=region, expire_by_clock=True)
+    engine.partitions = 1  # known, so that strays are looked for
     epochs = [(START_MS, RECORDS), (START_MS + 1, 10), (START_MS + MUCH_LATER_MS, 10)]
     for start_ms, count in epochs:
         decoded = [
-            engine.decoders[topic].decode(_batch(topic, values, start_ms))
+            part
             for topic in engine.topics
             if (values := _VALUES[topic](start_ms, count))
+            for part in decode_share(engine, _batch(topic, values, start_ms))
         ]
         engine.step(decoded)
         engine.maintain()
