@@ -48,8 +48,8 @@ class Transactional:
 
     config: librdkafka's settings of a transactional producer. consumer: what tells the group's metadata and its
     committed offsets (streams.kafka.group.Group: a bare consumer makes other threads wait for its polls); it must read
-    committed (`isolation.level`), so that it is told stable offsets only. trouble: told a word
-    at each mishap (txn_aborted, txn_timed_out, txn_fenced, txn_unanswered, producer_replaced, or an error's name).
+    committed (`isolation.level`), so that it is told stable offsets only. trouble: told a word at each mishap
+    (txn_aborted, txn_timed_out, txn_fenced, txn_unanswered, producer_replaced, or an error's name).
 
     No call to the broker is waited for longer than `transaction.timeout.ms`; between two, `close` is heard.
     """
@@ -133,7 +133,7 @@ class Transactional:
                     return False
             failures += why.code() not in passing_codes()
             self._give_up_unless_it_may_help(why, failures)
-            self._again()
+            self._begun_at = None  # `_send` begins anew, with the first record
 
     def abort(self) -> None:
         """Forget the records produced since the last commit, and abort their transaction."""
@@ -277,10 +277,7 @@ class Transactional:
 
     def _forget(self) -> None:
         self._records = []
-        self._again()
-
-    def _again(self) -> None:
-        self._sent, self._begun_at, self._broken = 0, None, None
+        self._begun_at = None
 
     def _give_up_unless_it_may_help(self, why: KafkaError, failures: int) -> None:
         """Waits a moment before the next attempt, or says why there is none."""
