@@ -180,7 +180,11 @@ class Fetcher:
         self.group.joined()
         try:
             assigned = {topic: [p.partition for p in partitions if p.topic == topic] for topic in self._topics}
-            owned_partitions(assigned)
+            if max(owned_partitions(assigned), default=0) >= self._partitions:
+                raise Refused(
+                    f"the topics have more than the {self._partitions} partitions that they had at the start: numbers "
+                    "belong to other partitions now. Start the worker again: it says what to do"
+                )
             start = start_offsets(consumer, partitions, self._settings.start_from, self._settings.group)
             refuse_changed_count(start.notes, self._partitions, self._settings.group)
             for gap in start.gaps:
@@ -388,7 +392,7 @@ class KafkaSource(Service):
 
     async def _commit_the_rest(self) -> None:
         async with self._flow.between_epochs:
-            await self._flow.commit()
+            await self._flow.settle()
 
     async def _leave(self) -> None:
         """Leave the group; its last revoke finds nothing left to commit."""

@@ -115,21 +115,24 @@ class Snapshots:
         """Something is waiting for a transaction."""
         return self._pending is not None
 
-    def take_if_due(self, live: Iterable[int], position: Mapping[tuple[str, int], int]) -> None:
-        """Called right behind a commit: position is committed, and the engine's state is exactly as of it."""
+    def take_if_due(
+        self, live: Iterable[int], position: Mapping[tuple[str, int], int], *, since_s: float | None = None
+    ) -> None:
+        """Called right behind a commit: position is committed, and the engine's state is exactly as of it. A partition
+        is due when the interval has passed; or when its last snapshot was taken before `since_s`."""
         if self._pending is not None:
             return
         now = self._monotonic()
-        due = [p for p in live if now - self._partitions[p].taken_at_s >= self._interval_s]
-        if not due:
-            return
-        partition = min(due, key=lambda p: (self._partitions[p].taken_at_s, p))
-        state = self._partitions[partition]
-        state.taken_at_s = now
-        offsets = {topic: at for (topic, p), at in position.items() if p == partition}
-        if state.manifest is not None and not state.whole and state.manifest.offsets == offsets:
-            return  # nothing was counted since
-        self._pending = self._take(partition, state, offsets)
+        before_s = now - self._interval_s if since_s is None else since_s
+        due = [p for p in live if self._partitions[p].taken_at_s <= before_s]
+        for partition in sorted(due, key=lambda p: (self._partitions[p].taken_at_s, p)):
+            state = self._partitions[partition]
+            state.taken_at_s = now
+            offsets = {topic: at for (topic, p), at in position.items() if p == partition}
+            if state.whole or state.manifest is None or state.manifest.offsets != offsets:
+                self._pending = self._take(partition, state, offsets)
+                return
+            # Nothing was counted since the last one: it stands.
 
     def next_slice(self) -> list[OutRecord]:
         """What the next transaction takes along; the same again until `committed`."""
