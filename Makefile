@@ -5,7 +5,7 @@ TESTS ?= tests
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-peers lock clean
+.PHONY: help demo test check sim bench bench-peers lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ check: .venv/.dev  ## What CI runs: linter, formatter, types, import contracts, 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) test
+
+sim: .venv/.dev  ## Replay one simulated history (SEED=n)
+	@$(BIN)/python -m tests.sim --seed $(SEED) $(ARGS)
 
 bench: .venv/.dev  ## Speed against the limit and against stock Faust, on a real broker
 	$(BIN)/python -m bench $(ARGS)

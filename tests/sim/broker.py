@@ -1,0 +1,79 @@
+"""Apache Kafka as its clients meet it: logs, transactions and groups in memory, on the scheduler's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from confluent_kafka import KafkaError
+
+from tests.sim.fibers import NEVER_MS
+from tests.sim.groups import Groups
+from tests.sim.log import Headers, PartitionLog
+from tests.sim.transactions import Coordinator, GroupOffsets, Place, Refusal, Transaction
+
+
+class FakeBroker:
+    """topics: name -> partition count. `away_until_ms`: until then no client gets an answer."""
+
+    def __init__(self, topics: Mapping[str, int], clock: Callable[[], int]) -> None:
+        self.clock = clock
+        self.away_until_ms = 0
+        self.logs = {(topic, p): PartitionLog() for topic, count in topics.items() for p in range(count)}
+        self._topics = dict(topics)
+        self.groups = Groups(clock, self.partitions)
+        self.transactions = Coordinator(clock, self._finish)
+
+    def partitions(self, topic: str) -> int:
+        if topic not in self._topics:
+            raise Refusal(KafkaError.UNKNOWN_TOPIC_OR_PART, f"no topic {topic}")
+        return self._topics[topic]
+
+    def places(self, topic: str) -> list[Place]:
+        return [(topic, p) for p in range(self.partitions(topic))]
+
+    @property
+    def is_away(self) -> bool:
+        return self.clock() < self.away_until_ms
+
+    def tick(self) -> int:
+        """Does what is due by the clock; returns when it wants to be asked again at the latest."""
+        if self.is_away:
+            return self.away_until_ms
+        self.transactions.time_out()
+        self.groups.beat()
+        return min([*self.transactions.next_ms(), *self.groups.next_ms()], default=NEVER_MS)
+
+    def append(
+        self,
+        place: Place,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        timestamp_ms: int | None = None,
+        transaction: tuple[str, int] | None = None,
+    ) -> int:
+        """transaction: (transactional id, epoch). Raises Refusal."""
+        log = self.logs[place]
+        timestamp_ms = self.clock() if timestamp_ms is None else timestamp_ms
+        producer = -1
+        if transaction is not None:
+            producer = self.transactions.enter(*transaction, place).producer
+        return log.append(timestamp_ms, key, value, headers, producer)
+
+    def commit_offsets(
+        self, group: str, member: str, generation: int, instance: str, offsets: GroupOffsets,
+        transaction: tuple[str, int] | None = None,
+    ) -> None:  # fmt: skip
+        """At once, or pending until the transaction ends. Raises Refusal."""
+        self.groups.check_commit(group, member, generation, instance, is_transactional=transaction is not None)
+        if transaction is None:
+            self.groups.store(group, offsets)
+        else:
+            self.transactions.add_offsets(*transaction, group, offsets)
+
+    def _finish(self, transaction: Transaction, outcome: str) -> None:
+        for place in sorted(transaction.places):
+            self.logs[place].mark(self.clock(), transaction.producer, outcome)
+        if outcome == "commit":
+            for group, offsets in transaction.offsets.items():
+                self.groups.store(group, offsets)

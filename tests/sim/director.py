@@ -1,0 +1,249 @@
+"""One history from the first record to the last check: who runs when, what goes wrong, and that everything heals."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from rules.load import load
+from rules.model import RuleSet
+from schemas.topics import BLOCK_EVENTS, LEDGER, SNAPSHOTS
+from streams.settings import StartFrom, WorkerSettings
+from streams.state import manifest
+from tests.sim.checkers import expected_blocks, ledger_matches, offsets_advance, state_matches, strays_once
+from tests.sim.disk import Disk
+from tests.sim.faults import Rates
+from tests.sim.fibers import Process
+from tests.sim.history import HOUR, MINUTE, MONDAY_0859_MS, NUMBERS, Feeds
+from tests.sim.log import Record
+from tests.sim.primitives import installed
+from tests.sim.worker import SimWorker
+from tests.sim.world import GROUP, World
+
+RULES = Path(__file__).with_name("rules.yaml")
+WORKERS_MAX = 3
+HEAL_LIMIT_MS = 10 * MINUTE
+DAY_MS = 24 * HOUR
+
+
+@cache
+def rules() -> RuleSet:
+    return load([RULES], (), "KR")
+
+
+@dataclass
+class Plan:
+    """What one seed decides before anything happens."""
+
+    delivery: str
+    names: list[str]  # of static members; empty for dynamic ones
+    has_disk: bool
+    batch_size: int
+    commit_interval_ms: int
+    poll_timeout_ms: int
+    snapshot_interval_ms: int
+    bursts: int
+
+
+@dataclass
+class History:
+    """Runs as soon as it is told to; `world` and `workers` are for the checkers."""
+
+    seed: int
+    rates: Rates | None = None
+    plan: Plan | None = None
+    world: World = field(init=False)
+    feeds: Feeds = field(init=False)
+    workers: list[SimWorker] = field(default_factory=list)
+    started: int = 0
+
+    def __post_init__(self) -> None:
+        self.world = World(self.seed, MONDAY_0859_MS + self.seed % 7 * 5 * HOUR, 1 + self.seed % 4, self.rates)
+        random = self.random = self.world.random
+        strays = frozenset(random.sample(NUMBERS, 3)) if random.random() < 0.4 else frozenset()
+        self.feeds = Feeds(random, self.world.partitions, strays)
+        self.plan = self.plan or Plan(
+            delivery="at_least_once" if random.random() < 0.15 else "exactly_once",
+            names=[f"w{i}" for i in range(WORKERS_MAX)] if random.random() < 0.5 else [],
+            has_disk=random.random() < 0.6,
+            batch_size=random.choice((1, 7, 50, 10_000)),
+            commit_interval_ms=random.choice((20, 200, 1_000)),
+            poll_timeout_ms=random.choice((20, 300)),
+            snapshot_interval_ms=random.choice((50, 1_000, 10_000)),
+            bursts=random.randint(3, 12),
+        )
+
+    # -- the course of it --------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Raises AssertionError when a law is broken, whatever a fiber raised, and Stuck."""
+        with warnings.catch_warnings(), installed(self.world.scheduler):
+            warnings.simplefilter("ignore")  # coroutines of killed processes are never awaited
+            self._trouble()
+            self._heal()
+            self.check()
+            self._begin_anew()
+            self._heal()
+            self.check()
+
+    def check(self) -> None:
+        assert self.plan is not None
+        once = self.plan.delivery == "exactly_once"
+        offsets_advance.check(self.world)
+        strays_once.check(self.world, once)
+        expected_blocks.check(self.world, rules(), once)
+        expected = state_matches.check(self.world, rules(), self._running())
+        ledger_matches.check(self.world, rules(), expected)
+
+    def _begin_anew(self) -> None:
+        """Everybody is killed, and what is on the disks is lost: one worker finds everything again in the topics."""
+        for worker in self._running():
+            self.world.crashed(worker.process)
+        self.world.disks.clear()
+        self.world.note(None, "all killed, all disks lost")
+        self._start()
+
+    def _trouble(self) -> None:
+        assert self.plan is not None
+        random, rates = self.random, self.world.faults.rates
+        for _ in range(random.randint(1, 2)):
+            self._start()
+        for _ in range(self.plan.bursts):
+            self._feed(random.choice((1, 5, 20, 60)))
+            self._pass(random.choice((1, 50, 300, 2_000, 8_000)))
+            if random.random() < rates.away:
+                self.world.broker.away_until_ms = self.world.now_ms + random.choice((300, 5_000, 20_000))
+                self.world.note(None, "the broker is away")
+            if random.random() < rates.scale:
+                self._start()
+            if random.random() < rates.stop and self._running():
+                random.choice(self._running()).stop()
+            if random.random() < rates.compact:
+                self._compact()
+            if random.random() < rates.trim:
+                self._trim()
+            if random.random() < rates.jump:
+                self._jump()
+            if not self._running() or random.random() < 0.2:
+                self._start()
+
+    def _heal(self) -> None:
+        """No more trouble: within a few minutes everything that was fed is committed, whoever has to do it."""
+        world = self.world
+        world.faults.is_quiet = True
+        world.note(None, "no more trouble")
+        for worker in self.workers:
+            worker.process.frozen_until_ms = 0
+        limit_ms = world.now_ms + HEAL_LIMIT_MS
+        while not self.is_caught_up():
+            if not self._running():
+                self._start()
+            self._pass(500, limit_ms)
+            assert world.now_ms < limit_ms, f"not caught up after {HEAL_LIMIT_MS / MINUTE:.0f} minutes: {self.lag()}"
+
+    def _pass(self, duration_ms: int, limit_ms: int | None = None) -> None:
+        until_ms = self.world.now_ms + duration_ms
+        scheduler = self.world.scheduler
+        timer = scheduler.tick
+        scheduler.tick = lambda: min(timer(), until_ms) if scheduler.now_ms < until_ms else timer()
+        scheduler.run(lambda: self.world.now_ms >= until_ms, until_ms + DAY_MS)
+        scheduler.tick = timer
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        committed = self.world.committed()
+        behind = {}
+        for place in self.world.input_places():
+            # Behind the last record may lie the ends of transactions, which nobody commits.
+            records = self.world.broker.logs[place].committed()
+            last = records[-1].offset + 1 if records else 0
+            if committed.get(place, 0) < last:
+                behind[place] = last - committed.get(place, 0)
+        return behind
+
+    def told(self) -> str:
+        """One line about how it went."""
+        assert self.plan is not None
+        told = "\n".join(self.world.trace)
+        counts = {what: told.count(what) for what in ("killed", "frozen", "lost", "assigned", "disk error", "ended")}
+        shown = ", ".join(f"{what} {count}" for what, count in counts.items() if count)
+        return (
+            f"{self.plan.delivery}, {len(self.feeds.sent)} records, {self.world.partitions} partitions, "
+            f"{self.started} workers, {len(self.world.commits)} commits; {shown}"
+        )
+
+    def is_caught_up(self) -> bool:
+        """Nothing to read, nothing undecided, everything back."""
+        logs = self.world.broker.logs.values()
+        live = [p for w in self._running() if w.flow is not None for p in w.flow.live if w.flow.ready]
+        # A worker that was frozen may not have heard yet that its partitions are another's.
+        is_owned = sorted(live) == list(range(self.world.partitions))
+        return is_owned and not self.lag() and not any(log.open for log in logs)
+
+    # -- what happens ------------------------------------------------------------------------------------------
+
+    def _running(self) -> list[SimWorker]:
+        return [worker for worker in self.workers if worker.is_running]
+
+    def _start(self) -> None:
+        """One more worker. Of static ones a name is given twice only while its first bearer is frozen or gone."""
+        assert self.plan is not None
+        running = self._running()
+        taken = {w.settings.name for w in running if w.process.frozen_until_ms <= self.world.now_ms}
+        names = [name for name in self.plan.names if name not in taken]
+        if len(running) >= WORKERS_MAX or (self.plan.names and not names):
+            return
+        name = names[0] if names else ""
+        self.started += 1
+        process = Process(f"{name or 'w'}.{self.started}")
+        settings = WorkerSettings(
+            consumer={"session.timeout.ms": 6_000},
+            producer={},
+            group=GROUP,
+            start_from=StartFrom("earliest"),
+            batch_size=self.plan.batch_size,
+            commit_interval_ms=self.plan.commit_interval_ms,
+            poll_timeout_ms=self.plan.poll_timeout_ms,
+            snapshot_interval_ms=self.plan.snapshot_interval_ms,
+            delivery=self.plan.delivery,
+            name=name,
+        )
+        # Two processes never share a disk: a real one is locked.
+        has_disk = self.plan.has_disk and not any(w.settings.name == name for w in running)
+        if has_disk and not name:
+            self.world.disks[""] = Disk()
+            has_disk = False
+        self.workers.append(SimWorker(self.world, process, settings, rules(), has_disk))
+
+    def _feed(self, count: int) -> None:
+        now_ms = self.world.now_ms
+        for record in self.feeds.burst(now_ms, count):
+            place = (record.topic, record.partition)
+            self.world.broker.logs[place].append(now_ms, record.key, record.value)
+        self.world.note(None, f"fed {count}")
+
+    def _compact(self) -> None:
+        self.world.note(None, "compaction")
+        for topic in (LEDGER, SNAPSHOTS, BLOCK_EVENTS):
+            for place in self.world.broker.places(topic):
+                log = self.world.broker.logs[place]
+                log.compact(self.random.randint(0, log.end), self.world.now_ms - DAY_MS)
+
+    def _trim(self) -> None:
+        """Retention as operators are told to set it: never beyond what a restore needs."""
+        snapshots = [manifest.decode(r.value) for r in self._manifests()]
+        for place in self.world.input_places():
+            needed = [m.offsets.get(place[0], 0) for m in snapshots if m.partition == place[1]]
+            if needed:
+                self.world.broker.logs[place].trim(self.random.randint(0, needed[-1]))
+
+    def _manifests(self) -> list[Record]:
+        found = []
+        for place in self.world.broker.places(LEDGER):
+            found += [r for r in self.world.broker.logs[place].committed() if (r.key or b"").startswith(b"#snapshot")]
+        return found
+
+    def _jump(self) -> None:
+        self.world.note(None, "an hour and more without anything")
+        self._pass(self.random.choice((MINUTE, HOUR)))

@@ -1,0 +1,82 @@
+"""Everything that a history consists of: clock, broker, disks, and what has happened so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from schemas.topics import INPUTS, REKEYED, TOPICS
+from tests.sim.broker import FakeBroker
+from tests.sim.checkers.one_owner import Owners
+from tests.sim.disk import Disk
+from tests.sim.faults import Faults, Rates
+from tests.sim.fibers import Process, Scheduler, SimCrash
+
+GROUP = "grayline"
+
+
+@dataclass
+class Commit:
+    """Offsets that became the group's."""
+
+    at_ms: int
+    offsets: dict[tuple[str, int], tuple[int, str]]
+
+
+@dataclass
+class World:
+    seed: int
+    start_ms: int
+    partitions: int
+    rates: Rates | None = None
+    trace: list[str] = field(default_factory=list)
+    commits: list[Commit] = field(default_factory=list)
+    disks: dict[str, Disk] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+        self.scheduler = Scheduler(self.random, self.start_ms)
+        counts = dict.fromkeys(TOPICS, self.partitions)
+        self.broker = FakeBroker(counts, lambda: self.scheduler.now_ms)
+        self.scheduler.tick = self.broker.tick
+        self.faults = Faults(self, self.rates or Rates.drawn(self.random))
+        self.owners = Owners()
+        self._watch_commits()
+
+    @property
+    def now_ms(self) -> int:
+        return self.scheduler.now_ms
+
+    def note(self, process: Process | None, what: str) -> None:
+        who = process.name if process is not None else "world"
+        self.trace.append(f"{(self.now_ms - self.start_ms) / 1000:9.3f} {who:6} {what}")
+
+    def note_produced(self, process: Process, topic: str, partition: int, offset: int) -> None:
+        self.trace.append(f"{(self.now_ms - self.start_ms) / 1000:9.3f} {process.name:6} {topic}[{partition}]@{offset}")
+
+    def check_alive(self, process: Process) -> None:
+        if process.dead:
+            raise SimCrash(137)
+
+    def crashed(self, process: Process) -> None:
+        """Its memory is gone; what it left at the broker stays as it is."""
+        process.dead = True
+
+    def disk_of(self, name: str) -> Disk:
+        return self.disks.setdefault(name, Disk())
+
+    def input_places(self) -> list[tuple[str, int]]:
+        return [(topic, p) for topic in (*INPUTS, REKEYED) for p in range(self.partitions)]
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        return {place: at for place, (at, _) in self.broker.groups.group(GROUP).offsets.items()}
+
+    def _watch_commits(self) -> None:
+        store = self.broker.groups.store
+
+        def stored(group: str, offsets: dict[tuple[str, int], tuple[int, str]]) -> None:
+            if group == GROUP:
+                self.commits.append(Commit(self.now_ms, dict(offsets)))
+            store(group, offsets)
+
+        self.broker.groups.store = stored  # type: ignore[method-assign]
