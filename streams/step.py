@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -25,23 +25,18 @@ from rules.model import BLOCKS, DIRECTIONS, MODES, RuleSet
 from schemas import codes, topics
 from schemas.numbers import published
 from streams.compile import CompiledRule, record_fields
+from streams.counted import BEGINNING, Counted
 from streams.decode import Decoded, Decoder
 from streams.epoch import OutRecord
-from streams.intake import Accepted, Intake
+from streams.intake import Accepted
 from streams.ledger import REVIEW, Change, Firings, Ledger
 from streams.merge import Merged, merge
 from streams.output import Output, Snapshot
-from streams.state.image import Images
-from streams.state.places import REKEYED_BASE, Place, Places
-from streams.topic_state import TopicState, View
+from streams.state.places import REKEYED_BASE
+from streams.topic_state import View
 
 LATENESS_MS = 3_600_000
 NUMBERS_MAX = 1 << 25
-RECLAIM_ROWS = 20_000  # looked at per call of `maintain`
-# Strays may stop coming for good. Their clock holds reclaiming back for this long; what a stray then finds reclaimed,
-# were it older still, reads as if its number had been silent.
-REKEYED_HOLDS_BACK_MS = 86_400_000
-BEGINNING = int(np.iinfo(np.int64).min)
 FULL = codes.VERIFIED.index("full")
 INTERNATIONAL = codes.ORIGINS.index("international")
 FOREIGN = codes.NUMBER_TYPES.index("international")
@@ -97,13 +92,9 @@ class Engine:
             counter: [rule for rule in self._compiled if counter in rule.counters]
             for counter in dict.fromkeys(c for rule in self._compiled for c in rule.counters)
         }
-        self._cross = any(len(rule.topics) > 1 for rule in self._compiled)
-        self._states = {name: TopicState(name, self._compiled, numbers_max) for name in self.topics}
+        self._counted = Counted(self._compiled, lateness_ms, numbers_max)
         self._output = Output(self.ledger)
         self._periods = np.array([rule.period_ms for rule in rules.rules], np.int64)
-        self._intake = Intake(lateness_ms=lateness_ms, track_answers=any(r.reads_duration for r in self._compiled))
-        self._places = Places(self._intake)
-        self._images = Images(self._states, self._places)
         self._numbers_max, self._region = numbers_max, region
 
     # -- one epoch ---------------------------------------------------------------------------------------------
@@ -121,7 +112,7 @@ class Engine:
         ended = -1  # the last line before which holds have expired
         clock_before = self._clock_max()
         if events.n:
-            accepted = self._accept(events)
+            accepted = self._counted.accept(events)
             self._account(outcome, events, accepted)
             before = accepted.clock_max_before[events.first_of_line()]
             kept, kept_before = _kept(events, accepted, before)
@@ -151,12 +142,7 @@ class Engine:
 
     def maintain(self) -> None:
         """A bounded piece of reclaiming work; changes no later reading."""
-        clocks = self._places.clocks(topics=self.topics)
-        for name, state in self._states.items():
-            horizon_ms = self._horizon_ms(name, clocks)
-            if horizon_ms > BEGINNING:
-                state.reclaim(horizon_ms, RECLAIM_ROWS)
-        self._places.settle()
+        self._counted.reclaim(self.partitions)
 
     # -- state of one partition --------------------------------------------------------------------------------
 
@@ -164,50 +150,43 @@ class Engine:
         """Counts an epoch that was evaluated before: no rule, no hold, nothing to produce."""
         events = merge(decoded, self._kinds)
         if events.n:
-            kept, _ = _kept(events, self._accept(events), np.zeros(events.n, np.int64))
-            for state in self._states.values():
+            kept, _ = _kept(events, self._counted.accept(events), np.zeros(events.n, np.int64))
+            for state in self._counted.states.values():
                 state.count(kept, _spoofable(kept))
 
     def image(self, partition: int, whole: bool) -> list[bytes]:
         """Pieces (half a megabyte at most) of what was counted in a partition: all, or what changed since its last
         image. All as well where `image_must_be_whole`. Copies: counting may go on."""
-        return self._images.take(partition, self._known_partitions(), whole)
+        return self._counted.images.take(partition, self._known_partitions(), whole)
 
     def image_must_be_whole(self, partition: int) -> bool:
         """The next image cannot build on the ones before."""
-        return self._images.must_be_whole(partition)
+        return self._counted.images.must_be_whole(partition)
 
     def load(self, partition: int, piece: bytes) -> int:
         """Loads a piece of an image, in the order in which they were taken; returns how many numbers it had. Raises
         ImageError: damaged, of another format, of another partition."""
-        return self._images.load(partition, self._known_partitions(), piece)
+        return self._counted.images.load(partition, self._known_partitions(), piece)
 
     def drop(self, partition: int) -> None:
         """Forgets everything of the partition: counters, memories, clocks, holds."""
-        self._images.drop(partition, self._known_partitions())
+        self._counted.images.drop(partition, self._known_partitions())
         self.ledger.drop(self.ledger.numbers_of(partition, self.partitions))
 
     def begin(self, partition: int, topic: str, complete: bool) -> None:
         """A place starts without a snapshot, before its first event. `complete`: its log is read from its very first
         record; otherwise its counters may lack events at first, and evidence says so."""
-        if not complete and topic in self._states and partition < REKEYED_BASE:
-            self._places.begin((topic, partition), self._states[topic].counters)
+        if not complete and topic in self._counted.states and partition < REKEYED_BASE:
+            self._counted.places.begin((topic, partition), self._counted.states[topic].counters)
 
     def warming(self) -> int:
         """How many counters of how many (topic, partition) may lack events."""
-        return self._places.warming()
+        return self._counted.places.warming()
 
     def digest(self, partition: int) -> str:
         """Equal for engines whose readings, clocks, memories and holds of the partition are equal, however they came
         to them. Levels count to nine digits."""
-        digest = hashlib.blake2b(digest_size=16)
-        clocks = self._places.clocks(partition, self.topics)
-        for place, clock in sorted(clocks.items()):
-            remembered = self._intake.digest(self._places.source(place))
-            digest.update(repr((place, clock, remembered)).encode())
-        for name, state in self._states.items():
-            direct = {place: clock for place, clock in clocks.items() if place[1] < REKEYED_BASE}
-            digest.update(state.digest(partition, self._known_partitions(), self._horizon_ms(name, direct)))
+        digest = hashlib.blake2b(self._counted.digest(partition, self._known_partitions()), digest_size=16)
         for number in self.ledger.numbers_of(partition, self.partitions):
             digest.update(b"%d=%b\n" % (number, self.ledger.row(number) or b""))
         return digest.hexdigest()
@@ -215,17 +194,7 @@ class Engine:
     def readings(self, partition: int) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
         """What the counters read of a partition's numbers, each as of its newest event, topic by topic: (topic,
         numbers int64[k] ascending, newest times int64[k] ms, by counter float64[k])."""
-        for name, state in self._states.items():
-            index, outputs = state.readings(partition, self._known_partitions(), BEGINNING)
-            yield (
-                name,
-                *state.store.heads(index),
-                {
-                    f"{counter.name}.{part}" if part else counter.name: column
-                    for counter, columns in outputs.items()
-                    for part, column in zip(counter.outputs, columns, strict=True)
-                },
-            )
+        return self._counted.readings(partition, self._known_partitions())
 
     def with_rules(self, rules: RuleSet) -> Engine:
         """The same state under other rules: counters whose definition did not change keep theirs, new ones warm. This
@@ -237,68 +206,25 @@ class Engine:
         new.partitions = self.partitions
         new.ledger = self.ledger.under([rule.name for rule in rules.rules])
         new._output = Output(new.ledger)
-        new._adopt(self)
+        new._counted.inherit(self._counted)
         return new
 
     def clocks(self) -> dict[tuple[str, int], int]:
         """The event time of each (topic, partition) that was heard, ms."""
-        return self._places.clocks()
+        return self._counted.places.clocks()
 
     def stats(self) -> dict[str, float]:
-        stores = [state.store for state in self._states.values()]
-        return {
-            "tracked_numbers": sum(len(store) for store in stores),
-            "untracked_events": sum(store.untracked for store in stores),
-            "state_bytes": sum(state.nbytes() for state in self._states.values()) + self._intake.nbytes(),
-            "remembered_ids": self._intake.remembered(),
-            "narrowed_events": self._intake.narrowed,
-            "active_holds": len(self.ledger),
-        }
-
-    def _adopt(self, old: Engine) -> None:
-        """Takes over the counters, clocks and memories of an engine under other rules."""
-        if any(rule.reads_duration for rule in self._compiled):
-            old._intake.track_answers()
-        self._intake, self._places = old._intake, old._places
-        self._images = Images(self._states, self._places)
-        same = True
-        for name, state in self._states.items():
-            known = old._states[name].counters.keys() if name in old._states else set()
-            fresh = [counter for counter in state.counters if counter not in known]
-            same &= not fresh and len(known) == len(state.counters)
-            if name in old._states:
-                state.inherit(old._states[name])
-            self._places.change(name, state.counters, fresh)
-        if same and self.topics == old.topics:
-            self._images.inherit(old._images)
+        return self._counted.stats() | {"active_holds": len(self.ledger)}
 
     def _known_partitions(self) -> int:
         if not self.partitions:
             raise ValueError("the engine's `partitions` is 0: which numbers belong to a partition is not known")
         return self.partitions
 
-    def _horizon_ms(self, name: str, clocks: Mapping[Place, int]) -> int:
-        """The time before which no reading of this topic's numbers can be asked for any more; BEGINNING for none."""
-        # A rule across topics can read this topic's numbers as of another topic's events.
-        heard = {place: clock for place, clock in clocks.items() if place[0] == name or self._cross}
-        newest = max(heard.values(), default=0)
-        return min(
-            (clock - self.lateness_ms for (_, partition), clock in heard.items()
-             if partition < REKEYED_BASE or clock > newest - REKEYED_HOLDS_BACK_MS), default=BEGINNING,
-        )  # fmt: skip
-
     # -- stages ------------------------------------------------------------------------------------------------
 
-    def _accept(self, events: Merged) -> Accepted:
-        sources = self._places.sources(events, self.topics)
-        accepted = self._intake.accept(
-            sources, events["at"], events["timestamp"], events["event"], events["id"], events["duration"]
-        )
-        self._places.heard(sources, accepted.time)
-        return accepted
-
     def _clock_max(self) -> int:
-        return max(self._intake.clocks().values(), default=BEGINNING)
+        return max(self._counted.intake.clocks().values(), default=BEGINNING)
 
     def _account(self, outcome: Outcome, events: Merged, accepted: Accepted) -> None:
         for topic in outcome.feeds.keys() & set(self.topics):  # damaged records of `rekeyed` are of no topic
@@ -339,14 +265,15 @@ class Engine:
         """Counts the epoch in every counter and evaluates every rule at every event that can change one of its
         counters, as of the number's newest time on the rule's topics."""
         spoofable = _spoofable(events)
-        views = {name: state.view(events, self._cross, spoofable) for name, state in self._states.items()}
-        hits = {c: hit for name, state in self._states.items() for c, hit in state.hits(views[name]).items()}
-        if self._cross:
+        states, crosses = self._counted.states, self._counted.crosses
+        views = {name: state.view(events, crosses, spoofable) for name, state in states.items()}
+        hits = {c: hit for name, state in states.items() for c, hit in state.hits(views[name]).items()}
+        if crosses:
             as_of = np.maximum.reduce([view.as_of for view in views.values()])
             spoofed = np.maximum.reduce([view.spoofed for view in views.values()])
         wanted = [_either([hits[c] for c in rule.counters]) for rule in self._compiled]
         readings = {}
-        for name, state in self._states.items():
+        for name, state in states.items():
             for counter in state.counters:
                 readers = self._readers[counter]
                 either = _either([wanted[rule.slot] for rule in readers])
@@ -392,7 +319,7 @@ class Engine:
         as_of, partition = int(part.as_of[i]), int(part.view.events["partition"][i])
         evidence = part.rule.evidence(values, as_of)
         for reading, told in zip(part.rule.readings, evidence, strict=True):
-            if self._places.lacks(reading.counter, partition, as_of):
+            if self._counted.places.lacks(reading.counter, partition, as_of):
                 told["warming"] = True
         return {
             "rules_version": self.rules.version,

@@ -117,32 +117,38 @@ class Store:
 
     def reclaim(
         self,
-        horizon: int,
+        horizons: np.ndarray,
         idle: Sequence[Callable[[np.ndarray, np.ndarray, int], np.ndarray]],
         forget: Sequence[Callable[[np.ndarray, np.ndarray], None]],
         budget: int,
     ) -> int:
         """Look at the next `budget` rows, give back those that no later reading needs; returns how many.
 
-        A row goes when its newest time is at or before `horizon` and every counter calls it idle then
-        (`idle` and `forget` of each CounterState). Exact as long as no event older than `horizon` is accepted any
-        more, on this topic or another that its rules read: pass the smallest partition clock minus lateness. Call
-        between epochs; row indices taken before are void."""
+        horizons: int64[partitions], of each partition's numbers, ms; one for all will do. A row goes when its newest
+        time is at or before its horizon and every counter calls it idle then (`idle` and `forget` of each
+        CounterState). Exact as long as no event older than that is accepted any more, on this topic or another that
+        its rules read: pass the partition's smallest clock minus lateness. Call between epochs; row indices taken
+        before are void."""
         fresh = int(self._state[kernels.FRESH])
         if self._cursor >= fresh:
             self._cursor = 0
         begin, end = self._cursor, min(self._cursor + budget, fresh)
         self._cursor = end
         head = self.rows[begin:end]
-        gone = np.flatnonzero((head[:, NUMBER] != 0) & (head[:, NEWEST] <= horizon)) + begin
-        for is_idle in idle:
-            if len(gone) == 0:
-                return 0
-            gone = gone[is_idle(self.rows, gone, horizon)]
-        for give_back in forget:
-            give_back(self.rows, gone)
-        self.give_back(gone)
-        return len(gone)
+        old = np.flatnonzero((head[:, NUMBER] != 0) & (head[:, NEWEST] <= horizons.max())) + begin
+        home = np.empty(len(old), np.int32)
+        partition_of(self.rows[old, NUMBER], len(horizons), home)
+        count = 0
+        for partition in np.unique(home).tolist():
+            horizon = int(horizons[partition])
+            gone = old[(home == partition) & (self.rows[old, NEWEST] <= horizon)]
+            for is_idle in idle:
+                gone = gone[is_idle(self.rows, gone, horizon)]
+            for give_back in forget:
+                give_back(self.rows, gone)
+            self.give_back(gone)
+            count += len(gone)
+        return count
 
     def __len__(self) -> int:
         """Numbers that have a row."""

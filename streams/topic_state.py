@@ -114,9 +114,10 @@ class TopicState:
         for counter, hit in self.hits(view).items():
             self.read(counter, view, hit, nowhere)
 
-    def reclaim(self, horizon_ms: int, budget: int) -> None:
+    def reclaim(self, horizons_ms: np.ndarray, budget: int) -> None:
+        """See Store."""
         forget = [state.forget for state in self.counters.values()]
-        self.store.reclaim(horizon_ms, self._idle(), forget, budget)
+        self.store.reclaim(horizons_ms, self._idle(), forget, budget)
 
     def _idle(self) -> list[Callable[[np.ndarray, np.ndarray, int], np.ndarray]]:
         def harmless(rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:

@@ -66,7 +66,8 @@ def sift(
 
     order: int64[m], its events' places in the batch, ascending. seen: memory of (kind, id); answers: memory of
     answers, of length 0 when none is kept. journal, answers_journal: int64[., 2], what was put into either memory since
-    it was last saved; state counts on where one has no room. verdict, closed, duration: of the whole batch, written where they change.
+    it was last saved; state counts on where one has no room. verdict, closed, duration: of the whole batch, written
+    where they change.
     Works from order[start]; returns m, or the place in `order` before which a memory must be rebuilt."""
     seen_mask = len(seen) - 1
     answers_mask = len(answers) - 1

@@ -123,9 +123,10 @@ def delete(table, keys):
 def note_times(rows, dirty, newest_word, spoofable_word, index, at, spoofable, touch, newest, newest_spoofable):
     """Newest times of each event's number, in arrival order.
 
-    dirty: uint8[capacity], 1 for a row that an event touched. index: int64[n], row or -1. touch: bool[n]: the event is of this store's topic and counts: the row's newest time
-    (and, where spoofable[i], its newest spoofable time) becomes the larger of itself and at[i]. newest,
-    newest_spoofable: int64[n], the row's times after that, 0 for never. Without a row an event that touches is all."""
+    dirty: uint8[capacity], set to 1 for a row that an event touches. index: int64[n], row or -1. touch: bool[n]: the
+    event is of this store's topic and counts: the row's newest time (and, where spoofable[i], its newest spoofable
+    time) becomes the larger of itself and at[i]. newest, newest_spoofable: int64[n], the row's times after that, 0 for
+    never. Without a row an event that touches is all."""
     n = len(index)
     for i in range(n):
         if i + AHEAD < n:

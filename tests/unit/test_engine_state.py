@@ -49,7 +49,8 @@ def homes(numbers: np.ndarray) -> np.ndarray:
 
 
 def decoded(engine: Engine, lines: list[Line], only: Iterable[int] = range(PARTITIONS)) -> list[Decoded]:
-    """An epoch, each record on its number's partition: what the traffic put on its partition 1 came by `rekeyed`."""
+    """An epoch, each record on its number's partition: what the traffic put on its partition 1 came by `rekeyed`,
+    from three."""
     out = []
     for topic in engine.topics:
         for by_way in (0, 1):
@@ -62,7 +63,8 @@ def decoded(engine: Engine, lines: list[Line], only: Iterable[int] = range(PARTI
             raw = RawBatch(topic, order, np.zeros(n, np.int32), order, timestamps, [line.value for _, line in mine])
             part = engine.decoders[topic].decode(raw)
             home = homes(part.columns["number"])
-            part.columns["partition"] = (home + by_way * REKEYED_BASE).astype(np.int32)
+            origin = part.columns["timestamp"] % 3
+            part.columns["partition"] = (home + by_way * REKEYED_BASE * (1 + origin)).astype(np.int32)
             keep = np.isin(home, list(only))
             part.columns = {name: column[keep] for name, column in part.columns.items()}
             out.append(part)

@@ -31,7 +31,7 @@ def test_store_agrees_with_the_oracle_through_batches_reclaims_and_the_bound(bat
         newest, spoofed = store.note_times(rows, at, spoofable, touch)
         assert list(zip(newest.tolist(), spoofed.tolist(), strict=True)) == expected
         for _ in range(2):  # the rest of the round that the cursor is in, then a whole one
-            store.reclaim(horizon, [], [], 100)
+            store.reclaim(np.array([horizon]), [], [], 100)
         oracle.reclaim(horizon)
         assert len(store) == len(oracle.newest)
         assert store.untracked == oracle.untracked
@@ -54,7 +54,7 @@ def test_numbers_beyond_the_maximum_are_untracked_until_a_row_is_reclaimed():
     assert store.untracked == 1
     store.note_times(rows, at, ~yes, yes)
     store.rows[1, HEADER] = 99
-    assert store.reclaim(20, [lambda _, c, h: c == 1], [lambda *_: None], 100) == 1
+    assert store.reclaim(np.array([20]), [lambda _, c, h: c == 1], [lambda *_: None], 100) == 1
     assert store.rows_of(np.array([4, 1, 2, 3])).tolist() == [1, 0, -1, 2]
     assert store.rows[1].tolist() == [4, 0, 0, 0]
 
@@ -62,13 +62,15 @@ def test_numbers_beyond_the_maximum_are_untracked_until_a_row_is_reclaimed():
 def test_reclaiming_looks_at_no_more_rows_than_its_budget_and_comes_round():
     store = Store(0, 100)
     store.rows_of(np.arange(1, 11))
-    assert [store.reclaim(0, [], [], 4) for _ in range(4)] == [4, 4, 2, 0]
+    assert [store.reclaim(np.array([0]), [], [], 4) for _ in range(4)] == [4, 4, 2, 0]
 
 
 def test_forget_is_told_exactly_the_rows_that_go():
     store, told = Store(0, 100), []
     store.rows_of(np.arange(1, 7))
-    store.reclaim(0, [lambda _, c, h: c % 2 == 0, lambda _, c, h: c > 0], [lambda _, gone: told.extend(gone)], 100)
+    store.reclaim(
+        np.array([0]), [lambda _, c, h: c % 2 == 0, lambda _, c, h: c > 0], [lambda _, gone: told.extend(gone)], 100
+    )
     assert told == [2, 4]
 
 
