@@ -13,7 +13,7 @@ COMMANDS = {
     "run": "Read the input topics, match the rules, publish who is blocked.",
     "replay": "Block events from recorded traffic, without Kafka.",
     "traffic": "Labelled synthetic traffic, into a file or into Kafka.",
-    "record": "Record topics of a broker into files, under pseudonyms if you like.",
+    "record": "Record topics into files, under pseudonyms if you like.",
     "records": "Check samples of records, field by field.",
     "topics": "Make and show Grayline's topics on a broker.",
     "blocks": "Who is blocked now, and what changes.",
