@@ -114,7 +114,8 @@ class Worker:
         except OSError as problem:  # the web server's port, as a rule
             self.problem = self.problem or problem
         except Exception as problem:
-            log.exception("the worker could not start")
+            if not hasattr(problem, "exit_code"):  # those with one say in words what is wrong
+                log.exception("the worker could not start")
             self.problem = self.problem or problem
         finally:
             self._started.set()

@@ -25,6 +25,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.group import Group
 from streams.kafka.ownership import (
     BROKER_TIMEOUT_S,
+    STABLE_TIMEOUT_S,
     Place,
     Refused,
     Start,
@@ -106,7 +107,8 @@ class Fetcher:
         self._to_resume: SimpleQueue[list[Place]] = SimpleQueue()
 
     def topology(self) -> tuple[str, int]:
-        """(the cluster's id, the partition count of the topics). Raises Refused, KafkaException."""
+        """(the cluster's id, the partition count of the topics). Raises Refused, KafkaException; Refused also when the
+        group last worked with another count."""
         cluster = ""
         counts = {}
         for topic in self._topics:
@@ -117,7 +119,14 @@ class Fetcher:
             shown = ", ".join(f"{topic}: {count}" for topic, count in counts.items())
             raise Refused(f"the topics that a worker reads must have equal partition counts, at least 1 ({shown})")
         self._partitions = counts[self._topics[0]]
+        refuse_changed_count(self._notes(), self._partitions, self._settings.group)
         return cluster, self._partitions
+
+    def _notes(self) -> dict[Place, str]:
+        """Beside the committed offsets of all places, other workers' included: partitions that are new have none."""
+        places = [TopicPartition(topic, p) for topic in self._topics for p in range(self._partitions)]
+        told = self._consumer.committed(places, timeout=STABLE_TIMEOUT_S)
+        return {(place.topic, place.partition): place.metadata or "" for place in told}
 
     def subscribe(self, owner: Owner) -> None:
         """Join the group. `owner` hears of every change of partitions, in the fetching thread."""
@@ -186,7 +195,6 @@ class Fetcher:
                     "belong to other partitions now. Start the worker again: it says what to do"
                 )
             start = start_offsets(consumer, partitions, self._settings.start_from, self._settings.group)
-            refuse_changed_count(start.notes, self._partitions, self._settings.group)
             for gap in start.gaps:
                 log.error("gap: %s", gap)
                 self._owner.trouble("gap")
