@@ -2,7 +2,7 @@
 
 The first call of a kernel compiles it, seconds each on a first start ever. In the middle of an epoch that would hold up
 blocks and overrun the time that a rebalance allows, so a scratch engine sees some records first: enough of them that
-tables grow, memories are swept and rows are given back, since those are kernels too.
+tables grow, memories are swept, rows are given back and an image is loaded, since those are kernels too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ MUCH_LATER_MS = 400 * 86_400_000  # longer than any counter reaches back
 
 def warm(rules: RuleSet, *, region: str = "KR") -> None:
     engine = Engine(rules, region=region, expire_by_clock=True)
-    engine.partitions = 1  # known, so that strays are looked for
+    restored = Engine(rules, region=region)
+    engine.partitions = restored.partitions = 1  # known, so that strays are looked for
     epochs = [(START_MS, RECORDS), (START_MS + 1, 10), (START_MS + MUCH_LATER_MS, 10)]
     for start_ms, count in epochs:
         decoded = [
@@ -35,6 +36,8 @@ def warm(rules: RuleSet, *, region: str = "KR") -> None:
             for part in decode_share(engine, _batch(topic, values, start_ms))
         ]
         engine.step(decoded)
+        for piece in engine.image(0, whole=True):
+            restored.load(0, piece)
         engine.maintain()
     engine.expire(START_MS + MUCH_LATER_MS)
 
