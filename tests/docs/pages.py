@@ -4,7 +4,8 @@ A comment right before a block says what is special about it:
 
     <!-- exit 1 -->           its last command ends with this code
     <!-- varies -->           what it prints differs from run to run (times, ids); it must print something
-    <!-- stays -->            its command goes on until Ctrl-C; it is ended at the page's end, and must end in order
+    <!-- stays -->            its command goes on until Ctrl-C; it is ended at the end, and must end in order
+    <!-- ... after Ctrl-C --> what went on until then is ended first
     <!-- not run: reason -->  what a test cannot do, or another test does
     <!-- schema: cdr -->      a JSON block is one record of this topic
     <!-- wrong -->            a YAML block is a rule file with mistakes
@@ -50,6 +51,10 @@ class Block:
     @property
     def runnable(self) -> bool:
         return self.language in ("sh", "console") and not self.mark.startswith("not run")
+
+    @property
+    def is_after_interrupt(self) -> bool:
+        return self.mark.endswith("after Ctrl-C")
 
     @property
     def needs_broker(self) -> bool:
@@ -108,13 +113,20 @@ class Terminal:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            for block, process in self._staying if kind is None else ():
-                process.send_signal(signal.SIGINT)
-                said, _unused = process.communicate(timeout=END_LIMIT_S)
-                assert process.returncode == 0, f"{block.place}: ended with {process.returncode}\n{said}"
+            if kind is None:
+                self.interrupt()
         finally:
             for _block, process in self._staying:
                 process.kill()
+
+    def interrupt(self) -> None:
+        """Ctrl-C for what still runs; raises AssertionError when one does not end with code 0."""
+        while self._staying:
+            block, process = self._staying[-1]
+            process.send_signal(signal.SIGINT)
+            said, _unused = process.communicate(timeout=END_LIMIT_S)
+            assert process.returncode == 0, f"{block.place}: ended with {process.returncode}\n{said}"
+            self._staying.pop()
 
     def write(self, block: Block) -> None:
         """A YAML block with a name becomes that file."""

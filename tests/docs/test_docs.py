@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -89,6 +90,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def go_through(page: Path, terminal: Terminal, broker: str = "") -> None:
     printed = {}
     for block in blocks(page):
+        if block.is_after_interrupt:
+            terminal.interrupt()
         if block.language == "yaml":
             terminal.write(block)
         elif block.runnable and block.mark.startswith("stays"):
@@ -100,11 +103,17 @@ def go_through(page: Path, terminal: Terminal, broker: str = "") -> None:
 
 
 def wait_for_output(process: subprocess.Popen[str], block: Block, broker: str) -> None:
-    """`run` has committed all that there is to read; anything else has printed its first line."""
+    """`run` has its partitions and has committed all that there is to read; anything else has printed its first
+    line."""
+    assert process.stdout is not None
     if "grayline run" not in block.text:
-        assert process.stdout is not None
         assert process.stdout.readline().strip(), f"{block.place} printed nothing"
         return
+    said = ""
+    while " live: partition=" not in said:
+        line = process.stdout.readline()
+        assert line, f"{block.place} ended: {said}"
+        said += line
     group = re.search(r"--group (\S+)", block.text)
     give_up = time.monotonic() + CATCH_UP_LIMIT_S
     while not caught_up(broker, group[1] if group else "grayline"):
@@ -276,6 +285,52 @@ def test_the_operations_page_names_every_metric_and_every_option_of_run() -> Non
         assert f"`{parameter.opts[0]}" in text, f"`grayline run` has {parameter.opts[0]}"
         if parameter.envvar:
             assert f"`{parameter.envvar}`" in text, f"`grayline run` reads {parameter.envvar}"
+
+
+def test_the_operations_page_has_an_entry_for_every_trouble_that_is_counted() -> None:
+    text = said_in("docs/operations.md")
+    codes = {code for _, source in sources() for code in re.findall(r"trouble\(\s*\"([a-z_]+)\"", source)}
+    assert {"gap", "snapshot_missing", "snapshot_damaged", "txn_aborted", "txn_fenced"} <= codes
+    assert sorted(code for code in codes if f"`{code}`" not in text) == []
+
+
+def test_the_operations_page_explains_every_message_with_which_a_worker_stops() -> None:
+    """Both ways: each message has a row, and each row belongs to a message that there is."""
+    rows = said_in("docs/operations.md").partition("\n## When a worker stops\n")[2].partition("\n## ")[0]
+    shown = [part for row in re.findall(r"^\| (`.*?) \|", rows, re.M) for part in re.findall(r"`([^`]+)`", row)]
+    raised, said = set(), ""
+    for path, source in sources():
+        for node in ast.walk(ast.parse(source)):
+            said += text_of(node) + "\n"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in STOPS and node.args:
+                raised.add((f"{named(path)}:{node.lineno}", text_of(node.args[0])))
+    assert len(raised) > 20
+    assert sorted(part for part in shown if part not in said and part not in SAID_BY_THE_SYSTEM) == []
+    words = [(place, text) for place, text in raised if len(text) > LITTLE_SAID]
+    assert sorted(place for place, text in words if not any(part in text for part in shown)) == []
+
+
+# Exceptions that end a worker with a message of their own. `LedgerRowError` and `KafkaProblem` have too many readers.
+STOPS = (
+    "Refused", "StateRefused", "StateFull", "DeliveryFailed", "Fenced", "ReadFailed", "ReadBroken", "RecordsGone",
+    "DrainTimedOut",
+)  # fmt: skip
+SAID_BY_THE_SYSTEM = ("address already in use",)
+LITTLE_SAID = 45  # characters; messages below it repeat those of others
+
+
+def sources() -> Iterator[tuple[Path, str]]:
+    for path in sorted((ROOT / "streams").rglob("*.py")):
+        yield path, path.read_text(encoding="utf-8")
+
+
+def text_of(node: ast.AST) -> str:
+    """What a string says, with a gap where an f-string has a value; empty for anything else."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(part) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+    return ""
 
 
 def test_the_operations_page_says_how_long_the_shipped_rules_warm_up() -> None:
