@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# What came through `rekeyed` to partition p counts as from partition p + REKEYED_BASE of its own topic, so that it has
-# a clock and a memory of ids of its own. No topic has so many partitions.
+# What partition o sent through `rekeyed` to partition p counts as from partition p + REKEYED_BASE * (1 + o) of its own
+# topic. So the strays of each origin have a clock and a memory of ids of their own and come in the order of one log: an
+# origin that lags does not make its strays late. Such places fit an int32.
 REKEYED_BASE = 1 << 16
+ORIGINS_MAX = (1 << 15) - 1  # partitions that strays may come from; no topic has more
 
 Headers = list[tuple[str, bytes | None]]
 

@@ -19,7 +19,7 @@ from schemas.numbers import published
 from schemas.records import RecordError
 from schemas.topics import INPUTS, REKEYED
 from streams.decode import DEAD_LETTER_WHOLE_BYTES, Decoded, dead_letter
-from streams.epoch import REKEYED_BASE, Headers, OutRecord, RawBatch
+from streams.epoch import ORIGINS_MAX, REKEYED_BASE, Headers, OutRecord, RawBatch
 from streams.kernels.partition import partition_of
 
 # Where a re-keyed record lay first, and when it was produced there: decimal digits, but for the topic.
@@ -63,7 +63,7 @@ def sort_out(raw: RawBatch, decoded: Decoded, partitions: int) -> Decoded:
 
 def unwrap(raw: RawBatch, read: Collection[str], partitions: int) -> tuple[list[RawBatch], Decoded]:
     """What lies in `rekeyed`, by the topic it came from, as fetched there: with its first offset and Kafka timestamp.
-    In `partition` REKEYED_BASE is added to the partition of `rekeyed`, the first one is in `origin`.
+    `partition` tells the partition of `rekeyed` and the first one together (see REKEYED_BASE), `origin` the first one.
 
     read: the topics that are counted; other inputs' strays belong to other rules, and are left out. The second result
     has no columns: a dead letter for each record whose headers do not say where it came from."""
@@ -160,7 +160,7 @@ def _origin(headers: Headers, partitions: int) -> tuple[str, int, int, int]:
         raise RecordError(BAD_HEADERS, TOPIC, f"is none of {', '.join(INPUTS)}: only Grayline writes to {REKEYED}")
     return (
         topic,
-        _integer(told, PARTITION, 0, partitions - 1 if partitions else REKEYED_BASE - 1),
+        _integer(told, PARTITION, 0, min(partitions or ORIGINS_MAX, ORIGINS_MAX) - 1),
         _integer(told, OFFSET, 0, INT64_MAX),
         _integer(told, TIMESTAMP, NO_TIMESTAMP, INT64_MAX),
     )
@@ -181,7 +181,7 @@ def _batch(raw: RawBatch, topic: str, rows: np.ndarray) -> RawBatch:
         raw,
         topic=topic,
         order=raw.order[index],
-        partition=raw.partition[index] + np.int32(REKEYED_BASE),
+        partition=(raw.partition[index] + REKEYED_BASE * (1 + partition)).astype(np.int32),
         offset=offset,
         timestamp=timestamp,
         values=[raw.values[i] for i in here],

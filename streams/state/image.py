@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from streams.epoch import REKEYED_BASE
 from streams.intake import NEVER, Saved
 from streams.state import chunk
 from streams.state.chunk import ImageError, decode, fields_of
-from streams.state.places import REKEYED_BASE, Place, Places
+from streams.state.places import Place, Places
 from streams.topic_state import TopicState
 
 __all__ = ["REKEYED_BASE", "ImageError", "Images", "fields_of"]
@@ -98,7 +99,7 @@ class Images:
         since = self._places.since(place)
         fields = {
             "topic": topic,
-            "rekeyed": partition >= REKEYED_BASE,
+            "rekeyed": partition // REKEYED_BASE,  # 0, or 1 and the partition that they came from
             "clock": None if saved.clock == NEVER else saved.clock,
             "floor": None if saved.floor == NEVER else saved.floor,
             "counters": [{"id": known} for known in ids],

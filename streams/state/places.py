@@ -1,8 +1,8 @@
 """The places that a worker reads: (topic, partition), each with a clock and memories of its own; and which counters
 lack events there.
 
-Records that came by way of `rekeyed` are a place of their own beside the partition that they belong to: their order
-among the direct ones is not the log's.
+Records that came by way of `rekeyed` are places of their own beside the partition that they belong to, one for each
+partition that they came from: among themselves they are in that one's order, among all others in none.
 
 A counter is warming in a place when it began to count there without the log's beginning, or later than the others. It
 may lack events as of T as long as T is within its reach of the first event it counted.
@@ -15,10 +15,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import numpy as np
 
 from rules.model import Counter
+from streams.epoch import REKEYED_BASE
 from streams.intake import NEVER, Intake
 from streams.merge import Merged
 
-REKEYED_BASE = 1 << 16  # added to the partition of a record that came through `rekeyed`
+__all__ = ["REKEYED_BASE", "Place", "Places"]
 
 Place = tuple[str, int]
 
@@ -43,13 +44,14 @@ class Places:
         for topic in topics:
             mine = events.of_topic(topic)
             partition = events["partition"][mine]
-            # Direct and re-keyed next to each other: the table stays as small as the partitions are few.
-            bases = int(partition.max(initial=0)) // REKEYED_BASE + 1
-            code = partition % REKEYED_BASE * bases + partition // REKEYED_BASE if bases > 1 else partition
-            number_of = np.zeros(int(code.max(initial=-1)) + 1, np.int32)
-            for c in np.flatnonzero(np.bincount(code)).tolist():
-                number_of[c] = self.source((topic, c // bases + REKEYED_BASE * (c % bases)))
-            out[mine] = number_of[code]
+            if int(partition.max(initial=0)) < REKEYED_BASE:
+                number_of = np.zeros(int(partition.max(initial=-1)) + 1, np.int32)
+                for p in np.flatnonzero(np.bincount(partition)).tolist():
+                    number_of[p] = self.source((topic, p))
+                out[mine] = number_of[partition]
+            else:  # sorting takes longer, and a table would be as long as all partitions times all origins
+                present, code = np.unique(partition, return_inverse=True)
+                out[mine] = np.array([self.source((topic, p)) for p in present.tolist()], np.int32)[code]
         return out
 
     def of(self, partition: int) -> Iterator[tuple[Place, int]]:

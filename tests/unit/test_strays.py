@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -162,7 +163,7 @@ def test_a_stray_comes_home_as_a_record_of_its_own_topic_with_its_first_timestam
     back, sms = (sort_out(each, DECODERS[each.topic].decode(each), 4) for each in batches)
     assert back.columns["line"].tolist() == [0, 0, 0, 0, 2]
     assert sms.columns["line"].tolist() == [1]
-    assert set(back.columns["partition"].tolist()) == {home(number, 4) + REKEYED_BASE}  # type: ignore[operator]
+    assert set(back.columns["partition"].tolist()) == {(home(number, 4) or 0) + REKEYED_BASE * (1 + away)}
     assert back.columns["timestamp"].tolist() == [AT_MS] * 4 + [AT_MS + 1]
     assert batches[0].offset.tolist() == [100, 101]
     direct = DECODERS[CDR].decode(batch([(home(number, 4) or 0, complete(number, 0))]))
@@ -265,6 +266,55 @@ def engine() -> Engine:
     made = Engine(ruleset)
     made.partitions = 4
     return made
+
+
+def lagging(lag_ms: int) -> list[RawBatch]:
+    """One number's calls, as they lie in `rekeyed`: four from a partition that is `lag_ms` behind between four from
+    another one, in turn."""
+    number = "+821011110001"
+    here = home(number, 4) or 0
+    records = [(here + 1 + i % 2 & 3, call(number, i) | {"at": AT_MS + i - (lag_ms if i % 2 else 0)}) for i in range(8)]
+    gone = sorted_out(batch(records), 4).rekeyed
+    return [fetched(gone[i : i + 2], offset=5000 + i) for i in range(0, 8, 2)]
+
+
+@pytest.mark.parametrize("lag_ms", [0, 2 * 3_600_000, 20 * 86_400_000])
+def test_strays_of_a_partition_that_lags_are_not_late_by_the_clock_of_anothers(lag_ms: int) -> None:
+    counting = engine()
+    verdicts: Counter[str] = Counter()
+    for raw in lagging(lag_ms):
+        verdicts.update(counting.step(decode_share(counting, raw)).feeds[CDR])
+        counting.maintain()
+    assert verdicts["accepted"] == 8
+    clocks = sorted(counting.clocks().values())
+    assert [clocks[-1] - clock for clock in clocks] == [lag_ms - 1 if lag_ms else 1, 0]
+
+
+def test_each_origins_clock_and_memory_come_back_from_an_image() -> None:
+    here = home("+821011110001", 4) or 0
+    first, *rest = lagging(2 * 3_600_000)
+    going, resumed = engine(), engine()
+    going.step(decode_share(going, first))
+    for piece in going.image(here, whole=True):
+        resumed.load(here, piece)
+    for raw in [first, *rest[:2]]:
+        again = [each.step(decode_share(each, raw)).feeds[CDR] for each in (going, resumed)]
+        assert again[0] == again[1]
+        assert again[0]["duplicate" if raw is first else "accepted"] == 2
+    for piece in going.image(here, whole=False):
+        resumed.load(here, piece)
+    assert resumed.digest(here) == going.digest(here)
+    assert resumed.clocks() == going.clocks()
+
+
+def test_a_partition_given_up_forgets_the_strays_of_every_origin() -> None:
+    here = home("+821011110001", 4) or 0
+    dropped = engine()
+    for raw in lagging(1_000):
+        dropped.step(decode_share(dropped, raw))
+    dropped.drop(here)
+    assert dropped.clocks() == {}
+    assert dropped.digest(here) == engine().digest(here)
 
 
 def test_an_epoch_sends_strays_home_before_its_other_outputs_and_counts_them_there() -> None:

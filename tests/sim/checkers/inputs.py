@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from schemas.records import RecordError, decode
 from schemas.topics import CDR, INPUTS, MESSAGE_RELAY, REKEYED
+from streams.epoch import REKEYED_BASE
 from tests.reference.reference import Line
 from tests.sim.history import home_of
 from tests.sim.log import Record
 from tests.sim.world import World
 
 ACTOR = {MESSAGE_RELAY: "sender", CDR: "caller"}
-REKEYED_BASE = 1 << 16
 
 
 def is_stray(world: World, topic: str, partition: int, value: bytes | None) -> bool:
@@ -32,8 +32,8 @@ def lines(world: World, upto: dict[tuple[str, int], int] | None = None) -> Itera
                     yield Line(*place, r.offset, r.timestamp_ms, r.value, r.key)
     for place in world.broker.places(REKEYED):
         for r in records(world, place, upto):
-            topic, _, _, timestamp_ms = origin(r)
-            yield Line(topic, place[1] + REKEYED_BASE, r.offset, timestamp_ms, r.value, r.key)
+            topic, first, _, timestamp_ms = origin(r)
+            yield Line(topic, place[1] + REKEYED_BASE * (1 + first), r.offset, timestamp_ms, r.value, r.key)
 
 
 def records(world: World, place: tuple[str, int], upto: dict[tuple[str, int], int] | None) -> list[Record]:
