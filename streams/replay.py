@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -113,7 +114,7 @@ class Replay:
 
     def run_file(self, path: Path, advance: Callable[[int], None] = lambda count: None) -> None:
         """Replays a file; `advance` is told the bytes read, in steps. Raises CaptureError, OSError."""
-        self._run(read_capture(path, self._lines, self._batch_lines, advance), str(path))
+        self._run(_ahead(read_capture(path, self._lines, self._batch_lines, advance)), str(path))
 
     def run_stream(self, file: IO[bytes], name: str) -> None:
         """Replays the lines of an open file. Raises CaptureError."""
@@ -171,6 +172,16 @@ class Replay:
             raw.topic, raw.order[fresh], raw.partition[fresh], raw.offset[fresh], raw.timestamp[fresh],
             raw.values.take(fresh), raw.keys.take(fresh),
         )  # fmt: skip
+
+
+def _ahead(batches: Iterator[Rows]) -> Iterator[Rows]:
+    """The same batches, each read by another thread while the one before is being counted. Nearly all of the reading
+    goes on outside of the interpreter lock."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(next, batches, None)
+        while (rows := pending.result()) is not None:
+            pending = pool.submit(next, batches, None)
+            yield rows
 
 
 def bad_line(raw: bytes, name: str, number: int, error: Exception) -> OutRecord:

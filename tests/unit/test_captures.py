@@ -311,7 +311,7 @@ def table(**columns: Any) -> pyarrow.Table:
         {"ts": pyarrow.array([AT_MS * 1000 + 999] * 2, pyarrow.timestamp("us", "UTC"))},
         {"extra": [1, 2]},
     ],
-    ids=str,
+    ids=["ours", "text", "large-text", "large-binary", "dictionary", "plain-topic", "integers", "timestamps", "more"],
 )
 def test_parquet_of_other_tools_is_read(tmp_path: Path, columns: dict[str, Any]) -> None:
     path = tmp_path / "t.parquet"
