@@ -22,10 +22,11 @@ from streams.epoch import OutRecord
 from streams.heartbeat import heartbeats
 from streams.kafka.sink import Delivery
 from streams.metrics import Metrics
-from streams.state.restore import Restore, Runner, rules_key
+from streams.state.restore import Restore, Runner, breaker_key, pause_key, rules_key
 from streams.state.snapshots import Snapshots
 
 if TYPE_CHECKING:
+    from streams.control import Pause
     from streams.kafka.ownership import Start
     from streams.kafka.source import Epoch, Place
 
@@ -84,13 +85,17 @@ class Flow:
         self._wall_ms = wall_ms
         self._commit_at = monotonic() + self._commit_interval_s
         self._heartbeat_at = monotonic()
-        self._uncommitted = False  # something was counted or made since the last commit
+        self._uncommitted = False  # something was counted or made since the last commit began
+        self._under_way: asyncio.Future[bool] | None = None  # a commit
+        self._began_s = monotonic()
         self._outputs: list[OutRecord] = []
         self._output_bytes = 0
         self._kept: dict[int, dict[Place, int]] = {}  # partitions in memory as of these offsets, committed by us
         self._is_ahead = False  # memory is ahead of what is committed, and the rebalance that did it is not over
         self._abandoned = False
         self._next_rules: Any = None
+        self._pause: Pause | None = None
+        self._next_pause: Pause | None = None
         self._collector = Collector()
 
     @property
@@ -128,6 +133,8 @@ class Flow:
         for record in (*outcome.records, *outcome.ledger):
             self._put(record)
         self._metrics.outcome(outcome)
+        for trip in outcome.trips:
+            log.error("%s", trip)
 
     def _put(self, record: OutRecord) -> None:
         self._outputs.append(record)
@@ -139,45 +146,68 @@ class Flow:
     # -- committing --------------------------------------------------------------------------------------------
 
     async def commit_if_due(self) -> None:
+        """Begins a commit when it is time, and goes on counting while it is under way: never more than one."""
         now = self._monotonic()
         if now >= self._heartbeat_at:
             self._beat(now)
+        if self._under_way is not None and self._under_way.done():
+            await self._end_commit()
         if now >= self._commit_at or self._output_bytes > OUTPUT_BYTES_MAX:
-            await self.commit()
+            await self._end_commit()
+            self._begin_commit()
 
     async def commit(self) -> None:
-        """One commit. The caller holds `between_epochs`. Raises DeliveryFailed, StateFailed.
+        """Commit all that was counted, and wait for it. The caller holds `between_epochs`. Raises DeliveryFailed,
+        StateFailed.
 
-        1. The outputs and ledger rows of all epochs since the last commit are taken, and a slice of the snapshot that
-           is on its way.
-        2. They and the offsets of every live partition become visible at once (Delivery.commit). Failing that, the
-           worker stops or, after a rebalance, restores.
-        3. If the slice was a snapshot's last, it is written to the local store, which is thus never ahead.
-        4. A rule change that is waiting takes effect.
-        5. The next snapshot is taken, if one is due: memory is now exactly as of the committed offsets.
+        1. The outputs and ledger rows of all epochs since the last commit are taken, with the offsets they reach, and a
+           slice of the snapshot that is on its way.
+        2. A rule change or a pause that is waiting takes effect: what is counted from here on is of the next commit.
+        3. The next snapshot is taken, if one is due: memory is exactly as of the offsets of this commit, and its chunks
+           go with later ones, which there are only if this one succeeds.
+        4. Records and offsets become visible at once (Delivery.commit). Failing that, the worker stops or, after a
+           rebalance, restores: what was counted meanwhile is void too.
+        5. If the slice was a snapshot's last, it is written to the local store, which is thus never ahead.
         """
+        await self._end_commit()
+        self._begin_commit()
+        await self._end_commit()
+
+    def _begin_commit(self) -> None:
         self._commit_at = self._monotonic() + self._commit_interval_s
         if self._is_ahead or self._abandoned:
             return
         if self._uncommitted or self._snapshots.is_due:
             records, self._outputs, self._output_bytes = self._outputs, [], 0  # 1
             records += self._snapshots.next_slice()
+            records += [
+                OutRecord(LEDGER, breaker_key(self._group), row, partition=partition)
+                for partition, row in self.engine.breaker.changed_rows()
+            ]
             self._uncommitted = False
             offsets = {place: at for place, at in self.position.items() if place[1] in self.live}
-            started = self._monotonic()
-            committed = await self._runner.deliver(lambda: self._deliver(records, offsets))  # 2
-            self._metrics.committed(committed, self._monotonic() - started)
-            if not committed:
-                log.warning("commit aborted by a rebalance; its records will be read again")
-                self._is_ahead = True
-                self._snapshots.interrupt()
-                return
-            write = self._snapshots.committed()
-            if write is not None:
-                await self._runner.deliver(write)  # 3
+            self._began_s = self._monotonic()
+            self._under_way = asyncio.ensure_future(self._runner.deliver(lambda: self._deliver(records, offsets)))
         if self._next_rules is not None and not self.restoring:
-            self._switch()  # 4
-        self._snapshots.take_if_due(self.live, self.position)  # 5
+            self._switch()  # 2
+        if self._next_pause != self._pause:
+            self._switch_pause()
+        self._snapshots.take_if_due(self.live, self.position)  # 3
+
+    async def _end_commit(self) -> None:
+        if self._under_way is None:
+            return
+        under_way, self._under_way = self._under_way, None
+        committed = await under_way  # 4
+        self._metrics.committed(committed, self._monotonic() - self._began_s)
+        if not committed:
+            log.warning("commit aborted by a rebalance; its records will be read again")
+            self._is_ahead = True
+            self._snapshots.interrupt()
+            return
+        write = self._snapshots.committed()
+        if write is not None:
+            await self._runner.deliver(write)  # 5
 
     async def settle(self) -> None:
         """The last commits before an orderly end: with a fresh snapshot of every partition, as far as the time goes,
@@ -217,6 +247,28 @@ class Flow:
     def _rules_row(self, partition: int) -> OutRecord:
         return OutRecord(LEDGER, rules_key(self._group), self.engine.rules.version.encode(), partition=partition)
 
+    # -- pause -------------------------------------------------------------------------------------------------
+
+    def adopt_pause(self, pause: Pause | None, *, at_once: bool = False) -> None:
+        """Obey an operator's newest word from the next commit on; at_once: before anything was counted."""
+        self._next_pause = pause
+        if at_once:
+            self._pause = pause
+            self.engine.breaker.paused = pause is not None and pause.paused
+
+    def _switch_pause(self) -> None:
+        self._pause = pause = self._next_pause
+        self.engine.breaker.paused = pause is not None and pause.paused
+        for partition in self.live:
+            self._put(self._pause_row(partition))
+        self._heartbeat_at = self._monotonic()  # whoever paused waits for it
+        state = "paused" if self.engine.breaker.paused else "resumed"
+        log.warning("new blocks are %s: %s", state, pause or "the record was removed")
+
+    def _pause_row(self, partition: int) -> OutRecord:
+        row = self._pause.row() if self._pause else None
+        return OutRecord(LEDGER, pause_key(self._group), row, partition=partition)
+
     # -- partitions --------------------------------------------------------------------------------------------
 
     async def assigned(self, start: Start) -> list[Place]:
@@ -255,6 +307,7 @@ class Flow:
         async with self.between_epochs:
             if not lost:
                 await self.commit()
+            await self._end_commit()
             self._snapshots.interrupt()
             self._outputs, self._output_bytes = [], 0
             is_exact = not (lost or self._is_ahead or self._abandoned or self._uncommitted)
@@ -292,6 +345,8 @@ class Flow:
             self._put(self._snapshots.began(partition, here))
         if restored.rules_version != self.engine.rules.version:
             self._put(self._rules_row(partition))
+        if restored.pause != (self._pause.row() if self._pause else None):
+            self._put(self._pause_row(partition))
         self._uncommitted = True
         log.info("live: partition=%d snapshot=%s", partition, manifest.snapshot if manifest else "none")
         self.resume([place for place in self.position if place[1] == partition])
@@ -307,6 +362,8 @@ class Flow:
     def abandon(self) -> None:
         """Nothing more is counted, produced or committed."""
         self._abandoned = True
+        if self._under_way is not None:  # nobody will ask how it ended
+            self._under_way.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def close(self) -> None:
         """Whatever still waits for the broker gives up."""

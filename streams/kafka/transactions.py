@@ -82,6 +82,7 @@ class Transactional:
         self._sent = 0  # of these, how many the producer has in its transaction
         self._begun_at: float | None = None  # None: no transaction is open
         self._broken: KafkaError | None = None  # why the open transaction cannot be committed any more
+        self._refused = ""  # the topic whose record is why, if it is one's
         self._fences = 0  # since the last commit
 
     def open(self) -> None:
@@ -159,11 +160,11 @@ class Transactional:
                 self._serve(self._producer.poll, self._patience_s)
                 self._give_up_if_closing("the producer's queue is full")
             except client_errors() as problem:
-                self._broken = error_of(problem)
+                self._broken, self._refused = error_of(problem), record.topic
         self._serve(self._producer.poll, 0)
 
     def _begin(self) -> None:
-        self._sent, self._broken = 0, None
+        self._sent, self._broken, self._refused = 0, None, ""
         self._begun_at = self._clock()
         try:
             self._producer.begin_transaction()
@@ -286,7 +287,8 @@ class Transactional:
         if why.code() == KafkaError.FENCED_INSTANCE_ID:
             raise Fenced(self._name_taken(why))
         if why.code() in _hopeless_codes():
-            raise DeliveryFailed(f"output cannot be delivered, nothing was committed: {why.str()}")
+            what = f"a record for topic {self._refused!r}" if self._refused else "output"
+            raise DeliveryFailed(f"{what} cannot be delivered, nothing was committed: {why.str()}")
         if failures >= ATTEMPTS_MAX:
             raise DeliveryFailed(
                 f"the same transaction failed {failures} times, the last time with {why.name()}: {why.str()}; it is "
@@ -302,7 +304,7 @@ class Transactional:
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._broken is None:
-            self._broken = error
+            self._broken, self._refused = error, message.topic()
             log.warning("record not delivered: topic=%s code=%s %s", message.topic(), error.name(), error.str())
 
     def _on_error(self, error: KafkaError) -> None:

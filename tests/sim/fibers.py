@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 NEVER_MS = 1 << 62
-SWITCHES_MAX = 200_000
+SWITCHES_MAX = 1_000_000
 STUCK_S = 300.0  # of wall time; kernels may have to be compiled
 
 
