@@ -22,6 +22,7 @@ class FakeBroker:
         self._topics = dict(topics)
         self.groups = Groups(clock, self.partitions)
         self.transactions = Coordinator(clock, self._finish)
+        self._late: list[tuple[int, Callable[[], None]]] = []  # requests still on their way: (when they arrive, what)
 
     def partitions(self, topic: str) -> int:
         if topic not in self._topics:
@@ -39,9 +40,27 @@ class FakeBroker:
         """Does what is due by the clock; returns when it wants to be asked again at the latest."""
         if self.is_away:
             return self.away_until_ms
+        now_ms = self.clock()
+        due = [act for at_ms, act in self._late if at_ms <= now_ms]
+        self._late = [late for late in self._late if late[0] > now_ms]
+        for act in due:
+            act()
         self.transactions.time_out()
         self.groups.beat()
-        return min([*self.transactions.next_ms(), *self.groups.next_ms()], default=NEVER_MS)
+        coming = [at_ms for at_ms, _ in self._late]
+        return min([*coming, *self.transactions.next_ms(), *self.groups.next_ms()], default=NEVER_MS)
+
+    def end_later(self, delay_ms: int, transactional_id: str, epoch: int, outcome: str) -> None:
+        """The end of a transaction is asked for long after its client has given up waiting; should the transaction be
+        over by then, nothing happens: a broken connection never delivers into the next one."""
+        transaction = self.transactions.ids[transactional_id]
+        began_ms = transaction.began_ms
+
+        def arrive() -> None:
+            if transaction.epoch == epoch and transaction.is_open and transaction.began_ms == began_ms:
+                self.transactions.end(transactional_id, epoch, outcome)
+
+        self._late.append((self.clock() + delay_ms, arrive))
 
     def append(
         self,

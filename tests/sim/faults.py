@@ -11,13 +11,21 @@ from tests.sim.fibers import Process, SimCrash
 if TYPE_CHECKING:
     from tests.sim.world import World
 
-# Which calls may lose what. A lost request never reached the broker, a lost answer did; a late request reaches it after
-# the client has given up; a lost record is refused by its broker for good.
+# Which calls may lose what. A lost request never reached the broker, a lost answer's did. Cut off before or behind the
+# request's arrival, the client gets no other answer either for long. A late request arrives after the client has given
+# up. A lost record is refused by its broker for good.
 LOSSES = {
     "init_transactions": ("lost request", "lost answer"),
     "send_offsets": ("lost request", "lost answer"),
-    "commit_transaction": ("lost request", "lost answer", "lost answer", "late request", "lost record"),
-    "abort_transaction": ("lost request", "lost answer", "late request"),
+    "commit_transaction": (
+        "lost request",
+        "lost answer",
+        "cut off before",
+        "cut off behind",
+        "late request",
+        "lost record",
+    ),
+    "abort_transaction": ("lost request", "lost answer", "cut off before", "cut off behind", "late request"),
     "flush": ("lost record",),
     "commit": ("lost request", "lost answer"),
 }
@@ -45,7 +53,7 @@ class Rates:
     def drawn(cls, random: Random) -> Rates:
         """Most histories have a few kinds of trouble, so that each also happens alone."""
         most = cls(
-            crash=0.004, freeze=0.002, slow=0.02, loss=0.05, disk_error=0.05, away=0.05, scale=0.1, stop=0.05,
+            crash=0.01, freeze=0.006, slow=0.02, loss=0.05, disk_error=0.05, away=0.05, scale=0.1, stop=0.05,
             compact=0.2, trim=0.1, jump=0.02, reload=0.05,
         )  # fmt: skip
         share = random.choice((0.0, 0.2, 0.4, 0.7))

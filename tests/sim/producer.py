@@ -209,14 +209,18 @@ class FakeProducer:
         self._end("abort", fault)
 
     def _end(self, outcome: str, fault: str) -> None:
-        if fault == "lost request":
+        if fault == "late request":
+            self._broker.end_later(self._world.random.randint(1, 5_000), self._id, self._epoch, outcome)
+        if fault in ("cut off before", "cut off behind"):  # for longer than anybody waits for the end of a transaction
+            self._broker.away_until_ms = self._world.now_ms + 2 * self._timeout_ms
+        if fault in ("lost request", "late request", "cut off before"):
             raise failure(TIMED_OUT, f"{outcome}_transaction: Local: Timed out", retriable=True)
         try:
             self._broker.transactions.end(self._id, self._epoch, outcome)
         except Refusal as refusal:
             self._refused(refusal)
             self._raise_unless_open()
-        if fault == "lost answer":
+        if fault in ("lost answer", "cut off behind"):
             raise failure(TIMED_OUT, f"{outcome}_transaction: Local: Timed out", retriable=True)
         self._world.note(self._process, f"{outcome} {self._id}")
         self._state, self._problem = "ready", None

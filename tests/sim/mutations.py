@@ -1,0 +1,214 @@
+"""Mistakes put into the product on purpose: the simulator is worth something only if it notices each of them.
+
+`python -m tests.sim.mutations [NAME...]` says for each after how many histories it was noticed, and by which law."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from schemas.topics import LEDGER
+from streams.agents.flow import Flow
+from streams.kafka.group import Group
+from streams.kafka.transactions import Transactional
+from streams.state.restore import Restore
+from streams.state.snapshots import Snapshots
+from streams.step import Engine
+from tests.sim.consumer import FakeConsumer
+from tests.sim.director import History, Plan
+from tests.sim.faults import Rates
+from tests.sim.world import World
+
+HISTORIES_MAX = 40
+
+CRASHES = Rates(crash=0.02, scale=0.2, slow=0.02)
+LOSSES = Rates(loss=0.3, slow=0.02)
+FREEZES = Rates(freeze=0.03, slow=0.05, scale=0.3)
+COMES_AND_GOES = Rates(scale=0.5, stop=0.5, slow=0.02)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """apply: puts the mistake in for the time of a `with`. world: of the history that runs."""
+
+    what: str
+    rates: Rates
+    apply: Callable[[], Any]
+
+
+def offsets_before_outputs() -> Any:
+    produce, commit = Transactional.produce, Transactional.commit
+
+    def held_back(self: Any, records: Any) -> None:
+        self.__dict__.setdefault("held", []).extend(records)
+
+    def mutant(self: Any, offsets: Any) -> bool:
+        held = self.__dict__.pop("held", [])
+        if not commit(self, offsets):
+            return False
+        produce(self, held)
+        return commit(self, offsets)
+
+    return _both(patch.object(Transactional, "produce", held_back), patch.object(Transactional, "commit", mutant))
+
+
+def records_forgotten_at_an_abort() -> Any:
+    abort = Transactional._abort
+
+    def mutant(self: Any, why: Any) -> None:
+        abort(self, why)
+        self._records = []
+
+    return patch.object(Transactional, "_abort", mutant)
+
+
+def unanswered_commit_taken_for_none() -> Any:
+    return patch.object(Transactional, "_finds", lambda self, note, places: False)
+
+
+def unanswered_commit_taken_for_done() -> Any:
+    return patch.object(Transactional, "_finds", lambda self, note, places: True)
+
+
+def ledger_not_loaded() -> Any:
+    return patch.object(Engine, "load_ledger", lambda self, rows: None)
+
+
+def nothing_counted_silently() -> Any:
+    async def mutant(self: Any, manifest: Any) -> Any:
+        return
+        yield
+
+    return patch.object(Restore, "_replay", mutant)
+
+
+def memory_kept_after_a_foreign_commit() -> Any:
+    return patch.object(Flow, "_is_untouched", lambda self, partition, kept, start: kept is not None)
+
+
+def snapshot_says_more_than_it_has() -> Any:
+    take = Snapshots._take
+
+    def mutant(self: Any, partition: int, state: Any, offsets: dict[str, int]) -> Any:
+        return take(self, partition, state, {topic: at + 1 for topic, at in offsets.items()})
+
+    return patch.object(Snapshots, "_take", mutant)
+
+
+def manifest_outside_of_the_transaction() -> Any:
+    next_slice, init = Snapshots.next_slice, World.__post_init__
+    worlds: list[World] = []
+
+    def begun(self: World) -> None:
+        init(self)
+        worlds.append(self)
+
+    def mutant(self: Any) -> list[Any]:
+        records = next_slice(self)
+        for record in records:
+            if record.topic == LEDGER:
+                worlds[-1].broker.append((LEDGER, record.partition), record.key, record.value)
+        return records
+
+    return _both(patch.object(World, "__post_init__", begun), patch.object(Snapshots, "next_slice", mutant))
+
+
+def offsets_read_before_they_are_stable() -> Any:
+    committed = FakeConsumer.committed
+
+    def mutant(self: Any, partitions: Any, timeout: float = -1) -> Any:
+        with patch.object(self._broker.transactions, "is_pending", lambda group, place: False):
+            return committed(self, partitions, timeout)
+
+    return patch.object(FakeConsumer, "committed", mutant)
+
+
+def zombie_commits_without_a_generation() -> Any:
+    def metadata(self: Any) -> Any:
+        poller, self._consumer._poller = self._consumer._poller, None
+        try:
+            return self._consumer.consumer_group_metadata()
+        finally:
+            self._consumer._poller = poller
+
+    return _both(
+        patch.object(Group, "consumer_group_metadata", metadata),
+        patch("streams.kafka.transactions.is_member", lambda member: True),
+    )
+
+
+@contextmanager
+def _both(one: Any, other: Any) -> Iterator[None]:
+    with one, other:
+        yield
+
+
+MUTATIONS = {
+    mutation.apply.__name__: mutation
+    for mutation in (
+        Mutation("the offsets are committed first, then the outputs", CRASHES, offsets_before_outputs),
+        Mutation("an aborted transaction's records are not made again", LOSSES, records_forgotten_at_an_abort),
+        Mutation("a commit without an answer is always repeated", LOSSES, unanswered_commit_taken_for_none),
+        Mutation("a commit without an answer is never repeated", LOSSES, unanswered_commit_taken_for_done),
+        Mutation("a restore leaves the holds out", CRASHES, ledger_not_loaded),
+        Mutation("a restore does not count what follows the snapshot", CRASHES, nothing_counted_silently),
+        Mutation(
+            "memory is used again though others have committed", COMES_AND_GOES, memory_kept_after_a_foreign_commit
+        ),
+        Mutation("a snapshot names offsets ahead of its counts", CRASHES, snapshot_says_more_than_it_has),
+        Mutation("a manifest is written outside of the transaction", CRASHES, manifest_outside_of_the_transaction),
+        Mutation("offsets of open transactions are not waited for", CRASHES, offsets_read_before_they_are_stable),
+        Mutation("a zombie commits without a generation", FREEZES, zombie_commits_without_a_generation),
+    )
+}
+
+
+def noticed(mutation: Mutation, histories: int = HISTORIES_MAX) -> tuple[int, str] | None:
+    """(how many histories it took, what the simulator said), or None when it noticed nothing."""
+    with mutation.apply():
+        for seed in range(1, histories + 1):
+            try:
+                history(seed, mutation.rates).run()
+            except (AssertionError, RuntimeError) as problem:
+                law = root(problem)
+                if not isinstance(law, AssertionError) and not hasattr(law, "exit_code"):
+                    raise  # the mutation itself does not fit the product any more
+                return seed, str(law)
+    return None
+
+
+def root(problem: BaseException) -> BaseException:
+    """What a fiber raised, under what the scheduler made of it."""
+    while problem.__cause__ is not None:
+        problem = problem.__cause__
+    return problem
+
+
+def history(seed: int, rates: Rates) -> History:
+    """Small and eventful."""
+    plan = Plan(
+        delivery="exactly_once", names=["w0", "w1", "w2"] if seed % 2 else [], has_disk=seed % 3 == 0, batch_size=50,
+        commit_interval_ms=(20, 200)[seed % 2], poll_timeout_ms=50, snapshot_interval_ms=(50, 1_000)[seed // 2 % 2],
+        bursts=8,
+    )  # fmt: skip
+    return History(seed, rates, plan)
+
+
+def main() -> int:
+    logging.getLogger("grayline").setLevel(logging.CRITICAL)
+    missed = 0
+    for name in sys.argv[1:] or MUTATIONS:
+        found = noticed(MUTATIONS[name])
+        missed += found is None
+        told = f"noticed in history {found[0]}: {found[1][:120]}" if found else "NOT NOTICED"
+        print(f"{name}: {MUTATIONS[name].what}: {told}", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
