@@ -13,15 +13,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import repeat
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from bench import peers, traffic
 from bench.latency import latency
 from bench.say import say
 from bench.scene import ROOT, BenchFailed, Record, Scene, expect_blocked, job, scene
 from schemas.topics import BLOCK_EVENTS, MESSAGE_RELAY
+from streams.captures.files import read_capture
+from streams.captures.lines import LineReader
+from streams.captures.writing import CaptureWriter
+from streams.captures.writing import Record as CaptureRecord
 
 GRAY_RULES = str(ROOT / "bench" / "gray.yaml")
 PACKS = str(files("rules") / "packs")
@@ -38,6 +45,7 @@ MEASURES = {
     "faust": peers.PEERS["faust"][0],
     "kernels": "kernels alone: six counters, one core",
     "replay": "replay of a file of JSON lines, shipped packs",
+    "parquet": "replay of the same as Parquet, shipped packs",
     "restore": "restore on an empty worker, then from its own disk",
     "start": "start of the command line (--help, rules check)",
     "latency": "produce to block event visible",
@@ -73,6 +81,7 @@ class Bench:
     _mixed: Scene | None = None
     _mixed_records: int = 0
     _file: str = ""
+    _packed: dict[str, tuple[Path, Path]] = field(default_factory=dict)  # form -> (first records, all of them)
     _expected: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -99,14 +108,16 @@ class Bench:
         for name in peers.JAVA:
             if name in self.wanted:
                 peers.build(name)
-        if self.wanted & {"packs", "replay"}:
+        if self.wanted & {"packs", "replay", "parquet"}:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="grayline-bench-"))
             self._file = f"{folder}/mixed.jsonl"
         if "packs" in self.wanted:
             self._mixed = stack.enter_context(scene())
             self._mixed_records = sum(self._mixed.fill(self._recorded(), "messages and CDRs").values())
-        elif "replay" in self.wanted:
+        elif self.wanted & {"replay", "parquet"}:
             self._mixed_records = sum(1 for _ in self._recorded())
+        if self.wanted & {"replay", "parquet"}:
+            self._packed = {form: _packed(Path(self._file), form) for form in ("jsonl", "parquet")}
         if self.wanted & {"raw", "gray", "faust", "profile", "flink", "streams"}:
             self._gray = stack.enter_context(scene())
             say(f"making {self.sizes.messages:,} messages")
@@ -183,7 +194,14 @@ class Bench:
         return job("kernels", numbers=self.sizes.kernel_numbers, events=self.sizes.kernel_events)
 
     def _replay_once(self) -> dict[str, Any]:
-        return job("replay", file=self._file, rules=PACKS)
+        return self._replay_of("jsonl")
+
+    def _parquet_once(self) -> dict[str, Any]:
+        return self._replay_of("parquet")
+
+    def _replay_of(self, form: str) -> dict[str, Any]:
+        first, whole = self._packed[form]
+        return job("replay", file=str(whole), first=str(first), rules=PACKS)
 
     def _restore_once(self) -> dict[str, Any]:
         """An hour of messages of so many senders is counted; then a worker without a folder restores from the topics,
@@ -213,6 +231,24 @@ class Bench:
 
 def _messages(topic: str, records: Iterable[tuple[bytes, bytes, int]]) -> Iterator[Record]:
     return ((topic, key, value, at_ms) for key, value, at_ms in records)
+
+
+def _packed(lines: Path, form: str) -> tuple[Path, Path]:
+    """(a file of the first records, a file of all), uncompressed JSON lines or Parquet as `record` writes it."""
+    reader = LineReader()
+    files: list[Path] = []
+    for part in ("first", "whole"):
+        folder = lines.parent / f"{form}-{part}"
+        writer = CaptureWriter(folder, form, "zstd" if form == "parquet" else "none", rotate_bytes=1 << 40)
+        for rows in read_capture(lines, reader, 20_000):
+            names = np.array(rows.topics, object)[rows.topic]
+            columns = (names, rows.partition, rows.offset, rows.timestamp, repeat(0), rows.keys, rows.values)
+            writer.write(list(map(CaptureRecord, *columns)))
+            if part == "first":
+                break
+        writer.finish()
+        files.append(next(iter(folder.iterdir())))
+    return files[0], files[1]
 
 
 def _seconds_of(words: tuple[str, ...]) -> float:

@@ -37,6 +37,7 @@ def budgets(bench: Bench) -> list[Budget]:
         _ratio(bench, "gray job against stock Faust", "gray", "faust", 100),
         _least("kernels alone, six counters", bench.rate("kernels"), 3_000_000),
         _least("replay of JSON lines", bench.rate("replay"), 500_000),
+        _least("replay of Parquet", bench.rate("parquet"), 1_500_000),
         _most("memory per tracked number", [r["bytes_per_number"] for r in replay], 400, "bytes"),
         _most("produce to block event visible, p99", [r["p99_ms"] for r in latency], 1000, "ms"),
         _most(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from bench.jobs import parameters, result
 from streams.collector import Collector
@@ -16,27 +15,27 @@ from streams.collector import Collector
 
 def main() -> None:
     from rules.load import load
-    from streams.replay import BATCH_LINES, Replay, file_lines
+    from streams.replay import Replay
     from streams.step import Engine
+    from streams.warm import warm
 
     told = parameters()
     rules = load([Path(told["rules"])])
     path = Path(told["file"])
     made: list[int] = []
 
-    def replay_of(lines: Any) -> Any:
-        engine = Engine(rules, expire_by_clock=True)
-        replay = Replay(engine, lambda record: made.append(1))
-        replay.run(lines, path.name)
+    def replay_of(lines: Path) -> Replay:
+        replay = Replay(Engine(rules, expire_by_clock=True), lambda record: made.append(1))
+        replay.run_file(lines)
         return replay
 
-    with path.open("rb") as file:
-        replay_of([line for line, _ in zip(file, range(BATCH_LINES), strict=False)])
+    warm(rules)
+    replay_of(Path(told["first"]))
     collector = Collector()
     collector.take_over()
     made.clear()
     begun = time.perf_counter()
-    replay = replay_of(file_lines(path, lambda _: None))
+    replay = replay_of(path)
     took = time.perf_counter() - begun
     stats = replay.engine.stats()
     result(
