@@ -87,12 +87,13 @@ class Worker:
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.settings = settings
-        self.engine = engine
+        self._first_engine = engine  # until the flow has it, which changes it with the rules
         self.metrics = Metrics()
         self.problem: BaseException | None = None
         self.name = settings.name or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._reload = reload
         self._reloading: asyncio.Task[None] | None = None
+        self._reload_again = False
         self._clock = clock
         self._flow: Flow | None = None
         self._fetcher: Fetcher | None = None
@@ -105,6 +106,14 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._started = threading.Event()  # assigned for the first time, or ended
         self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def engine(self) -> Any:
+        return self._first_engine if self._flow is None else self._flow.engine
+
+    @engine.setter
+    def engine(self, engine: Any) -> None:
+        self._first_engine = engine
 
     def run(self) -> int:
         """Work until a signal, `stop` or `stop_after`; returns the exit code: 0, 1 (failed) or 2 (refused to start).
@@ -207,6 +216,7 @@ class Worker:
             monotonic=time.monotonic,
             wall_ms=self._clock,
         )
+        self._first_engine = None  # under other rules it would stay in memory
         flow.on_ready = self._started.set
         owner = _FlowOwner(flow, asyncio.get_running_loop(), self.metrics, fetcher.group)
         self._source = KafkaSource(settings, fetcher, flow, threads, owner, self._reading_ended)
@@ -292,6 +302,7 @@ class Worker:
         return {
             "ready": now.ready,
             "warming": now.warming,
+            "rules_version": self.engine.rules.version,
             "partitions": list(now.partitions),
             "restoring": {str(partition): round(share, 3) for partition, share in now.restoring.items()},
             "processed": now.processed,
@@ -304,8 +315,13 @@ class Worker:
             self._shell.set_shutdown_soon()
 
     def _reload_soon(self) -> None:
-        if self._loop is not None and self._reload is not None and self._reloading is None:
+        """At SIGHUP. What is being read at the moment may be older than what this one is about."""
+        if self._loop is None or self._reload is None:
+            return
+        if self._reloading is None:
             self._reloading = self._loop.create_task(self._reload_rules())
+        else:
+            self._reload_again = True
 
     async def _reload_rules(self) -> None:
         """Read the rules again and hand them to the flow; whatever is wrong with them, the old ones stay."""
@@ -320,11 +336,15 @@ class Worker:
                 )
             self._flow.adopt_rules(rules)
             self.metrics.rules_read(True)
+            log.info("%s: in force from the next commit on%s", _said(rules), _LATER if self._flow.restoring else "")
         except Exception as problem:
             log.error("the rules were not read again, the old ones stay: %s", problem)
             self.metrics.rules_read(False)
         finally:
             self._reloading = None
+            if self._reload_again:
+                self._reload_again = False
+                self._reload_soon()
 
     def _prepared(self) -> RuleSet:
         from streams.warm import warm
@@ -365,10 +385,19 @@ def worker_for(
     from streams.step import Engine
     from streams.warm import warm
 
+    log.info("%s", _said(rules))
     if not warmed:
         log.info("preparing kernels: seconds from the cache, about a minute on a first start ever")
         warm(rules, region=home_region)
     return Worker(settings, Engine(rules, region=home_region), reload=reload)
+
+
+_LATER = " that follows the restore under way"
+
+
+def _said(rules: RuleSet) -> str:
+    named = ",".join(rule.name for rule in rules.rules)
+    return f"rules read: version={rules.version} topics={','.join(rules.topics)} rules={named}"
 
 
 def open_state(settings: WorkerSettings, cluster: str) -> LocalState:
@@ -449,6 +478,8 @@ class _Shell(faust.Worker):
             for number in (signal.SIGTERM, signal.SIGINT):
                 self.loop.add_signal_handler(number, self._on_end)
             self.loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+            # One that came earlier was held back (streams.cli.run), and is obeyed now.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     async def on_started(self) -> None:
         waits: Iterable[asyncio.Task[Any]] = (

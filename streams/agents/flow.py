@@ -188,7 +188,8 @@ class Flow:
             offsets = {place: at for place, at in self.position.items() if place[1] in self.live}
             self._began_s = self._monotonic()
             self._under_way = asyncio.ensure_future(self._runner.deliver(lambda: self._deliver(records, offsets)))
-        if self._next_rules is not None and not self.restoring:
+        # Partitions that are between two assignments would miss the row that tells of the change.
+        if self._next_rules is not None and not self.restoring and not self._kept:
             self._switch()  # 2
         if self._next_pause != self._pause:
             self._switch_pause()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,6 +160,8 @@ def command(
     from streams.settings import SettingsProblem, WorkerSettings, parse_start_from
 
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    # Until the worker listens for it, a request to read the rules again would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         ruleset = load([rules_path or packs()], protected, home_region)
         kafka = KafkaSettings.load(brokers, kafka_config)

@@ -27,6 +27,10 @@ class ImageError(ValueError):
     """A piece of an image that cannot be loaded; the text says what is wrong with it."""
 
 
+class NewerImage(ImageError):
+    """A piece in a format that this version does not know."""
+
+
 def encode(fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """The piece with these fields and arrays (of the types in `_DTYPES`)."""
     if sys.byteorder != "little":
@@ -65,6 +69,10 @@ def _parsed(piece: bytes) -> tuple[dict[str, Any], int]:
     start = _START.match(piece)
     if start is None:
         raise ImageError(f"not a piece of an image: {len(piece)} bytes that do not begin with its format and checksum")
+    if int(start[1]) > FORMAT:
+        raise NewerImage(
+            f"the image has format {int(start[1])}, this version reads {FORMAT}: run the newer Grayline that wrote it"
+        )
     if int(start[1]) != FORMAT:
         raise ImageError(
             f"an image of format {int(start[1])}, where this version reads {FORMAT}: "

@@ -22,7 +22,9 @@ from schemas.topics import LEDGER, SNAPSHOTS
 from streams.kafka.ownership import Refused
 from streams.kafka.reader import Reader, RecordsGone, Span
 from streams.kafka.source import batch_of
+from streams.ledger_rows import LedgerRowError
 from streams.shares import decode_share
+from streams.state.chunk import NewerImage
 from streams.state.image import ImageError
 from streams.state.local import LocalState, StateDamaged
 from streams.state.manifest import SNAPSHOT_KEY, Manifest, ManifestError, NewerManifest
@@ -113,6 +115,8 @@ class Restore:
                 async for _ in self._load(manifest, is_local):
                     yield
                 loaded = True
+            except NewerImage as problem:
+                raise Refused(f"partition {p}: {problem}") from problem
             except (StateDamaged, ImageError) as problem:
                 log.error("snapshot of partition %d is not used: %s", p, problem)
                 self._trouble("snapshot_damaged")
@@ -130,7 +134,10 @@ class Restore:
             async for _ in self._replay(manifest):  # 5
                 yield
         version = rows.get(rules_key(self._group))
-        self._engine.load_ledger([(k, v) for k, v in rows.items() if not k.startswith(INTERNAL_KEY)])  # 6
+        try:
+            self._engine.load_ledger([(k, v) for k, v in rows.items() if not k.startswith(INTERNAL_KEY)])  # 6
+        except LedgerRowError as problem:
+            raise Refused(f"partition {p}: {problem}") from problem
         self.result = Restored(manifest, is_local, None if version is None else version.decode(), tuple(self._litter))
 
     async def _drop_local(self) -> None:
