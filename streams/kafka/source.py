@@ -154,6 +154,11 @@ class Fetcher:
         if not messages:
             return None
         epoch = epoch_of(messages, self._topics, self._code_of, self._message_type)
+        if goes_back(epoch, self._position):
+            messages = still_owned(messages, self._position)
+            if not messages:
+                return None
+            epoch = epoch_of(messages, self._topics, self._code_of, self._message_type)
         self._position.update(epoch.next_offsets)
         return epoch
 
@@ -278,6 +283,19 @@ def still_owned(messages: list[Message], position: Mapping[Place, int]) -> list[
             kept.append(message)
             expected[place] = message.offset() + 1
     return kept
+
+
+def goes_back(epoch: Epoch, position: Mapping[Place, int]) -> bool:
+    """Whether records are in it that were fetched before. A poll during which partitions came back may have returned
+    some from before the change and too few from behind it: what follows comes again with the polls after it."""
+    for raw in epoch.batches:
+        known = np.zeros(int(raw.partition.max()) + 1, np.int64)
+        for (topic, partition), at in position.items():
+            if topic == raw.topic and partition < len(known):
+                known[partition] = at
+        if (raw.offset < known[raw.partition]).any():
+            return True
+    return False
 
 
 def epoch_of(messages: list[Message], topics: tuple[str, ...], code_of: Mapping[str, int], message_type: Any) -> Epoch:

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from streams.kafka.embedded import EmbeddedBroker
-from streams.kafka.source import epoch_of, still_owned
+from streams.kafka.source import epoch_of, goes_back, still_owned
 
 TOPICS = ("message-relay", "cdr")
 CODES = {topic: code for code, topic in enumerate(TOPICS)}
@@ -34,7 +34,7 @@ def messages() -> Iterator[list[Message]]:
 
 
 def test_every_message_lies_in_its_topics_batch_at_its_place_of_arrival(messages: list[Message]) -> None:
-    epoch = epoch_of(messages, TOPICS, CODES)
+    epoch = epoch_of(messages, TOPICS, CODES, Message)
     assert epoch.count == 300
     seen = {}
     for raw in epoch.batches:
@@ -47,7 +47,7 @@ def test_every_message_lies_in_its_topics_batch_at_its_place_of_arrival(messages
 
 
 def test_the_next_offsets_are_behind_the_last_record_of_each_partition(messages: list[Message]) -> None:
-    epoch = epoch_of(messages[:100], TOPICS, CODES)
+    epoch = epoch_of(messages[:100], TOPICS, CODES, Message)
     expected: dict[tuple[str, int], int] = {}
     for message in messages[:100]:
         expected[message.topic(), message.partition()] = message.offset() + 1
@@ -56,8 +56,8 @@ def test_the_next_offsets_are_behind_the_last_record_of_each_partition(messages:
 
 def test_one_topic_takes_the_short_way_to_the_same_columns(messages: list[Message]) -> None:
     own = [message for message in messages if message.topic() == "cdr"]
-    short = epoch_of(own, ("cdr",), {"cdr": 0})
-    long = epoch_of(own, TOPICS, CODES)
+    short = epoch_of(own, ("cdr",), {"cdr": 0}, Message)
+    long = epoch_of(own, TOPICS, CODES, Message)
     for name in ("order", "partition", "offset", "timestamp", "values"):
         assert list(getattr(short.batches[0], name)) == list(getattr(long.batches[0], name)), name
     assert short.next_offsets == long.next_offsets
@@ -74,3 +74,12 @@ def test_what_another_worker_counted_meanwhile_is_not_counted_again(messages: li
     own = [message for message in messages if (message.topic(), message.partition()) == ("cdr", 1)]
     kept = still_owned(own, {("cdr", 1): 20})
     assert [message.offset() for message in kept] == list(range(20, len(own)))
+
+
+def test_an_epoch_that_goes_back_behind_a_rebalance_is_told_from_one_that_goes_on(messages: list[Message]) -> None:
+    own = [message for message in messages if message.topic() == "cdr" and message.partition() < 2]
+    epoch = epoch_of(own, TOPICS, CODES, Message)
+    firsts = {("cdr", partition): 0 for partition in (0, 1)}
+    assert not goes_back(epoch, firsts)
+    assert goes_back(epoch, firsts | {("cdr", 1): 1})
+    assert not goes_back(epoch, {("message-relay", 1): 1000, ("cdr", 2): 1000})

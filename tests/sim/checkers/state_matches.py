@@ -20,7 +20,7 @@ def check(world: World, rules: RuleSet, workers: list[SimWorker]) -> Engine:
     expected = counted(world, rules)
     expected.expire(world.now_ms)
     for worker in workers:
-        if worker.flow is None:
+        if worker.flow is None or not worker.flow.ready:
             continue
         engine = worker.flow.engine
         engine.expire(world.now_ms)
