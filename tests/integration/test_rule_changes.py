@@ -1,0 +1,227 @@
+"""SIGHUP while records come: what changes, from which commit on, and what every wrong rule file leaves as it was."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rules.load import load_text
+from schemas.topics import BLOCK_EVENTS, BLOCK_STATUS, LEDGER
+from tests.conftest import broker_or_skip
+from tests.faults.zygote import Zygote
+from tests.integration.live import Live, Text, Worker, senders
+from tests.kafka_broker import Broker
+
+PARTITIONS = 2
+SECOND, HOUR = 1_000, 3_600_000
+COUNTERS = """
+counters:
+  sent: {on: message-relay, per: sender, count: events, window: 1h}
+"""
+KEPT = """
+  - {name: thirty, summary: more than thirty messages an hour, when: sent > 30, mode: enforce,
+     then: {block: [messages], directions: [outgoing], for: 1d}}
+"""
+TAKEN_AWAY = """
+  - {name: ten, summary: more than ten messages an hour, when: sent > 10, mode: enforce,
+     then: {block: [calls], directions: [outgoing], for: 2d}}
+"""
+ADDED = """
+  - {name: many-people, summary: five recipients or more in an hour, when: people >= 5, mode: enforce,
+     then: {block: [messages], directions: [incoming], for: 1d}}
+"""
+NEW_COUNTER = "  people: {on: message-relay, per: sender, distinct: recipient, window: 1h}\n"
+BEFORE = f"{COUNTERS}rules:{TAKEN_AWAY}{KEPT}"
+AFTER = f"{COUNTERS}{NEW_COUNTER}rules:{KEPT}{ADDED}"
+AGAIN = AFTER.replace("for: 1d", "for: 3d")
+CALLS = BEFORE.replace("message-relay", "cdr.setup").replace("sender", "caller")
+BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n" + BEFORE
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    with broker_or_skip() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    file = tmp_path_factory.mktemp("zygote") / "rules.yaml"
+    file.write_text(AFTER)
+    parent = Zygote(file)
+    yield parent
+    parent.close()
+
+
+@pytest.fixture
+def live(broker: Broker, zygote: Zygote, tmp_path: Path) -> Iterator[Live]:
+    made = Live(broker, zygote, tmp_path, PARTITIONS)
+    made.rules_file.write_text(BEFORE)
+    yield made
+    made.close()
+
+
+def version_of(text: str) -> str:
+    return load_text(text).version
+
+
+def started(live: Live) -> Worker:
+    worker = live.start("worker")
+    live.wait_ready(worker)
+    return worker
+
+
+def has_version(worker: Worker, text: str) -> Callable[[], bool]:
+    version = version_of(text)
+    return lambda: worker.ready().get("rules_version") == version
+
+
+def asked_to_read(live: Live, worker: Worker, text: str) -> None:
+    live.rules_file.write_text(text)
+    worker.process.signal(signal.SIGHUP)
+    live.wait(has_version(worker, text), "the new rules are in force", worker)
+
+
+def notes(live: Live, key: bytes) -> dict[int, str]:
+    """The last row of this key in the ledger, by partition."""
+    return {m.partition(): m.value().decode() for m in live.read(LEDGER) if m.key() == key + b"/" + live.group.encode()}
+
+
+def test_new_rules_go_on_from_the_counts_of_the_old_ones_and_say_where_they_lack_some(live: Live) -> None:
+    start_ms = time.time_ns() // 1_000_000 - 6 * HOUR
+    first, second = (numbers[0] for numbers in senders(PARTITIONS, 1))
+    worker = started(live)
+    # Half way to the limit of thirty, and past the one of ten.
+    live.feed(Text(first, start_ms + i * SECOND, i) for i in range(20))
+    live.feed(Text(second, start_ms + i * SECOND, i) for i in range(4))
+    live.wait_caught_up(worker)
+    assert notes(live, b"#rules") == dict.fromkeys(range(PARTITIONS), version_of(BEFORE))
+
+    asked_to_read(live, worker, AFTER)
+    live.wait(
+        lambda: set(notes(live, b"#rules").values()) == {version_of(AFTER)}, "the ledger tells the version", worker
+    )
+    assert worker.metric("warming") == PARTITIONS
+    live.feed(Text(first, start_ms + i * SECOND, i) for i in range(20, 33))
+    live.wait_caught_up(worker)
+
+    opened = {row["hold"]["rule"]: row["hold"] for row in live.history() if row["number"] == first}
+    assert opened.keys() == {"ten", "thirty", "many-people"}
+    versions = {rule: hold["rules_version"] for rule, hold in opened.items()}
+    assert versions == {"ten": version_of(BEFORE), "thirty": version_of(AFTER), "many-people": version_of(AFTER)}
+    # As if nothing had happened: it opens at the thirty-first message of all, not of those since the change.
+    assert opened["thirty"]["from"] == start_ms + 30 * SECOND
+    assert opened["thirty"]["evidence"] == [
+        {"counter": "sent", "value": 31.0, "window": "1h", "limit": 30.0, "as_of": start_ms + 30 * SECOND}
+    ]
+    # The new counter knows five people, though the number wrote to twenty before.
+    (evidence,) = opened["many-people"]["evidence"]
+    assert (evidence["value"], evidence["warming"]) == (5.0, True)
+    assert opened["many-people"]["from"] == start_ms + 24 * SECOND
+
+    # The hold of the rule that is gone stays in force until it ends.
+    last = json.loads([m.value() for m in live.read(BLOCK_EVENTS) if m.key() == first.encode()][-1])
+    assert sorted(hold["rule"] for hold in last["holds"]) == ["many-people", "ten", "thirty"]
+    assert last["until"] == start_ms + 10 * SECOND + 48 * HOUR
+
+    # When an hour has passed on both partitions, the new counter lacks nothing.
+    for number in (first, second):
+        live.feed(Text(number, start_ms + 4 * HOUR + i * SECOND, 100 + i) for i in range(6))
+    live.wait(lambda: worker.metric("warming") == 0, "the new counter has warmed", worker)
+    live.wait_caught_up(worker)
+    late = [row["hold"] for row in live.history() if row["number"] == second]
+    assert [(hold["rule"], "warming" in hold["evidence"][0]) for hold in late] == [("many-people", False)]
+    live.wait(lambda: heartbeats(live) == {version_of(AFTER)}, "heartbeats tell the version", worker)
+    assert f"rules read: version={version_of(AFTER)}" in worker.log
+    live.stop(worker)
+
+
+def heartbeats(live: Live) -> set[str]:
+    """The versions that the last heartbeats of all partitions tell."""
+    last = {message.key(): json.loads(message.value()) for message in live.read(BLOCK_STATUS)}
+    return {told["rules_version"] for told in last.values()}
+
+
+def unreadable(live: Live) -> None:
+    live.rules_file.unlink()
+
+
+def written(content: str) -> Callable[[Live], None]:
+    def write(live: Live) -> None:
+        live.rules_file.write_text(content)
+
+    return write
+
+
+WRONG: dict[str, tuple[Callable[[Live], Any], str]] = {
+    "broken": (written(BEFORE.replace("sent > 10", "sent >")), r"rules\.yaml:\d+"),
+    "half-written": (written(BEFORE[: BEFORE.index("for: 2d")]), r"rules\.yaml"),
+    "empty": (written(""), "is empty"),
+    "missing": (unreadable, "cannot be read: No such file"),
+    "of ten megabytes": (written(BEFORE + "#" * 10_000_000), "larger than"),
+    "an alias bomb": (written(BOMB), "alias|anchor"),
+    "of another topic": (written(CALLS), "the new rules read cdr and the old ones message-relay"),
+}
+
+
+def test_whatever_is_wrong_with_the_file_the_old_rules_stay_and_the_log_and_a_gauge_say_so(live: Live) -> None:
+    start_ms = time.time_ns() // 1_000_000 - 6 * HOUR
+    (number,), _ = senders(PARTITIONS, 1)
+    worker = started(live)
+    assert worker.metric("rules_reload_failed") == 0
+    for n, (what, (spoil, words)) in enumerate(WRONG.items()):
+        spoil(live)
+        worker.process.signal(signal.SIGHUP)
+        live.wait(lambda n=n: len(refusals(worker)) == n + 1, what, worker)  # type: ignore[misc]
+        live.wait(lambda: worker.metric("rules_reload_failed") == 1, what, worker)
+        assert re.search(words, worker.log[refusals(worker)[-1] :]), f"{what}\n{worker.log}"
+        assert worker.ready()["rules_version"] == version_of(BEFORE), what
+        live.feed([Text(number, start_ms + n * SECOND, n)])
+    live.feed(Text(number, start_ms + i * SECOND, i) for i in range(len(WRONG), 12))
+    live.wait_caught_up(worker)
+    assert [row["hold"]["rule"] for row in live.history()] == ["ten"]
+    assert "Traceback" not in worker.log
+    asked_to_read(live, worker, AFTER)
+    live.wait(lambda: worker.metric("rules_reload_failed") == 0, "a file that is right", worker)
+    live.stop(worker)
+
+
+def refusals(worker: Worker) -> list[int]:
+    """Where the log says that rules were refused."""
+    return [m.start() for m in re.finditer("ERROR .* the rules were not read again, the old ones stay", worker.log)]
+
+
+def test_asked_twice_in_a_row_it_ends_with_what_was_written_last(live: Live) -> None:
+    worker = started(live)
+    for text in (AFTER, AGAIN):
+        live.rules_file.write_text(text)
+        worker.process.signal(signal.SIGHUP)
+    live.wait(has_version(worker, AGAIN), "the second file is in force", worker)
+    live.stop(worker)
+
+
+def test_asked_while_it_still_starts_it_reads_the_rules_again_once_its_state_is_back(live: Live) -> None:
+    start_ms = time.time_ns() // 1_000_000 - 6 * HOUR
+    (number,), _ = senders(PARTITIONS, 1)
+    worker = started(live)
+    live.feed(Text(number, start_ms + i * SECOND, i) for i in range(20))
+    live.wait_caught_up(worker)
+    live.stop(worker)
+
+    worker = live.start("worker")
+    live.wait(lambda: "rules read" in worker.log, "it has read its rules", worker)
+    live.rules_file.write_text(AFTER)
+    worker.process.signal(signal.SIGHUP)
+    live.wait(has_version(worker, AFTER), "the new rules are in force", worker)
+    live.feed(Text(number, start_ms + i * SECOND, i) for i in range(20, 33))
+    live.wait_caught_up(worker)
+    opened = {row["hold"]["rule"]: row["hold"]["from"] for row in live.history()}
+    assert opened["thirty"] == start_ms + 30 * SECOND
+    live.stop(worker)
