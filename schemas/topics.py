@@ -15,6 +15,7 @@ BLOCK_STATUS = "block-status"
 LEDGER = "ledger"
 SNAPSHOTS = "snapshots"
 REKEYED = "rekeyed"
+CONTROL_GLOBAL = "control-global"
 
 INPUTS = (MESSAGE_RELAY, CDR)
 
@@ -25,13 +26,14 @@ MEGABYTE = 1024 * 1024
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """partitions_like_input: it has as many partitions as the input topics, else the broker's default will do.
-    config: the broker's settings for the topic, only those that matter here."""
+    """partitions_like_input: it has as many partitions as the input topics, else as `partitions` says, 0 being the
+    broker's default. config: the broker's settings for the topic, only those that matter here."""
 
     name: str
     partitions_like_input: bool
     config: dict[str, str]
     purpose: str
+    partitions: int = 0
 
 
 def _kept(days: int) -> dict[str, str]:
@@ -41,6 +43,13 @@ def _kept(days: int) -> dict[str, str]:
 _SPECS = (
     TopicSpec(MESSAGE_RELAY, True, _kept(days=7), "input: messages as relays hand them on, keyed by sender"),
     TopicSpec(CDR, True, _kept(days=7), "input: events of calls, keyed by caller"),
+    TopicSpec(
+        CONTROL_GLOBAL,
+        False,
+        {"cleanup.policy": "compact"},
+        "input: what operators tell every worker, such as a pause of new blocks",
+        partitions=1,
+    ),
     TopicSpec(
         BLOCK_EVENTS,
         True,

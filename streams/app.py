@@ -28,6 +28,8 @@ from schemas.topics import REKEYED
 from streams import agents
 from streams.agents.flow import Flow
 from streams.agents.lineup import Lineup
+from streams.breaker import Breaker
+from streams.control import ControlWatch
 from streams.epoch import OutRecord
 from streams.feeds import FeedWatch
 from streams.kafka.clients import Clients
@@ -48,6 +50,7 @@ from streams.web import pages
 log = logging.getLogger("grayline.worker")
 
 OBSERVE_INTERVAL_S = 1.0
+CONTROL_INTERVAL_S = 0.25
 EXPIRE_INTERVAL_S = 1.0
 REVOKE_LIMIT_S = 30.0
 
@@ -99,6 +102,7 @@ class Worker:
         self._fetcher: Fetcher | None = None
         self._source: KafkaSource | None = None
         self._local: LocalState | None = None
+        self._control: ControlWatch | None = None
         self._snapshots: Snapshots | None = None
         self._feeds = FeedWatch(settings.silent_after_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -165,7 +169,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         threads = Threads()
         flow = await self._connect(threads)
-        self._shell = _Shell(self._app(flow), self._end_soon, self._reload_soon, loop=self._loop)
+        self._shell = _Shell(self._app(flow, threads), self._end_soon, self._reload_soon, loop=self._loop)
         try:
             await self._shell.start()  # returns when stopped
         finally:
@@ -173,6 +177,8 @@ class Worker:
             flow.close()
             if self._local is not None:
                 self._local.close()
+            if self._control is not None:
+                await threads.control(self._control.close)
             threads.close()
 
     async def _connect(self, threads: Threads) -> Flow:
@@ -216,6 +222,8 @@ class Worker:
             monotonic=time.monotonic,
             wall_ms=self._clock,
         )
+        self._control = ControlWatch(clients, settings.consumer_config())
+        flow.adopt_pause(await threads.control(self._control.start), at_once=True)
         self._first_engine = None  # under other rules it would stay in memory
         flow.on_ready = self._started.set
         owner = _FlowOwner(flow, asyncio.get_running_loop(), self.metrics, fetcher.group)
@@ -238,7 +246,7 @@ class Worker:
             trouble=self.metrics.transaction_trouble,
         )
 
-    def _app(self, flow: Flow) -> _App:
+    def _app(self, flow: Flow, threads: Threads) -> _App:
         settings, source = self.settings, self._source
         assert source is not None
         app = _App(
@@ -266,6 +274,11 @@ class Worker:
         async def expire() -> None:
             flow.expire(self._clock())
 
+        @app.timer(CONTROL_INTERVAL_S, name="control")
+        async def obey() -> None:
+            assert self._control is not None
+            flow.adopt_pause(await threads.control(self._control.poll))
+
         @app.timer(OBSERVE_INTERVAL_S, name="observe")
         async def observe() -> None:
             self._observe(flow)
@@ -278,6 +291,8 @@ class Worker:
         assert self._snapshots is not None
         self.metrics.observe(self._fetcher.lag, flow.engine.stats(), flow.engine.warming())
         self.metrics.observe_state(now.restoring, self._snapshots.ages_s(), len(flow.live))
+        breaker = flow.engine.breaker
+        self.metrics.observe_safety(breaker.open(flow.engine.clocks()), breaker.paused)
         self._listen(flow)
 
     def _listen(self, flow: Flow) -> None:
@@ -303,6 +318,7 @@ class Worker:
             "ready": now.ready,
             "warming": now.warming,
             "rules_version": self.engine.rules.version,
+            "paused": self._flow is not None and self._flow.engine.breaker.paused,
             "partitions": list(now.partitions),
             "restoring": {str(partition): round(share, 3) for partition, share in now.restoring.items()},
             "processed": now.processed,
@@ -389,7 +405,8 @@ def worker_for(
     if not warmed:
         log.info("preparing kernels: seconds from the cache, about a minute on a first start ever")
         warm(rules, region=home_region)
-    return Worker(settings, Engine(rules, region=home_region), reload=reload)
+    breaker = Breaker(settings.breaker_opens, settings.breaker_factor)
+    return Worker(settings, Engine(rules, region=home_region, breaker=breaker), reload=reload)
 
 
 _LATER = " that follows the restore under way"

@@ -38,7 +38,7 @@ def heartbeats(
                     "partition": partition,
                     "worker": worker,
                     "state": "restoring" if partition in restoring else "live",
-                    "paused": False,
+                    "paused": engine.breaker.paused,
                     "offsets": _of_partition(position, partition),
                     "clocks": _of_partition(clocks, partition),
                     "rules_version": engine.rules.version,

@@ -14,6 +14,7 @@ import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from streams import ledger_rows
 from streams.kernels.holds import next_change
 from streams.kernels.partition import partition_of
 from streams.ledger_rows import KeptHold
+
+if TYPE_CHECKING:
+    from streams.breaker import Gate
 
 # Lanes, in the order of rules.model.MODES: what a hold of each mode touches.
 LANES = ENFORCE, SHADOW, REVIEW = range(3)
@@ -80,6 +84,7 @@ class Change:
     change: str  # opened, extended, expired
     hold: Hold
     firing: int
+    diverted: str = ""  # why the hold is in review, when its rule would have enforced it
 
 
 class Ledger:
@@ -165,10 +170,10 @@ class Ledger:
 
     # -- changes -----------------------------------------------------------------------------------------------
 
-    def apply(self, firings: Firings, expire_by_clock: bool) -> Iterator[Change]:
+    def apply(self, firings: Firings, expire_by_clock: bool, gate: Gate | None = None) -> Iterator[Change]:
         """Changes in order. With `expire_by_clock`, holds that ended by the clock before a firing's record expire
         before it; those that end between firings, or were opened in the past by the last record, are left to
-        `expire`."""
+        `expire`. What `gate` holds back of the openings that a rule would enforce goes to review."""
         if not len(firings.event):
             return
         group, keys = _groups(firings)
@@ -180,10 +185,16 @@ class Ledger:
         first = np.ones(len(group), bool)
         first[1:] = firings.line[1:] != firings.line[:-1]
         clock_before = np.where(first, firings.clock_before, -NEVER)
+        minute = np.zeros(len(group), np.int64) if gate is None else gate.minute
+        held_minute, held_until = np.full(len(keys), -1, np.int64), np.full(len(keys), -NEVER, np.int64)
+        in_review = {} if gate is None else {key: g for g, key in enumerate(keys) if key[2] == REVIEW}
         m, k = len(group), 0
         while True:
             due = self._ends[0][0] if expire_by_clock and self._ends else NEVER
-            k = next_change(k, group, firings.at, firings.period, gain, clock_before, starts, ends, due)
+            k = next_change(
+                k, group, firings.at, firings.period, gain, clock_before, starts, ends, due,
+                minute, held_minute, held_until,
+            )  # fmt: skip
             if k == m:
                 return
             if clock_before[k] >= due:
@@ -192,9 +203,20 @@ class Ledger:
             g = int(group[k])
             at, until = int(firings.at[k]), int(firings.at[k] + firings.period[k])
             change = "opened" if at >= ends[g] else "extended"
-            hold = self._open(keys[g], at, until) if change == "opened" else self._extend(keys[g], until)
-            starts[g], ends[g] = hold.from_ms, hold.until_ms
-            yield Change(change, hold, k)
+            if gate is not None and change == "opened" and keys[g][2] == ENFORCE and (why := gate.held_back(k)):
+                key = (*keys[g][:2], REVIEW)
+                change = self._review(key, at, until, int(gain[k]))
+                hold = self._holds[key]
+                held_minute[g] = minute[k]
+                held_until[g] = min(hold.until_ms, hold.until_ms + gain[k] - firings.period[k])
+                if (beside := in_review.get(key)) is not None:  # the rule's own firings for review
+                    starts[beside], ends[beside] = hold.from_ms, hold.until_ms
+                if change:
+                    yield Change(change, hold, k, why)
+            else:
+                hold = self._open(keys[g], at, until) if change == "opened" else self._extend(keys[g], until)
+                starts[g], ends[g] = hold.from_ms, hold.until_ms
+                yield Change(change, hold, k)
             k += 1
 
     def expire(self, clock_ms: int) -> Iterator[Change]:
@@ -226,6 +248,17 @@ class Ledger:
             self._touched[number] = None
             if lane == ENFORCE:
                 yield number
+
+    def _review(self, key: Key, at: int, until_ms: int, gain_ms: int) -> str:
+        """A firing comes to review instead: what it changes there, "" for nothing. The hold is there afterwards."""
+        hold = self._holds.get(key)
+        if hold is None or at >= hold.until_ms:
+            self._open(key, at, until_ms)
+            return "opened"
+        if at >= hold.from_ms and until_ms - hold.until_ms >= gain_ms:
+            self._extend(key, until_ms)
+            return "extended"
+        return ""
 
     def _open(self, key: Key, from_ms: int, until_ms: int) -> Hold:
         hold = self._holds.get(key)

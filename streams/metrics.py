@@ -45,6 +45,9 @@ class Metrics:
         self._silent = made(Gauge, "feed_silent", "1 while a feed that had records has none", "feed")
         self._quiet = made(Gauge, "feed_quiet_seconds", "Since the last record of a feed", "feed")
         self._rules_failed = made(Gauge, "rules_reload_failed", "1 since the rules could last not be read again")
+        self._breaker = made(Gauge, "breaker_open", "Feeds that hold new blocks back for review", "scope", "name")
+        self._diverted = made(Counter, "breaker_diverted", "Changes in review that would have been enforced", "why")
+        self._paused = made(Gauge, "paused", "1 while an operator has paused new blocks")
         self._epoch_s = made(Histogram, "epoch_seconds", "From fetched to counted", buckets=EPOCH_BUCKETS_S)
         self._commit_s = made(Histogram, "commit_seconds", "Flush and commit", buckets=EPOCH_BUCKETS_S)
         self._seen: deque[tuple[float, int]] = deque()  # (monotonic time, records so far), for the rate
@@ -76,6 +79,8 @@ class Metrics:
                     self._dead.labels(feed, name).inc(count)
         for (rule, mode, change), count in outcome.changes.items():
             self._blocks.labels(rule, mode, change).inc(count)
+        for why, count in outcome.diverted.items():
+            self._diverted.labels(why).inc(count)
 
     def committed(self, done: bool, took_s: float) -> None:
         self._commits.labels("committed" if done else "aborted").inc()
@@ -106,6 +111,13 @@ class Metrics:
         for feed, is_silent in silent.items():
             self._silent.labels(feed).set(is_silent)
             self._quiet.labels(feed).set(quiet_ms[feed] / 1000)
+
+    def observe_safety(self, is_open: Mapping[tuple[str, str], int], paused: bool) -> None:
+        """is_open: feeds that hold back, by scope and name. One that closes disappears."""
+        self._breaker.clear()
+        for (scope, name), feeds in is_open.items():
+            self._breaker.labels(scope, name).set(feeds)
+        self._paused.set(paused)
 
     def observe(self, lag: Mapping[Place, int], engine: Mapping[str, float], warming: int) -> None:
         """Gauges, and what `engine` has left uncounted so far, once a second. A partition given up disappears."""

@@ -86,6 +86,8 @@ class Output:
             "reason": content["reason"],
             "evidence": content["evidence"],
             "announcement": None,
+            # Why people look at it although the rule enforces.
+            **({"diverted": content["diverted"]} if "diverted" in content else {}),
         }
 
 

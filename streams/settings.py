@@ -16,6 +16,8 @@ POLL_TIMEOUT_MS = 50
 DRAIN_LIMIT_MS = 9_000
 SNAPSHOT_INTERVAL_MS = 10_000
 SILENT_AFTER_MS = 300_000
+BREAKER_OPENS = 100
+BREAKER_FACTOR = 10.0
 SESSION_TIMEOUT_MS = 10_000
 TRANSACTION_TIMEOUT_MS = 10_000
 DELIVERIES = ("exactly_once", "at_least_once")
@@ -23,7 +25,7 @@ DELIVERIES = ("exactly_once", "at_least_once")
 
 LEAST = {
     "batch_size": 1, "commit_interval_ms": 1, "poll_timeout_ms": 1, "stop_after": 0, "snapshot_interval_ms": 1,
-    "silent_after_ms": 1,
+    "silent_after_ms": 1, "breaker_opens": 0, "breaker_factor": 0,
 }  # fmt: skip
 
 
@@ -81,6 +83,9 @@ class WorkerSettings:
     state_dir: Path | None = None  # snapshots are kept here too, so that a restart need not fetch them
     snapshot_interval_ms: int = SNAPSHOT_INTERVAL_MS  # per partition
     silent_after_ms: int = SILENT_AFTER_MS  # a feed that had records and then none for so long raises an alarm
+
+    breaker_opens: int = BREAKER_OPENS  # of a rule in a partition within a minute, always let through; 0: no breaker
+    breaker_factor: float = BREAKER_FACTOR  # and so many times the mean of the hour before
 
     def __post_init__(self) -> None:
         for name, least in LEAST.items():

@@ -24,6 +24,7 @@ import numpy as np
 from rules.model import BLOCKS, DIRECTIONS, MODES, RuleSet
 from schemas import codes, topics
 from schemas.numbers import published
+from streams.breaker import Breaker, Gate, Trip, gate_of
 from streams.compile import CompiledRule, record_fields
 from streams.counted import BEGINNING, Counted
 from streams.decode import Decoded, Decoder
@@ -50,6 +51,8 @@ class Outcome:
     feeds: dict[str, Tally[str]] = field(default_factory=dict)  # by topic: records, accepted, late, future, ...
     changes: Tally[tuple[str, str, str]] = field(default_factory=Tally)  # (rule, lane, change)
     ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
+    diverted: Tally[str] = field(default_factory=Tally)  # changes in review that would have been enforced, by why
+    trips: list[Trip] = field(default_factory=list)  # what began to hold openings back
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ class Engine:
     """All state of one worker. Rules may read one topic or several.
 
     `expire_by_clock`: holds expire before the record that follows their end by the partition clocks (replay);
-    otherwise only `expire` ends them (live, by wall time)."""
+    otherwise only `expire` ends them (live, by wall time). `breaker`: what holds openings back; none unless given."""
 
     def __init__(
         self,
@@ -78,11 +81,13 @@ class Engine:
         lateness_ms: int = LATENESS_MS,
         numbers_max: int = NUMBERS_MAX,
         expire_by_clock: bool = False,
+        breaker: Breaker | None = None,
     ) -> None:
         self.rules = rules
         self.topics = rules.topics
         self.lateness_ms = lateness_ms
         self.expire_by_clock = expire_by_clock
+        self.breaker = breaker or Breaker()
         self.partitions = 0  # of the inputs; 0 in a replay, which reads files
         self.ledger = Ledger([rule.name for rule in rules.rules])
         self.decoders = {name: Decoder(name, record_fields(rules, name), region) for name in self.topics}
@@ -112,12 +117,15 @@ class Engine:
         ended = -1  # the last line before which holds have expired
         clock_before = self._clock_max()
         if events.n:
+            clocks = {} if self.breaker.is_idle else self.clocks()
             accepted = self._counted.accept(events)
             self._account(outcome, events, accepted)
             before = accepted.clock_max_before[events.first_of_line()]
             kept, kept_before = _kept(events, accepted, before)
             firings, evaluated, place = self._firings(kept, kept_before)
-            self._emit(outcome, self._changes(firings, evaluated, place))
+            gate = gate_of(self.breaker, self.ledger.rules, firings, events, accepted, clocks)
+            self._emit(outcome, self._changes(firings, evaluated, place, gate))
+            outcome.trips = self.breaker.trips()
             ended = int(firings.line[-1]) if len(firings.line) else -1
             # An epoch may end in dead letters: they are lines too, and holds expire before them.
             clock_before = int(before[-1]) if events["line"][-1] == last_line else self._clock_max()
@@ -172,6 +180,7 @@ class Engine:
         """Forgets everything of the partition: counters, memories, clocks, holds."""
         self._counted.images.drop(partition, self._known_partitions())
         self.ledger.drop(self.ledger.numbers_of(partition, self.partitions))
+        self.breaker.drop(partition)
 
     def begin(self, partition: int, topic: str, complete: bool) -> None:
         """A place starts without a snapshot, before its first event. `complete`: its log is read from its very first
@@ -189,6 +198,7 @@ class Engine:
         digest = hashlib.blake2b(self._counted.digest(partition, self._known_partitions()), digest_size=16)
         for number in self.ledger.numbers_of(partition, self.partitions):
             digest.update(b"%d=%b\n" % (number, self.ledger.row(number) or b""))
+        digest.update(self.breaker.row(partition) or b"")
         return digest.hexdigest()
 
     def readings(self, partition: int) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
@@ -201,7 +211,7 @@ class Engine:
         engine must not be used any more."""
         new = Engine(
             rules, region=self._region, lateness_ms=self.lateness_ms, numbers_max=self._numbers_max,
-            expire_by_clock=self.expire_by_clock,
+            expire_by_clock=self.expire_by_clock, breaker=self.breaker,
         )  # fmt: skip
         new.partitions = self.partitions
         new.ledger = self.ledger.under([rule.name for rule in rules.rules])
@@ -251,14 +261,18 @@ class Engine:
         )  # fmt: skip
         return firings, evaluated, place
 
-    def _changes(self, firings: Firings, evaluated: list[Evaluated], place: np.ndarray) -> Iterator[tuple[int, Change]]:
+    def _changes(
+        self, firings: Firings, evaluated: list[Evaluated], place: np.ndarray, gate: Gate | None
+    ) -> Iterator[tuple[int, Change]]:
         """(line, change) in order, each hold's content brought up to date."""
-        for change in self.ledger.apply(firings, self.expire_by_clock):
+        for change in self.ledger.apply(firings, self.expire_by_clock, gate):
             if change.firing < 0:
                 yield -1, change
                 continue
             part = evaluated[int(firings.rule[change.firing])]
             change.hold.content = self._content(part, int(place[change.firing]))
+            if change.diverted:
+                change.hold.content["diverted"] = change.diverted
             yield int(firings.line[change.firing]), change
 
     def _evaluate(self, events: Merged) -> list[Evaluated]:
@@ -340,6 +354,8 @@ class Engine:
             pending_line = line
             rule = self.ledger.rules[change.hold.rule]
             outcome.changes[rule, MODES[change.hold.lane], change.change] += 1
+            if change.diverted:
+                outcome.diverted[change.diverted] += 1
         self._flush(outcome, pending)
 
     def _ledger_rows(self) -> list[OutRecord]:

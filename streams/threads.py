@@ -9,13 +9,13 @@ from typing import Any
 
 
 class Threads:
-    """One thread each for fetching, delivering and restoring: pieces of a kind run one after the other.
+    """One thread each for fetching, delivering, restoring and control: pieces of a kind run one after the other.
 
     Work that is handed over starts at once; awaiting it gives its result."""
 
     def __init__(self) -> None:
-        self._fetch, self._deliver, self._restore = (
-            ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("fetch", "deliver", "restore")
+        self._fetch, self._deliver, self._restore, self._control = (
+            ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("fetch", "deliver", "restore", "control")
         )
 
     def fetch(self, work: Callable[[], Any]) -> Awaitable[Any]:
@@ -27,7 +27,10 @@ class Threads:
     def restore(self, work: Callable[[], Any]) -> Awaitable[Any]:
         return asyncio.get_running_loop().run_in_executor(self._restore, work)
 
+    def control(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._control, work)
+
     def close(self) -> None:
         """Without waiting for work that still waits for a broker."""
-        for thread in (self._fetch, self._deliver, self._restore):
+        for thread in (self._fetch, self._deliver, self._restore, self._control):
             thread.shutdown(wait=False, cancel_futures=True)

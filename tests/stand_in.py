@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from streams.breaker import Breaker, Trip
 from streams.epoch import OutRecord, RawBatch
 
 
@@ -17,6 +18,8 @@ class Outcome:
     feeds: dict[str, Counter[str]] = field(default_factory=dict)
     changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     ledger: list[OutRecord] = field(default_factory=list)
+    diverted: Counter[str] = field(default_factory=Counter)
+    trips: list[Trip] = field(default_factory=list)
 
 
 @dataclass
@@ -66,6 +69,7 @@ class StandIn:
         self.partitions = 0
         self.rules = Rules()
         self.ledger = Ledger()
+        self.breaker = Breaker()
         self.replayed: list[tuple[str, int, int]] = []  # (topic, partition, offset) counted silently
         self.loaded: list[int] = []
         self.dropped: list[int] = []

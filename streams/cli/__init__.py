@@ -17,10 +17,15 @@ COMMANDS = {
     "records": "Check samples of records, field by field.",
     "topics": "Make and show Grayline's topics on a broker.",
     "blocks": "Who is blocked now, and what changes.",
+    "pause": "No new blocks on any worker until resumed.",
+    "resume": "Let rules block again.",
     "rules": "Check rule files.",
     "state": "Look into the snapshots of a worker that does not run.",
     "completion": "Print a shell's completion script.",
 }
+
+# Commands whose module has another name; all others are their module's `command`.
+_TOGETHER = {"pause": "control", "resume": "control"}
 
 HELP = """Reads phone traffic from Kafka and says which numbers to stop, why, and until when.
 
@@ -45,7 +50,8 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"streams.cli.{name}").command
+        module = import_module(f"streams.cli.{_TOGETHER.get(name, name)}")
+        command: click.Command = getattr(module, name if name in _TOGETHER else "command")
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

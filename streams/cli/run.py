@@ -133,6 +133,25 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
     metavar="SECONDS",
     help="A feed that had records and then none for so long raises an alarm.",
 )
+@click.option(
+    "--breaker-opens",
+    envvar="GRAYLINE_BREAKER_OPENS",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="When a rule asks for more new blocks than this within a minute of a partition, and for more than "
+    "--breaker-factor allows, they go to review instead; 0: never.",
+)
+@click.option(
+    "--breaker-factor",
+    envvar="GRAYLINE_BREAKER_FACTOR",
+    type=click.FloatRange(min=0.0),
+    default=10.0,
+    show_default=True,
+    metavar="K",
+    help="As many times the mean of the hour before are let through.",
+)
 @click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True, help="ISO country code.")
 @click.option("--stop-after", type=int, default=0, metavar="N", help="End after N records (for measurements).")
 def command(
@@ -151,6 +170,8 @@ def command(
     name: str,
     snapshot_interval_s: float,
     silent_after_s: float,
+    breaker_opens: int,
+    breaker_factor: float,
     home_region: str,
     stop_after: int,
 ) -> None:
@@ -181,6 +202,8 @@ def command(
             state_dir=state_dir,
             snapshot_interval_ms=round(snapshot_interval_s * 1000),
             silent_after_ms=round(silent_after_s * 1000),
+            breaker_opens=breaker_opens,
+            breaker_factor=breaker_factor,
         )
         notes = check_topics(kafka, ruleset.topics)
     except (SettingsProblem, KafkaProblem, RuleErrors) as problem:

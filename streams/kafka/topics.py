@@ -92,7 +92,7 @@ def create(
         if spec.name in existing:
             states.append(_with_partition_problem(state, spec, partitions))
         elif dry_run:
-            planned = partitions if spec.partitions_like_input else 0
+            planned = partitions if spec.partitions_like_input else spec.partitions
             states.append(replace(state, outcome="would create", partitions=planned, problems=()))
         else:
             states.append(replace(state, outcome="created"))
@@ -237,7 +237,7 @@ def _topics(names: Sequence[str]) -> str:
 
 
 def _partitions_of(spec: TopicSpec, partitions: int) -> int:
-    return partitions if spec.partitions_like_input else BROKERS_PARTITIONS
+    return partitions if spec.partitions_like_input else spec.partitions or BROKERS_PARTITIONS
 
 
 def _with_partition_problem(state: TopicState, spec: TopicSpec, wanted: int) -> TopicState:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from schemas.topics import LEDGER, SNAPSHOTS
+from streams.breaker import BreakerRowError
 from streams.kafka.ownership import Refused
 from streams.kafka.reader import Reader, RecordsGone, Span
 from streams.kafka.source import batch_of
@@ -52,11 +53,20 @@ def rules_key(group: str) -> bytes:
     return b"#rules/" + group.encode()
 
 
+def breaker_key(group: str) -> bytes:
+    return b"#breaker/" + group.encode()
+
+
+def pause_key(group: str) -> bytes:
+    return b"#pause/" + group.encode()
+
+
 @dataclass(frozen=True)
 class Restored:
     manifest: Manifest | None  # what the next snapshot builds on
     is_local: bool  # the local store has the manifest's chunks
     rules_version: str | None  # under which the partition was last worked, as its ledger says
+    pause: bytes | None  # the operator's pause or resumption under which it was last worked, likewise
     litter: tuple[str, ...]  # keys of published chunks that no manifest names: snapshots that were never finished
 
 
@@ -138,7 +148,22 @@ class Restore:
             self._engine.load_ledger([(k, v) for k, v in rows.items() if not k.startswith(INTERNAL_KEY)])  # 6
         except LedgerRowError as problem:
             raise Refused(f"partition {p}: {problem}") from problem
-        self.result = Restored(manifest, is_local, None if version is None else version.decode(), tuple(self._litter))
+        self._load_breaker(rows.get(breaker_key(self._group)))
+        self.result = Restored(
+            manifest,
+            is_local,
+            None if version is None else version.decode(),
+            rows.get(pause_key(self._group)),
+            tuple(self._litter),
+        )
+
+    def _load_breaker(self, row: bytes | None) -> None:
+        """A row that cannot be read is no reason to stop: the breaker counts from here on."""
+        try:
+            self._engine.breaker.load(self.partition, row)
+        except BreakerRowError as problem:
+            log.error("%s: it begins anew", problem)
+            self._trouble("breaker_damaged")
 
     async def _drop_local(self) -> None:
         """What is behind the published snapshot, or damaged, is of no use any more."""

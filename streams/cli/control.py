@@ -1,0 +1,117 @@
+"""`grayline pause` and `grayline resume`: no new blocks until an operator says so, on every worker."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from streams.cli.topics import kafka_options, load_settings
+
+if TYPE_CHECKING:
+    from streams.pausing import Told
+
+EXIT_CODES = "Exit codes: 0 every live partition obeys, 1 one does not or the broker cannot be reached, 2 wrong usage."
+
+
+def options(function: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON object."),
+        click.option(
+            "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=30.0, show_default=True,
+            metavar="SECONDS", help="How long to wait for the workers.",
+        ),
+        click.option("--operator", default="", metavar="NAME", help="Who says so. [default: the user's login name]"),
+        click.option("--reason", default="", metavar="TEXT", help="Why; kept with the record."),
+        kafka_options,
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+@click.command("pause", epilog=EXIT_CODES)
+@options
+def pause(
+    brokers: str | None, kafka_config: str | None, reason: str, operator: str, timeout_s: float, as_json: bool
+) -> None:
+    """Open no new blocks until `grayline resume`, also on workers that start later.
+
+    What rules would enforce goes to the review queue; blocks in force go on, and are extended and end as ever. Waits
+    until the heartbeat of every live partition says so.
+
+    \b
+    Example:
+      grayline pause --brokers kafka:9092 --reason "relay7 sends its gateway's number"
+    """
+    _say(True, brokers, kafka_config, reason, operator, timeout_s, as_json)
+
+
+@click.command("resume", epilog=EXIT_CODES)
+@options
+def resume(
+    brokers: str | None, kafka_config: str | None, reason: str, operator: str, timeout_s: float, as_json: bool
+) -> None:
+    """Let rules block again, from each number's next offence on.
+
+    \b
+    Example:
+      grayline resume --brokers kafka:9092 --operator kim
+    """
+    _say(False, brokers, kafka_config, reason, operator, timeout_s, as_json)
+
+
+def _say(
+    paused: bool,
+    brokers: str | None,
+    kafka_config: str | None,
+    reason: str,
+    operator: str,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    settings = load_settings(brokers, kafka_config)
+
+    from confluent_kafka import KafkaException
+
+    from streams.control import Pause
+    from streams.kafka.settings import KafkaProblem
+    from streams.pausing import say_and_wait
+
+    said = Pause(uuid.uuid4().hex, paused, time.time_ns() // 1_000_000, operator or _login(), reason)
+    try:
+        told = say_and_wait(settings, said, timeout_s)
+    except (KafkaProblem, KafkaException) as problem:
+        raise click.ClickException(str(problem)) from problem
+    _print(said.id, paused, told, as_json)
+    sys.exit(0 if told.is_obeyed else 1)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return ""
+
+
+def _print(id: str, paused: bool, told: Told, as_json: bool) -> None:
+    if as_json:
+        import orjson
+
+        shown = {
+            "id": id, "paused": paused, "done": told.is_obeyed, "obeyed": told.obeyed, "waiting": told.waiting,
+            "silent": told.silent,
+        }  # fmt: skip
+        click.echo(orjson.dumps(shown))
+        return
+    state = "paused" if paused else "resumed"
+    click.echo(f"{state}: {len(told.obeyed)} of {len(told.obeyed) + len(told.waiting)} live partitions")
+    for partition, worker in sorted(told.waiting.items()):
+        click.echo(f"not yet {state}: partition {partition}, worker {worker}", err=True)
+    if told.silent:
+        partitions = ", ".join(map(str, told.silent))
+        click.echo(f"no worker was heard of for partitions {partitions}; one that starts reads it first", err=True)
