@@ -19,7 +19,10 @@ __all__ = ["KafkaProblem", "TopicState", "check_inputs", "check_limits", "check_
 TIMEOUT_S = 10.0
 BROKERS_REPLICATION = -1  # what the broker's `default.replication.factor` says
 # What a broker answers until it has taken over the partitions of a topic that its controller has just made.
-SETTLING = ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART")
+SETTLING = (
+    "NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_LEADER_EPOCH",
+    "FENCED_LEADER_EPOCH",
+)  # fmt: skip
 TOPIC_LIMIT = "max.message.bytes"
 PRODUCER_LIMIT = "message.max.bytes"
 PRODUCER_LIMIT_BYTES = 1_000_000  # librdkafka's default
