@@ -14,8 +14,7 @@ from tests.faults.scene import BROKER, Scene
 from tests.faults.traffic import RULES
 from tests.faults.zygote import Zygote
 from tests.kafka_broker import Broker, KafkaUnavailable
-
-soak = os.environ.get("GRAYLINE_SOAK") == "1"
+from tests.kafka_proxy import Proxy
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +27,20 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
 
 
 @pytest.fixture(scope="session")
-def fault_broker() -> Iterator[Broker]:
+def proxy() -> Iterator[Proxy]:
+    with Proxy() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def fault_broker(zygote: Zygote, proxy: Proxy) -> Iterator[Broker]:
+    """After the parent of the workers, which gets ready while the broker starts."""
     try:
-        broker = Broker(settings=BROKER)
+        broker = Broker(settings=BROKER, proxy_port=proxy.port)
     except KafkaUnavailable as why:
         missing(str(why))
     with broker:
+        proxy.target = broker.behind_proxy
         yield broker
 
 
@@ -44,7 +51,8 @@ def seed() -> int:
 
 
 @pytest.fixture
-def scene(fault_broker: Broker, zygote: Zygote, tmp_path: Path, seed: int) -> Iterator[Scene]:
-    made = Scene(fault_broker, zygote, tmp_path, seed)
+def scene(fault_broker: Broker, proxy: Proxy, zygote: Zygote, tmp_path: Path, seed: int) -> Iterator[Scene]:
+    zygote.wait_ready()
+    made = Scene(fault_broker, proxy, zygote, tmp_path, seed)
     yield made
     made.close()

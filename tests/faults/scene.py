@@ -1,7 +1,9 @@
-"""One fault test's world: fresh topics on a real broker, traffic, workers that come and go, and what must come of it."""
+"""One fault test's world: fresh topics on a real broker, traffic, workers that come and go, what must come of it."""
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 import uuid
@@ -15,19 +17,23 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from confluent_kafka.admin import AdminClient
 
 from rules.load import load
-from schemas.topics import TOPICS
+from schemas.topics import LEDGER, REKEYED, TOPICS
 from streams.kafka import topics
 from streams.kafka.partition import partition_of
 from streams.kafka.settings import KafkaSettings
+from streams.state.manifest import decode as manifest_of
+from streams.state.restore import manifest_key
 from tests.faults.traffic import BROKEN, RULES, Record
 from tests.faults.zygote import Process, Zygote
 from tests.kafka_broker import Broker
+from tests.kafka_proxy import Proxy
 from tests.reference.reference import Line
 
 PARTITIONS = 4
 LONG_S = 60.0  # what should come about has not, and the test fails instead of hanging
 LOOK_S = 0.02
 CLEAN_END_S = 10.0
+SOAK = os.environ.get("GRAYLINE_SOAK") == "1"
 Place = tuple[str, int]
 
 # A broker that forgets dead members and open transactions within seconds, as the tests have no minutes.
@@ -39,39 +45,50 @@ BROKER = {
 WORKER = {"session.timeout.ms": "3000", "heartbeat.interval.ms": "300", "transaction.timeout.ms": "3000"}
 
 
+def rounds(usual: int, *, soak: int) -> int:
+    """How often a loop goes round: as `make soak` has it, or as there is time for every day."""
+    return soak if SOAK else usual
+
+
 class Scene:
     """`seed` decides the traffic and everything else that is drawn; a failed check names it."""
 
-    def __init__(self, broker: Broker, zygote: Zygote, folder: Path, seed: int, partitions: int = PARTITIONS) -> None:
+    partitions = PARTITIONS
+
+    def __init__(self, broker: Broker, proxy: Proxy, zygote: Zygote, folder: Path, seed: int) -> None:
         self.broker = broker
+        self.proxy = proxy
         self.seed = seed
         self.folder = folder
-        self.partitions = partitions
         self.group = f"fault-{uuid.uuid4().hex[:8]}"
         self.rules_file = folder / "rules.yaml"
         self.rules_file.write_text(RULES)
         self.rules = load([self.rules_file])
+        self.state = folder / "state"
         self.workers: list[Process] = []
         self._zygote = zygote
+        self._feeder: Feeder | None = None
         self._client = {"bootstrap.servers": broker.bootstrap, "log_level": 2}
         self._asking: Any = Consumer(self._client | {"group.id": self.group, "isolation.level": "read_committed"})
-        self.make_topics(partitions)
+        self._make_topics()
 
     # ------------------------------------------------------------------------------------------------------- traffic
 
-    def make_topics(self, partitions: int) -> None:
+    def _make_topics(self) -> None:
         """All topics of the product, empty, whatever was there before."""
         remove_topics(self.broker.bootstrap)
-        topics.create(KafkaSettings(self.broker.bootstrap), partitions, 1, overrides={"retention.ms": "-1"})
+        topics.create(KafkaSettings(self.broker.bootstrap), self.partitions, 1, overrides={"retention.ms": "-1"})
 
     def feed(self, records: Iterable[Record]) -> None:
         """Produce the records, in order, and return when the broker has all of them."""
         with Feeder(self, records, pause_s=0.0):
             pass
 
-    def feeding(self, records: Sequence[Record], per_second: int = 2_500) -> Feeder:
-        """The same in the background, for as long as the `with` block lasts or until all are out, whichever is later."""
-        return Feeder(self, records, pause_s=Feeder.CHUNK / per_second)
+    def feeding(self, records: Sequence[Record], per_second: int = 1_000) -> Feeder:
+        """The same in the background, never far ahead of what is committed; all of it is out when the `with` block
+        ends."""
+        self._feeder = Feeder(self, records, pause_s=Feeder.CHUNK / per_second)
+        return self._feeder
 
     def partition_of(self, number: str) -> int:
         return partition_of(number.encode(), self.partitions)
@@ -82,18 +99,27 @@ class Scene:
     # ------------------------------------------------------------------------------------------------------- workers
 
     def start(self, *arguments: str, kill_at: dict[str, str] | None = None, **config: str) -> Process:
-        """A worker of this scene's group. config: librdkafka settings, dots written as underscores."""
+        """A worker of this scene's group. config: librdkafka settings, dots written as underscores;
+        `bootstrap_servers` for one behind the proxy."""
         index = len(self.workers)
+        brokers = config.pop("bootstrap_servers", self.broker.bootstrap)
         properties = self.folder / f"worker-{index}.properties"
         settings = WORKER | {name.replace("_", "."): value for name, value in config.items()}
         properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         command = [
-            "run", "--brokers", self.broker.bootstrap, "--rules", str(self.rules_file), "--group", self.group,
-            "--from", "earliest", "--kafka-config", str(properties), *arguments,
+            "run", "--brokers", brokers, "--rules", str(self.rules_file), "--group", self.group,
+            "--kafka-config", str(properties), "--commit-interval", "50", "--snapshot-interval", "0.4", *arguments,
         ]  # fmt: skip
+        if not self.all_committed():
+            command += ["--from", "earliest"]
         worker = self._zygote.start(command, self.folder / f"worker-{index}.log", kill_at or {})
         self.workers.append(worker)
         return worker
+
+    def start_named(self, *arguments: str, kill_at: dict[str, str] | None = None, **config: str) -> Process:
+        """The static member of this scene, whose successor takes over at once, with its folder of snapshots."""
+        own = ("--name", f"{self.group}-1", "--state", str(self.state))
+        return self.start(*own, *arguments, kill_at=kill_at, **config)
 
     def stop(self, worker: Process) -> None:
         """SIGTERM; the worker must end in order and in time."""
@@ -104,19 +130,46 @@ class Scene:
         """Another process brings it about. Fails, with the workers' logs, when one of `alive` ends before that."""
         give_up = time.monotonic() + limit_s
         while not true():
+            if self._feeder is not None and self._feeder.problem is not None:
+                raise self._feeder.problem
             for worker in alive:
                 assert worker.exit_code is None, f"{what}: the worker ended\n{worker.log}"
             if time.monotonic() > give_up:
-                raise AssertionError(f"{what}: not within {limit_s:g} s, seed {self.seed}\n{self.logs()}")
+                for worker in alive:
+                    worker.signal(signal.SIGUSR1)
+                time.sleep(1.0)  # for its threads to be written down
+                fed = "" if self._feeder is None else f", {self._feeder.produced} records fed"
+                raise AssertionError(f"{what}: not within {limit_s:g} s, seed {self.seed}{fed}\n{self.logs()}")
             time.sleep(LOOK_S)
 
     def wait_caught_up(self, *alive: Process, limit_s: float = LONG_S) -> None:
         """Every record is behind a committed offset."""
         self.wait_until(lambda: self.lag() == 0, "lag returns to zero", *alive, limit_s=limit_s)
 
-    def wait_committed(self, records: int, *alive: Process) -> None:
+    def wait_committed(self, records: int, *alive: Process, limit_s: float = LONG_S) -> None:
         """At least so many input records, over all partitions, are behind committed offsets."""
-        self.wait_until(lambda: sum(self.committed().values()) >= records, f"{records} records committed", *alive)
+
+        def are_committed() -> bool:
+            return sum(self.committed().values()) >= records
+
+        self.wait_until(are_committed, f"{records} records committed", *alive, limit_s=limit_s)
+
+    def silence(self, how_long_s: float) -> None:
+        """The broker keeps its connections and answers nothing."""
+        self.broker.suspend()
+        try:
+            time.sleep(how_long_s)  # the fault itself: nothing is waited for
+        finally:
+            self.broker.resume()
+
+    def wait_snapshot(self, *alive: Process) -> None:
+        """The newest published snapshot of every partition stands at the committed offsets."""
+        self.wait_until(self._is_snapped, "a snapshot of everything", *alive)
+
+    def _is_snapped(self) -> bool:
+        committed, key = self.committed(), manifest_key(self.group)
+        newest = {m.partition(): manifest_of(m.value()) for m in self.read(LEDGER) if m.key() == key}
+        return all(p in newest and newest[p].offsets.get(topic) == at for (topic, p), at in committed.items())
 
     def logs(self) -> str:
         return "\n".join(f"--- worker {i} (pid {w.pid})\n{w.log[-6000:]}" for i, w in enumerate(self.workers))
@@ -130,6 +183,12 @@ class Scene:
 
     def inputs(self) -> list[Place]:
         return [(topic, partition) for topic in self.rules.topics for partition in range(self.partitions)]
+
+    def all_committed(self) -> bool:
+        """Whether the group has committed every place: from then on no worker may need to be told where to start."""
+        places = [*self.inputs(), *((REKEYED, partition) for partition in range(self.partitions))]
+        told = self._asking.committed([TopicPartition(*place) for place in places], timeout=LONG_S)
+        return all(place.offset >= 0 for place in told)
 
     def committed(self) -> dict[Place, int]:
         """Stable committed offsets of the input topics, 0 where there is none."""
@@ -153,6 +212,11 @@ class Scene:
             count = len(consumer.list_topics(topic, timeout=10).topics[topic].partitions)
             return _whole(consumer, [(topic, partition) for partition in range(count)])
 
+    def log(self, topic: str, partition: int, end: int) -> list[Message]:
+        """The committed records of a partition below `end`."""
+        with reader(self._client) as consumer:
+            return [message for message in _whole(consumer, [(topic, partition)]) if message.offset() < end]
+
     def lines(self) -> list[Line]:
         """The logs of all inputs, one after the other, as the reference takes them."""
         with reader(self._client) as consumer:
@@ -165,12 +229,13 @@ class Feeder:
     """Produces records from a thread of its own, each in its number's partition, in order."""
 
     CHUNK = 50
+    AHEAD_MAX = 400  # records fed in the background that are not committed yet
 
     scene: Scene
     records: Iterable[Record]
     pause_s: float
     produced: int = 0
-    _problem: BaseException | None = None
+    problem: BaseException | None = None
     _hurry: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Feeder:
@@ -181,17 +246,21 @@ class Feeder:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._hurry.set()
         self._thread.join()
-        if self._problem is not None and kind is None:
-            raise self._problem
+        if self.problem is not None and kind is None:
+            raise self.problem
 
     def _run(self) -> None:
         try:
             self._produce()
         except BaseException as problem:
-            self._problem = problem
+            self.problem = problem
+
+    def _ahead(self) -> int:
+        return self.scene.lag() if self.pause_s else 0
 
     def _produce(self) -> None:
         client = {"bootstrap.servers": self.scene.broker.bootstrap, "log_level": 2}
+        client["metadata.recovery.strategy"] = "none"  # as the worker's own producer has it, and for the same reason
         # Idempotent, so that the input itself has nothing twice and nothing out of order when the broker dies.
         producer: Any = Producer(client | {"enable.idempotence": True, "linger.ms": 1, "message.max.bytes": 2_000_000})
         failed: list[str] = []
@@ -203,7 +272,8 @@ class Feeder:
             self.produced += 1
             if self.produced % self.CHUNK == 0 and not self._hurry.is_set():
                 producer.flush(LONG_S)
-                self._hurry.wait(self.pause_s)
+                while not self._hurry.wait(self.pause_s) and self._ahead() > self.AHEAD_MAX:
+                    pass
         assert producer.flush(LONG_S) == 0
         assert not failed, failed[0]
 

@@ -1,8 +1,8 @@
 """Seeded traffic for the fault tests: offenders of every kind among ordinary people, in the order of arrival.
 
-Everything that the engine holds in memory is in it: windows, gray levels, distinct values, calls that stay open, answers
-that wait for their release, ids that come twice, records that come late, and a few that cannot be read. Distinct values
-stay below 32 in a window, where the reference counts exactly.
+Everything that the engine holds in memory is in it: windows, gray levels, distinct values, calls that stay open,
+answers that wait for their release, ids that come twice, records that come late, and a few that cannot be read.
+Distinct values stay below 32 in a window, where the reference counts exactly.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ shared. The parent speaks JSON lines on its standard streams, and ends, with all
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -31,6 +32,10 @@ class Zygote:
             [sys.executable, "-m", "tests.faults.zygote", str(rules)], cwd=ROOT, text=True,
             env=clean | {"PYTHONPATH": os.pathsep.join(paths)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
+
+    def wait_ready(self) -> None:
+        """It imports and compiles in the background from its making on."""
+        self._ask({"ready": True})
 
     def start(self, arguments: list[str], log: Path, environment: Mapping[str, str]) -> Process:
         order = {"arguments": arguments, "log": str(log), "environment": dict(environment)}
@@ -105,7 +110,9 @@ def main(rules: Path) -> None:
     running: set[int] = set()
     for line in sys.stdin:
         order = json.loads(line)
-        if "poll" in order:
+        if "ready" in order:
+            answer: dict[str, Any] = {}
+        elif "poll" in order:
             pid = order["poll"]
             ended, status = os.waitpid(pid, os.WNOHANG)
             running.discard(ended)
@@ -131,6 +138,7 @@ def _become_worker(order: dict[str, Any]) -> None:
     for old, new in ((0, nothing), (1, log), (2, log)):
         os.dup2(new, old)
     os.environ.update(order["environment"])
+    faulthandler.register(signal.SIGUSR1)  # a test that waits in vain shows where the threads are
     sys.argv = ["grayline", *order["arguments"]]
 
 
