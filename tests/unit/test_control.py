@@ -1,0 +1,138 @@
+"""The words of operators as records, and what a worker does with those that it cannot read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from rules.load import load_protected
+from schemas.numbers import normalise
+from schemas.topics import CONTROL_GLOBAL, TOPICS
+from streams.control import PAUSE_KEY, ControlUnread, ControlWatch, Pause, pause_of
+from streams.kafka.settings import KafkaSettings
+from streams.kafka.topics import create
+from streams.settings import SettingsProblem, WorkerSettings
+from tests.kafka_broker import Broker
+
+PAUSE = Pause("id-1", True, 1_794_798_000_000, "kim", "a feed runs wild")
+
+
+def test_a_pause_is_a_compacted_record_of_one_partition_and_reads_back_as_itself() -> None:
+    record = PAUSE.record()
+    assert (record.topic, record.key, record.partition) == (CONTROL_GLOBAL, PAUSE_KEY, 0)
+    assert pause_of(record.value) == PAUSE
+    spec = TOPICS[CONTROL_GLOBAL]
+    assert (spec.partitions, spec.partitions_like_input, spec.config["cleanup.policy"]) == (1, False, "compact")
+
+
+def test_a_tombstone_ends_a_pause_and_what_is_none_is_refused() -> None:
+    assert pause_of(None) is None
+    for value in (b"", b"{}", b'{"id":"x","at":1,"paused":"yes"}', b"\xff"):
+        with pytest.raises(ValueError, match="a record `pause` on control-global cannot be read"):
+            pause_of(value)
+
+
+class _Message:
+    def __init__(self, key: bytes | None, value: bytes | None, code: int | None = None) -> None:
+        self._key, self._value, self._code = key, value, code
+
+    def key(self) -> bytes | None:
+        return self._key
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def error(self) -> KafkaError | None:
+        return None if self._code is None else KafkaError(self._code)
+
+
+END = _Message(None, None, KafkaError._PARTITION_EOF)
+
+
+class _Consumer:
+    """Hands out what it is given, poll by poll; a broker's odd answers cannot be had from a real one."""
+
+    def __init__(self, polls: list[list[_Message]]) -> None:
+        self.polls, self.is_down = polls, False
+
+    def list_topics(self, topic: str, timeout: float) -> Any:
+        if self.is_down:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+        class Found:
+            topics = {topic: type("Topic", (), {"error": None, "partitions": {0: None}})}  # noqa: RUF012
+
+        return Found
+
+    def get_watermark_offsets(self, place: Any, timeout: float) -> tuple[int, int]:
+        return 0, 9
+
+    def assign(self, places: list[Any]) -> None: ...
+
+    def consume(self, count: int, timeout: float) -> list[_Message]:
+        return self.polls.pop(0) if self.polls else []
+
+
+class _Clients:
+    def __init__(self, *polls: list[_Message]) -> None:
+        self.made = _Consumer(list(polls))
+
+    def consumer(self, config: Mapping[str, object]) -> _Consumer:
+        assert "group.instance.id" not in config, "a static member has one consumer only"
+        return self.made
+
+
+def watch(*polls: list[_Message]) -> ControlWatch:
+    return ControlWatch(_Clients(*polls), {"group.instance.id": "worker-1"})  # type: ignore[arg-type]
+
+
+def test_the_newest_word_holds_and_others_keys_are_not_ours() -> None:
+    later = Pause("id-2", False, 1_794_798_001_000)
+    told = watch([_Message(PAUSE_KEY, PAUSE.row())], [_Message(b"allow", b"{}"), _Message(PAUSE_KEY, later.row()), END])
+    assert told.start() == later
+    assert told.poll() == later
+
+
+def test_a_word_that_cannot_be_read_does_not_end_a_pause() -> None:
+    told = watch([_Message(PAUSE_KEY, PAUSE.row()), END], [_Message(PAUSE_KEY, b"{")])
+    told.start()
+    assert told.poll() == PAUSE
+
+
+def test_a_broker_that_goes_away_leaves_the_word_as_it_was_and_one_that_refuses_stops_the_start() -> None:
+    refused = _Message(None, None, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    told = watch([_Message(PAUSE_KEY, PAUSE.row()), END], [refused])
+    told.start()
+    assert told.poll() == PAUSE
+    with pytest.raises(ControlUnread, match="cannot be read"):
+        watch([refused]).start()
+
+
+def test_a_broker_without_the_topic_lets_the_worker_start_unpaused(kafka: Broker) -> None:
+    from streams.kafka.clients import Clients
+
+    config = KafkaSettings(brokers=kafka.bootstrap).consumer("control")
+    told = ControlWatch(Clients(), config)
+    try:
+        if CONTROL_GLOBAL not in told._consumer.list_topics(timeout=10).topics:
+            assert told.start() is None
+        create(KafkaSettings(brokers=kafka.bootstrap), 1, specs=[TOPICS[CONTROL_GLOBAL]])
+    finally:
+        told.close()
+
+
+@pytest.mark.parametrize("name", ["breaker_opens", "breaker_factor"])
+def test_limits_of_the_breaker_below_nothing_are_refused(name: str) -> None:
+    with pytest.raises(SettingsProblem, match=f"{name} is -1"):
+        WorkerSettings({}, {}, **{name: -1})  # type: ignore[arg-type]
+
+
+def test_institutions_that_anybody_may_need_are_protected() -> None:
+    protected = load_protected()
+    for spelled in ("1577-0199", "1588-9191", "+82 1577 1000", "02-3210-0404", "02-2100-0001"):
+        assert protected.covers(normalise(spelled).key), spelled
+    for short in ("112", "119", "109", "1339", "02-112"):
+        assert normalise(short).key < 0, f"{short} is no E.164 number, and is never blocked"
