@@ -240,7 +240,7 @@ class Worker:
         return Transactional(
             config,
             fetcher.group,
-            transactional_id=settings.name or f"{settings.group}-{uuid.uuid4().hex}",
+            transactional_id=f"{settings.group}-{settings.name or uuid.uuid4().hex}",
             note_parts=parts,
             clients=clients,
             trouble=self.metrics.transaction_trouble,

@@ -98,12 +98,14 @@ class Fetcher:
         self._quiet_until: dict[int, float] = {}
         config = settings.consumer_config() | {
             "error_cb": self._on_error,
+            "enable.partition.eof": True,
             "logger": logging.getLogger("grayline.kafka"),
         }
         self._consumer: Any = clients.consumer(config)
         self.group = Group(self._consumer)
         self.lag: dict[Place, int] = {}  # records behind the end of each owned place, as of the last second
         self._lag_at = 0.0
+        self._ends: dict[Place, int] = {}  # where a partition was last read to its end
         self._to_resume: SimpleQueue[list[Place]] = SimpleQueue()
 
     def topology(self) -> tuple[str, int]:
@@ -169,12 +171,14 @@ class Fetcher:
     def close(self) -> None:
         """Leave the group; its last revoke drains like any other.
 
-        Not left to the consumer's own `close`, inside which no other call is answered."""
+        That is not left to the consumer's own `close`, inside which no other call is answered."""
         with self.group.polling:
-            self._consumer.unsubscribe()
-            until = time.monotonic() + LEAVE_LIMIT_S
-            while self._consumer.assignment() and time.monotonic() < until:
-                self._consumer.consume(1, POLL_S)
+            # A named worker's partitions wait for it (`session.timeout.ms`): `close` alone leaves it its place.
+            if not self._settings.name:
+                self._consumer.unsubscribe()
+                until = time.monotonic() + LEAVE_LIMIT_S
+                while self._consumer.assignment() and time.monotonic() < until:
+                    self._consumer.consume(1, POLL_S)
             self._consumer.close()
 
     def _note_lag(self) -> None:
@@ -186,7 +190,8 @@ class Fetcher:
         for place, position in self._position.items():
             _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
             if high >= 0:
-                lag[place] = max(0, high - position)
+                # The ends of transactions take offsets, too: behind the last record there may be nothing to read.
+                lag[place] = 0 if self._ends.get(place, -1) >= high else max(0, high - position)
         self.lag = lag
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
@@ -241,6 +246,8 @@ class Fetcher:
         """End of a partition is news to nobody; what heals by itself is logged, now and then; the rest stops us."""
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
+            if message is not None:
+                self._ends[message.topic(), message.partition()] = message.offset()
             return
         if code in _LOST_OFFSET and message is not None:
             self._failed = Refused(

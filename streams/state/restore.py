@@ -13,7 +13,7 @@ ledger read to an end that was asked for later cannot be behind the offsets. Not
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -33,6 +33,7 @@ from streams.state.manifest import decode as manifest_of
 
 log = logging.getLogger("grayline.restore")
 
+RULES_KEY = b"#rules"
 INTERNAL_KEY = b"#"  # starts the keys of ledger rows that are not about a number
 
 
@@ -50,7 +51,7 @@ def manifest_key(group: str) -> bytes:
 
 
 def rules_key(group: str) -> bytes:
-    return b"#rules/" + group.encode()
+    return RULES_KEY + b"/" + group.encode()
 
 
 def breaker_key(group: str) -> bytes:
@@ -144,6 +145,7 @@ class Restore:
             async for _ in self._replay(manifest):  # 5
                 yield
         version = rows.get(rules_key(self._group))
+        self._warn_of_other_groups(rows)
         try:
             self._engine.load_ledger([(k, v) for k, v in rows.items() if not k.startswith(INTERNAL_KEY)])  # 6
         except LedgerRowError as problem:
@@ -156,6 +158,16 @@ class Restore:
             rows.get(pause_key(self._group)),
             tuple(self._litter),
         )
+
+    def _warn_of_other_groups(self, rows: Iterable[bytes]) -> None:
+        """Holds are kept by number, for whoever works the partition: two groups at once would end each other's."""
+        ours = rules_key(self._group)
+        others = {key.partition(b"/")[2].decode() for key in rows if key.startswith(RULES_KEY) and key != ours}
+        if others:
+            log.warning(
+                "the ledger of partition %d was also written by %s: their holds are taken over; two groups must not "
+                "work the same topics at once", self.partition, ", ".join(f"group {name!r}" for name in sorted(others)),
+            )  # fmt: skip
 
     def _load_breaker(self, row: bytes | None) -> None:
         """A row that cannot be read is no reason to stop: the breaker counts from here on."""

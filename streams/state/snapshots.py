@@ -29,6 +29,7 @@ class _Partition:
     manifest: Manifest | None = None  # the last one published
     whole: bool = True  # the next image cannot build on it
     taken_at_s: float = NEVER_S  # monotonic
+    stands_ms: int = 0  # wall time at which the last one was as good as a new one
     litter: tuple[str, ...] = ()  # published chunks of snapshots that were never finished
 
 
@@ -72,7 +73,9 @@ class Snapshots:
         """A partition is live. manifest: what its state was restored from, the next snapshot builds on it."""
         has_image = manifest is not None and bool(manifest.chunks)
         whole = not has_image or (self._local is not None and not is_local)
-        self._partitions[partition] = _Partition(manifest, whole, self._monotonic() if has_image else NEVER_S, litter)
+        self._partitions[partition] = _Partition(
+            manifest, whole, self._monotonic() if has_image else NEVER_S, litter=litter
+        )
 
     def began(self, partition: int, offsets: Mapping[str, int]) -> OutRecord:
         """Says in the first commit of a partition from where on it is counted, as a snapshot of nothing: until there is
@@ -105,7 +108,7 @@ class Snapshots:
         """Since each live partition's last snapshot was taken, of those that have one."""
         wall = self._wall_ms()
         return {
-            p: (wall - state.manifest.taken_ms) / 1000
+            p: (wall - max(state.manifest.taken_ms, state.stands_ms)) / 1000
             for p, state in self._partitions.items()
             if state.manifest is not None
         }
@@ -132,7 +135,7 @@ class Snapshots:
             if state.whole or state.manifest is None or state.manifest.offsets != offsets:
                 self._pending = self._take(partition, state, offsets)
                 return
-            # Nothing was counted since the last one: it stands.
+            state.stands_ms = self._wall_ms()  # nothing was counted since the last one
 
     def next_slice(self) -> list[OutRecord]:
         """What the next transaction takes along; the same again until `committed`."""
