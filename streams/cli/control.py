@@ -103,7 +103,8 @@ def _print(id: str, paused: bool, told: Told, as_json: bool) -> None:
         import orjson
 
         shown = {
-            "id": id, "paused": paused, "done": told.is_obeyed, "obeyed": told.obeyed, "waiting": told.waiting,
+            "id": id, "paused": paused, "done": told.is_obeyed, "obeyed": told.obeyed,
+            "waiting": {str(partition): worker for partition, worker in sorted(told.waiting.items())},
             "silent": told.silent,
         }  # fmt: skip
         click.echo(orjson.dumps(shown))

@@ -67,6 +67,10 @@ Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongl
 @click.option(
     "--home-region", default="KR", show_default=True, help="Where numbers without a country code are at home."
 )
+@click.option("--breaker-opens", type=click.IntRange(min=0), default=0, metavar="N",
+              help="Hold back what a worker with this option would. [default: no breaker]")  # fmt: skip
+@click.option("--breaker-factor", type=click.FloatRange(min=0.0), default=10.0, show_default=True, metavar="K",
+              help="Likewise; only with --breaker-opens.")  # fmt: skip
 def command(
     files: tuple[Path, ...],
     rules_path: Path | None,
@@ -77,9 +81,12 @@ def command(
     summary: bool,
     batch: int,
     home_region: str,
+    breaker_opens: int,
+    breaker_factor: float,
 ) -> None:
     from rules.load import RuleErrors, load, packs
     from schemas import topics
+    from streams.breaker import Breaker
     from streams.captures.rows import CaptureError
     from streams.replay import Replay, record_line
     from streams.step import Engine
@@ -104,7 +111,9 @@ def command(
             elif record.topic in chosen and record.value is not None:
                 events.write((record_line(record) if len(chosen) > 1 else record.value) + b"\n")
 
-        replay = Replay(Engine(ruleset, region=home_region, expire_by_clock=True), produce, batch)
+        breaker = Breaker(breaker_opens, breaker_factor)
+        engine = Engine(ruleset, region=home_region, expire_by_clock=True, breaker=breaker)
+        replay = Replay(engine, produce, batch)
         advance = stack.enter_context(progress(files, "replay"))
         try:
             for file in files:
