@@ -232,6 +232,8 @@ class Fetcher:
         except Exception as problem:  # as in `_on_assign`; without a commit, the next owner reads the records again
             log.error("partitions given up without a commit: %s", problem or type(problem).__name__)
             self._failed = self._failed or problem
+        while not self._to_resume.empty():  # should they come back, they are restored and resumed anew
+            self._to_resume.get()
 
     def _without_errors(self, messages: list[Message]) -> list[Message]:
         for message in messages:
