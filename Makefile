@@ -5,7 +5,7 @@ TESTS ?= tests
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sim bench bench-peers lock clean
+.PHONY: help demo test check sim soak bench bench-peers lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ check: .venv/.dev  ## What CI runs: linter, formatter, types, import contracts, 
 
 sim: .venv/.dev  ## Replay one simulated history (SEED=n)
 	@$(BIN)/python -m tests.sim --seed $(SEED) $(ARGS)
+
+soak: .venv/.dev  ## Fault tests with their long loops, about half an hour (GRAYLINE_SEED=n repeats a run)
+	GRAYLINE_SOAK=1 $(BIN)/python -m pytest tests/faults --timeout 3600 $(ARGS)
 
 bench: .venv/.dev  ## Speed against the limit and against stock Faust, on a real broker
 	$(BIN)/python -m bench $(ARGS)
