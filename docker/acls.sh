@@ -1,0 +1,76 @@
+#!/bin/sh
+# Gives one principal the rights of one role, no more, with Kafka's own kafka-acls.sh:
+#
+#     acls.sh maker    User:grayline-setup                          may run `grayline topics create`
+#     acls.sh worker   User:grayline         grayline   [NAMES]     GROUP; workers' --name begins with NAMES (or GROUP)
+#     acls.sh carrier  User:carrier-a        message-relay          writes that topic
+#     acls.sh blocker  User:blocker-a        blocker-a              reads who is blocked, in that group or none
+#     acls.sh operator User:operator                               may pause new blocks and let them go on
+#     acls.sh desk     User:review-desk      review-desk            reads the review queue and the history besides
+#
+# BOOTSTRAP: the brokers (localhost:9092). ADMIN_CONFIG: properties of an administrator's Java client. KAFKA_ACLS: the
+# tool, kafka-acls.sh on the PATH unless given. Running it again changes nothing.
+set -eu
+
+inputs="message-relay cdr"
+control="control-global"
+outputs="block-events block-history review-queue shadow-events dead-letters block-status"
+internal="ledger snapshots rekeyed"
+
+allow() {  # OPERATIONS RESOURCES: words of operations, then resources as kafka-acls.sh takes them
+    operations=$1
+    shift
+    for operation in $operations; do
+        set -- --operation "$operation" "$@"
+    done
+    "${KAFKA_ACLS:-kafka-acls.sh}" --bootstrap-server "${BOOTSTRAP:-localhost:9092}" \
+        ${ADMIN_CONFIG:+--command-config "$ADMIN_CONFIG"} --add --allow-principal "$principal" "$@"
+}
+
+topics() {
+    for name in "$@"; do
+        printf -- '--topic %s ' "$name"
+    done
+}
+
+# No name of a topic has a space, so that what `topics` prints may be split at spaces.
+# shellcheck disable=SC2046,SC2086
+grant() {
+    case $role in
+    maker)
+        allow "Create Describe DescribeConfigs" $(topics $inputs $control $outputs $internal)
+        ;;
+    worker)
+        allow "Read" $(topics $inputs $control $internal) --group "$1"
+        allow "Write" $(topics $outputs $internal)
+        allow "DescribeConfigs" $(topics $inputs dead-letters rekeyed)
+        allow "Write" --transactional-id "${2:-$1}" --resource-pattern-type prefixed
+        ;;
+    carrier)
+        allow "Write" $(topics "$1")
+        ;;
+    blocker)
+        allow "Read" $(topics block-events block-status) --group "$1"
+        ;;
+    operator)
+        allow "Read Write" $(topics $control)
+        ;;
+    desk)
+        allow "Read" $(topics block-events block-status block-history review-queue) --group "$1"
+        ;;
+    esac
+}
+
+role=${1:-}
+case $role in
+maker | operator) wanted=2 ;;
+worker | carrier | blocker | desk) wanted=3 ;;
+*) wanted=0 ;;
+esac
+if [ "$wanted" -eq 0 ] || [ "$#" -lt "$wanted" ]; then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+fi
+principal=$2
+shift 2
+grant "$@"
