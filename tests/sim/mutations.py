@@ -88,7 +88,22 @@ def nothing_counted_silently() -> Any:
 
 
 def memory_kept_after_a_foreign_commit() -> Any:
-    return patch.object(Flow, "_is_untouched", lambda self, partition, kept, start: kept is not None)
+    revoked = Flow.revoked
+
+    async def mutant(self: Any, lost: bool) -> None:
+        live = self.live
+        with (
+            patch.object(self.engine, "drop", lambda partition: None),
+            patch.object(self._snapshots, "forget", lambda partitions: None),
+        ):
+            await revoked(self, lost)
+        self._kept = {partition: {} for partition in live}
+        self._is_ahead = False
+
+    return _both(
+        patch.object(Flow, "revoked", mutant),
+        patch.object(Flow, "_is_untouched", lambda self, partition, kept, start: kept is not None),
+    )
 
 
 def snapshot_says_more_than_it_has() -> Any:
