@@ -18,7 +18,7 @@ PATIENCE_S = 0.01
 class Group:
     """What a delivery needs of the consumer. Any thread may call; only the polling thread calls `serve`.
 
-    metadata: of the group's present generation; taken at each assignment."""
+    The metadata of the group's present generation are taken at each assignment."""
 
     def __init__(self, consumer: Any) -> None:
         self.polling = threading.Lock()  # held by the polling thread during a poll, callbacks included
@@ -30,6 +30,11 @@ class Group:
         """The polling thread: a generation begins."""
         self._metadata = self._consumer.consumer_group_metadata()
 
+    def left(self) -> None:
+        """The polling thread: the generation is over. A commit that still waits would be let pass by a group that has
+        become empty, and move its offsets back."""
+        self._metadata = None
+
     def consumer_group_metadata(self) -> Any:
         return self._metadata
 
@@ -37,7 +42,14 @@ class Group:
         return self._ask(lambda: self._consumer.committed(partitions, timeout=timeout))
 
     def commit(self, *, offsets: list[Any], asynchronous: bool) -> Any:
-        return self._ask(lambda: self._consumer.commit(offsets=offsets, asynchronous=asynchronous))
+        return self._ask(lambda: self._commit(offsets, asynchronous))
+
+    def _commit(self, offsets: list[Any], asynchronous: bool) -> Any:
+        from confluent_kafka import KafkaError, KafkaException
+
+        if self._metadata is None:
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "no member of the group any more"))
+        return self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
 
     def serve(self, timeout_s: float = 0.0) -> None:
         """Make the calls that other threads have left; waits so long for the first."""

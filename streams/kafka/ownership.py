@@ -7,6 +7,7 @@ module verifies it on every assignment and refuses otherwise.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 BROKER_TIMEOUT_S = 10.0
 # A killed worker's transaction holds its offsets back until the broker ends it (transaction.timeout.ms, 10 s).
 STABLE_TIMEOUT_S = 30.0
+SETTLE_S = 0.2
+SETTLING = frozenset(("NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "_WAIT_COORD"))
 
 
 # Topics of ours: only a group that came from a version without them has never committed them.
@@ -72,12 +75,7 @@ def start_offsets(consumer: Consumer, partitions: list[TopicPartition], choice: 
     fresh: set[Place] = set()
     notes: dict[Place, str] = {}
     gaps: list[str] = []
-    for entry in consumer.committed(partitions, timeout=STABLE_TIMEOUT_S):
-        if entry.error is not None:
-            raise Refused(
-                f"the committed offset of partition {entry.partition} of {entry.topic!r} cannot be read: "
-                f"{entry.error.str()}"
-            )
+    for entry in _committed(consumer, partitions):
         place = (entry.topic, entry.partition)
         low, high = consumer.get_watermark_offsets(entry, timeout=BROKER_TIMEOUT_S)
         if entry.offset >= 0 and low <= entry.offset <= high:
@@ -93,6 +91,29 @@ def start_offsets(consumer: Consumer, partitions: list[TopicPartition], choice: 
         if lost:
             gaps.append(f"{_lost(place, entry.offset, low, high, group)}; going on from offset {offsets[place]}")
     return Start(offsets, frozenset(fresh), notes, gaps)
+
+
+def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """Stable commits; asks again while the group's coordinator is only just being found or loaded."""
+    from confluent_kafka import KafkaException
+
+    until_s = time.monotonic() + STABLE_TIMEOUT_S
+    while True:
+        try:
+            answers = consumer.committed(partitions, timeout=STABLE_TIMEOUT_S)
+        except KafkaException as problem:
+            if problem.args[0].name() not in SETTLING or time.monotonic() > until_s:
+                raise
+        else:
+            failed = next((entry for entry in answers if entry.error is not None), None)
+            if failed is None:
+                return answers
+            if failed.error.name() not in SETTLING or time.monotonic() > until_s:
+                raise Refused(
+                    f"the committed offset of partition {failed.partition} of {failed.topic!r} cannot be read: "
+                    f"{failed.error.str()}"
+                )
+        time.sleep(SETTLE_S)
 
 
 def _chosen(consumer: Consumer, entry: TopicPartition, choice: StartFrom, low: int, high: int) -> int:

@@ -227,11 +227,14 @@ class Fetcher:
     def _give_up(self, partitions: list[TopicPartition], lost: bool) -> None:
         self._rebalanced = True
         self._position = {}
+        if lost:
+            self.group.left()
         try:
             self._owner.revoked(lost)
         except Exception as problem:  # as in `_on_assign`; without a commit, the next owner reads the records again
             log.error("partitions given up without a commit: %s", problem or type(problem).__name__)
             self._failed = self._failed or problem
+        self.group.left()
         while not self._to_resume.empty():  # should they come back, they are restored and resumed anew
             self._to_resume.get()
 
