@@ -14,11 +14,11 @@ import numpy as np
 
 from schemas.topics import CDR, MESSAGE_RELAY
 from streams.traffic.actors import Actor
-from streams.traffic.businesses import businesses
+from streams.traffic.businesses import businesses, rare_businesses
 from streams.traffic.feeds import SUBSCRIBER_FEEDS, SUBSCRIBER_SHARES, text_piece
 from streams.traffic.hours import Day, activity, days
 from streams.traffic.labels import Label
-from streams.traffic.offenders import CALLERS, KINDS, SENDERS, SHORT_MS, offenders
+from streams.traffic.offenders import CALLERS, KINDS, RARE, SENDERS, SHORT_MS, offenders
 from streams.traffic.population import Allocator, populate
 from streams.traffic.rows import ANSWER, CAUSES, MESSAGE, SETUP, Rows, empty, join, messages
 from streams.traffic.subscribers import Subscribers, records_a_day
@@ -46,6 +46,7 @@ class TrafficSettings:
     offenders_per_kind: int = 4
     businesses_per_kind: int = 2
     only: Set[str] = frozenset({"messages", "calls"})
+    rare: bool = False  # also the rarer kinds of offenders and of innocents
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -89,9 +90,11 @@ class Traffic:
         size = int(np.clip(self._per_activity / records_a_day(calls, writes), SUBSCRIBERS_MIN, SUBSCRIBERS_MAX))
         self._people = populate(allocator, size, SUBSCRIBER_SHARES, s.seed)
         self._subscribers = Subscribers(self._people, s.seed, calls, writes, CHATS)
-        kinds = [k for k in KINDS if (k in CALLERS and calls) or (k in SENDERS and writes)]
+        kinds = [k for k in KINDS + RARE * s.rare if (k in CALLERS and calls) or (k in SENDERS and writes)]
         self._actors = businesses(s.businesses_per_kind, allocator, s.seed)
         self._actors += offenders(s.offenders_per_kind, kinds, allocator, s.seed, s.start_ms, s.end_ms)
+        if s.rare:
+            self._actors += rare_businesses(s.businesses_per_kind, allocator, s.seed)
         self._keep_calls, self._keep_messages = calls, writes
         self._writer = _Writer(s.seed, self._people.numbers, self._people.feed, self._actors)
         self._events = np.zeros(size + len(self._actors), np.int64)

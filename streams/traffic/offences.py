@@ -179,6 +179,62 @@ def _series(count: int, allocator: Allocator, rng: np.random.Generator) -> Build
     return offender
 
 
+def _calls_abroad(shape: str) -> Callable[[int, Allocator, np.random.Generator], Builder]:
+    def build(count: int, allocator: Allocator, rng: np.random.Generator) -> Builder:
+        codes = quota(count, ACCESS_CODES)
+
+        def offender(i: int) -> tuple[int, Feed, Act]:
+            style = E164 if codes[i] == "+" else (codes[i], 0)
+            feed = sender_feed("KT", "", "", "", "international", "none", style=style)
+            return allocator.one(ABROAD[i % len(ABROAD)]), feed, _DIALLING[shape]
+
+        return offender
+
+    return build
+
+
+def _one_ring(span: Span, people: Population, rng: np.random.Generator) -> Work:
+    """One ring and away, 6 to 15 a minute, to be called back at a price; hardly anybody is quick enough to answer."""
+    at = bursts(rng, span, (900, 1800), (600, 1200), (4, 10))
+    return Work(dial(rng, at, people.strangers(rng, len(at)), 0.02, (1, 2), (1, 4), (1, 3)))
+
+
+def _steady_calls(span: Span, people: Population, rng: np.random.Generator) -> Work:
+    """A call or two a minute; a third answers, and few of those listen."""
+    at = bursts(rng, span, (2400, 3600), (600, 1200), (25, 45))
+    return Work(dial(rng, at, people.strangers(rng, len(at)), 0.35, (3, 15), (5, 25), (15, 25)))
+
+
+def _sudden_calls(span: Span, people: Population, rng: np.random.Generator) -> Work:
+    """A fresh number that calls once a minute or so; those who answer listen a while."""
+    at = bursts(rng, span, (DAY_S, DAY_S), (DAY_S, DAY_S), (35, 50))
+    return Work(dial(rng, at, people.strangers(rng, len(at)), 0.5, (3, 12), (15, 50), (15, 25)))
+
+
+_DIALLING |= {"one_ring": _one_ring, "steady": _steady_calls, "sudden": _sudden_calls}
+
+
+def _texts_under(
+    spans: Sequence[Span], origin: str, verified: str, gap_s: tuple[float, float], texts_each: int
+) -> Callable[[int, Allocator, np.random.Generator], Builder]:
+    """Senders in these ranges who take turns with `texts_each` texts, all day long."""
+
+    def build(count: int, allocator: Allocator, rng: np.random.Generator) -> Builder:
+        def offender(i: int) -> tuple[int, Feed, Act]:
+            feed = sender_feed("KT", "relay-09", f"rs-{940 + i % 7:04d}", f"acc-{origin}-{i:03d}", origin, verified)
+            pool = [texts.bulk(rng) for _ in range(texts_each)]
+
+            def act(span: Span, people: Population, rng: np.random.Generator) -> Work:
+                at = bursts(rng, span, (DAY_S, DAY_S), (DAY_S, DAY_S), gap_s)
+                return _sending(at, people, rng, lambda: pool[int(rng.integers(len(pool)))])
+
+            return allocator.one(spans[i % len(spans)]), feed, act
+
+        return offender
+
+    return build
+
+
 BUILDERS: dict[str, Callable[[int, Allocator, np.random.Generator], Builder]] = {
     "burst_dialler": _diallers("burst"),
     "patient_dialler": _diallers("patient"),
@@ -188,6 +244,12 @@ BUILDERS: dict[str, Callable[[int, Allocator, np.random.Generator], Builder]] = 
     "trusted_relative": _relatives,
     "international_bulk": _bulk,
     "series_member": _series,
+    "one_ring_abroad": _calls_abroad("one_ring"),
+    "dialler_abroad": _calls_abroad("steady"),
+    "sudden_dialler": _diallers("sudden"),
+    "steady_abroad": _texts_under(ABROAD, "international", "none", (26, 36), 2),
+    "forged_sender": _texts_under((SEOUL, VOIP, *REPRESENTATIVE), "international", "none", (12, 25), 40),
+    "web_sender": _texts_under((MOBILE,), "web", "partial", (8, 20), 40),
 }
 
 

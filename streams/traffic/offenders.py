@@ -13,9 +13,13 @@ from streams.traffic.offences import BUILDERS, Act
 from streams.traffic.population import Allocator, Population
 from streams.traffic.rows import Calls
 
-CALLERS = ("burst_dialler", "patient_dialler", "simultaneous_dialler", "short_call_dialler")
-SENDERS = ("fake_payment", "trusted_relative", "international_bulk", "series_member")
-KINDS = CALLERS + SENDERS
+KINDS = (
+    "burst_dialler", "patient_dialler", "simultaneous_dialler", "short_call_dialler",
+    "fake_payment", "trusted_relative", "international_bulk", "series_member",
+)  # fmt: skip
+RARE = ("one_ring_abroad", "dialler_abroad", "sudden_dialler", "steady_abroad", "forged_sender", "web_sender")
+CALLERS = (*KINDS[:4], *RARE[:3])
+SENDERS = (*KINDS[4:], *RARE[3:])
 
 # Activity on a weekend day against a weekday: 42 % over all cases; relatives keep at it, fake payments do not.
 WEEKEND = {"trusted_relative": 0.46, "fake_payment": 0.18}
@@ -32,7 +36,7 @@ def offenders(
     and weekend habits of its own."""
     return [
         actor
-        for place, kind in enumerate(KINDS)
+        for place, kind in enumerate(KINDS + RARE)
         if kind in kinds
         for actor in _kind(kind, per_kind, allocator, np.random.default_rng([seed, 3, place]), start_ms, end_ms)
     ]

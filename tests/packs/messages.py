@@ -82,6 +82,42 @@ def domestic_bulk(traffic: Traffic, start_s: float, size: int) -> None:
         traffic.message(start_s + 4 * i)
 
 
+@must_fire(
+    "international-repeated", Line(FOREIGN, verified="none", origin="international"), always=120, concentrated=90
+)  # fmt: skip
+def patient_advertiser_abroad(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 29 * i, f"win {i % 3}")
+
+
+@must_fire(
+    "foreign-origin-domestic-sender", Line(LANDLINE, origin="international"), always=30, concentrated=20, mode="review"
+)
+def forged_sender(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 15 * i, f"payment of {i} won approved")
+
+
+@must_fire(
+    "web-sent-mobile", Line(MOBILE, verified="partial", origin="web"), always=40, concentrated=25, mode="review"
+)  # fmt: skip
+def web_service_under_a_borrowed_number(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 12 * i, f"mum, my phone is broken {i}")
+
+
+@must_fire("night-bulk", Line(VOIP), always=240, concentrated=240, mode="review")
+def sender_who_keeps_no_hours(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 14 * i, f"text {i}")
+
+
+@must_fire("many-resellers", Line(LANDLINE), always=4, concentrated=4, mode="review")
+def sender_through_one_reseller_after_the_other(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(48):
+        traffic.message(start_s + 30 * i, f"text {i}", reseller=f"rs-{i * size // 48}")
+
+
 @must_not_fire("message-rate", "recipient-spread", "pmg-messages", "hand-written-bulk", line=Line(MOBILE))
 def a_family_chats_in_a_group_of_12(traffic: Traffic) -> None:
     for i in range(600):
@@ -232,8 +268,66 @@ def a_restaurant_answers_170_guests_an_hour_in_its_own_words(traffic: Traffic) -
 
 
 @must_not_fire(
-    "international-bulk", line=Line(MOBILE, verified="none", origin="international"), review=("hand-written-bulk",)
-)
+    "international-bulk", line=Line(MOBILE, verified="none", origin="international"),
+    review=("hand-written-bulk", "foreign-origin-domestic-sender"),
+)  # fmt: skip
 def the_owner_of_a_number_that_is_forged_abroad(traffic: Traffic) -> None:
     for i in range(100):
         traffic.message(WORKDAY + 9 * HOUR + 12 * i, f"payment of {i} won approved")
+
+
+@must_not_fire(
+    "international-repeated", "international-bulk", line=Line(FOREIGN, verified="none", origin="international")
+)
+def a_tour_operator_abroad_tells_80_guests_where_to_meet_in_groups(traffic: Traffic) -> None:
+    for i in range(80):
+        traffic.message(WORKDAY + 9 * HOUR + 900 * (i // 20) + i % 20, "meet at the gate", stranger(i))
+
+
+@must_not_fire("international-repeated", line=Line(FOREIGN, verified="none", origin="international"))
+def an_unverified_service_abroad_sends_100_codes_an_hour(traffic: Traffic) -> None:
+    for i in range(800):
+        traffic.message(WORKDAY + 9 * HOUR + 36 * i, f"{i * 7919 % 1_000_000:06d} is your code")
+
+
+@must_not_fire("foreign-origin-domestic-sender", line=Line(MOBILE, origin="international"))
+def a_tour_guide_abroad_writes_to_each_of_15_guests_four_times(traffic: Traffic) -> None:
+    for i in range(60):
+        traffic.message(WORKDAY + 9 * HOUR + 9 * i, f"stop {i // 15}", stranger(i % 15))
+
+
+@must_not_fire("foreign-origin-domestic-sender", line=Line(FOREIGN, origin="international"))
+def a_shop_abroad_writes_to_its_customers_under_its_own_number(traffic: Traffic) -> None:
+    for i in range(200):
+        traffic.message(WORKDAY + 9 * HOUR + 20 * i, f"order {i} is on its way")
+
+
+@must_not_fire("web-sent-mobile", line=Line(MOBILE, origin="web"), review=("repeated-content",))
+def an_academy_tells_80_parents_from_its_teacher_s_verified_number(traffic: Traffic) -> None:
+    for i in range(80):
+        traffic.message(WORKDAY + 14 * HOUR + 3 * i, "no lessons tomorrow")
+
+
+@must_not_fire("web-sent-mobile", line=Line(MOBILE, verified="none", origin="web"))
+def a_club_s_web_page_tells_19_members_at_once(traffic: Traffic) -> None:
+    for day_s in (WORKDAY + 11 * HOUR, WORKDAY + 15 * HOUR):
+        for i in range(38):
+            traffic.message(day_s + i, "training is at seven", stranger(i % 19))
+
+
+@must_not_fire("night-bulk", line=Line(MOBILE), review=("hand-written-bulk",))
+def a_courier_of_the_night_announces_55_parcels_an_hour(traffic: Traffic) -> None:
+    for i in range(55 * 6):
+        traffic.message(WORKDAY + 1 * HOUR + 65.5 * i, f"your parcel {i} is at the door")
+
+
+@must_not_fire("many-resellers", line=Line(LANDLINE))
+def a_hospital_sends_through_three_resellers_while_one_fails(traffic: Traffic) -> None:
+    for i in range(120):
+        traffic.message(WORKDAY + 9 * HOUR + 20 * i, f"your appointment is at {i}", reseller=f"rs-{i % 3}")
+
+
+@must_not_fire("many-resellers", line=Line(REPRESENTATIVE))
+def a_bank_spreads_its_notices_over_six_resellers(traffic: Traffic) -> None:
+    for i in range(600):
+        traffic.message(WORKDAY + 9 * HOUR + 8 * i, f"your code is {i * 7919 % 1_000_000:06d}", reseller=f"rs-{i % 6}")

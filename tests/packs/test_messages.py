@@ -70,3 +70,15 @@ def test_only_mobile_senders_and_unverified_ones_from_abroad_are_blocked_for_mes
             traffic.message(WORKDAY + 10 * HOUR + 2 * i, "one text for all")
         blocked[number] = bool(hits(traffic).blocked)
     assert blocked == {MOBILE: True, VOIP: False, LANDLINE: False, REPRESENTATIVE: False, FOREIGN: False}
+
+
+@pytest.mark.parametrize(("hour", "night"), [(7.99, True), (8, False), (19, False), (21, True), (23.5, True)])
+def test_60_messages_an_hour_are_for_people_to_look_at_from_nine_in_the_evening_to_eight(hour: float, night: bool):
+    def sends(size: int) -> Traffic:
+        traffic = Traffic(Line(VOIP).nth(size))
+        for i in range(size):  # the last one lies at this hour
+            traffic.message(WORKDAY + 24 * HOUR + hour * HOUR - 50 * (size - 1 - i), f"offer {i}")
+        return traffic
+
+    found = hits_of([sends(59), sends(60)])
+    assert ["night-bulk" in one.review for one in found] == [False, night]

@@ -9,6 +9,7 @@ import pytest
 from tests.packs.traffic import (
     FOREIGN,
     HOUR,
+    LANDLINE,
     MOBILE,
     NIGHT,
     NOTHING,
@@ -22,7 +23,7 @@ from tests.packs.traffic import (
     hits,
     hits_of,
 )
-from tests.packs.voice import call_centre, dialling_machine
+from tests.packs.voice import call_centre, dialling_machine, one_ring_for_a_dear_call_back
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,64 @@ def test_a_call_centre_that_opens_is_not_judged_by_the_calls_that_ended_first(li
     for found in hits_of([opens(seed) for seed in range(4)]):
         assert not found.blocked
         assert found.review <= {"simultaneous-calls"}
+
+
+@pytest.mark.parametrize("lines", [30, 60, 100, 200])
+def test_an_opening_is_not_judged_by_its_first_calls_even_when_a_third_of_those_who_answer_hang_up(lines: int):
+    def opens(seed: int) -> Traffic:
+        traffic = Traffic(Line(VOIP).nth(seed))
+        call_centre(traffic, lines, WORKDAY + 9 * HOUR, WORKDAY + 9.2 * HOUR, hang_up=0.25, seed=seed)
+        return traffic
+
+    assert not [found.blocked for found in hits_of([opens(seed) for seed in range(8)]) if found.blocked]
+
+
+NINE_IN_THE_EVENING, EIGHT = WORKDAY + 21 * HOUR, WORKDAY + 8 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("start_s", "night"),
+    [
+        (NINE_IN_THE_EVENING - 1500, True),  # its 30th call is the first after nine
+        (NINE_IN_THE_EVENING - 1800, False),
+        (SATURDAY + 3 * HOUR, True),
+        (EIGHT - 1800, True),
+        (EIGHT, False),
+    ],
+)
+def test_30_calls_an_hour_are_for_people_to_look_at_from_nine_in_the_evening_to_eight(start_s: float, night: bool):
+    def dials(size: int) -> Traffic:
+        traffic = Traffic(Line(LANDLINE).nth(size))
+        for i in range(size):
+            traffic.call(start_s + 55 * i, ring_s=3, talk_s=30)
+        return traffic
+
+    found = hits_of([dials(29), dials(30)])
+    assert ["night-dialling" in one.review for one in found] == [False, night]
+
+
+def test_a_number_that_called_last_night_is_not_taken_for_a_new_one():
+    def wakes(calls_before: int) -> Traffic:
+        traffic = Traffic(Line(MOBILE).nth(calls_before))
+        for i in range(calls_before):
+            traffic.call(WORKDAY + 60 * i, talk_s=90)
+        for i in range(65):
+            traffic.call(WORKDAY + 10 * HOUR + 45 * i, ring_s=5, talk_s=30)
+        return traffic
+
+    found = hits_of([wakes(0), wakes(5), wakes(30)])
+    assert ["sudden-dialler" in one.review for one in found] == [True, True, False]
+
+
+@pytest.mark.parametrize("verified", ["full", "partial", "none"])
+def test_one_ring_calls_from_abroad_are_stopped_unless_somebody_vouches_and_people_decide_on_calling_back(
+    verified: str,
+):
+    traffic = Traffic(Line(FOREIGN, verified=verified, origin="international"))
+    one_ring_for_a_dear_call_back(traffic, WORKING_HOURS, 80)
+    found = hits(traffic)
+    assert found.blocked == (set() if verified == "full" else {"one-ring-from-abroad"})
+    assert "one-ring-calls" in found.review
 
 
 def test_calls_that_nobody_answers_are_seen_although_they_have_no_duration():

@@ -84,14 +84,17 @@ class Traffic:
             ends = {"call_id": f"{self.line.number} {place}", "event": event, "caller": self.line.number}
             self._add(when_s, CDR, {**ends, "callee": callee or stranger(place)})
 
-    def message(self, at_s: float, text: str = "same as ever", recipient: str | None = None) -> None:
+    def message(
+        self, at_s: float, text: str = "same as ever", recipient: str | None = None, reseller: str | None = None
+    ) -> None:
         place = len(self.records)
         ends = {
             "message_id": f"{self.line.number} {place}",
             "sender": self.line.number,
             "recipient": recipient or stranger(place),
         }
-        self._add(at_s, MESSAGE_RELAY, {**ends, "text": text})
+        through = {"reseller": reseller} if reseller else {}
+        self._add(at_s, MESSAGE_RELAY, {**ends, "text": text, **through})
 
     def _add(self, at_s: float, topic: str, value: dict[str, Any]) -> None:
         feed = {"verified": self.line.verified, "origin": self.line.origin, "at": round(at_s * 1000)}

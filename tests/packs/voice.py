@@ -94,9 +94,35 @@ def forged_caller_id(traffic: Traffic, start_s: float, size: int) -> None:
         traffic.call(start_s + MINUTE * i, talk_s=90)
 
 
+@must_fire(
+    "one-ring-from-abroad", Line(FOREIGN, verified="none", origin="international"), always=60, concentrated=40
+)  # fmt: skip
+def one_ring_for_a_dear_call_back(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + 9 * i, ring_s=2)
+
+
+@must_fire("international-dialler", Line(FOREIGN, verified="none", origin="international"), always=90, concentrated=60)
+def dialler_from_abroad(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + 35 * i, ring_s=12, talk_s=15 if i % 2 else None)
+
+
+@must_fire("sudden-dialler", Line(MOBILE), always=75, concentrated=60, mode="review")
+def new_number_with_instant_volume(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + 45 * i, ring_s=5, talk_s=30)
+
+
+@must_fire("night-dialling", Line(LANDLINE), always=120, concentrated=120, mode="review")
+def dialler_who_keeps_no_hours(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.call(start_s + 25 * i, ring_s=3, talk_s=20)
+
+
 @must_not_fire(
     "call-rate", "pmg-voice", "patient-dialler", "callee-spread", "short-call-burst", "one-ring-calls",
-    line=Line(MOBILE),
+    "sudden-dialler", "night-dialling", line=Line(MOBILE),
 )  # fmt: skip
 def a_courier_calls_250_people_a_day(traffic: Traffic) -> None:
     rng = random.Random(3)
@@ -235,3 +261,58 @@ def a_tour_guide_abroad_calls_each_of_15_guests_three_times(traffic: Traffic) ->
 def a_desk_abroad_calls_its_customers_from_its_own_number(traffic: Traffic) -> None:
     for i in range(200):
         traffic.call(WORKDAY + 9 * HOUR + 100 * i, ring_s=10, talk_s=90)
+
+
+@must_not_fire("one-ring-from-abroad", line=Line(FOREIGN, verified="none", origin="international"))
+def relatives_abroad_ring_once_to_be_called_back(traffic: Traffic) -> None:
+    for i in range(80):
+        traffic.call(WORKDAY + 10 * HOUR + 7 * i, stranger(i % 9), ring_s=2)
+
+
+@must_not_fire(
+    "one-ring-from-abroad", line=Line(FOREIGN, origin="international"), review=("one-ring-calls",)
+)  # fmt: skip
+def a_verified_desk_abroad_reaches_nobody_since_its_exchange_fails(traffic: Traffic) -> None:
+    for i in range(300):
+        traffic.call(WORKDAY + 10 * HOUR + 5 * i, ring_s=1)
+
+
+@must_not_fire("international-dialler", line=Line(FOREIGN, verified="none", origin="international"))
+def an_unverified_hotel_abroad_calls_its_guests_all_day(traffic: Traffic) -> None:
+    for i in range(70 * 8):
+        traffic.call(WORKDAY + 9 * HOUR + 51 * i, ring_s=12, talk_s=60 if i % 3 else None)
+
+
+@must_not_fire(
+    "international-dialler", "one-ring-from-abroad", line=Line(FOREIGN, verified="none", origin="international"),
+    review=("pmg-voice", "call-rate", "short-call-burst", "callee-spread"),
+)  # fmt: skip
+def an_unverified_machine_abroad_reads_codes_to_those_who_wait_for_them(traffic: Traffic) -> None:
+    for i in range(900):
+        traffic.call(WORKDAY + 10 * HOUR + 4 * i, ring_s=6, talk_s=None if i % 8 == 0 else 9)
+
+
+@must_not_fire("sudden-dialler", line=Line(MOBILE))
+def a_janitor_s_new_telephone_calls_55_households(traffic: Traffic) -> None:
+    for i in range(55):
+        traffic.call(WORKDAY + 10 * HOUR + 60 * i, ring_s=8, talk_s=30 if i % 5 else None)
+
+
+@must_not_fire("sudden-dialler", line=Line(MOBILE))
+def a_dispatcher_on_the_telephone_every_day_is_busy_for_an_hour(traffic: Traffic) -> None:
+    for i in range(40 * 7):
+        traffic.call(WORKDAY + 8 * HOUR + 90 * i, stranger(i % 200), ring_s=6, talk_s=35 if i % 5 else None)
+    for i in range(85):
+        traffic.call(WORKDAY + 15 * HOUR + 42 * i, stranger(i % 200), ring_s=6, talk_s=33 if i % 5 else None)
+
+
+@must_not_fire("night-dialling", "patient-dialler", line=Line(MOBILE))
+def a_chauffeur_of_the_night_calls_25_guests_an_hour(traffic: Traffic) -> None:
+    for i in range(25 * 7):
+        traffic.call(WORKDAY + 21 * HOUR + 144 * i, ring_s=8, talk_s=25 if i % 5 else None)
+
+
+@must_not_fire("night-dialling", line=Line(VOIP))
+def a_hot_line_for_lost_cards_calls_back_at_night(traffic: Traffic) -> None:
+    for i in range(45 * 8):
+        traffic.call(WORKDAY + 22 * HOUR + 80 * i, ring_s=9, talk_s=180 if i % 4 else None)
