@@ -75,6 +75,7 @@ class KafkaSettings:
         return {
             "client.id": "grayline",
             **FAST_READER,
+            **KEEP_KNOWN_BROKERS,
             **passed,
             **CONSUMER_GUARANTEES,
             "auto.offset.reset": offset_reset,
@@ -109,8 +110,8 @@ FAST_READER = {
 }
 # Outputs leave at a commit, which flushes: lingering costs no latency there and fills the batches.
 FAST_WRITER = {"compression.type": "lz4", "linger.ms": 20, "batch.size": 1_000_000}
-# With `rebootstrap`, librdkafka gives up the brokers it knows once every connection has broken, the group's coordinator
-# among them, and a transaction that is to commit offsets then waits for it for ever (librdkafka #5511, #5456).
+# With `rebootstrap`, librdkafka gives up the brokers it knows once every connection has broken: a transaction that is
+# to commit offsets then waits for the group's coordinator for ever (librdkafka #5511, #5456).
 KEEP_KNOWN_BROKERS = {"metadata.recovery.strategy": "none"}
 # A killed worker's open transaction stalls read-committed blockers for this long.
 TRANSACTION = {"transaction.timeout.ms": 10_000}

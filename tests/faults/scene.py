@@ -68,8 +68,9 @@ class Scene:
         self.workers: list[Process] = []
         self._zygote = zygote
         self._feeder: Feeder | None = None
-        self._client = {"bootstrap.servers": broker.bootstrap, "log_level": 2}
-        self._asking: Any = Consumer(self._client | {"group.id": self.group, "isolation.level": "read_committed"})
+        self._client = client_of(broker)
+        self._lock = threading.Lock()
+        self._asking = self._new_asking()
         self._make_topics()
 
     # ------------------------------------------------------------------------------------------------------- traffic
@@ -187,24 +188,44 @@ class Scene:
     def all_committed(self) -> bool:
         """Whether the group has committed every place: from then on no worker may need to be told where to start."""
         places = [*self.inputs(), *((REKEYED, partition) for partition in range(self.partitions))]
-        told = self._asking.committed([TopicPartition(*place) for place in places], timeout=LONG_S)
+        asked = [TopicPartition(*place) for place in places]
+        told = self._ask(lambda consumer: consumer.committed(asked, timeout=5))
         return all(place.offset >= 0 for place in told)
 
     def committed(self) -> dict[Place, int]:
         """Stable committed offsets of the input topics, 0 where there is none."""
         asked = [TopicPartition(*place) for place in self.inputs()]
-        told = patient(lambda: self._asking.committed(asked, timeout=5))
+        told = self._ask(lambda consumer: consumer.committed(asked, timeout=5))
         return {(place.topic, place.partition): max(place.offset, 0) for place in told}
 
     def ends(self) -> dict[Place, int]:
         def end(place: Place) -> int:
-            return int(patient(lambda: self._asking.get_watermark_offsets(TopicPartition(*place), timeout=5))[1])
+            asked = TopicPartition(*place)
+            return int(self._ask(lambda consumer: consumer.get_watermark_offsets(asked, timeout=5))[1])
 
         return {place: end(place) for place in self.inputs()}
 
     def lag(self) -> int:
         committed = self.committed()
         return sum(end - committed[place] for place, end in self.ends().items())
+
+    def _new_asking(self) -> Any:
+        return Consumer(self._client | {"group.id": self.group, "isolation.level": "read_committed"})
+
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        """An answer from a broker that may just be coming back; any thread may ask."""
+        give_up = time.monotonic() + LONG_S
+        while True:
+            with self._lock:
+                try:
+                    return question(self._asking)
+                except KafkaException:
+                    if time.monotonic() > give_up:
+                        raise
+                    # A client that a silent broker has left behind may not find its coordinator for minutes.
+                    self._asking.close()
+                    self._asking = self._new_asking()
+            time.sleep(LOOK_S)
 
     def read(self, topic: str) -> list[Message]:
         """Every record that a read-committed consumer sees, partition by partition."""
@@ -259,8 +280,7 @@ class Feeder:
         return self.scene.lag() if self.pause_s else 0
 
     def _produce(self) -> None:
-        client = {"bootstrap.servers": self.scene.broker.bootstrap, "log_level": 2}
-        client["metadata.recovery.strategy"] = "none"  # as the worker's own producer has it, and for the same reason
+        client = client_of(self.scene.broker)
         # Idempotent, so that the input itself has nothing twice and nothing out of order when the broker dies.
         producer: Any = Producer(client | {"enable.idempotence": True, "linger.ms": 1, "message.max.bytes": 2_000_000})
         failed: list[str] = []
@@ -276,6 +296,11 @@ class Feeder:
                     pass
         assert producer.flush(LONG_S) == 0
         assert not failed, failed[0]
+
+
+def client_of(broker: Broker) -> dict[str, Any]:
+    """Settings of every client of the tests: as the worker's own, it keeps the brokers it knows."""
+    return {"bootstrap.servers": broker.bootstrap, "log_level": 2, "metadata.recovery.strategy": "none"}
 
 
 @contextmanager
@@ -303,18 +328,6 @@ def _whole(consumer: Any, places: Sequence[Place]) -> list[Message]:
             elif error.name() == "_PARTITION_EOF":
                 unread.discard(place)
     return [message for place in places for message in found[place]]
-
-
-def patient(ask: Callable[[], Any]) -> Any:
-    """An answer from a broker that may just be coming back."""
-    give_up = time.monotonic() + LONG_S
-    while True:
-        try:
-            return ask()
-        except KafkaException:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(LOOK_S)
 
 
 def remove_topics(bootstrap: str) -> None:
