@@ -19,7 +19,6 @@ from streams.kafka.transactions import Transactional
 from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
 from streams.step import Engine
-from tests.sim.consumer import FakeConsumer
 from tests.sim.director import History, Plan
 from tests.sim.faults import Rates
 from tests.sim.world import World
@@ -133,16 +132,6 @@ def manifest_outside_of_the_transaction() -> Any:
     return _both(patch.object(World, "__post_init__", begun), patch.object(Snapshots, "next_slice", mutant))
 
 
-def offsets_read_before_they_are_stable() -> Any:
-    committed = FakeConsumer.committed
-
-    def mutant(self: Any, partitions: Any, timeout: float = -1) -> Any:
-        with patch.object(self._broker.transactions, "is_pending", lambda group, place: False):
-            return committed(self, partitions, timeout)
-
-    return patch.object(FakeConsumer, "committed", mutant)
-
-
 def zombie_commits_without_a_generation() -> Any:
     def metadata(self: Any) -> Any:
         poller, self._consumer._poller = self._consumer._poller, None
@@ -177,7 +166,6 @@ MUTATIONS = {
         ),
         Mutation("a snapshot names offsets ahead of its counts", CRASHES, snapshot_says_more_than_it_has),
         Mutation("a manifest is written outside of the transaction", CRASHES, manifest_outside_of_the_transaction),
-        Mutation("offsets of open transactions are not waited for", FREEZES, offsets_read_before_they_are_stable),
         Mutation("a zombie commits without a generation", FREEZES, zombie_commits_without_a_generation),
     )
 }
