@@ -16,7 +16,7 @@ from tests.sim.faults import Rates
 from tests.sim.mutations import MUTATIONS, noticed
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 200
+SEEDS = 80
 SEEDS_PER_TEST = 10
 FRESH = int.from_bytes(os.urandom(4), "big")
 
