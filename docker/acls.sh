@@ -2,7 +2,7 @@
 # Gives one principal the rights of one role, no more, with Kafka's own kafka-acls.sh:
 #
 #     acls.sh maker    User:grayline-setup                          may run `grayline topics create`
-#     acls.sh worker   User:grayline         grayline   [NAMES]     GROUP; workers' --name begins with NAMES (or GROUP)
+#     acls.sh worker   User:grayline         grayline               works in that group
 #     acls.sh carrier  User:carrier-a        message-relay          writes that topic
 #     acls.sh blocker  User:blocker-a        blocker-a              reads who is blocked, in that group or none
 #     acls.sh operator User:operator                               may pause new blocks and let them go on
@@ -44,7 +44,7 @@ grant() {
         allow "Read" $(topics $inputs $control $internal) --group "$1"
         allow "Write" $(topics $outputs $internal)
         allow "DescribeConfigs" $(topics $inputs dead-letters rekeyed)
-        allow "Write" --transactional-id "${2:-$1}" --resource-pattern-type prefixed
+        allow "Write" --transactional-id "$1" --resource-pattern-type prefixed
         ;;
     carrier)
         allow "Write" $(topics "$1")

@@ -44,8 +44,11 @@ class Broker:
 
     `heap` is the JVM's maximum heap, `settings` are lines of server.properties that override ours, `directory` keeps
     logs and data (a temporary one otherwise, removed at the end). `proxy_port`: a second listener, at `behind_proxy`,
-    sends its clients to that port of loopback, where a proxy is expected to hand them on. After `stop()` or `kill()`,
-    `start()` brings the same broker back, with its data, at the same address.
+    sends its clients to that port of loopback, where a proxy is expected to hand them on. `users`, names and passwords:
+    a further listener, at `secured`, takes them by SCRAM-SHA-512 over TLS, with a certificate of the authority in
+    `ca_file`, made on the spot; and nobody has a right that was not granted, but for the user called `admin` and for
+    whoever comes by `bootstrap`. After `stop()` or `kill()`, `start()` brings the same broker back, with its data, at
+    the same address.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Broker:
         settings: Mapping[str, str] | None = None,
         directory: Path | None = None,
         proxy_port: int | None = None,
+        users: Mapping[str, str] | None = None,
     ) -> None:
         self._jars = kafka_jars()
         self._heap = heap
@@ -67,6 +71,9 @@ class Broker:
         self.bootstrap = ""
         self._proxy_port = proxy_port
         self.behind_proxy = ""
+        self._users = dict(users or {})
+        self.secured = ""
+        self.ca_file = self.directory / "tls" / "ca.pem"
 
     def __enter__(self) -> Broker:
         try:
@@ -229,7 +236,7 @@ class Broker:
         return (self.directory / "has-run").exists()
 
     def _format(self) -> None:
-        broker_port, controller_port, second_port = free_ports(3)
+        broker_port, controller_port, second_port, secured_port = free_ports(4)
         self.bootstrap = f"127.0.0.1:{broker_port}"
         shutil.rmtree(self.directory / "data", ignore_errors=True)
         properties = server_properties(self.directory / "data", broker_port, controller_port)
@@ -238,13 +245,41 @@ class Broker:
             properties["listeners"] += f",PROXIED://{self.behind_proxy}"
             properties["advertised.listeners"] += f",PROXIED://127.0.0.1:{self._proxy_port}"
             properties["listener.security.protocol.map"] += ",PROXIED:PLAINTEXT"
+        scram = []
+        if self._users:
+            self.secured = f"127.0.0.1:{secured_port}"
+            properties["listeners"] += f",SASL_SSL://{self.secured}"
+            properties["advertised.listeners"] += f",SASL_SSL://{self.secured}"
+            properties["listener.security.protocol.map"] += ",SASL_SSL:SASL_SSL"
+            properties |= SECURED | {"listener.name.sasl_ssl.ssl.keystore.location": str(self._certificates())}
+            scram = [f"--add-scram=SCRAM-SHA-512=[name={n},password={word}]" for n, word in self._users.items()]
         properties |= self._settings
         self._properties_file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         (self.directory / "log4j.properties").write_text(LOG4J)
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # In one word: one id in 64 starts with a hyphen and would be taken for an option.
-        self.tool("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(self._properties_file))
+        config = str(self._properties_file)
+        self.tool("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", config, *scram)
         self._is_formatted = True
+
+    def _certificates(self) -> Path:
+        """The broker's key and certificate in one file, made by a new authority in `ca_file`."""
+        folder = self.ca_file.parent
+        folder.mkdir(exist_ok=True)
+        new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        for command in (
+            ("req", "-x509", *new_key, "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.pem"),
+            ("req", *new_key, "-subj", "/CN=broker", "-keyout", "broker.key", "-out", "broker.csr"),
+            ("x509", "-req", "-in", "broker.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+             "-extfile", "names", "-out", "broker.crt"),
+        ):  # fmt: skip
+            done = subprocess.run(["openssl", *command], cwd=folder, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise BrokerFailed(f"openssl {command[0]} ended with code {done.returncode}\n{done.stderr}")
+        both = folder / "broker.pem"
+        both.write_text((folder / "broker.key").read_text() + (folder / "broker.crt").read_text())
+        return both
 
     def _java(self, *flags: str) -> list[str]:
         log4j = f"-Dlog4j.configuration=file:{self.directory / 'log4j.properties'}"
@@ -296,6 +331,16 @@ def server_properties(data: Path, broker_port: int, controller_port: int) -> dic
     }
 
 
+# Of the listener with passwords, and what then holds for all: only what is granted is allowed.
+SECURED = {
+    "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+    "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
+        "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    ),
+    "listener.name.sasl_ssl.ssl.keystore.type": "PEM",
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:admin;User:ANONYMOUS",
+}
 LOG4J = """\
 log4j.rootLogger=WARN, err
 log4j.appender.err=org.apache.log4j.ConsoleAppender
