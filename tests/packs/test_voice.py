@@ -70,11 +70,11 @@ def test_a_call_centre_that_opens_is_not_judged_by_the_calls_that_ended_first(li
         assert found.review <= {"simultaneous-calls"}
 
 
-@pytest.mark.parametrize("lines", [30, 60, 100, 200])
+@pytest.mark.parametrize("lines", [10, 12, 16, 20, 30, 60, 100, 200])
 def test_an_opening_is_not_judged_by_its_first_calls_even_when_a_third_of_those_who_answer_hang_up(lines: int):
     def opens(seed: int) -> Traffic:
         traffic = Traffic(Line(VOIP).nth(seed))
-        call_centre(traffic, lines, WORKDAY + 9 * HOUR, WORKDAY + 9.2 * HOUR, hang_up=0.25, seed=seed)
+        call_centre(traffic, lines, WORKDAY + 9 * HOUR, WORKDAY + 9.3 * HOUR, hang_up=0.25, seed=seed)
         return traffic
 
     assert not [found.blocked for found in hits_of([opens(seed) for seed in range(8)]) if found.blocked]

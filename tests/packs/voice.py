@@ -49,7 +49,7 @@ def exchange_full_of_calls(traffic: Traffic, start_s: float, size: int) -> None:
 
 @must_fire("simultaneous-short-calls", Line(FOREIGN), always=12, concentrated=8)
 def machine_with_many_lines(traffic: Traffic, start_s: float, size: int) -> None:
-    ended = 5 * size
+    ended = 8 * size
     for i in range(ended):
         traffic.call(start_s + 6 * i, talk_s=5)
     for i in range(size):
