@@ -79,7 +79,7 @@ def test_a_worker_killed_while_it_restores_is_followed_by_one_that_converges(sce
         worker.kill()
     for kill_at in RESTORE:
         if source == "the topic":
-            shutil.rmtree(scene.state)
+            shutil.rmtree(scene.state, ignore_errors=True)  # not there if the last one died early
         elif kill_at in DROP:
             continue  # a good local snapshot is not dropped
         worker = scene.start_named("--snapshot-interval", "3600", kill_at=kill_at)

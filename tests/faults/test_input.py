@@ -23,8 +23,9 @@ def test_poison_is_dead_lettered_once_and_its_neighbours_are_untouched(scene: Sc
     at_ms = five_hours_ago()
     dead, alive = poison.values(at_ms)
     neighbours = [record for record in traffic(scene.seed, at_ms, 1_500) if scene.is_readable(record)]
-    poisoned = [Record(MESSAGE_RELAY, record.number, at_ms, value)
-                for value, record in zip(dead + alive, neighbours, strict=False)]  # fmt: skip
+    # Bad ones in everybody's partition, so that they have neighbours; good ones in their own, or they would be strays.
+    places = [record.number for record in neighbours[: len(dead)]] + [poison.NUMBER] * len(alive)
+    poisoned = [Record(MESSAGE_RELAY, place, at_ms, value) for place, value in zip(places, dead + alive, strict=True)]
     mixed = [record for pair in zip(neighbours, poisoned, strict=False) for record in pair]
     worker = scene.start()
     scene.feed(mixed + neighbours[len(poisoned) :])
