@@ -103,6 +103,11 @@ class ControlWatch:
     def _assign(self) -> bool:
         """From the topic's beginning; False while it is not there."""
         found = self._consumer.list_topics(CONTROL_GLOBAL, timeout=BROKER_TIMEOUT_S).topics.get(CONTROL_GLOBAL)
+        if found is not None and found.error is not None and found.error.name() == "TOPIC_AUTHORIZATION_FAILED":
+            raise ControlUnread(
+                f"this user lacks the right Read on topic {CONTROL_GLOBAL!r}: whether new blocks are paused is not "
+                "known"
+            )
         if found is None or found.error is not None or not found.partitions:
             log.warning("topic %r is not there, so no operator can pause: grayline topics create", CONTROL_GLOBAL)
             self._ask_again_s = time.monotonic() + MISSING_QUIET_S

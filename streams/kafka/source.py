@@ -25,7 +25,6 @@ from streams.kafka.clients import Clients
 from streams.kafka.group import Group
 from streams.kafka.ownership import (
     BROKER_TIMEOUT_S,
-    STABLE_TIMEOUT_S,
     Place,
     Refused,
     Start,
@@ -47,6 +46,7 @@ REPEATED_ERROR_QUIET_S = 30.0
 LEAVE_LIMIT_S = 9.0
 LAG_INTERVAL_S = 1.0
 POLL_S = 0.05
+NOTES_TIMEOUT_S = 15.0  # longer than a killed worker's open transaction
 
 
 class ReadFailed(Exception):
@@ -127,7 +127,13 @@ class Fetcher:
     def _notes(self) -> dict[Place, str]:
         """Beside the committed offsets of all places, other workers' included: partitions that are new have none."""
         places = [TopicPartition(topic, p) for topic in self._topics for p in range(self._partitions)]
-        told = self._consumer.committed(places, timeout=STABLE_TIMEOUT_S)
+        try:
+            told = self._consumer.committed(places, timeout=NOTES_TIMEOUT_S)
+        except KafkaException as problem:
+            raise Refused(
+                f"what group {self._settings.group!r} has committed cannot be read ({problem.args[0].str()}): either "
+                "the broker's group coordinator does not answer, or this user lacks the right Read on the group"
+            ) from problem
         return {(place.topic, place.partition): place.metadata or "" for place in told}
 
     def subscribe(self, owner: Owner) -> None:

@@ -176,8 +176,8 @@ def _counts(settings: KafkaSettings, names: Sequence[str], timeout_s: float) -> 
     missing = [name for name in names if name not in existing]
     if missing:
         raise KafkaProblem(
-            f"not on the broker at {settings.brokers}: {_topics(missing)}; make what is missing with\n"
-            f"    grayline topics create --brokers {settings.brokers}"
+            f"not on the broker at {settings.brokers}, or hidden from this user, who needs a right on each: "
+            f"{_topics(missing)}; make what is missing with\n    grayline topics create --brokers {settings.brokers}"
         )
     return {name: len(existing[name].partitions) for name in names}
 
