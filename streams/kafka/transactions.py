@@ -41,6 +41,7 @@ PACKED_METADATA = b"CGMDv2:"  # then the generation, a C int, and texts that end
 ATTEMPTS_MAX = 5
 # Fenced once, a worker takes its name back: it may have slept. Fenced again before it could commit, it gives way.
 FENCES_MAX = 1
+QUIET_S = 30.0  # between two lines of the log about the same error
 
 
 class Transactional:
@@ -84,6 +85,7 @@ class Transactional:
         self._broken: KafkaError | None = None  # why the open transaction cannot be committed any more
         self._refused = ""  # the topic whose record is why, if it is one's
         self._fences = 0  # since the last commit
+        self._quiet_until: dict[int, float] = {}  # by error code, for the log
 
     def open(self) -> None:
         """Take over the transactional id: what a predecessor left open is aborted, and it can write nothing more.
@@ -308,8 +310,10 @@ class Transactional:
             log.warning("record not delivered: topic=%s code=%s %s", message.topic(), error.name(), error.str())
 
     def _on_error(self, error: KafkaError) -> None:
-        log.warning("producer trouble: code=%s %s", error.name(), error.str())
         self._trouble(error.name())
+        if self._clock() >= self._quiet_until.get(error.code(), 0.0):  # an outage says the same many times a second
+            self._quiet_until[error.code()] = self._clock() + QUIET_S
+            log.warning("producer trouble: code=%s %s", error.name(), error.str())
 
     def _wait(self, what: str) -> None:
         self._give_up_if_closing(what)
