@@ -217,10 +217,11 @@ def test_a_broker_that_dies_and_returns_loses_and_doubles_nothing(here: Here, ka
     here.produce("cdr", *numbered(10, b"block after"))
     wait_until(lambda: len(set(engine.seen)) == 20)
     assert worker.stop() == 0
-    assert len(engine.seen) == 20
     assert set(here.uncommitted().values()) == {0}
-    expected = {*numbered(10, b"block before"), *numbered(10, b"block after")}
-    assert set(here.values_of("block-events")) == expected
+    # A broker that is away for longer than a session takes the partitions along: what was counted and not committed is
+    # counted again. What readers see comes once.
+    expected = [*numbered(10, b"block before"), *numbered(10, b"block after")]
+    assert sorted(here.values_of("block-events")) == sorted(expected)
 
 
 def wait_until(true: Callable[[], bool]) -> None:
