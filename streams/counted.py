@@ -78,7 +78,8 @@ class Counted:
             digest.update(repr((place, clock, remembered)).encode())
         for name, state in self.states.items():
             # Not before any horizon that reclaiming has had.
-            newest = max((clock for place, clock in clocks.items() if place[0] == name), default=BEGINNING)
+            heard = (clock for place, clock in clocks.items() if place[0] == name or self.crosses)
+            newest = max(heard, default=BEGINNING)
             horizon_ms = max(BEGINNING, newest - self.intake.lateness_ms)
             digest.update(state.digest(partition, partitions, horizon_ms))
         return digest.digest()
