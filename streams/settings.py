@@ -9,6 +9,8 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
+from streams.kafka.settings import KEEP_KNOWN_BROKERS
+
 DEFAULT_GROUP = "grayline"
 EPOCH_RECORDS_MAX = 10_000
 COMMIT_INTERVAL_MS = 200
@@ -118,6 +120,7 @@ class WorkerSettings:
             "fetch.queue.backoff.ms": 1,
             # A killed worker's partitions stand still for this long.
             "session.timeout.ms": SESSION_TIMEOUT_MS,
+            **KEEP_KNOWN_BROKERS,
             **self.consumer,
             **({"group.instance.id": self.name} if self.name else {}),
             "group.id": self.group,
@@ -136,6 +139,7 @@ class WorkerSettings:
             "linger.ms": 5,
             # Java's default; librdkafka's own is CRC32, which scatters a number's records for Java readers.
             "partitioner": "murmur2_random",
+            **KEEP_KNOWN_BROKERS,
             # A killed worker's open transaction stalls read-committed blockers for this long.
             **({"transaction.timeout.ms": TRANSACTION_TIMEOUT_MS} if self.delivery == "exactly_once" else {}),
             **self.producer,
