@@ -28,7 +28,7 @@ from rules.load import RuleErrors, load, packs
 from rules.model import RuleSet
 from schemas.topics import BLOCK_EVENTS, REVIEW_QUEUE, SHADOW_EVENTS
 from streams.epoch import OutRecord
-from streams.replay import Replay, file_lines
+from streams.replay import Replay
 from streams.step import Engine
 from streams.traffic.generate import START_MS, Traffic, TrafficSettings
 from streams.traffic.labels import Label
@@ -142,7 +142,7 @@ def run(rules: RuleSet, settings: TrafficSettings) -> tuple[list[Label], dict[st
         file = Path(folder, "traffic.jsonl")
         with file.open("wb") as out:
             count = sum(1 for _ in write_lines(traffic, out, PARTITIONS))
-        replay.run(file_lines(file, lambda _: None), "traffic")
+        replay.run_file(file)
     return traffic.labels(), holds, count
 
 

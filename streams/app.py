@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import faust
-from faust.app import BootStrategy
 from mode.supervisors import CrashingSupervisor
 
 from rules.model import RuleSet
@@ -28,19 +25,19 @@ from schemas.topics import REKEYED
 from streams import agents
 from streams.agents.flow import Flow
 from streams.agents.lineup import Lineup
+from streams.agents.owner import FlowOwner
 from streams.breaker import Breaker
 from streams.control import ControlWatch
 from streams.epoch import OutRecord
 from streams.feeds import FeedWatch
 from streams.kafka.clients import Clients
-from streams.kafka.group import Group
-from streams.kafka.ownership import Start
 from streams.kafka.reader import Reader
-from streams.kafka.sink import AtLeastOnce, Delivery, Place
+from streams.kafka.sink import AtLeastOnce, Delivery
 from streams.kafka.source import Fetcher, KafkaSource
 from streams.kafka.transactions import Transactional
 from streams.metrics import Metrics
 from streams.settings import WorkerSettings
+from streams.shell import App, Shell
 from streams.state.local import LocalState, StateDamaged
 from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
@@ -52,7 +49,6 @@ log = logging.getLogger("grayline.worker")
 OBSERVE_INTERVAL_S = 1.0
 CONTROL_INTERVAL_S = 0.25
 EXPIRE_INTERVAL_S = 1.0
-REVOKE_LIMIT_S = 30.0
 
 
 class DrainTimedOut(Exception):
@@ -106,7 +102,7 @@ class Worker:
         self._snapshots: Snapshots | None = None
         self._feeds = FeedWatch(settings.silent_after_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._shell: _Shell | None = None
+        self._shell: Shell | None = None
         self._thread: threading.Thread | None = None
         self._started = threading.Event()  # assigned for the first time, or ended
         self._ending: asyncio.Task[None] | None = None
@@ -169,7 +165,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         threads = Threads()
         flow = await self._connect(threads)
-        self._shell = _Shell(self._app(flow, threads), self._end_soon, self._reload_soon, loop=self._loop)
+        self._shell = Shell(self._app(flow, threads), self._end_soon, self._reload_soon, loop=self._loop)
         try:
             await self._shell.start()  # returns when stopped
         finally:
@@ -220,13 +216,12 @@ class Worker:
             group=settings.group,
             commit_interval_ms=settings.commit_interval_ms,
             monotonic=time.monotonic,
-            wall_ms=self._clock,
         )
         self._control = ControlWatch(clients, settings.consumer_config())
         flow.adopt_pause(await threads.control(self._control.start), at_once=True)
         self._first_engine = None  # under other rules it would stay in memory
         flow.on_ready = self._started.set
-        owner = _FlowOwner(flow, asyncio.get_running_loop(), self.metrics, fetcher.group)
+        owner = FlowOwner(flow, asyncio.get_running_loop(), self.metrics, fetcher.group)
         self._source = KafkaSource(settings, fetcher, flow, threads, owner, self._reading_ended)
         return flow
 
@@ -246,10 +241,10 @@ class Worker:
             trouble=self.metrics.transaction_trouble,
         )
 
-    def _app(self, flow: Flow, threads: Threads) -> _App:
+    def _app(self, flow: Flow, threads: Threads) -> App:
         settings, source = self.settings, self._source
         assert source is not None
-        app = _App(
+        app = App(
             settings.group,
             # Never dialled: Faust only wants an address it can parse.
             broker="kafka://localhost",
@@ -425,82 +420,3 @@ def open_state(settings: WorkerSettings, cluster: str) -> LocalState:
     except StateDamaged as problem:
         log.error("the local state is begun anew, and restored from the snapshots topic: %s", problem)
         return LocalState.open(settings.state_dir, cluster=cluster, group=settings.group, rebuild=True)
-
-
-class _FlowOwner:
-    """The fetching thread's view of the flow: every call waits for the event loop to have done the work."""
-
-    def __init__(self, flow: Flow, loop: asyncio.AbstractEventLoop, metrics: Metrics, group: Group) -> None:
-        self._flow = flow
-        self._loop = loop
-        self._metrics = metrics
-        self._group = group
-
-    def assigned(self, start: Start) -> list[Place]:
-        return self._done(self._flow.assigned(start))
-
-    def revoked(self, lost: bool) -> None:
-        self._done(self._flow.revoked(lost))
-
-    def _done(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """The commit inside a revoke may need the consumer, which this thread holds."""
-        answer = asyncio.run_coroutine_threadsafe(work, self._loop)
-        until = time.monotonic() + REVOKE_LIMIT_S
-        while not answer.done() and time.monotonic() < until:
-            self._group.serve(0.005)
-        return answer.result(0)
-
-    def trouble(self, code: str) -> None:
-        self._metrics.trouble(code)
-
-
-class _Boot(BootStrategy):
-    enable_kafka = False
-
-
-class _App(faust.App):
-    """Faust's app without its Kafka client and without directories of its own."""
-
-    BootStrategy = _Boot
-    source: KafkaSource
-    on_reading: Callable[[], None]
-
-    async def on_first_start(self) -> None:
-        """Nothing of Faust's is kept on disk."""
-
-    async def on_started_init_extra_services(self) -> None:
-        await super().on_started_init_extra_services()
-        # Without Kafka nobody else opens the channels.
-        self.flow_control.resume()
-        await self.add_runtime_dependency(self.source)
-        self.on_reading()
-
-
-class _Shell(faust.Worker):
-    """Faust's worker, with our logging, our signals and an event loop that is already running."""
-
-    def __init__(self, app: _App, on_end: Callable[[], None], on_reload: Callable[[], None], **options: Any) -> None:
-        super().__init__(app, quiet=True, override_logging=False, redirect_stdouts=False, **options)
-        self.spinner = None
-        self._on_end = on_end
-        self._on_reload = on_reload
-
-    def set_shutdown_soon(self) -> None:
-        """Let `start` return; the caller stops the services in order."""
-        self._stopping.set()
-
-    async def on_first_start(self) -> None:
-        self._stopping = asyncio.Event()
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self.loop.add_signal_handler(number, self._on_end)
-            self.loop.add_signal_handler(signal.SIGHUP, self._on_reload)
-            # One that came earlier was held back (streams.cli.run), and is obeyed now.
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-
-    async def on_started(self) -> None:
-        waits: Iterable[asyncio.Task[Any]] = (
-            asyncio.ensure_future(self._stopping.wait()),
-            asyncio.ensure_future(self.wait_until_stopped()),
-        )
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

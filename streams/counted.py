@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from streams.compile import CompiledRule
+from streams.epoch import REKEYED_BASE, Place
 from streams.intake import Accepted, Intake
 from streams.merge import Merged
 from streams.state.image import Images
-from streams.state.places import REKEYED_BASE, Place, Places
+from streams.state.places import Places
 from streams.topic_state import TopicState
 
 RECLAIM_ROWS = 20_000  # looked at per call of `reclaim`

@@ -16,6 +16,9 @@ ORIGINS_MAX = (1 << 15) - 1  # partitions that strays may come from; no topic ha
 Headers = list[tuple[str, bytes | None]]
 
 
+Place = tuple[str, int]  # (topic, partition)
+
+
 @dataclass(slots=True)
 class RawBatch:
     """One topic's share of one epoch as fetched, n records."""

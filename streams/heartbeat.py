@@ -14,7 +14,7 @@ from schemas.topics import BLOCK_STATUS
 from streams.epoch import OutRecord
 
 if TYPE_CHECKING:
-    from streams.kafka.source import Place
+    from streams.epoch import Place
     from streams.step import Engine
 
 

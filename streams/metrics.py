@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 if TYPE_CHECKING:
-    from streams.kafka.source import Epoch, Place
+    from streams.epoch import Place
+    from streams.kafka.epochs import Epoch
 
 EPOCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 RATE_SPAN_S = 5.0

@@ -209,16 +209,3 @@ def record_line(record: OutRecord) -> bytes:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "backslashreplace")
-
-
-def file_lines(path: Path, advance: Callable[[int], None]) -> Iterator[bytes]:
-    """Lines of a file; `advance` is told the bytes read, in steps."""
-    unsaid = 0
-    with path.open("rb") as file:
-        for line in file:
-            unsaid += len(line)
-            if unsaid >= 1 << 20:
-                advance(unsaid)
-                unsaid = 0
-            yield line
-    advance(unsaid)

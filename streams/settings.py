@@ -9,7 +9,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 
-from streams.kafka.settings import KEEP_KNOWN_BROKERS
+from streams.kafka.settings import KEEP_KNOWN_BROKERS, TRANSACTION
 
 DEFAULT_GROUP = "grayline"
 EPOCH_RECORDS_MAX = 10_000
@@ -21,7 +21,6 @@ SILENT_AFTER_MS = 300_000
 BREAKER_OPENS = 100
 BREAKER_FACTOR = 10.0
 SESSION_TIMEOUT_MS = 10_000
-TRANSACTION_TIMEOUT_MS = 10_000
 DELIVERIES = ("exactly_once", "at_least_once")
 
 
@@ -141,7 +140,7 @@ class WorkerSettings:
             "partitioner": "murmur2_random",
             **KEEP_KNOWN_BROKERS,
             # A killed worker's open transaction stalls read-committed blockers for this long.
-            **({"transaction.timeout.ms": TRANSACTION_TIMEOUT_MS} if self.delivery == "exactly_once" else {}),
+            **(TRANSACTION if self.delivery == "exactly_once" else {}),
             **self.producer,
             "enable.idempotence": True,
         }

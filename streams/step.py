@@ -28,12 +28,11 @@ from streams.breaker import Breaker, Gate, Trip, gate_of
 from streams.compile import CompiledRule, record_fields
 from streams.counted import BEGINNING, Counted
 from streams.decode import Decoded, Decoder
-from streams.epoch import OutRecord
+from streams.epoch import REKEYED_BASE, OutRecord
 from streams.intake import Accepted
 from streams.ledger import REVIEW, Change, Firings, Ledger
 from streams.merge import Merged, merge
 from streams.output import Output, Snapshot
-from streams.state.places import REKEYED_BASE
 from streams.topic_state import View
 
 LATENESS_MS = 3_600_000

@@ -78,8 +78,8 @@ def main() -> None:
     from confluent_kafka import Consumer, Producer
 
     from rules.load import load
+    from streams.kafka.epochs import epoch_of
     from streams.kafka.settings import KafkaSettings
-    from streams.kafka.source import epoch_of
     from streams.settings import EPOCH_RECORDS_MAX
 
     told = parameters()

@@ -27,8 +27,9 @@ from streams.state.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from streams.control import Pause
+    from streams.epoch import Place
+    from streams.kafka.epochs import Epoch
     from streams.kafka.ownership import Start
-    from streams.kafka.source import Epoch, Place
 
 log = logging.getLogger("grayline.flow")
 
@@ -40,7 +41,7 @@ SETTLE_S = 4.0
 
 
 class Flow:
-    """One epoch at a time. All times but `wall_ms` are monotonic seconds of the injected clock."""
+    """One epoch at a time. All times are monotonic seconds of the injected clock."""
 
     def __init__(
         self,
@@ -56,7 +57,6 @@ class Flow:
         group: str,
         commit_interval_ms: int,
         monotonic: Callable[[], float],
-        wall_ms: Callable[[], int],
     ) -> None:
         """count: decodes and steps one epoch, returns its Outcome. restore: makes a Restore of this engine from
         `partition`, `committed` and `fresh`."""
@@ -82,7 +82,6 @@ class Flow:
         self._group = group
         self._commit_interval_s = commit_interval_ms / 1000
         self._monotonic = monotonic
-        self._wall_ms = wall_ms
         self._commit_at = monotonic() + self._commit_interval_s
         self._heartbeat_at = monotonic()
         self._uncommitted = False  # something was counted or made since the last commit began
@@ -185,7 +184,8 @@ class Flow:
                 for partition, row in self.engine.breaker.changed_rows()
             ]
             self._uncommitted = False
-            offsets = {place: at for place, at in self.position.items() if place[1] in self.live}
+            live = self.live
+            offsets = {place: at for place, at in self.position.items() if place[1] in live}
             self._began_s = self._monotonic()
             self._under_way = asyncio.ensure_future(self._runner.deliver(lambda: self._deliver(records, offsets)))
         # Partitions that are between two assignments would miss the row that tells of the change.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from streams.epoch import RawBatch
 
 if TYPE_CHECKING:
-    from streams.kafka.source import Epoch
+    from streams.kafka.epochs import Epoch
 
 
 @dataclass(slots=True)

@@ -12,18 +12,19 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streams.captures.writing import Record
 from streams.kafka.clients import Clients
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
+if TYPE_CHECKING:
+    from streams.epoch import Place
+
 BATCH_RECORDS = 5_000
 POLL_S = 0.2  # how long the end of a recording may be late
 ANSWER_TIMEOUT_S = 15.0
 SILENCE_MAX_S = 60.0  # a recording of what is there already; one that goes on waits for ever
-
-Place = tuple[str, int]  # (topic, partition)
 
 
 @dataclass(frozen=True, slots=True)

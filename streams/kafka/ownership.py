@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemas.topics import REKEYED
+from streams.epoch import Place
 from streams.kafka.sink import noted_parts
 from streams.settings import StartFrom
 
@@ -28,8 +29,6 @@ SETTLING = frozenset(("NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "COORDI
 
 # Topics of ours: only a group that came from a version without them has never committed them.
 INTERNAL = (REKEYED,)
-
-Place = tuple[str, int]  # (topic, partition)
 
 
 class Refused(Exception):

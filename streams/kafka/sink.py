@@ -15,13 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from schemas.topics import LEDGER
-from streams.epoch import OutRecord
+from streams.epoch import OutRecord, Place
 from streams.kafka.clients import Clients
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message
 
-Place = tuple[str, int]  # (topic, partition)
 Offsets = Mapping[Place, int]  # the next offset to read of each place
 
 log = logging.getLogger("grayline.sink")

@@ -14,6 +14,7 @@ from streams.kernels.scan import (
     OK,
     SLOW,
     find_field,
+    hex4,
     is_name,
     literal_end,
     name_words,
@@ -50,23 +51,6 @@ def line_ends(buffer, length, ends):
             marks &= marks - np.uint64(1)
         at += 8
     return count
-
-
-@njit(**COMPILED)
-def hex4(buffer, at):
-    """The number in four hexadecimal digits at `at`, -1 if they are none."""
-    code = 0
-    for k in range(4):
-        d = byte(buffer, at + k)
-        if 48 <= d <= 57:
-            code = code * 16 + d - 48
-        elif 97 <= d <= 102:
-            code = code * 16 + d - 87
-        elif 65 <= d <= 70:
-            code = code * 16 + d - 55
-        else:
-            return -1
-    return code
 
 
 @njit(**COMPILED)

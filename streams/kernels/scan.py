@@ -49,15 +49,10 @@ def utf8_length(buffer, at):
 
 
 @njit(**COMPILED)
-def escape_length(buffer, at):
-    """Bytes of the escape that starts with the backslash at `at`; 0 for a malformed one or a surrogate."""
-    c = byte(buffer, at + 1)
-    if c == 34 or c == 92 or c == 47 or c == 98 or c == 102 or c == 110 or c == 114 or c == 116:
-        return 2
-    if c != 117:
-        return 0
+def hex4(buffer, at):
+    """The number in four hexadecimal digits at `at`, -1 if they are none."""
     code = 0
-    for k in range(2, 6):
+    for k in range(4):
         d = byte(buffer, at + k)
         if 48 <= d <= 57:
             code = code * 16 + d - 48
@@ -66,8 +61,20 @@ def escape_length(buffer, at):
         elif 65 <= d <= 70:
             code = code * 16 + d - 55
         else:
-            return 0
-    return 0 if 0xD800 <= code <= 0xDFFF else 6
+            return -1
+    return code
+
+
+@njit(**COMPILED)
+def escape_length(buffer, at):
+    """Bytes of the escape that starts with the backslash at `at`; 0 for a malformed one or a surrogate."""
+    c = byte(buffer, at + 1)
+    if c == 34 or c == 92 or c == 47 or c == 98 or c == 102 or c == 110 or c == 114 or c == 116:
+        return 2
+    if c != 117:
+        return 0
+    code = hex4(buffer, at + 2)
+    return 0 if code < 0 or 0xD800 <= code <= 0xDFFF else 6
 
 
 @njit(**COMPILED)

@@ -15,13 +15,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import numpy as np
 
 from rules.model import Counter
-from streams.epoch import REKEYED_BASE
+from streams.epoch import REKEYED_BASE, Place
 from streams.intake import NEVER, Intake
 from streams.merge import Merged
 
 __all__ = ["REKEYED_BASE", "Place", "Places"]
-
-Place = tuple[str, int]
 
 
 class Places:

@@ -20,9 +20,9 @@ from typing import Any, Protocol
 
 from schemas.topics import LEDGER, SNAPSHOTS
 from streams.breaker import BreakerRowError
+from streams.kafka.epochs import batch_of
 from streams.kafka.ownership import Refused
 from streams.kafka.reader import Reader, RecordsGone, Span
-from streams.kafka.source import batch_of
 from streams.ledger_rows import LedgerRowError
 from streams.shares import decode_share
 from streams.state.chunk import NewerImage

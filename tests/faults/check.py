@@ -10,7 +10,7 @@ import orjson
 from confluent_kafka import Message
 
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, DEAD_LETTERS, LEDGER, REVIEW_QUEUE, SHADOW_EVENTS
-from streams.kafka.source import batch_of
+from streams.kafka.epochs import batch_of
 from streams.ledger_rows import decode
 from streams.shares import decode_share
 from streams.state.local import LocalState

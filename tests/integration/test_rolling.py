@@ -7,8 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -16,10 +15,7 @@ from rules.load import load_text
 from schemas.topics import BLOCK_HISTORY, LEDGER, MESSAGE_RELAY, SNAPSHOTS
 from streams.state.manifest import Chunk, Manifest, chunk_key
 from streams.state.restore import manifest_key
-from tests.conftest import broker_or_skip
-from tests.faults.zygote import Zygote
 from tests.integration.live import Live, Text, Worker, senders
-from tests.kafka_broker import Broker
 from tests.reference.reference import Line, Reference
 
 PARTITIONS = 6
@@ -42,29 +38,6 @@ ADDED = """
 NEW_COUNTER = "  people: {on: message-relay, per: sender, distinct: recipient, window: 1h}\n"
 AFTER = BEFORE.replace("rules:\n", f"{NEW_COUNTER}rules:{ADDED}")
 KEPT = frozenset(("twenty", "patient"))
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Broker]:
-    with broker_or_skip() as broker:
-        yield broker
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    file = tmp_path_factory.mktemp("zygote") / "rules.yaml"
-    file.write_text(AFTER)
-    parent = Zygote(file)
-    yield parent
-    parent.close()
-
-
-@pytest.fixture
-def live(broker: Broker, zygote: Zygote, tmp_path: Path) -> Iterator[Live]:
-    made = Live(broker, zygote, tmp_path, PARTITIONS)
-    made.rules_file.write_text(BEFORE)
-    yield made
-    made.close()
 
 
 class Traffic:

@@ -6,18 +6,12 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from rules.load import load_text
 from schemas.topics import BLOCK_EVENTS, BLOCK_STATUS, LEDGER
-from tests.conftest import broker_or_skip
-from tests.faults.zygote import Zygote
 from tests.integration.live import Live, Text, Worker, senders
-from tests.kafka_broker import Broker
 
 PARTITIONS = 2
 SECOND, HOUR = 1_000, 3_600_000
@@ -43,29 +37,6 @@ AFTER = f"{COUNTERS}{NEW_COUNTER}rules:{KEPT}{ADDED}"
 AGAIN = AFTER.replace("for: 1d", "for: 3d")
 CALLS = BEFORE.replace("message-relay", "cdr.setup").replace("sender", "caller")
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n" + BEFORE
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[Broker]:
-    with broker_or_skip() as broker:
-        yield broker
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    file = tmp_path_factory.mktemp("zygote") / "rules.yaml"
-    file.write_text(AFTER)
-    parent = Zygote(file)
-    yield parent
-    parent.close()
-
-
-@pytest.fixture
-def live(broker: Broker, zygote: Zygote, tmp_path: Path) -> Iterator[Live]:
-    made = Live(broker, zygote, tmp_path, PARTITIONS)
-    made.rules_file.write_text(BEFORE)
-    yield made
-    made.close()
 
 
 def version_of(text: str) -> str:

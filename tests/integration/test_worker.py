@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.app import Worker
-from streams.kafka.source import Place
+from streams.epoch import Place
 from streams.settings import StartFrom, WorkerSettings
 from tests.kafka_broker import Broker
 from tests.stand_in import StandIn
@@ -27,7 +27,7 @@ from tests.stand_in import StandIn
 TOPICS = ("message-relay", "cdr")
 OTHERS = ("block-events", "dead-letters", "ledger", "snapshots", "rekeyed", "block-status")
 PARTITIONS = 2
-LONG_S = 60.0
+LONG_S = 30.0
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from confluent_kafka import KafkaException
 from rules.model import RuleSet
 from schemas.topics import REKEYED
 from streams.agents.flow import Flow
-from streams.app import _FlowOwner
+from streams.agents.owner import FlowOwner
+from streams.kafka.epochs import Epoch
 from streams.kafka.reader import Reader
 from streams.kafka.sink import AtLeastOnce
-from streams.kafka.source import Epoch, Fetcher, KafkaSource
+from streams.kafka.source import Fetcher, KafkaSource
 from streams.kafka.transactions import Transactional
 from streams.metrics import Metrics
 from streams.settings import WorkerSettings
@@ -128,10 +129,9 @@ class SimWorker:
             group=settings.group,
             commit_interval_ms=settings.commit_interval_ms,
             monotonic=self._loop.time,
-            wall_ms=lambda: world.now_ms,
         )
         flow._collector = NoCollector()  # type: ignore[assignment]
-        owner = _FlowOwner(flow, self._loop, metrics, fetcher.group)
+        owner = FlowOwner(flow, self._loop, metrics, fetcher.group)
         self.source = KafkaSource(settings, fetcher, flow, runner, owner, self._ended)
         expiring = self._loop.create_task(self._expire())
         await self.source.read()

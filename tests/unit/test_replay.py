@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from rules.load import load_text
 from schemas.topics import DEAD_LETTERS
+from streams.captures.files import read_capture
+from streams.captures.lines import LineReader
 from streams.cli import command
 from streams.epoch import OutRecord
-from streams.replay import Replay, Seen, file_lines, record_line
+from streams.replay import Replay, Seen, record_line
 from streams.step import Engine
 
 AT_MS = 1_794_798_000_000
@@ -199,7 +201,7 @@ def test_reading_a_file_tells_how_far_it_came(tmp_path: Path) -> None:
     path = tmp_path / "big.jsonl"
     path.write_bytes(b"x" * 1_500_000 + b"\n" + b"y\n")
     told: list[int] = []
-    assert len(list(file_lines(path, told.append))) == 2
+    assert sum(map(len, read_capture(path, LineReader(), 10, told.append))) == 2
     assert sum(told) == path.stat().st_size
 
 

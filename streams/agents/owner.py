@@ -1,0 +1,43 @@
+"""How the fetching thread reaches the flow, which lives on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from streams.agents.flow import Flow
+from streams.epoch import Place
+from streams.kafka.group import Group
+from streams.kafka.ownership import Start
+from streams.metrics import Metrics
+
+REVOKE_LIMIT_S = 30.0
+
+
+class FlowOwner:
+    """The fetching thread's view of the flow: every call waits for the event loop to have done the work."""
+
+    def __init__(self, flow: Flow, loop: asyncio.AbstractEventLoop, metrics: Metrics, group: Group) -> None:
+        self._flow = flow
+        self._loop = loop
+        self._metrics = metrics
+        self._group = group
+
+    def assigned(self, start: Start) -> list[Place]:
+        return self._done(self._flow.assigned(start))
+
+    def revoked(self, lost: bool) -> None:
+        self._done(self._flow.revoked(lost))
+
+    def _done(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """The commit inside a revoke may need the consumer, which this thread holds."""
+        answer = asyncio.run_coroutine_threadsafe(work, self._loop)
+        until = time.monotonic() + REVOKE_LIMIT_S
+        while not answer.done() and time.monotonic() < until:
+            self._group.serve(0.005)
+        return answer.result(0)
+
+    def trouble(self, code: str) -> None:
+        self._metrics.trouble(code)
