@@ -29,13 +29,12 @@ import numpy as np
 import orjson
 
 from schemas.topics import CDR, MESSAGE_RELAY
-from streams.epoch import REKEYED_BASE
+from streams.epoch import REKEYED_BASE, Place
 
 if TYPE_CHECKING:
     from streams.intake import Accepted
     from streams.ledger import Firings
     from streams.merge import Merged
-    from streams.state.places import Place
 
 MINUTE_MS = 60_000
 MEAN_MINUTES = 60

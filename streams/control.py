@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.topics import CONTROL_GLOBAL
 from streams.epoch import OutRecord
-from streams.kafka.clients import Clients
+from streams.kafka.clients import Clients, outsider
 from streams.kafka.reader import PASSING
 
 log = logging.getLogger("grayline.control")
@@ -67,8 +67,7 @@ class ControlWatch:
     """Blocking; used by one thread at a time. `pause` is the newest that was read."""
 
     def __init__(self, clients: Clients, config: Mapping[str, object]) -> None:
-        told = {name: value for name, value in config.items() if name != "group.instance.id"}
-        self._consumer: Any = clients.consumer(told | {"enable.partition.eof": True})
+        self._consumer: Any = clients.consumer(outsider(config))
         self._is_assigned = False
         self._ask_again_s = 0.0
         self.pause: Pause | None = None

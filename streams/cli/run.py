@@ -183,8 +183,12 @@ def command(
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
     # Until the worker listens for it, a request to read the rules again would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+    def read_rules() -> RuleSet:
+        return load([rules_path or packs()], protected, home_region)
+
     try:
-        ruleset = load([rules_path or packs()], protected, home_region)
+        ruleset = read_rules()
         kafka = KafkaSettings.load(brokers, kafka_config)
         settings = WorkerSettings(
             consumer=kafka.consumer(group),
@@ -220,10 +224,7 @@ def command(
     for chatty in ("faust", "mode", "streams"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
-    def reload() -> RuleSet:
-        return load([rules_path or packs()], protected, home_region)
-
-    code = worker_for(settings, ruleset, home_region=home_region, reload=reload).run()
+    code = worker_for(settings, ruleset, home_region=home_region, reload=read_rules).run()
     if code:
         # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.
         logging.shutdown()

@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def outsider(config: Mapping[str, object]) -> dict[str, object]:
+    """A worker's consumer settings for a consumer that never joins its group and is told the ends of partitions."""
+    told = {name: value for name, value in config.items() if name != "group.instance.id"}
+    return told | {"enable.partition.eof": True}
+
+
 class Clients:
     """confluent-kafka's clients, which log through Python's logging. Configurations are librdkafka's settings."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, TopicPartition
 
-from streams.kafka.clients import Clients
+from streams.kafka.clients import Clients, outsider
 
 BROKER_TIMEOUT_S = 30.0
 POLL_S = 0.1
@@ -31,8 +30,7 @@ class Reader:
     Blocking; used by one thread at a time."""
 
     def __init__(self, clients: Clients, config: Mapping[str, object]) -> None:
-        told = {name: value for name, value in config.items() if name != "group.instance.id"}
-        told |= {"logger": logging.getLogger("grayline.kafka"), "enable.partition.eof": True}
+        told = outsider(config)
         self.message_type = clients.message_type
         self._committed: Any = clients.consumer(told | {"isolation.level": "read_committed"})
         self._uncommitted: Any = clients.consumer(told | {"isolation.level": "read_uncommitted"})

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from streams.epoch import REKEYED_BASE
+from streams.epoch import REKEYED_BASE, Place
 from streams.intake import NEVER, Saved
 from streams.state import chunk
-from streams.state.chunk import ImageError, decode, fields_of
-from streams.state.places import Place, Places
+from streams.state.chunk import ImageError, decode
+from streams.state.places import Places
 from streams.topic_state import TopicState
 
-__all__ = ["REKEYED_BASE", "ImageError", "Images", "fields_of"]
+__all__ = ["ImageError", "Images"]
 
 _ENTRIES = chunk.BYTES // 32  # of each of the two memories in one piece
 

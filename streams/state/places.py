@@ -19,8 +19,6 @@ from streams.epoch import REKEYED_BASE, Place
 from streams.intake import NEVER, Intake
 from streams.merge import Merged
 
-__all__ = ["REKEYED_BASE", "Place", "Places"]
-
 
 class Places:
     """Places by number, for `Intake`, and since when the counters that are warming have counted."""

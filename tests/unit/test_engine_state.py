@@ -16,11 +16,10 @@ from rules.load import load, load_text, packs
 from rules.model import RuleSet
 from schemas import topics
 from streams.decode import Decoded
-from streams.epoch import OutRecord, RawBatch
+from streams.epoch import REKEYED_BASE, OutRecord, RawBatch
 from streams.kernels.partition import partition_of
 from streams.state.chunk import fields_of
 from streams.state.image import ImageError
-from streams.state.places import REKEYED_BASE
 from streams.step import Engine
 from streams.traffic.generate import TrafficSettings, generate
 from tests.reference.reference import Line
