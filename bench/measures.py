@@ -77,6 +77,7 @@ class Bench:
     sizes: Sizes
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     blocked: int = 0  # numbers that all processors blocked in the gray job
+    _start_ms: int = field(default_factory=lambda: traffic.morning_ms(time.time_ns() // 1_000_000))
     _gray: Scene | None = None
     _mixed: Scene | None = None
     _mixed_records: int = 0
@@ -121,7 +122,7 @@ class Bench:
         if self.wanted & {"raw", "gray", "faust", "profile", "flink", "streams"}:
             self._gray = stack.enter_context(scene())
             say(f"making {self.sizes.messages:,} messages")
-            made = traffic.gray_input(self.sizes.messages)
+            made = traffic.gray_input(self.sizes.messages, self._start_ms)
             self._expected = traffic.triggers(made)
             self._gray.fill(_messages(MESSAGE_RELAY, made.records()), "gray job")
             if "faust" in self.wanted:
@@ -136,7 +137,9 @@ class Bench:
         from streams.traffic.outlets import write_lines
 
         seconds = 7200
-        made = Traffic(TrafficSettings(duration_ms=seconds * 1000, rate=self.sizes.mixed / seconds))
+        made = Traffic(
+            TrafficSettings(start_ms=self._start_ms, duration_ms=seconds * 1000, rate=self.sizes.mixed / seconds)
+        )
         with open(self._file, "wb") as out:
             for record in write_lines(made, out, 4):
                 yield record.topic, record.key, record.value, record.timestamp_ms
@@ -208,7 +211,7 @@ class Bench:
         and the one that counted restores from its folder."""
         numbers = self.sizes.restore_numbers
         with scene() as here, tempfile.TemporaryDirectory(prefix="grayline-bench-") as folder:
-            records = here.fill(traffic.hour_of(numbers), "an hour of messages")[MESSAGE_RELAY]
+            records = here.fill(traffic.hour_of(numbers, self._start_ms), "an hour of messages")[MESSAGE_RELAY]
             told = {"bootstrap": here.bootstrap, "rules": PACKS, "group": "bench-restore"}
             job("worker", **told, messages=records, state=folder)
             empty = job("restore", **told)

@@ -1,7 +1,7 @@
 """The gray job's input: message-relay records that our schema and the other processors read alike, made in arrays.
 
 A record is one fixed template of `RECORD_BYTES` bytes into which digits are written, a matrix column at a time: eight
-million records in seconds, the same bytes for the same seed.
+million records in seconds, the same bytes for the same seed and start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ HOT_SHARE = 0.25  # of all messages, from one sender
 BURSTS = 21  # senders that go past 100 messages a minute, beside the hot one
 BURST_MESSAGES = (120, 400)
 MESSAGES_PER_HOUR = 1_000_000
-START_MS = 1_794_790_800_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 LIMIT = 100
 WINDOW_S = 60
 CHUNK_RECORDS = 250_000
@@ -31,6 +32,14 @@ _TEMPLATE = (
 RECORD_BYTES = 213
 _RECORD = np.frombuffer(_TEMPLATE.replace(b"relay-", b"relay-%s" % (b"0" * (RECORD_BYTES - len(_TEMPLATE)))), np.uint8)
 KEY = slice(_TEMPLATE.index(b"+8210^"), _TEMPLATE.index(b'","recipient'))  # where the sender stands in a record
+
+
+def morning_ms(now_ms: int) -> int:
+    """10:00 in Korea on the last working day that began at least two days ago: all inputs lie in the past, and a hold
+    of a week, which expires by the worker's clock, outlasts the run."""
+    midnight = (now_ms + 9 * HOUR_MS) // DAY_MS - 2
+    weekday = (midnight + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0
+    return (midnight - max(0, weekday - 4)) * DAY_MS + HOUR_MS
 
 
 @dataclass(frozen=True)
@@ -66,24 +75,24 @@ class GrayInput:
         return out.tobytes()
 
 
-def hour_of(senders: int, *, seed: int = 1) -> Iterator[tuple[str, bytes, bytes, int]]:
+def hour_of(senders: int, start_ms: int, *, seed: int = 1) -> Iterator[tuple[str, bytes, bytes, int]]:
     """(topic, key, value, timestamp in ms) of an hour of messages in which each of so many senders has at least one,
     and as many again come from a heavy tail of them."""
     draw = np.random.default_rng(seed)
     busy = (senders * draw.random(senders) ** 4).astype(np.int64)
     sender = draw.permutation(np.concatenate([np.arange(senders), busy]))
-    at_ms = START_MS + np.sort(draw.integers(0, 3_600_000, len(sender)))
+    at_ms = start_ms + np.sort(draw.integers(0, HOUR_MS, len(sender)))
     made = GrayInput(at_ms, sender, draw.integers(0, 100_000_000, len(sender)))
     return ((MESSAGE_RELAY, key, value, at) for key, value, at in made.records())
 
 
 def gray_input(
     messages: int,
+    start_ms: int,
     *,
     seed: int = 1,
     senders: int = SENDERS,
     bursts: int = BURSTS,
-    start_ms: int = START_MS,
     per_hour: int = MESSAGES_PER_HOUR,
     bursts_within: tuple[float, float] | None = None,
 ) -> GrayInput:
@@ -91,7 +100,7 @@ def gray_input(
 
     bursts_within: the part of the input, from 0 to 1, in which bursts begin; the first event hour unless given."""
     draw = np.random.default_rng(seed)
-    at_ms = start_ms + (np.arange(messages) * (3_600_000 / per_hour)).astype(np.int64)
+    at_ms = start_ms + (np.arange(messages) * (HOUR_MS / per_hour)).astype(np.int64)
     quiet = senders - 1 - bursts
     weight = np.minimum(draw.lognormal(0.0, 1.2, quiet), 60.0)
     sender = 1 + bursts + draw.choice(quiet, messages, p=weight / weight.sum())

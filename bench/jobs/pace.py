@@ -25,7 +25,7 @@ def main() -> None:
     messages = rate * seconds
     bursts = max(1, min(BURSTS_MAX, int(BURSTS_SHARE * messages / max(BURST_MESSAGES))))
     traffic = gray_input(
-        messages, senders=SENDERS, bursts=bursts, start_ms=time.time_ns() // 1_000_000,
+        messages, time.time_ns() // 1_000_000, senders=SENDERS, bursts=bursts,
         per_hour=rate * 3600, bursts_within=(0.25, 0.75),
     )  # fmt: skip
     due = sorted((place, number) for number, place in triggers(traffic).items() if place >= len(traffic) // 4)

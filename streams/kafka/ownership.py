@@ -74,7 +74,7 @@ def start_offsets(consumer: Consumer, partitions: list[TopicPartition], choice: 
     fresh: set[Place] = set()
     notes: dict[Place, str] = {}
     gaps: list[str] = []
-    for entry in _committed(consumer, partitions):
+    for entry in committed_offsets(consumer, partitions, STABLE_TIMEOUT_S):
         place = (entry.topic, entry.partition)
         low, high = consumer.get_watermark_offsets(entry, timeout=BROKER_TIMEOUT_S)
         if entry.offset >= 0 and low <= entry.offset <= high:
@@ -92,14 +92,16 @@ def start_offsets(consumer: Consumer, partitions: list[TopicPartition], choice: 
     return Start(offsets, frozenset(fresh), notes, gaps)
 
 
-def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """Stable commits; asks again while the group's coordinator is only just being found or loaded."""
+def committed_offsets(consumer: Consumer, partitions: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
+    """Stable commits of the consumer's group, with the texts beside them. Asks again while the group's coordinator is
+    only just being found, made (the first group of a new cluster) or loaded. Raises KafkaException when it does not
+    answer within `timeout_s` or refuses, Refused when it refuses a partition."""
     from confluent_kafka import KafkaException
 
-    until_s = time.monotonic() + STABLE_TIMEOUT_S
+    until_s = time.monotonic() + timeout_s
     while True:
         try:
-            answers = consumer.committed(partitions, timeout=STABLE_TIMEOUT_S)
+            answers = consumer.committed(partitions, timeout=timeout_s)
         except KafkaException as problem:
             if problem.args[0].name() not in SETTLING or time.monotonic() > until_s:
                 raise

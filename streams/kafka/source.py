@@ -24,6 +24,7 @@ from streams.kafka.ownership import (
     BROKER_TIMEOUT_S,
     Refused,
     Start,
+    committed_offsets,
     owned_partitions,
     refuse_changed_count,
     start_offsets,
@@ -112,7 +113,7 @@ class Fetcher:
         """Beside the committed offsets of all places, other workers' included: partitions that are new have none."""
         places = [TopicPartition(topic, p) for topic in self._topics for p in range(self._partitions)]
         try:
-            told = self._consumer.committed(places, timeout=NOTES_TIMEOUT_S)
+            told = committed_offsets(self._consumer, places, NOTES_TIMEOUT_S)
         except KafkaException as problem:
             raise Refused(
                 f"what group {self._settings.group!r} has committed cannot be read ({problem.args[0].str()}): either "

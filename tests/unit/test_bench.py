@@ -13,10 +13,11 @@ import pytest
 
 from bench.jobs.profile import Stopwatch
 from bench.scene import BenchFailed, expect_blocked
-from bench.traffic import RECORD_BYTES, gray_input, triggers
+from bench.traffic import DAY_MS, RECORD_BYTES, gray_input, morning_ms, triggers
 from schemas import records, topics
 
 ROOT = Path(__file__).parents[2]
+START_MS = 1_794_790_800_000  # Monday 2026-11-16, 10:00 in Korea
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,7 +43,7 @@ def test_an_unknown_measure_is_refused_with_the_choices() -> None:
 
 def test_every_message_is_valid_unique_and_readable_by_the_other_processors() -> None:
     ids = set()
-    for key, value, at_ms in gray_input(2000).records():
+    for key, value, at_ms in gray_input(2000, START_MS).records():
         assert len(value) == RECORD_BYTES
         assert records.check_all(topics.MESSAGE_RELAY, value) == []
         told = msgspec.json.decode(value)
@@ -53,7 +54,7 @@ def test_every_message_is_valid_unique_and_readable_by_the_other_processors() ->
 
 
 def test_the_reference_finds_what_a_plain_loop_finds() -> None:
-    traffic = gray_input(120_000)
+    traffic = gray_input(120_000, START_MS)
     seconds: dict[str, deque[int]] = {}
     found: dict[str, int] = {}
     for place, (key, _, at_ms) in enumerate(traffic.records()):
@@ -67,8 +68,17 @@ def test_the_reference_finds_what_a_plain_loop_finds() -> None:
     assert len(found) >= 3
 
 
+def test_traffic_begins_on_the_morning_of_a_working_day_so_lately_that_a_hold_of_a_week_goes_on() -> None:
+    week = [START_MS + 3_600_000 * hour for hour in range(7 * 24)]
+    for now_ms in week:
+        start_ms = morning_ms(now_ms)
+        assert 1.5 * DAY_MS < now_ms - start_ms < 5 * DAY_MS
+        assert (start_ms - START_MS) % DAY_MS == 0
+        assert (start_ms - START_MS) // DAY_MS % 7 < 5
+
+
 def test_one_sender_has_a_quarter_of_all_messages() -> None:
-    (_, most), *_ = Counter(gray_input(200_000).sender.tolist()).most_common(1)
+    (_, most), *_ = Counter(gray_input(200_000, START_MS).sender.tolist()).most_common(1)
     assert 0.23 < most / 200_000 < 0.27
 
 

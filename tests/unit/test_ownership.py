@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from streams.kafka.ownership import Refused, owned_partitions, refuse_changed_count
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.kafka.ownership import Refused, committed_offsets, owned_partitions, refuse_changed_count
 
 
 def test_equal_numbers_of_all_topics_are_owned() -> None:
@@ -42,3 +45,41 @@ def test_commits_made_with_another_partition_count_are_refused_with_the_way_out(
     assert f"`grayline topics create --partitions {partitions}`" in said
     assert "--group" in said
     assert "All other blocks are forgotten" in said
+
+
+class Coordinator:
+    """Gives these answers to requests for commits, one after the other: a partition's error, or a raised one."""
+
+    def __init__(self, *answers: int | KafkaException) -> None:
+        self.answers = list(answers)
+
+    def committed(self, asked: list[TopicPartition], timeout: float) -> list[Any]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, KafkaException):
+            raise answer
+        return [Entry(place.topic, place.partition, KafkaError(answer) if answer else None) for place in asked]
+
+
+class Entry:
+    def __init__(self, topic: str, partition: int, error: KafkaError | None) -> None:
+        self.topic, self.partition, self.error = topic, partition, error
+
+
+def test_a_coordinator_that_is_only_just_being_made_is_asked_again() -> None:
+    raised = KafkaException(KafkaError(KafkaError.NOT_COORDINATOR))
+    coordinator: Any = Coordinator(raised, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NO_ERROR)
+    told = committed_offsets(coordinator, [TopicPartition("cdr", 0)], 30.0)
+    assert [entry.topic for entry in told] == ["cdr"]
+    assert coordinator.answers == []
+
+
+def test_a_refusal_is_told_at_once_and_a_coordinator_is_not_waited_for_for_ever() -> None:
+    denied = KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+    with pytest.raises(KafkaException, match="GROUP_AUTHORIZATION"):
+        committed_offsets(Coordinator(denied), [TopicPartition("cdr", 0)], 30.0)  # type: ignore[arg-type]
+    refused: Any = Coordinator(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    with pytest.raises(Refused, match="partition 3 of 'cdr'"):
+        committed_offsets(refused, [TopicPartition("cdr", 3)], 30.0)
+    settling: Any = Coordinator(*[KafkaError.NOT_COORDINATOR] * 9)
+    with pytest.raises(Refused, match="partition 0 of 'cdr'"):
+        committed_offsets(settling, [TopicPartition("cdr", 0)], 0.0)
