@@ -33,7 +33,7 @@ from streams.captures.writing import Record as CaptureRecord
 GRAY_RULES = str(ROOT / "bench" / "gray.yaml")
 PACKS = str(files("rules") / "packs")
 SUBSET = "bench-subset"
-RUNS_MAX = {"faust": 3, "latency": 1, "profile": 1, "restore": 1}  # slow, or many samples in one run
+RUNS_MAX = {"faust": 3, "streams": 3, "latency": 1, "profile": 1, "restore": 1}  # slow, or many samples in one run
 
 # name -> what it is; in the order in which they take turns.
 MEASURES = {
@@ -60,11 +60,11 @@ class Sizes:
     mixed: int = 2_000_000  # messages and CDRs together, about
     kernel_numbers: int = 1_000_000
     kernel_events: int = 1_000_000
-    latency_s: int = 15
+    latency_s: int = 45
     restore_numbers: int = 1_000_000
 
 
-QUICK = Sizes(1_000_000, 20_000, 200_000, 100_000, 200_000, 8, 100_000)
+QUICK = Sizes(1_000_000, 20_000, 200_000, 100_000, 200_000, 20, 100_000)
 
 
 @dataclass

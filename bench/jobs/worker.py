@@ -76,6 +76,7 @@ def worker_of(told: dict[str, Any], *, stop_after: int = 0, start_from: str = "e
         start_from=StartFrom(start_from),
         stop_after=stop_after,
         state_dir=Path(told["state"]) if told.get("state") else None,
+        breaker_opens=0,  # what is measured here is more blocks a minute than any traffic would ask for
     )
     return worker_for(settings, load([Path(told["rules"])]))
 
