@@ -33,7 +33,8 @@ from streams.captures.writing import Record as CaptureRecord
 GRAY_RULES = str(ROOT / "bench" / "gray.yaml")
 PACKS = str(files("rules") / "packs")
 SUBSET = "bench-subset"
-RUNS_MAX = {"faust": 3, "streams": 3, "latency": 1, "profile": 1, "restore": 1}  # slow, or many samples in one run
+# Slow, or many samples in one run.
+RUNS_MAX = {"faust": 3, "streams": 3, "latency": 1, "memory": 1, "profile": 1, "restore": 1}
 
 # name -> what it is; in the order in which they take turns.
 MEASURES = {
@@ -46,6 +47,7 @@ MEASURES = {
     "kernels": "kernels alone: six counters, one core",
     "replay": "replay of a file of JSON lines, shipped packs",
     "parquet": "replay of the same as Parquet, shipped packs",
+    "memory": "ten million numbers held, shipped packs, one thread",
     "restore": "restore on an empty worker, then from its own disk",
     "start": "start of the command line (--help, rules check)",
     "latency": "produce to block event visible",
@@ -62,9 +64,10 @@ class Sizes:
     kernel_events: int = 1_000_000
     latency_s: int = 45
     restore_numbers: int = 1_000_000
+    memory_numbers: int = 10_000_000
 
 
-QUICK = Sizes(1_000_000, 20_000, 200_000, 100_000, 200_000, 20, 100_000)
+QUICK = Sizes(1_000_000, 20_000, 200_000, 100_000, 200_000, 20, 100_000, 100_000)
 
 
 @dataclass
@@ -211,12 +214,16 @@ class Bench:
         and the one that counted restores from its folder."""
         numbers = self.sizes.restore_numbers
         with scene() as here, tempfile.TemporaryDirectory(prefix="grayline-bench-") as folder:
-            records = here.fill(traffic.hour_of(numbers, self._start_ms), "an hour of messages")[MESSAGE_RELAY]
+            hour = traffic.hour_of(numbers, self._start_ms)
+            records = here.fill(_messages(MESSAGE_RELAY, hour.records()), "an hour of messages")[MESSAGE_RELAY]
             told = {"bootstrap": here.bootstrap, "rules": PACKS, "group": "bench-restore"}
             job("worker", **told, messages=records, state=folder)
             empty = job("restore", **told)
             local = job("restore", **told, state=folder)
         return {"records": records, "empty": empty, "local": local}
+
+    def _memory_once(self) -> dict[str, Any]:
+        return job("memory", rules=PACKS, numbers=self.sizes.memory_numbers, start_ms=self._start_ms)
 
     def _profile_once(self) -> dict[str, Any]:
         messages = min(self.sizes.messages, 2_000_000)

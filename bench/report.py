@@ -29,7 +29,7 @@ class Budget:
 
 def budgets(bench: Bench) -> list[Budget]:
     replay = bench.results.get("replay", [])
-    latency = bench.results.get("latency", [])
+    latency, memory = bench.results.get("latency", []), bench.results.get("memory", [])
     starts = [max(result["seconds"].values()) for result in bench.results.get("start", [])]
     return [
         _ratio(bench, "gray job against Flink with 1 s checkpoints", "gray", "flink", 1.0),
@@ -38,7 +38,7 @@ def budgets(bench: Bench) -> list[Budget]:
         _least("kernels alone, six counters", bench.rate("kernels"), 3_000_000),
         _least("replay of JSON lines", bench.rate("replay"), 500_000),
         _least("replay of Parquet", bench.rate("parquet"), 1_500_000),
-        _most("memory per tracked number", [r["bytes_per_number"] for r in replay], 400, "bytes"),
+        _most("memory per tracked number", [r["bytes_per_number"] for r in memory or replay], 400, "bytes"),
         _most("produce to block event visible, p99", [r["p99_ms"] for r in latency], 1000, "ms"),
         _most(
             "restore of 1 M numbers on an empty worker",
@@ -142,6 +142,20 @@ def _details(bench: Bench) -> Iterator[str]:
             f"({empty['state_bytes'] / 1e6:,.0f} MB) from the topics in {empty['seconds']:.1f} s, from its own "
             f"disk in {local['seconds']:.1f} s."
         )
+        yield ""
+    for result in bench.results.get("memory", [])[-1:]:
+        yield (
+            f"Memory: {result['records']:,} messages of an hour, {result['tracked_numbers']:,.0f} numbers held in "
+            f"{result['engine_mb']:,.0f} MB of resident memory: {result['bytes_per_number']:.0f} bytes a number, "
+            f"{result['ids_bytes_per_number']:.0f} of them for the {result['remembered_ids']:,.0f} ids remembered "
+            "against duplicates."
+        )
+        if "bound_record" in result:
+            yield (
+                f"The bound on numbers was reached at message {result['bound_record']:,} with "
+                f"{result['bound_mb']:,.0f} MB; from there on {result['untracked_events']:,.0f} events of further "
+                "numbers were left uncounted."
+            )
         yield ""
     for result in bench.results.get("latency", [])[-1:]:
         yield (

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from schemas.topics import MESSAGE_RELAY
-
 SENDERS = 51_711
 HOT_SHARE = 0.25  # of all messages, from one sender
 BURSTS = 21  # senders that go past 100 messages a minute, beside the hot one
@@ -75,15 +73,14 @@ class GrayInput:
         return out.tobytes()
 
 
-def hour_of(senders: int, start_ms: int, *, seed: int = 1) -> Iterator[tuple[str, bytes, bytes, int]]:
-    """(topic, key, value, timestamp in ms) of an hour of messages in which each of so many senders has at least one,
-    and as many again come from a heavy tail of them."""
+def hour_of(senders: int, start_ms: int, *, seed: int = 1) -> GrayInput:
+    """An hour of messages in which each of so many senders has at least one, and as many again come from a heavy tail
+    of them."""
     draw = np.random.default_rng(seed)
     busy = (senders * draw.random(senders) ** 4).astype(np.int64)
     sender = draw.permutation(np.concatenate([np.arange(senders), busy]))
     at_ms = start_ms + np.sort(draw.integers(0, HOUR_MS, len(sender)))
-    made = GrayInput(at_ms, sender, draw.integers(0, 100_000_000, len(sender)))
-    return ((MESSAGE_RELAY, key, value, at) for key, value, at in made.records())
+    return GrayInput(at_ms, sender, draw.integers(0, 100_000_000, len(sender)))
 
 
 def gray_input(

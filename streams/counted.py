@@ -104,6 +104,7 @@ class Counted:
             "tracked_numbers": sum(len(store) for store in stores),
             "untracked_events": sum(store.untracked for store in stores),
             "state_bytes": sum(state.nbytes() for state in self.states.values()) + self.intake.nbytes(),
+            "ids_bytes": self.intake.nbytes(),  # of them, for remembered ids
             "remembered_ids": self.intake.remembered(),
             "narrowed_events": self.intake.narrowed,
         }

@@ -35,6 +35,17 @@ def test_the_kernels_alone_are_measured_without_a_broker(tmp_path: Path) -> None
     assert {budget["verdict"] for budget in told["budgets"]} <= {"met", "missed", "not measured"}
 
 
+def test_numbers_beyond_the_bound_are_left_uncounted_and_told(tmp_path: Path) -> None:
+    done = bench("--quick", "--only", "memory", "--runs", "1", "--json", str(tmp_path / "out.json"))
+    assert done.returncode == 0, done.stderr
+    [told] = json.loads((tmp_path / "out.json").read_text())["results"]["memory"]
+    assert told["tracked_numbers"] == 100_000
+    assert told["untracked_events"] > 2_000
+    assert told["bound_record"] < told["records"]
+    assert 0 < told["ids_bytes_per_number"] < told["bytes_per_number"]
+    assert "further numbers were left uncounted" in done.stdout
+
+
 def test_an_unknown_measure_is_refused_with_the_choices() -> None:
     done = bench("--only", "kernel")
     assert done.returncode == 2
