@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -74,6 +74,9 @@ class History:
             snapshot_interval_ms=random.choice((50, 1_000, 10_000)),
             bursts=random.randint(3, 12),
         )
+        if self.plan.delivery == "at_least_once":
+            # Nobody fences a worker that sleeps past its session: docs/operations.md says what it may do then.
+            self.world.faults.rates = replace(self.world.faults.rates, freeze=0.0, jump=0.0)
 
     # -- the course of it --------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from schemas.topics import INPUTS, REKEYED, TOPICS
 from tests.sim.broker import FakeBroker
@@ -32,6 +33,7 @@ class World:
     trace: list[str] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
     disks: dict[str, Disk] = field(default_factory=dict)
+    known: dict[str, Any] = field(default_factory=dict)  # what checkers have made of the logs
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)

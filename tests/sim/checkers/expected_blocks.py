@@ -14,14 +14,14 @@ import orjson
 from rules.model import RuleSet
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, DEAD_LETTERS, REVIEW_QUEUE, SHADOW_EVENTS
 from tests.reference.reference import Reference
-from tests.sim.checkers.inputs import lines
+from tests.sim.checkers.inputs import lines, once_per_input
 from tests.sim.world import World
 
 CHANGES = (BLOCK_EVENTS, BLOCK_HISTORY, REVIEW_QUEUE, SHADOW_EVENTS)
 
 
 def check(world: World, rules: RuleSet, once: bool) -> None:
-    expected = by_subject(Reference(rules).run(lines(world)))
+    expected = once_per_input(world, "blocks", lambda: by_subject(Reference(rules).run(lines(world))))
     seen = by_subject((topic, r.key, r.value, r.headers) for topic, r in outputs(world))
     for topic, number in sorted(expected.keys() | seen.keys(), key=str):
         wanted, got = expected.get((topic, number), []), seen.get((topic, number), [])

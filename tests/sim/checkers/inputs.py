@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from schemas.records import RecordError, decode
 from schemas.topics import CDR, INPUTS, MESSAGE_RELAY, REKEYED
@@ -12,7 +13,23 @@ from tests.sim.history import home_of
 from tests.sim.log import Record
 from tests.sim.world import World
 
+T = TypeVar("T")
 ACTOR = {MESSAGE_RELAY: "sender", CDR: "caller"}
+
+
+def once_per_input(world: World, name: str, make: Callable[[], T]) -> T:
+    """What `make` makes of the input logs and the group's commits; made again only when these have changed. A history
+    is checked before and after everybody begins anew, with the same inputs."""
+    # Behind the last record may lie the ends of transactions, which a commit passes or does not.
+    upto = world.committed()
+    key = {
+        place: [(r.offset, r.offset < upto.get(place, 0)) for r in world.broker.logs[place].committed()]
+        for place in world.input_places()
+    }
+    if world.known.get(name, (None, None))[0] != key:
+        world.known[name] = (key, make())
+    made: T = world.known[name][1]
+    return made
 
 
 def is_stray(world: World, topic: str, partition: int, value: bytes | None) -> bool:

@@ -9,7 +9,7 @@ from schemas.topics import INPUTS, REKEYED
 from streams.epoch import RawBatch
 from streams.shares import decode_share
 from streams.step import Engine
-from tests.sim.checkers.inputs import records
+from tests.sim.checkers.inputs import once_per_input, records
 from tests.sim.log import Record
 from tests.sim.worker import SimWorker
 from tests.sim.world import World
@@ -17,7 +17,7 @@ from tests.sim.world import World
 
 def check(world: World, rules: RuleSet, workers: list[SimWorker]) -> Engine:
     """Returns the fresh engine, holds expired by now."""
-    expected = counted(world, rules)
+    expected = once_per_input(world, "state", lambda: counted(world, rules))
     expected.expire(world.now_ms)
     for worker in workers:
         if worker.flow is None or not worker.flow.ready:
