@@ -233,7 +233,8 @@ class Bench:
         peak = self.rate("gray")
         if peak is None:
             raise BenchFailed("latency is measured at half the gray job's rate: measure `gray` too")
-        return latency(GRAY_RULES, int(peak / 2), self.sizes.latency_s)
+        half, third = (latency(GRAY_RULES, int(peak / share), self.sizes.latency_s) for share in (2, 3))
+        return {**half, "third": third}
 
     def _start_once(self) -> dict[str, Any]:
         return {"seconds": {" ".join(words): _seconds_of(words) for words in (("--help",), ("rules", "check"))}}
