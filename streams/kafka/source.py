@@ -206,8 +206,10 @@ class Fetcher:
             return
         self._position = dict(start.offsets)
         consumer.assign([TopicPartition(*place, offset) for place, offset in start.offsets.items()])
-        if waiting:
-            consumer.pause([TopicPartition(*place) for place in waiting])
+        # librdkafka keeps a pause for a partition that goes and comes back: one that was given up before `resume` was
+        # served would never be read again.
+        consumer.resume([TopicPartition(*place) for place in start.offsets if place not in waiting])
+        consumer.pause([TopicPartition(*place) for place in waiting])
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._give_up(partitions, lost=False)

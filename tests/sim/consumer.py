@@ -29,7 +29,6 @@ class Fetching:
 
     next: int
     delivered: int = NO_OFFSET
-    paused: bool = False
     failed: bool = False
     end_told: int = -1
 
@@ -52,6 +51,7 @@ class FakeConsumer:
         self._member = ""
         self._generation = -1  # of the assignment that the application has
         self._fetching: dict[Place, Fetching] = {}
+        self._paused: set[Place] = set()  # as the real one, it remembers them while they are another member's
         self._owned: tuple[Place, ...] = ()  # as the group has assigned them
         self._is_assigned = False
         self._was_told = False  # a callback has called assign or unassign itself
@@ -174,14 +174,10 @@ class FakeConsumer:
         return [TopicPartition(*place) for place in self._fetching]
 
     def pause(self, partitions: list[TopicPartition]) -> None:
-        for p in partitions:
-            if (p.topic, p.partition) in self._fetching:
-                self._fetching[p.topic, p.partition].paused = True
+        self._paused.update({(p.topic, p.partition) for p in partitions} & self._fetching.keys())
 
     def resume(self, partitions: list[TopicPartition]) -> None:
-        for p in partitions:
-            if (p.topic, p.partition) in self._fetching:
-                self._fetching[p.topic, p.partition].paused = False
+        self._paused.difference_update({(p.topic, p.partition) for p in partitions} & self._fetching.keys())
 
     def seek(self, partition: TopicPartition) -> None:
         place = (partition.topic, partition.partition)
@@ -253,7 +249,7 @@ class FakeConsumer:
 
     def _has_news(self, place: Place) -> bool:
         fetching, log = self._fetching[place], self._broker.logs[place]
-        if fetching.paused or fetching.failed:
+        if place in self._paused or fetching.failed:
             return False
         end = self._end(log)
         return fetching.next != end or (self._tells_ends and fetching.end_told != end)

@@ -19,6 +19,7 @@ from streams.kafka.transactions import Transactional
 from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
 from streams.step import Engine
+from tests.sim.consumer import FakeConsumer
 from tests.sim.director import History, Plan
 from tests.sim.faults import Rates
 from tests.sim.world import World
@@ -146,6 +147,16 @@ def zombie_commits_without_a_generation() -> Any:
     )
 
 
+def pause_taken_for_forgotten() -> Any:
+    resume = FakeConsumer.resume
+
+    def mutant(self: Any, places: Any) -> None:
+        if self._poller is None:  # not from a callback of the group
+            resume(self, places)
+
+    return patch.object(FakeConsumer, "resume", mutant)
+
+
 @contextmanager
 def _both(one: Any, other: Any) -> Iterator[None]:
     with one, other:
@@ -167,6 +178,7 @@ MUTATIONS = {
         Mutation("a snapshot names offsets ahead of its counts", CRASHES, snapshot_says_more_than_it_has),
         Mutation("a manifest is written outside of the transaction", CRASHES, manifest_outside_of_the_transaction),
         Mutation("a zombie commits without a generation", FREEZES, zombie_commits_without_a_generation),
+        Mutation("a pause is taken for forgotten with its assignment", COMES_AND_GOES, pause_taken_for_forgotten),
     )
 }
 
