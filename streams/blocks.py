@@ -26,7 +26,7 @@ import msgspec
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Message
 
 TOPIC = "block-events"
 STATES = ("active", "released", "expired")
@@ -168,18 +168,19 @@ class BlockReader:
         self.bad_values = 0
         self._settings, self._topic, self._timeout_s = settings, topic, timeout_s
         self._now_ms, self._complain = now_ms, complain
-        self._consumer: Consumer | None = None
+        self._consumer: Any = None
 
     def __enter__(self) -> BlockReader:
-        from confluent_kafka import Consumer, KafkaException, TopicPartition
+        from confluent_kafka import KafkaException, TopicPartition
 
+        from streams.kafka.clients import Clients
         from streams.kafka.topics import check_inputs
 
         partitions = check_inputs(self._settings, [self._topic], self._timeout_s)
         # No offsets are committed: the group's name only has to be nobody else's.
         config = self._settings.consumer(f"grayline-blocks-{uuid.uuid4().hex}", offset_reset="earliest")
         try:
-            self._consumer = Consumer({"log_level": 2, **config, "enable.partition.eof": True})
+            self._consumer = Clients().consumer({"log_level": 2, **config, "enable.partition.eof": True})
             self._consumer.assign([TopicPartition(self._topic, index, 0) for index in range(partitions)])
         except KafkaException as error:
             raise KafkaProblem(f"cannot read {self._topic}: {error.args[0].str()}") from error

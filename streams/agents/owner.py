@@ -16,6 +16,12 @@ from streams.metrics import Metrics
 REVOKE_LIMIT_S = 30.0
 
 
+class HandoverFailed(Exception):
+    """What was in hand could not be finished in time when partitions came or went; the offsets are as committed."""
+
+    exit_code = 1
+
+
 class FlowOwner:
     """The fetching thread's view of the flow: every call waits for the event loop to have done the work."""
 
@@ -32,12 +38,18 @@ class FlowOwner:
         self._done(self._flow.revoked(lost))
 
     def _done(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """The commit inside a revoke may need the consumer, which this thread holds."""
+        """The commit inside a revoke may need the consumer, which this thread holds. Raises HandoverFailed."""
         answer = asyncio.run_coroutine_threadsafe(work, self._loop)
         until = time.monotonic() + REVOKE_LIMIT_S
         while not answer.done() and time.monotonic() < until:
             self._group.serve(0.005)
-        return answer.result(0)
+        try:
+            return answer.result(0)
+        except TimeoutError:
+            raise HandoverFailed(
+                f"what was in hand when partitions came or went was not finished within {REVOKE_LIMIT_S:.0f} s: the "
+                "broker does not answer, or this process stood still; start it again"
+            ) from None
 
     def trouble(self, code: str) -> None:
         self._metrics.trouble(code)

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from streams.kafka.lasting import LastingConsumer
+
 
 def outsider(config: Mapping[str, object]) -> dict[str, object]:
     """A worker's consumer settings for a consumer that never joins its group and is told the ends of partitions."""
@@ -26,7 +28,7 @@ class Clients:
     def consumer(self, config: Mapping[str, object]) -> Any:
         from confluent_kafka import Consumer
 
-        return Consumer({"logger": logging.getLogger("grayline.kafka"), **config})
+        return LastingConsumer(lambda: Consumer({"logger": logging.getLogger("grayline.kafka"), **config}))
 
     def producer(self, config: Mapping[str, object]) -> Any:
         from confluent_kafka import Producer

@@ -240,7 +240,8 @@ class Transactional:
                 producer = self._clients.producer(self._config)
             except client_errors() as problem:
                 raise DeliveryFailed(f"the producer's settings are refused: {error_of(problem).str()}") from problem
-            while True:
+            until = self._clock() + self._timeout_s
+            while self._clock() < until:  # a producer that has lost its brokers finds none again: librdkafka #5301
                 try:
                     producer.init_transactions(self._patience_s)
                     return producer

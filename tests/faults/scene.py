@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -71,6 +72,8 @@ class Scene:
         self._feeder: Feeder | None = None
         self._client = client_of(broker)
         self._lock = threading.Lock()
+        self.silences = 0
+        self.feeding_on = threading.Lock()  # held while records are on their way to the broker
         self._asking = self._new_asking()
         self._make_topics()
 
@@ -157,12 +160,23 @@ class Scene:
         self.wait_until(are_committed, f"{records} records committed", *alive, limit_s=limit_s)
 
     def silence(self, how_long_s: float) -> None:
-        """The broker keeps its connections and answers nothing."""
-        self.broker.suspend()
+        """The broker keeps its connections and answers nothing. The feeder, whose client might not get over it, waits
+        between two records and goes on with a new one."""
+        with self.feeding_on:
+            self.broker.suspend()
+            try:
+                time.sleep(how_long_s)  # the fault itself: nothing is waited for
+            finally:
+                self.broker.resume()
+            self.silences += 1
+            self.wait_until(self._has_brokers, "the broker names itself")
+
+    def _has_brokers(self) -> bool:
+        """A broker that its controller took for dead says that there is none."""
         try:
-            time.sleep(how_long_s)  # the fault itself: nothing is waited for
-        finally:
-            self.broker.resume()
+            return bool(AdminClient(self._client).list_topics(timeout=2).brokers)
+        except KafkaException:
+            return False
 
     def wait_snapshot(self, *alive: Process) -> None:
         """The newest published snapshot of every partition stands at the committed offsets."""
@@ -281,22 +295,29 @@ class Feeder:
         return self.scene.lag() if self.pause_s else 0
 
     def _produce(self) -> None:
-        client = client_of(self.scene.broker)
-        # Idempotent, so that the input itself has nothing twice and nothing out of order when the broker dies.
-        producer: Any = Producer(client | {"enable.idempotence": True, "linger.ms": 1, "message.max.bytes": 2_000_000})
         failed: list[str] = []
-        for record in self.records:
-            producer.produce(
-                record.topic, record.value, record.number.encode(), self.scene.partition_of(record.number),
-                timestamp=record.ts_ms, on_delivery=lambda error, _: error and failed.append(error.str()),
-            )  # fmt: skip
-            self.produced += 1
-            if self.produced % self.CHUNK == 0 and not self._hurry.is_set():
-                producer.flush(LONG_S)
-                while not self._hurry.wait(self.pause_s) and self._ahead() > self.AHEAD_MAX:
-                    pass
+        records, producer, silences = iter(self.records), self._new_producer(), self.scene.silences
+        while chunk := list(itertools.islice(records, self.CHUNK)):
+            with self.scene.feeding_on:
+                if silences != self.scene.silences:
+                    producer, silences = self._new_producer(), self.scene.silences
+                for record in chunk:
+                    producer.produce(
+                        record.topic, record.value, record.number.encode(), self.scene.partition_of(record.number),
+                        timestamp=record.ts_ms, on_delivery=lambda error, _: error and failed.append(error.str()),
+                    )  # fmt: skip
+                    self.produced += 1
+                if not self._hurry.is_set():
+                    assert producer.flush(LONG_S) == 0
+            while not self._hurry.wait(self.pause_s) and self._ahead() > self.AHEAD_MAX:
+                pass
         assert producer.flush(LONG_S) == 0
         assert not failed, failed[0]
+
+    def _new_producer(self) -> Any:
+        # Idempotent, so that the input itself has nothing twice and nothing out of order when the broker dies.
+        config = {"enable.idempotence": True, "linger.ms": 1, "message.max.bytes": 2_000_000}
+        return Producer(client_of(self.scene.broker) | config)
 
 
 def client_of(broker: Broker) -> dict[str, Any]:

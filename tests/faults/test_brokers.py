@@ -18,7 +18,9 @@ from tests.kafka_proxy import (
     TXN_OFFSET_COMMIT,
 )
 
-SILENCE_S = 60.0 if SOAK else 6.0  # longer than the session and the transactions of these workers
+# Longer than the session and the transactions of these workers, and than the broker's own session with its controller
+# (9 s): when it is back, its metadata name no broker for a moment.
+SILENCE_S = 60.0 if SOAK else 12.0
 RECOVERY_S = 120.0
 LOST = (
     (END_TXN, DROP_ANSWER),
@@ -69,7 +71,10 @@ def test_a_named_worker_whose_session_a_silent_broker_ended_goes_on_when_started
     with scene.feeding(records):
         scene.wait_committed(500, worker)
         scene.silence(SILENCE_S)
-        scene.wait_until(lambda: worker.exit_code is not None or sum(scene.committed().values()) > 1_000, "either")
+        scene.wait_until(
+            lambda: worker.exit_code is not None or sum(scene.committed().values()) > 1_000, "either",
+            limit_s=RECOVERY_S,
+        )  # fmt: skip
         if worker.exit_code is not None:
             assert worker.exit_code == 1, worker.log
             worker = scene.start_named()

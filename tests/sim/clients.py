@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
 
+from streams.kafka.lasting import LastingConsumer
 from tests.sim.fibers import Process
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class SimClients:
     def consumer(self, config: Mapping[str, object]) -> Any:
         from tests.sim.consumer import FakeConsumer
 
-        return FakeConsumer(self._world, self._process, config)
+        return LastingConsumer(lambda: FakeConsumer(self._world, self._process, config))
 
     def producer(self, config: Mapping[str, object]) -> Any:
         from tests.sim.producer import FakeProducer

@@ -56,6 +56,7 @@ class FakeConsumer:
         self._is_assigned = False
         self._was_told = False  # a callback has called assign or unassign itself
         self._is_fenced = False
+        self._cut_off_ms: int | None = None  # since when it reaches nobody, for good
         self.is_closed = False
         self._poller: Fiber | None = None  # who is inside `consume`: the real one lets nobody else in meanwhile
 
@@ -96,7 +97,11 @@ class FakeConsumer:
 
     def _serve_group(self) -> None:
         """What librdkafka's thread has learnt by heartbeats; callbacks run here, in the application's thread."""
-        if self._is_fenced or self._broker.is_away:
+        if self._cut_off_ms is not None and self._world.now_ms - self._cut_off_ms >= self._session_ms:
+            self._member = ""
+            if self._is_assigned:
+                self._give_up("lost")
+        if self._is_fenced or self._is_away:
             return
         groups = self._broker.groups
         if not self._topics:
@@ -136,8 +141,13 @@ class FakeConsumer:
         )
 
     def _is_alive(self) -> bool:
-        process = self._process
-        return not process.dead and not self.is_closed and process.frozen_until_ms <= self._broker.clock()
+        if self._process.dead or self.is_closed or self._cut_off_ms is not None:
+            return False
+        return self._process.frozen_until_ms <= self._broker.clock()
+
+    @property
+    def _is_away(self) -> bool:
+        return self._broker.is_away or self._cut_off_ms is not None
 
     def _take(self, generation: int, assignment: tuple[Place, ...]) -> None:
         self._generation, self._owned, self._is_assigned, self._was_told = generation, assignment, True, False
@@ -200,11 +210,12 @@ class FakeConsumer:
             self._poller = None
 
     def _polled(self, most: int, until_ms: int) -> list[FakeMessage]:
-        self._world.faults.meet(self._process, "consume")
+        if self._world.faults.meet(self._process, "consume") == "forgotten brokers":
+            self._cut_off_ms = self._world.now_ms
         found: list[FakeMessage] = []
         while True:
             self._serve_group()
-            if not self._broker.is_away:
+            if not self._is_away:
                 self._gather(found, most)
             left_ms = until_ms - self._world.now_ms
             if len(found) >= most or left_ms <= 0:
@@ -221,7 +232,7 @@ class FakeConsumer:
         if self._is_assigned:
             self._give_up("revoke")
         self.is_closed = True
-        if self._member and not self._instance and not self._broker.is_away:
+        if self._member and not self._instance and not self._is_away:
             self._broker.groups.leave(self._group, self._member)
 
     def _gather(self, found: list[FakeMessage], most: int) -> None:
@@ -265,7 +276,7 @@ class FakeConsumer:
         self._world.faults.meet(self._process, "committed")
         until_ms = self._world.now_ms + int(timeout * 1000)
         asked = [(p.topic, p.partition) for p in partitions]
-        while self._broker.is_away or any(self._broker.transactions.is_pending(self._group, p) for p in asked):
+        while self._is_away or any(self._broker.transactions.is_pending(self._group, p) for p in asked):
             if self._world.now_ms >= until_ms:
                 raise failure(TIMED_OUT, "Failed to get committed offsets: Local: Timed out", retriable=True)
             self._world.scheduler.sleep(50)
@@ -314,17 +325,18 @@ class FakeConsumer:
         return packed[11:].split(b"\0")[1].decode(), generation
 
     def list_topics(self, topic: str, timeout: float = -1) -> Any:
-        """Only what is asked of it: the cluster's id and the topic's partitions."""
+        """Only what is asked of it: the cluster's id, its brokers and the topic's partitions."""
         self._check_open()
         self._answered("list_topics", timeout)
         partitions = dict.fromkeys(range(self._broker.partitions(topic)))
-        return SimpleNamespace(cluster_id="sim", topics={topic: SimpleNamespace(partitions=partitions)})
+        topics = {topic: SimpleNamespace(partitions=partitions)}
+        return SimpleNamespace(cluster_id="sim", brokers={1: "sim"}, topics=topics)
 
     def _answered(self, call: str, timeout_s: float) -> None:
         until_ms = self._world.now_ms + int(timeout_s * 1000)
         if call != "commit":
             self._world.faults.meet(self._process, call)
-        while self._broker.is_away:
+        while self._is_away:
             if self._world.now_ms >= until_ms:
                 raise failure(TIMED_OUT, f"{call}: Local: Timed out", retriable=True)
             self._world.scheduler.sleep(100)

@@ -48,13 +48,14 @@ class Rates:
     trim: float = 0.0
     jump: float = 0.0
     reload: float = 0.0
+    forget: float = 0.0
 
     @classmethod
     def drawn(cls, random: Random) -> Rates:
         """Most histories have a few kinds of trouble, so that each also happens alone."""
         most = cls(
             crash=0.01, freeze=0.006, slow=0.02, loss=0.05, disk_error=0.05, away=0.05, scale=0.1, stop=0.05,
-            compact=0.2, trim=0.1, jump=0.02, reload=0.05,
+            compact=0.2, trim=0.1, jump=0.02, reload=0.05, forget=0.001,
         )  # fmt: skip
         share = random.choice((0.0, 0.2, 0.4, 0.7))
         return cls(**{f.name: getattr(most, f.name) * (random.random() < share) for f in fields(cls)})
@@ -92,6 +93,9 @@ class Faults:
             loss = random.choice(LOSSES[call])
             world.note(process, f"{loss} in {call}")
             return loss
+        if rates.forget and call == "consume" and random.random() < rates.forget:
+            world.note(process, "a consumer forgets its brokers")
+            return "forgotten brokers"
         if call in DISK and random.random() < rates.disk_error:
             world.note(process, f"disk error in {call}")
             return "disk error"

@@ -15,6 +15,7 @@ from unittest.mock import patch
 from schemas.topics import LEDGER
 from streams.agents.flow import Flow
 from streams.kafka.group import Group
+from streams.kafka.lasting import LastingConsumer
 from streams.kafka.transactions import Transactional
 from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
@@ -24,7 +25,7 @@ from tests.sim.director import History, Plan
 from tests.sim.faults import Rates
 from tests.sim.world import World
 
-HISTORIES_MAX = 40
+HISTORIES_MAX = 100
 
 CRASHES = Rates(crash=0.02, scale=0.2, slow=0.02)
 LOSSES = Rates(loss=0.3, slow=0.02)
@@ -157,6 +158,10 @@ def pause_taken_for_forgotten() -> Any:
     return patch.object(FakeConsumer, "resume", mutant)
 
 
+def lost_brokers_are_waited_for() -> Any:
+    return patch.object(LastingConsumer, "_another", lambda self, topic: None)
+
+
 @contextmanager
 def _both(one: Any, other: Any) -> Iterator[None]:
     with one, other:
@@ -179,6 +184,7 @@ MUTATIONS = {
         Mutation("a manifest is written outside of the transaction", CRASHES, manifest_outside_of_the_transaction),
         Mutation("a zombie commits without a generation", FREEZES, zombie_commits_without_a_generation),
         Mutation("a pause is taken for forgotten with its assignment", COMES_AND_GOES, pause_taken_for_forgotten),
+        Mutation("who has lost its brokers waits for them", Rates(forget=0.02), lost_brokers_are_waited_for),
     )
 }
 

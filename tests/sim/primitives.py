@@ -88,8 +88,8 @@ class FiberQueue:
         return not self._items
 
 
-WAITING = ("streams.agents.owner", "streams.kafka.group", "streams.kafka.ownership", "streams.kafka.sink",
-           "streams.kafka.source", "streams.kafka.transactions", "streams.metrics")  # fmt: skip
+WAITING = ("streams.agents.owner", "streams.kafka.group", "streams.kafka.lasting", "streams.kafka.ownership",
+           "streams.kafka.sink", "streams.kafka.source", "streams.kafka.transactions", "streams.metrics")  # fmt: skip
 
 
 @contextmanager

@@ -1,0 +1,147 @@
+"""A consumer that outlives the loss of every broker that its client knew.
+
+The metadata of a cluster that is only just coming back may name no broker at all. librdkafka then forgets those that it
+knew, and reaches nobody ever again (librdkafka #5301); one broker that stood still for ten seconds is enough.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+log = logging.getLogger("grayline.clients")
+
+SILENT_S = 10.0  # who has heard nothing for so long asks whether its client still reaches anybody
+ANSWER_S = 2.0
+
+
+class LastingConsumer:
+    """A confluent-kafka consumer, and another in its place once a new one is answered and it is not.
+
+    One that has assigned itself goes on at its position. A member of a group is replaced when its partitions are lost,
+    by the end of its session, and joins anew. make: makes the consumer. What is not here is the present consumer's."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._present = make()
+        self._subscription: tuple[list[str], dict[str, Any]] | None = None
+        self._assigned: list[Any] = []
+        self._ask_at = time.monotonic() + SILENT_S
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._present, name)
+
+    def subscribe(self, topics: list[str], **callbacks: Any) -> None:
+        self._subscription = topics, callbacks
+        self._present.subscribe(topics, **callbacks)
+
+    def unsubscribe(self) -> None:
+        self._subscription = None
+        self._present.unsubscribe()
+
+    def assign(self, partitions: list[Any]) -> None:
+        self._assigned = list(partitions)
+        self._present.assign(partitions)
+
+    def unassign(self) -> None:
+        self._assigned = []
+        self._present.unassign()
+
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
+        messages: list[Any] = self._present.consume(num_messages, timeout)
+        if messages:
+            self._ask_at = time.monotonic() + SILENT_S
+        elif time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + SILENT_S
+            self._go_on_with_another()
+        return messages
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
+        return self._told(topic, lambda consumer: consumer.list_topics(topic, timeout=timeout))
+
+    def committed(self, partitions: list[Any], timeout: float = -1) -> Any:
+        return self._told(partitions[0].topic, lambda consumer: consumer.committed(partitions, timeout=timeout))
+
+    def get_watermark_offsets(self, partition: Any, timeout: float = -1, cached: bool = False) -> Any:
+        if cached:
+            return self._present.get_watermark_offsets(partition, timeout=timeout, cached=True)
+        return self._told(partition.topic, lambda consumer: consumer.get_watermark_offsets(partition, timeout=timeout))
+
+    def commit(self, **arguments: Any) -> Any:
+        """Raises KafkaException: _ASSIGNMENT_LOST when it reaches nobody, and so will be no member for long."""
+        from confluent_kafka import KafkaError, KafkaException
+
+        try:
+            return self._present.commit(**arguments)
+        except KafkaException as problem:
+            another = self._another(arguments["offsets"][0].topic)
+            if another is None:
+                raise
+            another.close()
+            raise KafkaException(KafkaError(KafkaError._ASSIGNMENT_LOST, "the client lost its brokers")) from problem
+
+    def _go_on_with_another(self) -> None:
+        if self._subscription is not None:
+            topic = "" if self._present.assignment() else self._subscription[0][0]
+        else:
+            topic = self._assigned[0].topic if self._assigned else ""
+        another = self._another(topic) if topic else None
+        if another is not None:
+            self._replace(another)
+
+    def _told(self, topic: str | None, ask: Callable[[Any], Any]) -> Any:
+        """The present consumer's answer, or a new one's when that one reaches nobody. Raises KafkaException."""
+        from confluent_kafka import KafkaException
+
+        try:
+            return ask(self._present)
+        except KafkaException:
+            another = self._another(topic)
+            if another is None:
+                raise
+        try:
+            return ask(another)
+        finally:
+            if self._subscription is None:
+                self._replace(another)
+            else:
+                another.close()
+
+    def _another(self, topic: str | None) -> Any:
+        """A new consumer if that one is answered and the present one is not, else None."""
+        if _is_answered(self._present, topic):
+            return None
+        another = self._make()
+        if _is_answered(another, topic):
+            return another
+        another.close()
+        return None
+
+    def _replace(self, another: Any) -> None:
+        log.warning("a consumer had lost its brokers for good: another one takes its place")
+        left, self._present = self._present, another
+        if self._subscription is not None:
+            topics, callbacks = self._subscription
+            another.subscribe(topics, **callbacks)
+        elif self._assigned:
+            another.assign(_positions(left, self._assigned))
+        left.close()
+
+
+def _is_answered(consumer: Any, topic: str | None) -> bool:
+    from confluent_kafka import KafkaException
+
+    try:
+        return bool(consumer.list_topics(topic, timeout=ANSWER_S).brokers)
+    except KafkaException:
+        return False
+
+
+def _positions(consumer: Any, assigned: list[Any]) -> list[Any]:
+    """Where each assigned partition is to be read on: as it was assigned where nothing was read yet."""
+    from confluent_kafka import TopicPartition
+
+    reached = {(p.topic, p.partition): p.offset for p in consumer.position(assigned) if p.offset >= 0}
+    return [TopicPartition(p.topic, p.partition, reached.get((p.topic, p.partition), p.offset)) for p in assigned]
