@@ -254,39 +254,46 @@ def test_a_broker_that_falls_silent_before_the_end_is_a_problem(
 ) -> None:
     monkeypatch.setattr("streams.captures.recorder.SILENCE_MAX_S", 1.0)
     produce(kafka, topic, range(3))
-    with Recorder(KafkaSettings(kafka.bootstrap), Span((topic,), until="end")) as recorder:
-        kafka.suspend()
-        try:
-            with pytest.raises(KafkaProblem, match="sent nothing for 1 s, with 3 partitions not read"):
-                list(recorder.batches())
-        finally:
-            kafka.resume()
+    span = Span((topic,), until="end")
+    try:
+        with (
+            Recorder(KafkaSettings(kafka.bootstrap), span, clients=Interfering(lambda _: kafka.suspend())) as recorder,
+            pytest.raises(KafkaProblem, match="sent nothing for 1 s, with 3 partitions not read"),
+        ):
+            list(recorder.batches())
+    finally:
+        kafka.resume()
 
 
-class Deleting(Clients):
-    """A real consumer, under which the first records go between its finding where to start and its reading."""
+class Interfering(Clients):
+    """A real consumer. before_reading: called when it has found where to start, before anything is fetched."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    def __init__(self, before_reading: Callable[[list[TopicPartition]], None]) -> None:
+        self._before_reading = before_reading
 
     def consumer(self, config: Mapping[str, object]) -> Any:
-        admin = self._admin
+        before_reading = self._before_reading
 
-        class UnderOurFeet(Consumer):
+        class Interfered(Consumer):
             def assign(self, places: list[TopicPartition]) -> None:
-                gone = [TopicPartition(place.topic, place.partition, place.offset + 2) for place in places]
-                for future in admin.delete_records(gone).values():
-                    future.result()
+                before_reading(places)
                 super().assign(places)
 
-        return UnderOurFeet(dict(config))
+        return Interfered(dict(config))
 
 
 def test_records_deleted_under_the_reader_are_a_problem_and_never_skipped_silently(kafka: Broker, topic: str) -> None:
     produce(kafka, topic, range(9))
     span = Span((topic,), until="end")
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+
+    def delete(places: list[TopicPartition]) -> None:
+        gone = [TopicPartition(place.topic, place.partition, place.offset + 2) for place in places]
+        for future in admin.delete_records(gone).values():
+            future.result()
+
     with (
-        Recorder(KafkaSettings(kafka.bootstrap), span, clients=Deleting(kafka)) as recorder,
+        Recorder(KafkaSettings(kafka.bootstrap), span, clients=Interfering(delete)) as recorder,
         pytest.raises(KafkaProblem, match="deleted before they could be read"),
     ):
         list(recorder.batches())
