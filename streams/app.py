@@ -203,7 +203,7 @@ class Worker:
             may_skip=settings.start_from is not None,
             trouble=self.metrics.trouble,
         )
-        self._lineup = Lineup(lambda: flow.engine)
+        self._lineup = Lineup(lambda: flow.engine, lambda decoded: flow.step(decoded))
         flow = self._flow = Flow(
             engine,
             self._lineup.count,

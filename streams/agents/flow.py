@@ -46,7 +46,7 @@ class Flow:
     def __init__(
         self,
         engine: Any,
-        count: Callable[[Epoch], Awaitable[Any]],
+        count: Callable[[Epoch], Awaitable[None]],
         delivery: Delivery,
         snapshots: Snapshots,
         metrics: Metrics,
@@ -58,8 +58,8 @@ class Flow:
         commit_interval_ms: int,
         monotonic: Callable[[], float],
     ) -> None:
-        """count: decodes and steps one epoch, returns its Outcome. restore: makes a Restore of this engine from
-        `partition`, `committed` and `fresh`."""
+        """count: decodes one epoch and hands it to `step` before it returns. restore: makes a Restore of this engine
+        from `partition`, `committed` and `fresh`."""
         self.engine = engine
         self.between_epochs = asyncio.Lock()
         self.processed = 0  # records
@@ -112,19 +112,24 @@ class Flow:
         if foreign:
             raise RuntimeError(f"records of partitions {sorted(foreign)} arrived, which this worker does not count")
         started = self._monotonic()
-        outcome = await self._count(epoch)
+        await self._count(epoch)
         self.processed += epoch.count
         self.position.update(epoch.next_offsets)
         for raw in epoch.batches:
             self.heard[raw.topic] += len(raw.values)
         self._uncommitted = True
-        self._gather(outcome)
         self._metrics.epoch_done(epoch, self._monotonic() - started)
         self.engine.maintain()
         self._collector.between_batches()
 
+    def step(self, decoded: list[Any]) -> None:
+        """Count the parts of one epoch, which `process` has handed out. What the engine returns is gathered here and in
+        `expire`, where it is returned: a timer may run at every `await`, so outcomes that wait for their caller could
+        change places, and a number's `expired` would leave before its `opened`."""
+        self._gather(self.engine.step(decoded))
+
     def expire(self, now_ms: int) -> None:
-        """Publish the holds that ended by wall time. Runs between steps, because both run on the event loop."""
+        """Publish the holds that ended by wall time."""
         if self.live and not self._is_ahead and not self._abandoned:
             self._gather(self.engine.expire(now_ms))
 

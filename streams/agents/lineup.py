@@ -31,29 +31,31 @@ class Part:
 
 
 class Lineup:
-    """One epoch at a time; the caller waits for its outcome before it hands in the next."""
+    """One epoch at a time; the caller waits until it is counted before it hands in the next."""
 
-    def __init__(self, engine: Callable[[], Any]) -> None:
-        """engine: asked for at every use, since a rule change replaces it."""
+    def __init__(self, engine: Callable[[], Any], step: Callable[[list[Any]], None]) -> None:
+        """engine: asked for at every use, since a rule change replaces it. step: counts a whole epoch and takes what
+        the engine returns, before anybody else may ask the engine for something (Flow.step)."""
         self.engine = engine
+        self._step = step
         self._send: Mapping[str, Any] = {}  # topic -> its agent's channel
         self._number = 0
         self._shares = 0
         self._parts: list[Part] = []
-        self._done: asyncio.Future[Any] | None = None
+        self._done: asyncio.Future[None] | None = None
 
     def connect(self, channels: Mapping[str, Any]) -> None:
         """channels: per input topic, the Faust channel of its agent."""
         self._send = channels
 
-    async def count(self, epoch: Epoch) -> Any:
-        """Decode and step one epoch; returns its streams.step.Outcome. Raises what an agent raised."""
+    async def count(self, epoch: Epoch) -> None:
+        """Decode and step one epoch. Raises what an agent raised."""
         self._number += 1
         self._shares = len(epoch.batches)
         self._done = asyncio.get_running_loop().create_future()
         for raw in epoch.batches:
             await self._send[raw.topic].send(value=Share(self._number, raw))
-        return await self._done
+        await self._done
 
     def part(self, share: Share, decoded: list[Any]) -> Part:
         return Part(share.epoch, self._shares, decoded)
@@ -65,9 +67,9 @@ class Lineup:
             return
         decoded = [each for gathered in self._parts for each in gathered.decoded]
         self._parts = []
-        outcome = self.engine().step(decoded)
+        self._step(decoded)
         if self._done is not None and not self._done.done():
-            self._done.set_result(outcome)
+            self._done.set_result(None)
 
     def fail(self, problem: BaseException) -> None:
         """An agent raised: the epoch will never be whole, and whoever waits for it must know."""

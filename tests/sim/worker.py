@@ -155,11 +155,11 @@ class SimWorker:
             )
         return delivery
 
-    async def _count(self, epoch: Epoch) -> Any:
+    async def _count(self, epoch: Epoch) -> None:
         """What the Faust agents do between them."""
         assert self.flow is not None
         engine = self.flow.engine
-        return engine.step([decoded for raw in epoch.batches for decoded in decode_share(engine, raw)])
+        self.flow.step([decoded for raw in epoch.batches for decoded in decode_share(engine, raw)])
 
     async def _expire(self) -> None:
         while True:

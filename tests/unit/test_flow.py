@@ -1,0 +1,84 @@
+"""What the engine returns leaves in the order in which the engine returned it, whoever asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rules.load import load_text
+from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, LEDGER, MESSAGE_RELAY
+from streams.agents.flow import Flow
+from streams.agents.lineup import Lineup
+from streams.epoch import RawBatch
+from streams.kafka.epochs import Epoch
+from streams.metrics import Metrics
+from streams.shares import decode_share
+from streams.step import Engine
+
+T = 1_794_798_000_000
+HOUR = 3_600_000
+RULES = """
+counters:
+  rate: {on: message-relay, per: sender, count: events, window: 1m}
+rules:
+  - name: every-message
+    summary: any message
+    when: rate >= 1
+    then: {block: [messages], directions: [outgoing], for: 1m}
+    mode: enforce
+"""
+
+
+class DecodesAtOnce:
+    """The channel of a decoding agent, and an expiry timer that is due as soon as the last part has been stepped."""
+
+    def __init__(self, lineup: Lineup, expire: Any) -> None:
+        self._lineup, self._expire = lineup, expire
+
+    async def send(self, value: Any) -> None:
+        self._lineup.gather(self._lineup.part(value, decode_share(self._lineup.engine(), value.raw)))
+        self._expire()
+
+
+def epoch(offset: int, at_ms: int) -> Epoch:
+    record = {"message_id": f"m{offset}", "at": at_ms, "sender": "+821011110001", "recipient": "+821099900001"}
+    value = json.dumps(record | {"verified": "full"}).encode()
+    one = np.array([0])
+    raw = RawBatch(
+        MESSAGE_RELAY, one, one.astype(np.int32), np.array([offset]), np.array([at_ms]), [value]
+    )  # fmt: skip
+    return Epoch([raw], 1)
+
+
+@pytest.mark.parametrize("holds", ["opened after its end", "extended after its end"])
+def test_a_hold_that_is_over_when_it_is_counted_opens_before_it_expires(holds: str) -> None:
+    engine = Engine(load_text(RULES))
+    engine.partitions = 1
+    times = [T] if holds == "opened after its end" else [T, T + HOUR]
+    records = asyncio.run(counted(engine, times, now_ms=T + 24 * HOUR))
+    for topic in (BLOCK_HISTORY, BLOCK_EVENTS):
+        changes = [json.loads(r.value)["change"] for r in records if r.topic == topic and r.value]
+        assert changes == ["opened", "expired"] * len(times), topic
+    states = [json.loads(r.value)["holds"][0]["active"] for r in records if r.topic == LEDGER and r.value]
+    assert states == [True, False] * len(times)
+
+
+async def counted(engine: Engine, times: list[int], now_ms: int) -> list[Any]:
+    """What is to leave after a message at each of these times, with an expiry timer that never waits its turn."""
+    flow: Flow
+    unused: Any = None
+    lineup = Lineup(lambda: flow.engine, lambda decoded: flow.step(decoded))
+    flow = Flow(
+        engine, lineup.count, unused, unused, Metrics(), unused, unused,
+        worker="w", group="g", commit_interval_ms=200, monotonic=lambda: 0.0,
+    )  # fmt: skip
+    flow.owned = frozenset({0})
+    lineup.connect({MESSAGE_RELAY: DecodesAtOnce(lineup, partial(flow.expire, now_ms))})
+    for offset, at_ms in enumerate(times):
+        await flow.process(epoch(offset, at_ms))
+    return flow._outputs
