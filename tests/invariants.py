@@ -111,11 +111,13 @@ def _followed(number: bytes, changes: list[Any], states: list[Any]) -> dict[str,
             assert not alive, f"{_said(number)}: a tombstone while {alive} are in force"
             holds = {}
             continue
-        assert done < len(changes) and changes[done]["event_id"] == state["event_id"], (
-            f"{_said(number)}: {BLOCK_EVENTS} tells of '{state['change']}' by {state['hold']['rule']} where the next in "
-            f"{BLOCK_HISTORY} is {_change(changes[done]) if done < len(changes) else 'nothing'}"
+        upcoming = changes[done] if done < len(changes) else None
+        assert upcoming is not None, f"{_said(number)}: {BLOCK_HISTORY} tells nothing of {_change(state)}"
+        assert upcoming["event_id"] == state["event_id"], (
+            f"{_said(number)}: {BLOCK_EVENTS} tells of {_change(state)} where the next in {BLOCK_HISTORY} is "
+            f"{_change(upcoming)}"
         )
-        assert (state["change"], state["hold"]) == (changes[done]["change"], changes[done]["hold"]), (
+        assert (state["change"], state["hold"]) == (upcoming["change"], upcoming["hold"]), (
             f"{_said(number)}: {BLOCK_EVENTS} and {BLOCK_HISTORY} tell differently of event {state['event_id']}"
         )
         first = done
@@ -135,15 +137,14 @@ def _apply(number: bytes, holds: dict[str, Hold], change: Any) -> None:
     after = Hold(told["block_id"], told["from"], told["until"], what != "expired")
     if what == "opened":
         fits = after.from_ms < after.until_ms and (before is None or after.from_ms >= before.until_ms)
+    elif before is None or (after.block_id, after.from_ms) != (before.block_id, before.from_ms):
+        fits = False
     else:
-        fits = before is not None and (after.block_id, after.from_ms) == (before.block_id, before.from_ms)
-        if what == "extended":
-            fits = fits and before is not None and after.until_ms > before.until_ms
-        else:
-            fits = fits and before is not None and before.active and after.until_ms == before.until_ms
-    assert fits and what in ("opened", "extended", "expired"), (
-        f"{_said(number)}: {_change(change)} cannot follow {before or 'nothing'}"
-    )
+        fits = {
+            "extended": after.until_ms > before.until_ms,
+            "expired": before.active and after.until_ms == before.until_ms,
+        }[what]
+    assert fits, f"{_said(number)}: {_change(change)} cannot follow {before or 'nothing'}"
     holds[rule] = after
 
 
@@ -151,7 +152,7 @@ def _compare(number: bytes, holds: Mapping[str, Hold], state: Any) -> None:
     active = {hold.block_id: hold.until_ms for hold in holds.values() if hold.active}
     told = {hold["block_id"]: hold["until"] for hold in state["holds"]}
     assert told == active, (
-        f"{_said(number)}: behind {state['change']} {BLOCK_EVENTS} names {told}, and {BLOCK_HISTORY} adds up to {active}"
+        f"{_said(number)}: behind {_change(state)} {BLOCK_EVENTS} names {told}, and {BLOCK_HISTORY} adds up to {active}"
     )
     shown = "active" if active else "expired"
     assert state["state"] == shown, f"{_said(number)}: {BLOCK_EVENTS} says {state['state']} of what is {shown}"
@@ -173,7 +174,8 @@ def _last_rows(ledger: Seen) -> dict[bytes, list[Any]]:
 
 
 def _change(change: Any) -> str:
-    return f"'{change['change']}' by {change['hold']['rule']} from {change['hold']['from']} until {change['hold']['until']}"
+    hold = change["hold"]
+    return f"'{change['change']}' by {hold['rule']} from {hold['from']} until {hold['until']}"
 
 
 def _said(number: bytes) -> str:

@@ -39,18 +39,17 @@ def made() -> Records:
     engine = Engine(load_text(RULES))
     engine.partitions = 1
     seen: defaultdict[str, list[tuple[bytes | None, bytes | None]]] = defaultdict(list)
-    offset = 0
-    for at_ms, sender, expires in (
+    traffic = (
         (0, 1, False), (1, 1, False), (61 * MINUTE, 1, False), (200 * MINUTE, 1, True), (201 * MINUTE, 2, False),
         (201 * MINUTE + 1, 2, False), (2 * DAY, 1, False), (10 * DAY, 3, True),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for offset, (at_ms, sender, expires) in enumerate(traffic):
         record = {"message_id": f"m{offset}", "at": T + at_ms, "sender": f"+82101111000{sender}", "recipient": "114"}
         trust = {} if sender == 2 else {"verified": "full"}
         raw = RawBatch(
             MESSAGE_RELAY, np.array([0]), np.array([0], np.int32), np.array([offset]), np.array([T + at_ms]),
             [json.dumps(record | trust).encode()],
         )  # fmt: skip
-        offset += 1
         outcomes = [engine.step(decode_share(engine, raw))]
         if expires:
             outcomes.append(engine.expire(T + at_ms + 3 * DAY))
@@ -138,5 +137,5 @@ def test_a_hold_has_an_order_even_where_block_events_tells_the_same_wrong_one() 
     for topic in (BLOCK_HISTORY, BLOCK_EVENTS):
         keep = changes(topic).index("expired")
         seen[topic] = [seen[topic][keep]]
-    with pytest.raises(AssertionError, match="'expired' by .* cannot follow nothing"):
+    with pytest.raises(AssertionError, match=r"'expired' by .* cannot follow nothing"):
         check(seen)
