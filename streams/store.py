@@ -37,7 +37,9 @@ class Store:
         self._table = aligned_zeros((2 * _ROWS_FIRST, 2), np.int64)
         self._free = np.zeros(0, np.int64)
         self._state = np.zeros(4, np.int64)
-        self._cursor = 0
+        self._cursor = 0  # the next row that `reclaim` looks at
+        self._returned = 0  # rows given back so far
+        self._claimed_before = 0  # rows handed out up to the last `reclaim`
 
     def rows_of(self, keys: np.ndarray, insert: np.ndarray | bool = True) -> np.ndarray:
         """int64[n]: the row of each number, -1 where it has none.
@@ -99,6 +101,7 @@ class Store:
         # Backwards, so that the lowest rows are handed out first and the rows in use stay close together.
         self._free[free : free + len(gone)] = gone[::-1]
         self._state[kernels.FREE] += len(gone)
+        self._returned += len(gone)
         self._state[kernels.USED] -= kernels.delete(self._table, self.rows[gone, NUMBER])
         self.rows[gone] = 0
         self._dirty[gone] = 0
@@ -113,6 +116,7 @@ class Store:
         for from_word, to_word, count in [(0, 0, HEADER), *moves]:
             new.rows[:fresh, to_word : to_word + count] = self.rows[:fresh, from_word : from_word + count]
         new._dirty, new._table, new._free, new._state = self._dirty, self._table, self._free, self._state
+        new._returned, new._claimed_before = self._returned, self._claimed_before
         return new
 
     def reclaim(
@@ -122,18 +126,21 @@ class Store:
         forget: Sequence[Callable[[np.ndarray, np.ndarray], None]],
         budget: int,
     ) -> int:
-        """Look at the next `budget` rows, give back those that no later reading needs; returns how many.
+        """Look at the next rows, round and round, and give back those that no later reading needs; returns how many.
 
+        budget: rows to look at, and two more for each that was handed out since the last call: so a round ends however
+        many numbers come meanwhile, and behind the first there are at most twice as many rows as readings need.
         horizons: int64[partitions], of each partition's numbers, ms; one for all will do. A row goes when its newest
         time is at or before its horizon and every counter calls it idle then (`idle` and `forget` of each
         CounterState). Exact as long as no event older than that is accepted any more, on this topic or another that
         its rules read: pass the partition's smallest clock minus lateness. Call between epochs; row indices taken
         before are void."""
         fresh = int(self._state[kernels.FRESH])
-        if self._cursor >= fresh:
-            self._cursor = 0
-        begin, end = self._cursor, min(self._cursor + budget, fresh)
-        self._cursor = end
+        claimed = len(self) + self._returned
+        begin, end = self._cursor, min(self._cursor + budget + 2 * (claimed - self._claimed_before), fresh)
+        self._claimed_before = claimed
+        # Not at the next call: rows that are new by then would lie in front of the cursor for ever.
+        self._cursor = end if end < fresh else 0
         head = self.rows[begin:end]
         old = np.flatnonzero((head[:, NUMBER] != 0) & (head[:, NEWEST] <= horizons.max())) + begin
         home = np.empty(len(old), np.int32)
