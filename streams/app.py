@@ -1,4 +1,4 @@
-"""The worker: Faust's app, agents, web server and timers around the Kafka source and sink.
+"""The worker: Faust's app, agents and timers, and a web server, around the Kafka source and sink.
 
 Faust is the shell, never the delivery path: its Kafka client is off (`enable_kafka = False`), its channels are in
 memory, and what is committed when is decided in `streams.agents.flow`.
@@ -14,6 +14,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -42,7 +43,8 @@ from streams.state.local import LocalState, StateDamaged
 from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
 from streams.threads import Threads
-from streams.web import pages
+from streams.web.pages import pages
+from streams.web.server import serving
 
 log = logging.getLogger("grayline.worker")
 
@@ -162,7 +164,14 @@ class Worker:
         )
 
     async def _main(self) -> None:
+        """The pages are there before the broker is, and until the last: /health tells that the process lives."""
         self._loop = asyncio.get_running_loop()
+        settings = self.settings
+        answer = pages(self.metrics, self._status, settings.web_token)
+        async with serving(answer, settings.web_bind, settings.web_port) if settings.web_port else nullcontext():
+            await self._work()
+
+    async def _work(self) -> None:
         threads = Threads()
         flow = await self._connect(threads)
         self._shell = Shell(self._app(flow, threads), self._end_soon, self._reload_soon, loop=self._loop)
@@ -242,28 +251,19 @@ class Worker:
         )
 
     def _app(self, flow: Flow, threads: Threads) -> App:
-        settings, source = self.settings, self._source
+        source = self._source
         assert source is not None
         app = App(
-            settings.group,
+            self.settings.group,
             # Never dialled: Faust only wants an address it can parse.
             broker="kafka://localhost",
             autodiscover=False,
             agent_supervisor=CrashingSupervisor,
-            web_enabled=bool(settings.web_port),
-            web_bind=settings.web_bind,
-            web_port=settings.web_port or 6066,
-            web_router_enabled=False,
-            web_tables_enabled=False,
-            web_graph_enabled=False,
-            web_stats_enabled=False,
-            web_metrics_enabled=False,
+            web_enabled=False,
         )
         app.source = source
         app.on_reading = self._reading
         agents.attach(app, self._lineup)
-        if settings.web_port:
-            pages.attach(app, self.metrics, self._status, settings.web_token)
 
         @app.timer(EXPIRE_INTERVAL_S, name="expire")
         async def expire() -> None:

@@ -1,5 +1,5 @@
-"""Faust's app and worker as the shell around everything: its services, timers and web server run, its Kafka client is
-off, and signals are ours."""
+"""Faust's app and worker as the shell around everything: its services and timers run, its Kafka client and web server
+are off, and signals are ours."""
 
 from __future__ import annotations
 

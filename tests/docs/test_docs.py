@@ -347,7 +347,8 @@ def test_every_command_is_in_the_readme() -> None:
 
 def test_each_decision_names_what_was_rejected() -> None:
     files = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
-    assert [int(file.name[:4]) for file in files] == list(range(1, len(files) + 1))
+    numbers = [file.name[:4] for file in files]
+    assert len(set(numbers)) == len(numbers), "a number says which decision is meant"
     for file in files:
         text = file.read_text(encoding="utf-8")
         assert re.search(r"^\*\*Rejected", text, re.M), file.name

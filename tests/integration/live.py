@@ -48,7 +48,7 @@ class Worker:
 
     def __init__(self, process: Process, port: int) -> None:
         self.process = process
-        self._port = port
+        self.port = port
 
     @property
     def log(self) -> str:
@@ -73,7 +73,7 @@ class Worker:
         return None
 
     def _get(self, page: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{page}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=5) as answer:
             return bytes(answer.read())
 
 

@@ -1,0 +1,98 @@
+"""An HTTP server for small pages that only read, with bounds that no client can widen.
+
+A connection carries one request and ends after a few seconds, however slowly its client writes or reads. There is a
+most of connections, and one beyond it ends the oldest: a worker keeps its descriptors for Kafka and the disk, and a
+client that asks at once is answered while others dawdle."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+CONNECTIONS_MAX = 64
+LIFE_S = 10.0  # of a connection, its answer included
+ACCEPTED_AT_ONCE = 16  # beyond CONNECTIONS_MAX, for the few turns of the loop until the oldest ones are ended
+UNACCEPTED_MAX = 128  # wait in the kernel, at no cost to us
+HEADERS_MAX = 64
+LINE_BYTES_MAX = 4096  # of the request line, and of each header
+
+log = logging.getLogger("grayline.web")
+
+
+@asynccontextmanager
+async def serving(answer: Answer, host: str, port: int) -> AsyncIterator[None]:
+    """Serve until the block ends. Raises OSError when the port cannot be had."""
+    runner = web.ServerRunner(_Server(answer), shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        for family, _, _, _, address in await _addresses(host, port):
+            listening = socket.create_server(address, family=family)
+            await web.SockSite(runner, listening, backlog=ACCEPTED_AT_ONCE).start()
+            listening.listen(UNACCEPTED_MAX)  # asyncio has one word for both
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def _addresses(host: str, port: int) -> list[Any]:
+    """A name may have several, `localhost` as a rule two."""
+    return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+
+
+class _Server(web.Server):
+    """aiohttp's protocol of requests and answers; how many connections there are, and for how long, is told here."""
+
+    def __init__(self, answer: Answer) -> None:
+        async def once(request: web.BaseRequest) -> web.StreamResponse:
+            response = await answer(request)
+            response.force_close()
+            return response
+
+        super().__init__(
+            once,
+            access_log=None,
+            logger=log,
+            max_line_size=LINE_BYTES_MAX,
+            max_field_size=LINE_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+        )
+        self._open: dict[object, tuple[asyncio.Transport, asyncio.TimerHandle]] = {}  # oldest first
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if len(self._open) >= CONNECTIONS_MAX:
+            self._end(next(iter(self._open)))
+        self._open[handler] = transport, self._loop.call_later(LIFE_S, transport.abort)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self._end(handler)
+
+    def pre_shutdown(self) -> None:
+        """Nobody is waited for: a client that does not read would hold the worker's end up."""
+        for handler in list(self._open):
+            self._end(handler)
+        super().pre_shutdown()
+
+    def _end(self, handler: object) -> None:
+        if handler in self._open:
+            transport, timer = self._open.pop(handler)
+            timer.cancel()
+            transport.abort()
+
+
+def _ours(record: logging.LogRecord) -> bool:
+    """A request that is no HTTP is answered with 400, and is nothing to an operator: anybody can send them."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+log.addFilter(_ours)
