@@ -22,35 +22,23 @@ from typing import Any
 from mode.supervisors import CrashingSupervisor
 
 from rules.model import RuleSet
-from schemas.topics import REKEYED
-from streams import agents
 from streams.agents.flow import Flow
-from streams.agents.lineup import Lineup
-from streams.agents.owner import FlowOwner
 from streams.breaker import Breaker
-from streams.control import ControlWatch
 from streams.epoch import OutRecord
 from streams.feeds import FeedWatch
 from streams.kafka.clients import Clients
-from streams.kafka.reader import Reader
-from streams.kafka.sink import AtLeastOnce, Delivery
-from streams.kafka.source import Fetcher, KafkaSource
-from streams.kafka.transactions import Transactional
+from streams.kafka.source import KafkaSource
 from streams.metrics import Metrics
 from streams.settings import WorkerSettings
 from streams.shell import App, Shell
-from streams.state.local import LocalState, StateDamaged
-from streams.state.restore import Restore
-from streams.state.snapshots import Snapshots
 from streams.threads import Threads
 from streams.web.pages import pages
 from streams.web.server import serving
+from streams.wiring import Wiring, open_state
 
 log = logging.getLogger("grayline.worker")
 
 OBSERVE_INTERVAL_S = 1.0
-CONTROL_INTERVAL_S = 0.25
-EXPIRE_INTERVAL_S = 1.0
 
 
 class DrainTimedOut(Exception):
@@ -88,20 +76,14 @@ class Worker:
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.settings = settings
-        self._first_engine = engine  # until the flow has it, which changes it with the rules
+        self._threads = Threads()
         self.metrics = Metrics()
         self.problem: BaseException | None = None
         self.name = settings.name or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._reload = reload
         self._reloading: asyncio.Task[None] | None = None
         self._reload_again = False
-        self._clock = clock
-        self._flow: Flow | None = None
-        self._fetcher: Fetcher | None = None
-        self._source: KafkaSource | None = None
-        self._local: LocalState | None = None
-        self._control: ControlWatch | None = None
-        self._snapshots: Snapshots | None = None
+        self._wiring = Wiring(settings, engine, self._threads, clock, self.metrics, name=self.name)
         self._feeds = FeedWatch(settings.silent_after_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shell: Shell | None = None
@@ -111,11 +93,7 @@ class Worker:
 
     @property
     def engine(self) -> Any:
-        return self._first_engine if self._flow is None else self._flow.engine
-
-    @engine.setter
-    def engine(self, engine: Any) -> None:
-        self._first_engine = engine
+        return self._wiring.engine
 
     def run(self) -> int:
         """Work until a signal, `stop` or `stop_after`; returns the exit code: 0, 1 (failed) or 2 (refused to start).
@@ -151,7 +129,7 @@ class Worker:
         return int(getattr(self.problem, "exit_code", 1)) if self.problem else 0
 
     def snapshot(self) -> Snapshot:
-        flow = self._flow
+        flow = self._wiring.flow
         return Snapshot(
             processed=flow.processed if flow else 0,
             rate=self.metrics.rate(),
@@ -172,87 +150,19 @@ class Worker:
             await self._work()
 
     async def _work(self) -> None:
-        threads = Threads()
-        flow = await self._connect(threads)
-        self._shell = Shell(self._app(flow, threads), self._end_soon, self._reload_soon, loop=self._loop)
+        threads, wiring = self._threads, self._wiring
+        source = await wiring.connect(
+            Clients(), partial(open_state, self.settings), self._started.set, self._reading_ended
+        )  # fmt: skip
+        self._shell = Shell(self._app(source), self._end_soon, self._reload_soon, loop=self._loop)
         try:
             await self._shell.start()  # returns when stopped
         finally:
             await self._shell.stop()
-            flow.close()
-            if self._local is not None:
-                self._local.close()
-            if self._control is not None:
-                await threads.control(self._control.close)
+            await wiring.close()
             threads.close()
 
-    async def _connect(self, threads: Threads) -> Flow:
-        """All between the broker and the engine. Raises Refused, StateRefused, DeliveryFailed, KafkaException."""
-        settings, engine, clients = self.settings, self.engine, Clients()
-        fetcher = self._fetcher = Fetcher(settings, (*engine.topics, REKEYED), clients)
-        cluster, engine.partitions = await threads.fetch(fetcher.topology)
-        self._local = None if settings.state_dir is None else open_state(settings, cluster)
-        delivery = self._delivery(fetcher, clients)
-        await threads.deliver(delivery.open)
-        self._snapshots = Snapshots(
-            lambda: flow.engine,
-            self._local,
-            group=settings.group,
-            interval_ms=settings.snapshot_interval_ms,
-            monotonic=time.monotonic,
-            wall_ms=self._clock,
-            new_id=lambda: uuid.uuid4().hex[:12],
-        )
-        restore = partial(
-            Restore,
-            reader=Reader(clients, settings.consumer_config()),
-            runner=threads,
-            local=self._local,
-            group=settings.group,
-            may_skip=settings.start_from is not None,
-            trouble=self.metrics.trouble,
-        )
-        self._lineup = Lineup(lambda: flow.engine, lambda decoded: flow.step(decoded))
-        flow = self._flow = Flow(
-            engine,
-            self._lineup.count,
-            delivery,
-            self._snapshots,
-            self.metrics,
-            threads,
-            restore,
-            worker=self.name,
-            group=settings.group,
-            commit_interval_ms=settings.commit_interval_ms,
-            monotonic=time.monotonic,
-        )
-        self._control = ControlWatch(clients, settings.consumer_config())
-        flow.adopt_pause(await threads.control(self._control.start), at_once=True)
-        self._first_engine = None  # under other rules it would stay in memory
-        flow.on_ready = self._started.set
-        owner = FlowOwner(flow, asyncio.get_running_loop(), self.metrics, fetcher.group)
-        self._source = KafkaSource(settings, fetcher, flow, threads, owner, self._reading_ended)
-        return flow
-
-    def _delivery(self, fetcher: Fetcher, clients: Clients) -> Delivery:
-        settings, config = self.settings, self.settings.producer_config()
-        parts = self.engine.partitions
-        if settings.delivery == "at_least_once":
-            return AtLeastOnce(
-                config, fetcher.group, note_parts=parts, clients=clients, trouble=self.metrics.transaction_trouble
-            )
-        return Transactional(
-            config,
-            fetcher.group,
-            transactional_id=f"{settings.group}-{settings.name or uuid.uuid4().hex}",
-            note_parts=parts,
-            clients=clients,
-            trouble=self.metrics.transaction_trouble,
-        )
-
-    def _app(self, flow: Flow, threads: Threads) -> App:
-        source = self._source
-        assert source is not None
+    def _app(self, source: KafkaSource) -> App:
         app = App(
             self.settings.group,
             # Never dialled: Faust only wants an address it can parse.
@@ -263,29 +173,17 @@ class Worker:
         )
         app.source = source
         app.on_reading = self._reading
-        agents.attach(app, self._lineup)
-
-        @app.timer(EXPIRE_INTERVAL_S, name="expire")
-        async def expire() -> None:
-            flow.expire(self._clock())
-
-        @app.timer(CONTROL_INTERVAL_S, name="control")
-        async def obey() -> None:
-            assert self._control is not None
-            flow.adopt_pause(await threads.control(self._control.poll))
-
-        @app.timer(OBSERVE_INTERVAL_S, name="observe")
-        async def observe() -> None:
-            self._observe(flow)
-
+        self._wiring.attach(app)
+        self._wiring.every(app, OBSERVE_INTERVAL_S, self.observe)
         return app
 
-    def _observe(self, flow: Flow) -> None:
-        now = self.snapshot()
-        assert self._fetcher is not None
-        assert self._snapshots is not None
-        self.metrics.observe(self._fetcher.lag, flow.engine.stats(), flow.engine.warming())
-        self.metrics.observe_state(now.restoring, self._snapshots.ages_s(), len(flow.live))
+    async def observe(self) -> None:
+        """Once a second: what metrics tell of the moment."""
+        now, wiring = self.snapshot(), self._wiring
+        flow = wiring.flow
+        assert flow is not None
+        self.metrics.observe(wiring.fetcher.lag, flow.engine.stats(), flow.engine.warming())
+        self.metrics.observe_state(now.restoring, wiring.snapshots.ages_s(), len(flow.live))
         breaker = flow.engine.breaker
         self.metrics.observe_safety(breaker.open(flow.engine.clocks()), breaker.paused)
         self._listen(flow)
@@ -313,7 +211,7 @@ class Worker:
             "ready": now.ready,
             "warming": now.warming,
             "rules_version": self.engine.rules.version,
-            "paused": self._flow is not None and self._flow.engine.breaker.paused,
+            "paused": self.engine.breaker.paused,
             "partitions": list(now.partitions),
             "restoring": {str(partition): round(share, 3) for partition, share in now.restoring.items()},
             "processed": now.processed,
@@ -337,7 +235,8 @@ class Worker:
     async def _reload_rules(self) -> None:
         """Read the rules again and hand them to the flow; whatever is wrong with them, the old ones stay."""
         assert self._reload is not None
-        assert self._flow is not None
+        flow = self._wiring.flow
+        assert flow is not None
         try:
             rules = await asyncio.get_running_loop().run_in_executor(None, self._prepared)
             if set(rules.topics) != set(self.engine.topics):
@@ -345,9 +244,9 @@ class Worker:
                     f"the new rules read {', '.join(rules.topics)} and the old ones {', '.join(self.engine.topics)}: "
                     "every member of the group must read the same topics, so this needs a restart of all of them"
                 )
-            self._flow.adopt_rules(rules)
+            flow.adopt_rules(rules)
             self.metrics.rules_read(True)
-            log.info("%s: in force from the next commit on%s", _said(rules), _LATER if self._flow.restoring else "")
+            log.info("%s: in force from the next commit on%s", _said(rules), _LATER if flow.restoring else "")
         except Exception as problem:
             log.error("the rules were not read again, the old ones stay: %s", problem)
             self.metrics.rules_read(False)
@@ -371,11 +270,12 @@ class Worker:
 
     async def _drain(self) -> None:
         """The source first, while the agents still run; only then the rest of the shell."""
-        assert self._source is not None
+        source = self._wiring.source
+        assert source is not None
         assert self._shell is not None
         log.info("draining")
         try:
-            await asyncio.wait_for(self._source.drain(), self.settings.drain_limit_ms / 1000)
+            await asyncio.wait_for(source.drain(), self.settings.drain_limit_ms / 1000)
         except TimeoutError:
             limit_s = self.settings.drain_limit_ms / 1000
             self.problem = self.problem or DrainTimedOut(f"the epoch in hand was not committed within {limit_s:.0f} s")
@@ -410,13 +310,3 @@ _LATER = " that follows the restore under way"
 def _said(rules: RuleSet) -> str:
     named = ",".join(rule.name for rule in rules.rules)
     return f"rules read: version={rules.version} topics={','.join(rules.topics)} rules={named}"
-
-
-def open_state(settings: WorkerSettings, cluster: str) -> LocalState:
-    """The local store; one that is damaged is begun anew, since the topic has all of it. Raises StateRefused."""
-    assert settings.state_dir is not None
-    try:
-        return LocalState.open(settings.state_dir, cluster=cluster, group=settings.group)
-    except StateDamaged as problem:
-        log.error("the local state is begun anew, and restored from the snapshots topic: %s", problem)
-        return LocalState.open(settings.state_dir, cluster=cluster, group=settings.group, rebuild=True)

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
+
+
+class Runner(Protocol):
+    """Runs blocking work in a thread of its kind, one piece at a time of each. Work that is handed over starts at once;
+    awaiting it gives its result."""
+
+    def fetch(self, work: Callable[[], Any]) -> Awaitable[Any]: ...
+    def deliver(self, work: Callable[[], Any]) -> Awaitable[Any]: ...
+    def restore(self, work: Callable[[], Any]) -> Awaitable[Any]: ...
+    def control(self, work: Callable[[], Any]) -> Awaitable[Any]: ...
 
 
 class Threads:
-    """One thread each for fetching, delivering, restoring and control: pieces of a kind run one after the other.
-
-    Work that is handed over starts at once; awaiting it gives its result."""
+    """The Runner of a worker: one thread each for fetching, delivering, restoring and control."""
 
     def __init__(self) -> None:
         self._fetch, self._deliver, self._restore, self._control = (

@@ -22,8 +22,9 @@ from streams.epoch import OutRecord
 from streams.heartbeat import heartbeats
 from streams.kafka.sink import Delivery
 from streams.metrics import Metrics
-from streams.state.restore import Restore, Runner, breaker_key, pause_key, rules_key
+from streams.state.restore import Restore, breaker_key, pause_key, rules_key
 from streams.state.snapshots import Snapshots
+from streams.threads import Runner
 
 if TYPE_CHECKING:
     from streams.control import Pause

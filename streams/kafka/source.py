@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
     from streams.agents.flow import Flow
-    from streams.state.restore import Runner
+    from streams.threads import Runner
 
 log = logging.getLogger("grayline.source")
 

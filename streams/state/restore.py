@@ -16,7 +16,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from schemas.topics import LEDGER, SNAPSHOTS
 from streams.breaker import BreakerRowError
@@ -30,19 +30,12 @@ from streams.state.image import ImageError
 from streams.state.local import LocalState, StateDamaged
 from streams.state.manifest import SNAPSHOT_KEY, Manifest, ManifestError, NewerManifest
 from streams.state.manifest import decode as manifest_of
+from streams.threads import Runner
 
 log = logging.getLogger("grayline.restore")
 
 RULES_KEY = b"#rules"
 INTERNAL_KEY = b"#"  # starts the keys of ledger rows that are not about a number
-
-
-class Runner(Protocol):
-    """Runs blocking work in a thread of its kind, one piece at a time of each; or at once, in the simulator."""
-
-    def fetch(self, work: Callable[[], Any]) -> Any: ...
-    def deliver(self, work: Callable[[], Any]) -> Any: ...
-    def restore(self, work: Callable[[], Any]) -> Any: ...
 
 
 def manifest_key(group: str) -> bytes:

@@ -329,7 +329,7 @@ class FakeConsumer:
         self._check_open()
         self._answered("list_topics", timeout)
         partitions = dict.fromkeys(range(self._broker.partitions(topic)))
-        topics = {topic: SimpleNamespace(partitions=partitions)}
+        topics = {topic: SimpleNamespace(partitions=partitions, error=None)}
         return SimpleNamespace(cluster_id="sim", brokers={1: "sim"}, topics=topics)
 
     def _answered(self, call: str, timeout_s: float) -> None:

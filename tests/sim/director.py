@@ -12,7 +12,14 @@ from rules.model import RuleSet
 from schemas.topics import BLOCK_EVENTS, LEDGER, SNAPSHOTS
 from streams.settings import StartFrom, WorkerSettings
 from streams.state import manifest
-from tests.sim.checkers import expected_blocks, ledger_matches, offsets_advance, state_matches, strays_once
+from tests.sim.checkers import (
+    expected_blocks,
+    holds_add_up,
+    ledger_matches,
+    offsets_advance,
+    state_matches,
+    strays_once,
+)
 from tests.sim.disk import Disk
 from tests.sim.faults import Rates
 from tests.sim.fibers import Process
@@ -96,6 +103,7 @@ class History:
         once = self.plan.delivery == "exactly_once"
         offsets_advance.check(self.world)
         strays_once.check(self.world, once)
+        holds_add_up.check(self.world, once)
         expected_blocks.check(self.world, rules(), once)
         expected = state_matches.check(self.world, rules(), self._running())
         ledger_matches.check(self.world, rules(), expected)

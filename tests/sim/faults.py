@@ -49,6 +49,7 @@ class Rates:
     jump: float = 0.0
     reload: float = 0.0
     forget: float = 0.0
+    turn: float = 0.0  # of awaits on an event loop at which others go first
 
     @classmethod
     def drawn(cls, random: Random) -> Rates:
@@ -56,6 +57,7 @@ class Rates:
         most = cls(
             crash=0.01, freeze=0.006, slow=0.02, loss=0.05, disk_error=0.05, away=0.05, scale=0.1, stop=0.05,
             compact=0.2, trim=0.1, jump=0.02, reload=0.05, forget=0.001,
+            turn=0.3,
         )  # fmt: skip
         share = random.choice((0.0, 0.2, 0.4, 0.7))
         return cls(**{f.name: getattr(most, f.name) * (random.random() < share) for f in fields(cls)})

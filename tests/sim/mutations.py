@@ -30,6 +30,7 @@ HISTORIES_MAX = 100
 CRASHES = Rates(crash=0.02, scale=0.2, slow=0.02)
 LOSSES = Rates(loss=0.3, slow=0.02)
 FREEZES = Rates(freeze=0.03, slow=0.05, scale=0.3)
+TURNS = Rates(turn=0.5)
 COMES_AND_GOES = Rates(freeze=0.06, slow=0.1, scale=0.5, stop=0.4)
 
 
@@ -158,6 +159,20 @@ def pause_taken_for_forgotten() -> Any:
     return patch.object(FakeConsumer, "resume", mutant)
 
 
+def outcomes_wait_for_their_caller() -> Any:
+    process = Flow.process
+
+    def step(self: Any, decoded: Any) -> None:
+        self.__dict__.setdefault("late", []).append(self.engine.step(decoded))
+
+    async def mutant(self: Any, epoch: Any) -> None:
+        await process(self, epoch)
+        for outcome in self.__dict__.pop("late", []):
+            self._gather(outcome)
+
+    return _both(patch.object(Flow, "step", step), patch.object(Flow, "process", mutant))
+
+
 def lost_brokers_are_waited_for() -> Any:
     return patch.object(LastingConsumer, "_another", lambda self, topic: None)
 
@@ -184,6 +199,7 @@ MUTATIONS = {
         Mutation("a manifest is written outside of the transaction", CRASHES, manifest_outside_of_the_transaction),
         Mutation("a zombie commits without a generation", FREEZES, zombie_commits_without_a_generation),
         Mutation("a pause is taken for forgotten with its assignment", COMES_AND_GOES, pause_taken_for_forgotten),
+        Mutation("what the engine returns is gathered by whoever counted", TURNS, outcomes_wait_for_their_caller),
         Mutation("who has lost its brokers waits for them", Rates(forget=0.02), lost_brokers_are_waited_for),
     )
 }

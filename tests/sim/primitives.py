@@ -88,8 +88,18 @@ class FiberQueue:
         return not self._items
 
 
-WAITING = ("streams.agents.owner", "streams.kafka.group", "streams.kafka.lasting", "streams.kafka.ownership",
-           "streams.kafka.sink", "streams.kafka.source", "streams.kafka.transactions", "streams.metrics")  # fmt: skip
+class NoCollector:
+    """streams.collector.Collector: Python's own stays as it is, many workers live in this process."""
+
+    def between_batches(self) -> None: ...
+
+    def restore(self) -> None: ...
+
+
+WAITING = ("streams.agents.flow", "streams.agents.owner", "streams.control", "streams.kafka.group",
+           "streams.kafka.lasting", "streams.kafka.ownership",
+           "streams.kafka.sink", "streams.kafka.source", "streams.kafka.transactions", "streams.metrics",
+           "streams.wiring")  # fmt: skip
 
 
 @contextmanager
@@ -104,8 +114,9 @@ def installed(scheduler: Scheduler) -> Iterator[None]:
             monotonic=scheduler.monotonic_s, perf_counter=scheduler.monotonic_s,
             time_ns=lambda: scheduler.now_ms * 1_000_000, sleep=lambda s: scheduler.sleep(int(s * 1000)),
         ),
-        "uuid": SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{next(numbers):032x}")),
+        "uuid": SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=f"{next(numbers):012x}{0:020x}")),
         "SimpleQueue": lambda: FiberQueue(scheduler),
+        "Collector": NoCollector,
     }  # fmt: skip
     before = []
     for name in WAITING:

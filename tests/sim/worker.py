@@ -1,6 +1,6 @@
-"""One worker of a simulated deployment: the product's source, flow, delivery, restore and snapshots over the fakes.
+"""One worker of a simulated deployment: all of the product between its Kafka client and its disk, over the fakes.
 
-It puts together what streams.app.Worker does, without Faust's shell, threads, signals and web server."""
+streams.app.Worker does the same with Faust's shell, threads, signals and a web server."""
 
 from __future__ import annotations
 
@@ -8,33 +8,22 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from itertools import count
 from typing import Any
 
 from confluent_kafka import KafkaException
 
 from rules.model import RuleSet
-from schemas.topics import REKEYED
 from streams.agents.flow import Flow
-from streams.agents.owner import FlowOwner
-from streams.kafka.epochs import Epoch
-from streams.kafka.reader import Reader
-from streams.kafka.sink import AtLeastOnce
-from streams.kafka.source import Fetcher, KafkaSource
-from streams.kafka.transactions import Transactional
 from streams.metrics import Metrics
 from streams.settings import WorkerSettings
-from streams.shares import decode_share
-from streams.state.restore import Restore
-from streams.state.snapshots import Snapshots
 from streams.step import Engine
+from streams.wiring import Wiring
 from tests.sim.clients import SimClients
 from tests.sim.disk import FakeLocalState
 from tests.sim.fibers import NEVER_MS, Fiber, Process
 from tests.sim.loop import SimLoop
+from tests.sim.shell import SimShell
 from tests.sim.world import World
-
-EXPIRE_INTERVAL_S = 1.0
 
 
 class SimWorker:
@@ -48,14 +37,17 @@ class SimWorker:
         self.settings = settings
         self.exit: int | None = None
         self.problem: BaseException | None = None
-        self.flow: Flow | None = None
-        self.source: KafkaSource | None = None
+        self._wiring: Wiring | None = None
         self._rules = rules
         self._has_disk = has_disk
         self._loop = SimLoop(world.scheduler)
         self._draining: asyncio.Task[None] | None = None
         world.note(process, f"started delivery={settings.delivery} name={settings.name or '-'} disk={has_disk}")
         world.scheduler.start(process, "loop", self._run)
+
+    @property
+    def flow(self) -> Flow | None:
+        return None if self._wiring is None else self._wiring.flow
 
     @property
     def is_running(self) -> bool:
@@ -71,8 +63,8 @@ class SimWorker:
             self._loop.call_soon_threadsafe(self.flow.adopt_rules, rules)
 
     def _end_soon(self) -> None:
-        if self.source is not None and self._draining is None:
-            self._draining = self._loop.create_task(self.source.drain())
+        if self._wiring is not None and self._wiring.source is not None and self._draining is None:
+            self._draining = self._loop.create_task(self._wiring.source.drain())
 
     def _run(self) -> None:
         try:
@@ -88,84 +80,30 @@ class SimWorker:
             raise AssertionError(f"{self.process.name} ended unexpectedly") from self.problem
 
     async def _main(self) -> None:
-        world, settings, process = self.world, self.settings, self.process
+        world, process, loop = self.world, self.process, self._loop
+        runner = FiberRunner(world, process, loop)
+        wiring = self._wiring = Wiring(
+            self.settings, Engine(self._rules), runner, lambda: world.now_ms, NotedMetrics(world, process),
+            name=process.name,
+        )  # fmt: skip
+        shell = SimShell(world, loop, self._broke)
+        wiring.attach(shell)
         clients: Any = SimClients(world, process)
-        runner = FiberRunner(world, process, self._loop)
-        engine = Engine(self._rules)
-        fetcher = Fetcher(settings, (*engine.topics, REKEYED), clients)
-        _, engine.partitions = await runner.fetch(fetcher.topology)
-        local: Any = FakeLocalState(world, process, world.disk_of(settings.name)) if self._has_disk else None
-        metrics = Metrics()
-        delivery = self._delivery(fetcher, clients, metrics)
-        await runner.deliver(delivery.open)
-        ids = count()
-        snapshots = Snapshots(
-            lambda: flow.engine,
-            local,
-            group=settings.group,
-            interval_ms=settings.snapshot_interval_ms,
-            monotonic=self._loop.time,
-            wall_ms=lambda: world.now_ms,
-            new_id=lambda: f"{process.name}-{next(ids)}",
-        )
-        restore = partial(
-            Restore,
-            reader=Reader(clients, settings.consumer_config()),
-            runner=runner,
-            local=local,
-            group=settings.group,
-            may_skip=False,
-            trouble=lambda code: world.note(process, f"trouble {code}"),
-        )
-        flow = self.flow = Flow(
-            engine,
-            self._count,
-            delivery,
-            snapshots,
-            metrics,
-            runner,
-            restore,
-            worker=process.name,
-            group=settings.group,
-            commit_interval_ms=settings.commit_interval_ms,
-            monotonic=self._loop.time,
-        )
-        flow._collector = NoCollector()  # type: ignore[assignment]
-        owner = FlowOwner(flow, self._loop, metrics, fetcher.group)
-        self.source = KafkaSource(settings, fetcher, flow, runner, owner, self._ended)
-        expiring = self._loop.create_task(self._expire())
-        await self.source.read()
-        expiring.cancel()
-        flow.close()
+        source = await wiring.connect(clients, self._open_local, lambda: None, self._ended)
+        shell.start()
+        await source.read()
+        shell.stop()
+        await wiring.close()
 
-    def _delivery(self, fetcher: Fetcher, clients: Any, metrics: Metrics) -> Any:
-        settings, config = self.settings, self.settings.producer_config()
-        delivery: Any
-        if settings.delivery == "at_least_once":
-            delivery = AtLeastOnce(config, fetcher.group, note_parts=self.world.partitions, clients=clients)
-        else:
-            delivery = Transactional(
-                config,
-                fetcher.group,
-                transactional_id=settings.name or f"{settings.group}-{self.process.name}",
-                note_parts=self.world.partitions,
-                clients=clients,
-                trouble=lambda code: self.world.note(self.process, f"trouble {code}"),
-                clock=self._loop.time,
-            )
-        return delivery
+    def _open_local(self, cluster: str) -> Any:
+        return (
+            FakeLocalState(self.world, self.process, self.world.disk_of(self.settings.name)) if self._has_disk else None
+        )
 
-    async def _count(self, epoch: Epoch) -> None:
-        """What the Faust agents do between them."""
-        assert self.flow is not None
-        engine = self.flow.engine
-        self.flow.step([decoded for raw in epoch.batches for decoded in decode_share(engine, raw)])
-
-    async def _expire(self) -> None:
-        while True:
-            await asyncio.sleep(EXPIRE_INTERVAL_S)
-            if self.flow is not None:
-                self.flow.expire(self.world.now_ms)
+    def _broke(self, problem: BaseException) -> None:
+        """An agent or a timer raised."""
+        self.problem = self.problem or problem
+        self._end_soon()
 
     def _ended(self, problem: BaseException | None) -> None:
         self.problem = self.problem or problem
@@ -177,14 +115,14 @@ def is_told(problem: BaseException) -> bool:
 
 
 class FiberRunner:
-    """streams.state.restore.Runner: a fiber for each kind of waiting."""
+    """streams.threads.Runner: a fiber for each kind of waiting."""
 
     def __init__(self, world: World, process: Process, loop: SimLoop) -> None:
         self._world = world
         self._loop = loop
         self._queues: dict[str, deque[tuple[Callable[[], Any], asyncio.Future[Any]]]] = {}
         self._fibers: dict[str, Fiber] = {}
-        for kind in ("fetch", "deliver", "restore"):
+        for kind in ("fetch", "deliver", "restore", "control"):
             self._queues[kind] = deque()
             self._fibers[kind] = world.scheduler.start(process, kind, partial(self._serve, kind))
 
@@ -196,6 +134,9 @@ class FiberRunner:
 
     def restore(self, work: Callable[[], Any]) -> Awaitable[Any]:
         return self._hand_over("restore", work)
+
+    def control(self, work: Callable[[], Any]) -> Awaitable[Any]:
+        return self._hand_over("control", work)
 
     def _hand_over(self, kind: str, work: Callable[[], Any]) -> Awaitable[Any]:
         future = self._loop.create_future()
@@ -227,9 +168,15 @@ def _settle(future: asyncio.Future[Any], result: Any, problem: Exception | None)
         future.set_exception(problem)
 
 
-class NoCollector:
-    """Python's own collector stays as it is: many workers live in this process, one after the other."""
+class NotedMetrics(Metrics):
+    """Trouble is told in the trace."""
 
-    def between_batches(self) -> None: ...
+    def __init__(self, world: World, process: Process) -> None:
+        super().__init__()
+        self._note = partial(world.note, process)
 
-    def restore(self) -> None: ...
+    def trouble(self, code: str) -> None:
+        self._note(f"trouble {code}")
+
+    def transaction_trouble(self, kind: str) -> None:
+        self._note(f"trouble {kind}")

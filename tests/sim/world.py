@@ -38,7 +38,7 @@ class World:
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
         self.scheduler = Scheduler(self.random, self.start_ms)
-        counts = dict.fromkeys(TOPICS, self.partitions)
+        counts = {name: spec.partitions or self.partitions for name, spec in TOPICS.items()}
         self.broker = FakeBroker(counts, lambda: self.scheduler.now_ms)
         self.scheduler.tick = self.broker.tick
         self.faults = Faults(self, self.rates or Rates.drawn(self.random))
