@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, NoReturn
 
-# Deeper than any feed nests, and far from Python's recursion limit: a record's fate must not hang on how deep the
-# call stack is when it is read.
-DEPTH_MAX = 64
-DIGITS_MAX = 100  # of an integer, read and kept
+from schemas.json_reading import TOO_DEEP, is_too_deep
 
-# A string that is never closed reaches to the end: were it no match, each quote in it would be tried as a beginning.
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+DIGITS_MAX = 100  # of an integer, read and kept
 
 
 class ObjectError(ValueError):
@@ -29,8 +24,8 @@ def read_pairs(value: bytes | None) -> list[tuple[str, Any]]:
     Strict RFC 8259 in UTF-8: no byte order mark, nothing behind the object, no NaN. Raises ObjectError."""
     if not value:
         raise ObjectError("empty", "the record has no value (a tombstone): give one JSON object")
-    if value.count(b"{") + value.count(b"[") > DEPTH_MAX and _too_deep(value):
-        raise ObjectError("not_json", f"nested more than {DEPTH_MAX} deep: give one flat JSON object")
+    if is_too_deep(value):
+        raise ObjectError("not_json", f"{TOO_DEEP}: give one flat JSON object")
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -39,7 +34,7 @@ def read_pairs(value: bytes | None) -> list[tuple[str, Any]]:
         pairs = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ObjectError("not_json", f"{error.msg}, at character {error.pos}: give one JSON object") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ObjectError("not_json", "a number in it is none of JSON's: NaN and Infinity are not") from None
     if not isinstance(pairs, _Pairs):
         raise ObjectError("not_json", f"is {kind_of(pairs)}: give one JSON object")
@@ -68,15 +63,3 @@ def _integer(text: str) -> int:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=_integer, parse_constant=_not_a_number)
-
-
-def _too_deep(value: bytes) -> bool:
-    depth = 0
-    for byte in _STRING.sub(b"", value):
-        if byte in b"{[":
-            depth += 1
-            if depth > DEPTH_MAX:
-                return True
-        elif byte in b"}]":
-            depth -= 1
-    return False

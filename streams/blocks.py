@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from schemas.json_reading import Int64, JsonReader, Unreadable
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ class Hold(msgspec.Struct):
 
     block_id: str
     rule: str
-    until: int
-    rules_version: str | int | None = None
-    from_: int | None = msgspec.field(default=None, name="from")
+    until: Int64
+    rules_version: str | Int64 | None = None
+    from_: Int64 | None = msgspec.field(default=None, name="from")
     directions: list[str] = []
     actions: list[str] = []
     reason: str | None = None
-    evidence: Any = None
+    evidence: msgspec.Raw = msgspec.Raw()  # read by nobody here
     announcement: str | None = None
 
 
@@ -57,7 +58,7 @@ class BlockState(msgspec.Struct):
     number: str
     state: str
     change: str
-    until: int
+    until: Int64
     directions: list[str] = []
     actions: list[str] = []
     hold: Hold | None = None
@@ -127,8 +128,8 @@ def is_blocked(block: BlockState | None, now_ms: int) -> bool:
 def decode(number: str, value: bytes) -> BlockState:
     """The state that a value says `number` has. Unknown fields are ignored. Raises BadValue."""
     try:
-        block = _DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        block = _STATE.read(value)
+    except Unreadable as error:
         raise BadValue(f"its value is no block event: {error}") from error
     if block.state not in STATES:
         raise BadValue(f"its `state` is none of {', '.join(STATES)}")
@@ -137,7 +138,7 @@ def decode(number: str, value: bytes) -> BlockState:
     return block
 
 
-_DECODER = msgspec.json.Decoder(BlockState)
+_STATE = JsonReader(BlockState)
 
 
 def _decode_key(key: bytes | None) -> str:

@@ -28,6 +28,7 @@ import msgspec
 import numpy as np
 import orjson
 
+from schemas.json_reading import Int64, JsonReader, Unreadable
 from schemas.topics import CDR, MESSAGE_RELAY
 from streams.epoch import REKEYED_BASE, Place
 
@@ -70,21 +71,21 @@ class Trip:
 class Minute(msgspec.Struct):
     """One feed's minute. Scopes: "feed", "total", or "rule:" and the rule's name."""
 
-    limits: dict[str, int] = {}
-    asked: dict[str, int] = {}
+    limits: dict[str, Int64] = {}
+    asked: dict[str, Int64] = {}
     over: set[str] = set()
-    waiting: set[int] = set()  # hashes of (rule, number) that were held back
+    waiting: set[Int64] = set()  # hashes of (rule, number) that were held back
 
 
 class Feed(msgspec.Struct):
     """minute: of `now`, since the epoch; `last` is the one before it. opened: minute -> rule -> holds opened."""
 
     topic: str
-    partition: int
-    minute: int
+    partition: Int64
+    minute: Int64
     now: Minute = msgspec.field(default_factory=Minute)
     last: Minute = msgspec.field(default_factory=Minute)
-    opened: dict[int, dict[str, int]] = {}
+    opened: dict[Int64, dict[str, Int64]] = {}
 
     def advance(self, minute: int) -> None:
         if minute <= self.minute:
@@ -109,8 +110,11 @@ class Feed(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    format: int
+    format: Int64
     feeds: list[Feed]
+
+
+_ROW = JsonReader(_Row)
 
 
 @dataclass(slots=True)
@@ -236,8 +240,8 @@ class Breaker:
         if row is None:
             return
         try:
-            read = msgspec.json.decode(row, type=_Row)
-        except (msgspec.MsgspecError, UnicodeError) as problem:
+            read = _ROW.read(row)
+        except Unreadable as problem:
             raise BreakerRowError(f"the breaker's row of partition {partition} cannot be read: {problem}") from None
         if read.format != FORMAT:
             raise BreakerRowError(

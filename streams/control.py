@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from schemas.json_reading import Int64, JsonReader, Unreadable
 from schemas.topics import CONTROL_GLOBAL
 from streams.epoch import OutRecord
 from streams.kafka.clients import Clients, outsider
@@ -25,7 +26,7 @@ BROKER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 30.0
 POLL_S = 0.05
 MISSING_QUIET_S = 30.0  # a topic that is not there is asked for again after this
-TEXT_MAX = 500
+TEXT_MAX = 500  # characters: each worker logs them, and keeps them with every partition
 
 
 class ControlUnread(Exception):
@@ -34,15 +35,18 @@ class ControlUnread(Exception):
     exit_code = 1
 
 
+Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAX)]
+
+
 class Pause(msgspec.Struct, frozen=True):
     """The value of the record `pause`. at: when the operator said so, ms; the Kafka timestamp of the record is the
     broker's word for it."""
 
-    id: str
+    id: Text
     paused: bool
-    at: int
-    operator: str = ""
-    reason: str = ""
+    at: Int64
+    operator: Text = ""
+    reason: Text = ""
 
     def record(self) -> OutRecord:
         return OutRecord(CONTROL_GLOBAL, PAUSE_KEY, self.row(), partition=0)
@@ -55,11 +59,14 @@ class Pause(msgspec.Struct, frozen=True):
         return " ".join([f"id={self.id}", *told])
 
 
+_PAUSE = JsonReader(Pause)
+
+
 def pause_of(value: bytes | None) -> Pause | None:
     """None for a tombstone, which ends a pause. Raises ValueError for what is no such record."""
     try:
-        return None if value is None else msgspec.json.decode(value, type=Pause)
-    except (msgspec.MsgspecError, UnicodeError) as problem:
+        return None if value is None else _PAUSE.read(value)
+    except Unreadable as problem:
         raise ValueError(f"a record `pause` on {CONTROL_GLOBAL} cannot be read: {problem}") from None
 
 

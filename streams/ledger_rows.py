@@ -15,6 +15,7 @@ import msgspec
 import orjson
 
 from rules.model import MODES
+from schemas.json_reading import Int64, JsonReader
 from schemas.numbers import E164_DIGITS_MAX, masked
 
 FORMAT = 1
@@ -41,7 +42,7 @@ class KeptHold(msgspec.Struct, frozen=True):
 
 
 class _Head(msgspec.Struct):
-    format: int
+    format: Int64
 
 
 class _Row(msgspec.Struct):
@@ -58,8 +59,8 @@ class _Content(msgspec.Struct):
     evidence: list[dict[str, Any]]
 
 
-_head = msgspec.json.Decoder(_Head)
-_row = msgspec.json.Decoder(_Row)
+_head = JsonReader(_Head)
+_row = JsonReader(_Row)
 
 
 def encode(holds: Iterable[KeptHold]) -> bytes:
@@ -94,13 +95,16 @@ def last_rows(rows: Iterable[tuple[bytes, bytes | None]]) -> dict[int, bytes | N
 def decode(number: int, value: bytes) -> list[KeptHold]:
     """The holds of a number's row, at least one. Raises LedgerRowError."""
     try:
-        found = _head.decode(value).format
+        found = _head.read(value).format
         if found != FORMAT:
             raise _problem(number, f"its format is {found}, and this version reads {FORMAT}: run the one that wrote it")
-        row = _row.decode(value)
+        row = _row.read(value)
         for hold in row.holds:
             msgspec.convert(hold.content, _Content)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+        encode(row.holds)  # what could not be written again must not be taken over: integers beyond 64 bits
+    except LedgerRowError:
+        raise
+    except (ValueError, TypeError) as error:
         raise _problem(number, str(error)) from None
     if not row.holds:
         raise _problem(number, "it has no holds: a number without holds has a tombstone")

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
+from schemas.json_reading import JsonReader, Unreadable
 from schemas.topics import BLOCK_STATUS, CONTROL_GLOBAL
 from streams.control import Pause
 from streams.kafka.settings import KafkaProblem, KafkaSettings
@@ -23,20 +24,22 @@ SILENT_AFTER_S = 7.0
 
 
 class _Beat(msgspec.Struct):
-    partition: int
     worker: str
     paused: bool
-    state: str = "live"
+
+
+_BEAT = JsonReader(_Beat)
 
 
 @dataclass(slots=True)
 class Told:
     """What became of the word. obeyed, waiting: live partitions, the latter with their workers' names; silent:
-    partitions without a worker, as far as can be heard."""
+    partitions without a worker, as far as can be heard; unread: heartbeats that are none."""
 
     obeyed: list[int] = field(default_factory=list)
     waiting: dict[int, str] = field(default_factory=dict)
     silent: list[int] = field(default_factory=list)
+    unread: int = 0
 
     @property
     def is_obeyed(self) -> bool:
@@ -74,6 +77,7 @@ class _Status:
         }  # fmt: skip
         self._consumer: Any = Consumer(config)
         self._ends: dict[int, int] = {}
+        self._unread = 0
 
     def __enter__(self) -> _Status:
         return self
@@ -112,6 +116,7 @@ class _Status:
                 sorted(p for p, beat in live.items() if p in since and beat.paused == paused),
                 {p: beat.worker for p, beat in live.items() if p not in since or beat.paused != paused},
                 sorted(self._ends.keys() - live.keys()),
+                self._unread,
             )
             waited_s = time.monotonic() - began_s
             enough = not told.silent or waited_s >= SILENT_AFTER_S
@@ -127,5 +132,8 @@ class _Status:
                 if error.fatal() or not error.retriable():
                     raise KafkaProblem(f"topic {BLOCK_STATUS!r} cannot be read: {error.str()}")
             elif message.value() is not None:
-                beats.append((message.partition(), message.offset(), msgspec.json.decode(message.value(), type=_Beat)))
+                try:
+                    beats.append((message.partition(), message.offset(), _BEAT.read(message.value())))
+                except Unreadable:  # somebody else writes there too: that is no worker's word
+                    self._unread += 1
         return beats

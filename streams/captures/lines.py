@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from schemas.json_reading import JsonReader, Unreadable
 from streams.captures.rows import NO_RECORD, Rows
 from streams.kernels.lines import NAME_WORDS, PARTITIONS_MAX, read_lines
 from streams.kernels.scan import SLOW, name_words
@@ -62,8 +63,8 @@ class LineReader:
         self._fast_codes = [code for code, topic in enumerate(self.topics) if _fits(topic)]
         self._words = name_words([self.topics[code] for code in self._fast_codes])
         self._following = np.arange(1, 9, dtype=np.int64) % 8
-        self._line = msgspec.json.Decoder(Line)
-        self._nested = msgspec.json.Decoder(NestedLine)
+        self._line = JsonReader(Line)
+        self._nested = JsonReader(NestedLine)
 
     def read_list(self, lines: Sequence[bytes]) -> Rows:
         """Lines with or without the line feeds at their ends."""
@@ -92,7 +93,7 @@ class LineReader:
             try:
                 line = self.parse(raw)
                 both = texts(line)
-            except (msgspec.MsgspecError, UnicodeError, ValueError) as error:
+            except ValueError as error:
                 unread.append((i, raw, error))
                 continue
             topic[i], numbers[i] = self._place(line.topic), (line.partition, line.offset, line.ts)
@@ -111,16 +112,16 @@ class LineReader:
         )  # fmt: skip
 
     def parse(self, raw: bytes) -> Line:
-        """One line, exactly. Raises msgspec.MsgspecError or UnicodeError."""
+        """One line, exactly. Raises Unreadable."""
         try:
-            return self._line.decode(raw)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+            return self._line.read(raw)
+        except Unreadable as error:
             try:
-                nested = self._nested.decode(raw)
+                nested = self._nested.read(raw)
                 if bytes(nested.payload)[:1] != b"{":
                     raise error
                 payload = bytes(nested.payload).decode()
-            except (msgspec.MsgspecError, UnicodeError):
+            except ValueError:
                 raise error from None
             return Line(nested.topic, nested.partition, nested.offset, payload, nested.key, nested.ts)
 

@@ -5,6 +5,7 @@ Parquet captures; plain or compressed. The first bytes say which.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -13,6 +14,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
+from schemas.json_reading import JsonReader, Unreadable
 from streams.captures.files import PARQUET, plain_lines
 from streams.captures.lines import LineReader, texts
 from streams.captures.rows import CaptureError
@@ -21,6 +23,7 @@ LOOKED_AT = 20  # lines, to say what a file is
 WHOLE_BYTES_MAX = 1 << 30  # of a file that cannot be read line by line
 VALUES, KCAT, ARRAY, OBJECTS, ROWS = "values", "kcat lines", "a JSON array", "JSON objects", "Parquet rows"
 _BOM = b"\xef\xbb\xbf"
+_OBJECT = JsonReader(dict[str, msgspec.Raw])
 
 
 class Item(NamedTuple):
@@ -81,15 +84,16 @@ def read_open(file: IO[bytes], name: str, advance: Callable[[int], None] = lambd
 
 def _is_object(line: bytes) -> bool:
     try:
-        return isinstance(msgspec.json.decode(line), dict)
-    except (msgspec.MsgspecError, UnicodeError):
+        _OBJECT.read(line)
+    except Unreadable:
         return False
+    return True
 
 
 def _is_kcat(reader: LineReader, line: bytes) -> bool:
     try:
         reader.parse(line)
-    except (msgspec.MsgspecError, UnicodeError):
+    except Unreadable:
         return False
     return True
 
@@ -107,7 +111,7 @@ def _kcat(lines: Iterator[bytes], reader: LineReader) -> Iterator[Item]:
         try:
             read = reader.parse(line)
             yield Item(number, read.topic, texts(read)[1])
-        except (msgspec.MsgspecError, UnicodeError, ValueError) as error:
+        except ValueError as error:
             yield Item(number, None, None, f"not a line of kcat -J: {error}")
 
 
@@ -137,7 +141,8 @@ def _whole(lines: Iterator[bytes], name: str) -> str:
 def _elements(text: str, name: str) -> Iterator[Item]:
     """The elements of an array, or objects one behind the other. Raises CaptureError where the text is neither: there
     is no telling then where the next record starts."""
-    decoder = json.JSONDecoder()
+    # Only where an element ends is asked of it: what it holds is the record's business.
+    decoder = json.JSONDecoder(parse_int=len, parse_float=len)  # noqa: TID251
     array = text.lstrip(_SPACE).startswith("[")
     at = _skip(text, text.index("[") + 1 if array else 0)
     counted_to, line = 0, 1
@@ -146,7 +151,9 @@ def _elements(text: str, name: str) -> Iterator[Item]:
         counted_to = at
         try:
             _, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            end = _behind(text, at)
+        except ValueError as error:
             raise CaptureError(f"{name}:{line}: here is no JSON value: {error}") from None
         yield Item(line, None, text[at:end].encode("utf-8"))
         at = _skip(text, end)
@@ -159,6 +166,17 @@ def _elements(text: str, name: str) -> Iterator[Item]:
         raise CaptureError(f"{name}: the array has no end")
 
 
+def _behind(text: str, at: int) -> int:
+    """The place behind the object or list at `at`, however deep it is; the text's end if it is never closed."""
+    depth = 0
+    for found in _TOKEN.finditer(text, at):
+        depth += (found[0] in "{[") - (found[0] in "]}")
+        if not depth:
+            return found.end()
+    return len(text)
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\]]', re.DOTALL)
 _SPACE = " \t\r\n"
 
 

@@ -6,8 +6,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
+from schemas.json_reading import JsonReader, Unreadable
 from schemas.topics import BLOCK_EVENTS, REVIEW_QUEUE
 from streams.blocks import BlockState
 from streams.kafka.settings import KafkaProblem, KafkaSettings
@@ -90,11 +89,11 @@ def committed(
     return totals
 
 
-_DECODER = msgspec.json.Decoder(BlockState)
+_STATE = JsonReader(BlockState)
 
 
 def _state(topic: str, value: bytes) -> BlockState:
     try:
-        return _DECODER.decode(value)
-    except msgspec.MsgspecError as error:
+        return _STATE.read(value)
+    except Unreadable as error:
         raise KafkaProblem(f"{topic} holds a value that is no block event: {error}") from error

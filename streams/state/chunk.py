@@ -17,10 +17,15 @@ from typing import Any
 import numpy as np
 import orjson
 
+from schemas.json_reading import JsonReader, Unreadable
+
 FORMAT = 1
 BYTES = 448 * 1024  # a piece is closed at this size: with its last row still below half a megabyte
 _START = re.compile(rb'\{"format":(\d{1,9}),"crc":"([0-9a-f]{8})",')
 _DTYPES = ("int64", "uint32", "uint8")
+
+
+_FIELDS = JsonReader(dict[str, Any])
 
 
 class ImageError(ValueError):
@@ -57,7 +62,7 @@ def decode(piece: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             count = int(np.prod(shape, dtype=np.int64))
             arrays[name] = np.frombuffer(piece, dtype, count, at).reshape(shape)
             at += arrays[name].nbytes
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ImageError(f"a piece of an image does not hold the arrays that it names: {error}") from None
     if at != len(piece):
         raise ImageError(f"a piece of an image has {len(piece)} bytes where its arrays end at {at}")
@@ -80,5 +85,8 @@ def _parsed(piece: bytes) -> tuple[dict[str, Any], int]:
         )
     if zlib.crc32(memoryview(piece)[start.end() :]) != int(start[2], 16):
         raise ImageError(f"a damaged piece of an image: the checksum of its {len(piece)} bytes does not fit")
-    end = piece.index(b"\n")
-    return orjson.loads(b"{" + piece[start.end() : end]), end + 1
+    end = piece.find(b"\n")
+    try:
+        return _FIELDS.read(b"{" + piece[start.end() : end]), end + 1
+    except Unreadable as error:
+        raise ImageError(f"a piece of an image cannot be read: {error}") from None

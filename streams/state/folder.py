@@ -11,6 +11,8 @@ from typing import NoReturn, TypeVar
 
 import msgspec
 
+from schemas.json_reading import Int64, JsonReader, Unreadable
+
 FORMAT = 1  # of the folder; goes up when an older Grayline could misread one
 IDENTITY = "grayline-state.json"
 LOCK = "lock"
@@ -50,7 +52,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     cluster: str  # Kafka's cluster id
     group: str
-    format: int = FORMAT
+    format: Int64 = FORMAT
+
+
+_IDENTITY = JsonReader(Identity)
 
 
 class Folder:
@@ -138,8 +143,8 @@ class Folder:
 
     def _stored(self) -> Identity:
         try:
-            stored = msgspec.json.decode((self.path / IDENTITY).read_bytes(), type=Identity)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            stored = _IDENTITY.read((self.path / IDENTITY).read_bytes())
+        except Unreadable as error:
             raise StateDamaged(f"local state {self.path}: {IDENTITY} cannot be read: {error}") from error
         except OSError as error:
             _explain(self.path, f"reading {IDENTITY}", error)

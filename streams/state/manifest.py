@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from schemas.json_reading import Int64, JsonReader, Unreadable
+
 FORMAT = 1  # of manifests and of the keys they name; goes up when an older Grayline could misread one
 SNAPSHOT_KEY = b"#snapshot"
 
@@ -29,8 +31,8 @@ class Chunk(msgspec.Struct, frozen=True):
     """One chunk by name, and how to tell that it is whole."""
 
     key: str
-    bytes: int
-    crc: int  # CRC-32 of its bytes
+    bytes: Int64
+    crc: Int64  # CRC-32 of its bytes
 
     @classmethod
     def of(cls, key: str, content: Content) -> Chunk:
@@ -50,15 +52,15 @@ class Chunk(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot of one partition: loading `chunks` in order gives the state at `offsets`."""
 
-    format: int = FORMAT
+    format: Int64 = FORMAT
     snapshot: str  # id of the newest snapshot in it; a delta's manifest also names the chunks before it
-    partition: int
-    partitions: int  # of every input topic when it was taken
-    offsets: dict[str, int]  # by topic: the next record to count
+    partition: Int64
+    partitions: Int64  # of every input topic when it was taken
+    offsets: dict[str, Int64]  # by topic: the next record to count
     chunks: list[Chunk]  # in loading order: a whole image, then deltas
-    base_bytes: int  # of the whole image, to tell when deltas have outgrown it
+    base_bytes: Int64  # of the whole image, to tell when deltas have outgrown it
     rules_version: str
-    taken_ms: int  # wall time
+    taken_ms: Int64  # wall time
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)
@@ -71,14 +73,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def decode(value: bytes) -> Manifest:
     """The manifest in a ledger value or local state. Raises ManifestError, NewerManifest."""
     try:
-        head = msgspec.json.decode(value, type=_Head)
+        head = _HEAD.read(value)
         if head.format > FORMAT:
             raise NewerManifest(
                 f"the snapshot has format {head.format}, this version reads up to {FORMAT}: run the newer Grayline "
                 "that wrote it"
             )
-        manifest = msgspec.json.decode(value, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        manifest = _MANIFEST.read(value)
+    except Unreadable as error:
         raise ManifestError(f"the manifest cannot be read: {error}") from error
     if fault := _fault(manifest):
         raise ManifestError(f"the manifest contradicts itself: {fault}")
@@ -91,7 +93,10 @@ def chunk_key(partition: int, snapshot: str, n: int) -> str:
 
 
 class _Head(msgspec.Struct):
-    format: int
+    format: Int64
+
+
+_HEAD, _MANIFEST = JsonReader(_Head), JsonReader(Manifest)
 
 
 def _fault(manifest: Manifest) -> str:

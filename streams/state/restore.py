@@ -147,7 +147,7 @@ class Restore:
         self.result = Restored(
             manifest,
             is_local,
-            None if version is None else version.decode(),
+            None if version is None else version.decode(errors="replace"),
             rows.get(pause_key(self._group)),
             tuple(self._litter),
         )
@@ -155,7 +155,8 @@ class Restore:
     def _warn_of_other_groups(self, rows: Iterable[bytes]) -> None:
         """Holds are kept by number, for whoever works the partition: two groups at once would end each other's."""
         ours = rules_key(self._group)
-        others = {key.partition(b"/")[2].decode() for key in rows if key.startswith(RULES_KEY) and key != ours}
+        keys = [key for key in rows if key.startswith(RULES_KEY) and key != ours]
+        others = {key.partition(b"/")[2].decode(errors="replace") for key in keys}
         if others:
             log.warning(
                 "the ledger of partition %d was also written by %s: their holds are taken over; two groups must not "
@@ -243,9 +244,7 @@ class Restore:
             for message in await self._runner.restore(span.read):
                 chunk = wanted.get(message.key())
                 if chunk is None:
-                    self._litter.pop(message.key().decode(), None)
-                    if message.value() is not None:
-                        self._litter[message.key().decode()] = None
+                    self._note_litter(message.key(), message.value())
                     continue
                 if message.value() is None:
                     continue
@@ -256,6 +255,15 @@ class Restore:
             yield
         if wanted:
             raise StateDamaged(f"{len(wanted)} of {len(manifest.chunks)} chunks are no longer in topic {SNAPSHOTS!r}")
+
+    def _note_litter(self, key: bytes, value: bytes | None) -> None:
+        try:
+            name = key.decode()
+        except UnicodeDecodeError:
+            return  # no chunk has such a name
+        self._litter.pop(name, None)
+        if value is not None:
+            self._litter[name] = None
 
     def _take(self, chunk: bytes) -> None:
         self._engine.load(self.partition, chunk)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import msgspec
 import orjson
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from schemas.json_reading import Int64, JsonReader
 
 SHOWN_EVENTS = 15  # fewer records than these say nothing about anybody
 
@@ -23,8 +23,8 @@ class Label:
     number: str  # E.164
     kind: str  # "subscriber", one of businesses.KINDS or of offenders.KINDS
     innocent: bool
-    first_at: int  # ms, of its first record as caller or sender; 0 when it has none
-    events: int  # its records as caller or sender
+    first_at: Int64  # ms, of its first record as caller or sender; 0 when it has none
+    events: Int64  # its records as caller or sender
 
     @property
     def wanted(self) -> bool:
@@ -55,10 +55,8 @@ def read_labels(path: Path) -> list[Label]:
     labels = []
     for place, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
-            fields = orjson.loads(line)
-            fields.pop("wanted", None)
-            labels.append(Label(**fields))
-        except (ValueError, TypeError, AttributeError) as error:
+            labels.append(_LABEL.read(line))
+        except ValueError as error:
             raise ValueError(f"{path}:{place}: not a label as `traffic --labels` writes them: {error}") from None
     return labels
 
@@ -98,30 +96,12 @@ class Score:
             "unknown": self.unknown, "kinds": [asdict(k) for k in self.kinds],
         }  # fmt: skip
 
-    def table(self) -> Table:
-        """For a terminal: one line a kind."""
-        from rich.table import Table
 
-        table = Table(
-            title=f"{self.caught} of {self.planted} offenders blocked, {sum(self.innocents_hit.values())} innocents"
-        )
-        table.add_column("kind")
-        for name in ("numbers", "blocked", "median to block", "p95 to block"):
-            table.add_column(name, justify="right")
-        for k in self.kinds:
-            style = None if k.innocent else "bold"
-            if k.innocent and k.caught:
-                style = "red"
-            name = f"{k.kind} (innocent)" if k.innocent else k.kind
-            table.add_row(name, f"{k.planted:,}", f"{k.caught:,}", _seconds(k.median_s), _seconds(k.p95_s), style=style)
-        return table
-
-
-def score(labels: Iterable[Label], block_events: Iterable[Mapping[str, Any] | bytes | str]) -> Score:
+def score(labels: Iterable[Label], block_events: Iterable[bytes]) -> Score:
     """How the blocks of `block-events` compare with the truth.
 
-    block_events: values of the topic in any order, as mappings or as JSON. A number counts as blocked from the
-    earliest `from` (ms since the epoch) among its holds, whether it was released later or not."""
+    block_events: values of the topic in any order. A number counts as blocked from the earliest `from` (ms since the
+    epoch) among its holds, whether it was released later or not. Raises Unreadable."""
     blocked_at = _blocked_at(block_events)
     groups: dict[tuple[bool, str], list[Label]] = {}
     known = set()
@@ -143,16 +123,24 @@ def _kind_score(kind: str, innocent: bool, group: list[Label], blocked_at: dict[
     return KindScore(kind, innocent, len(counted), len(delays), median(delays), p95)
 
 
-def _blocked_at(block_events: Iterable[Mapping[str, Any] | bytes | str]) -> dict[str, int]:
+def _blocked_at(block_events: Iterable[bytes]) -> dict[str, int]:
     first: dict[str, int] = {}
     for event in block_events:
-        value = orjson.loads(event) if isinstance(event, (bytes, str)) else event
-        holds = [*(value.get("holds") or ()), *([value["hold"]] if value.get("hold") else [])]
-        begins = [int(h["from"]) for h in holds if "from" in h]
+        value = _BLOCKED.read(event)
+        begins = [h.from_ for h in (*value.holds, value.hold) if h is not None and h.from_ is not None]
         if begins:
-            first[value["number"]] = min([*begins, first.get(value["number"], begins[0])])
+            first[value.number] = min([*begins, first.get(value.number, begins[0])])
     return first
 
 
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:,.1f} s"
+class _Held(msgspec.Struct):
+    from_: Int64 | None = msgspec.field(default=None, name="from")
+
+
+class _Blocked(msgspec.Struct):
+    number: str
+    hold: _Held | None = None
+    holds: list[_Held] = []
+
+
+_LABEL, _BLOCKED = JsonReader(Label), JsonReader(_Blocked)

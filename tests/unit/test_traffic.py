@@ -272,7 +272,8 @@ def test_a_weekday_has_the_activity_of_one_day_and_nights_are_quiet():
 
 
 def _block(number, *begins):
-    return {"number": number, "state": "active", "hold": {"from": begins[0]}, "holds": [{"from": b} for b in begins]}
+    holds = [{"from": begin} for begin in begins]
+    return orjson.dumps({"number": number, "state": "active", "hold": holds[0], "holds": holds})
 
 
 def test_score_counts_what_was_caught_how_fast_and_which_innocents_were_hit():
@@ -286,7 +287,7 @@ def test_score_counts_what_was_caught_how_fast_and_which_innocents_were_hit():
     ]
     events = [
         _block("+821000000001", 1_010_000),
-        orjson.dumps(_block("+821000000002", 1_090_000, 1_030_000)),
+        _block("+821000000002", 1_090_000, 1_030_000),
         _block("+821000000005", 1_500_000),
         _block("+829999999999", 5_000_000),
     ]
@@ -296,5 +297,4 @@ def test_score_counts_what_was_caught_how_fast_and_which_innocents_were_hit():
     assert (courier.planted, courier.caught) == (1, 1)
     assert (subscriber.planted, subscriber.caught, subscriber.median_s) == (1, 0, None)
     assert (result.planted, result.caught, result.innocents_hit, result.unknown) == (3, 2, {"courier": 1}, 1)
-    assert result.table().row_count == 3
     assert orjson.loads(orjson.dumps(result.to_dict()))["caught"] == 2
