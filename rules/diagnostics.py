@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from schemas.printable import printable
+
 ERROR = "error"
 WARNING = "warning"
 
@@ -36,24 +38,31 @@ class RuleErrors(ValueError):
         self.diagnostics = list(diagnostics)
         super().__init__("\n".join(render(d) for d in self.diagnostics))
 
+    @property
+    def lines(self) -> list[str]:
+        """Of the message: no text from the files ends one."""
+        return str(self).split("\n")
+
 
 def render(diagnostic: Diagnostic, color: bool = False) -> str:
-    """Several lines without a final newline: place and message, the source line with carets, choices, hint."""
+    """Several printable lines without a final newline: place and message, the source line with carets, choices,
+    hint."""
     d = diagnostic
     paint = _PAINT if color else _PLAIN
     tint = paint[d.severity]
-    lines = [f"{paint['bold']}{d.place}: {tint}{d.severity}: {paint['end']}{d.message}"]
+    lines = [f"{paint['bold']}{printable(d.place)}: {tint}{d.severity}: {paint['end']}{printable(d.message)}"]
     if d.line and d.source_line:
         margin = f"{d.line:>5} | "
         source = d.source_line.replace("\t", " ")
         before, marked = source[: d.column - 1], source[d.column - 1 : d.column - 1 + d.length]
+        before, marked = printable(before), printable(marked)
         carets = "^" * max(_width(marked), 1)
-        lines.append(margin + source)
+        lines.append(margin + printable(source))
         lines.append(" " * 5 + " | " + " " * _width(before) + tint + carets + paint["end"])
     if d.choices:
-        lines.append("        one of: " + ", ".join(c for c in d.choices if c))
+        lines.append("        one of: " + printable(", ".join(c for c in d.choices if c)))
     if d.hint:
-        lines.append("        hint: " + d.hint)
+        lines.append("        hint: " + printable(d.hint))
     return "\n".join(lines)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from mode.supervisors import CrashingSupervisor
 
+from rules.diagnostics import RuleErrors
 from rules.model import RuleSet
 from streams.agents.flow import Flow
 from streams.breaker import Breaker
@@ -248,7 +249,10 @@ class Worker:
             self.metrics.rules_read(True)
             log.info("%s: in force from the next commit on%s", _said(rules), _LATER if flow.restoring else "")
         except Exception as problem:
-            log.error("the rules were not read again, the old ones stay: %s", problem)
+            said = problem.lines if isinstance(problem, RuleErrors) else [str(problem)]
+            log.error("the rules were not read again, the old ones stay: %s", said[0])
+            for line in said[1:]:
+                log.error("%s", line)
             self.metrics.rules_read(False)
         finally:
             self._reloading = None

@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 
 from schemas import topics
+from schemas.printable import printable
 from streams.captures.files import read_capture, read_stream
 from streams.captures.lines import LineReader
 from streams.captures.rows import Rows
@@ -186,11 +187,12 @@ def _ahead(batches: Iterator[Rows]) -> Iterator[Rows]:
 
 def bad_line(raw: bytes, name: str, number: int, error: Exception) -> OutRecord:
     """A dead letter that says which line of which file cannot be read, and why."""
+    name = printable(name)
     headers = [
         ("__connect.errors.topic", name.encode()),
         ("__connect.errors.offset", b"%d" % number),
         ("__connect.errors.exception.class.name", b"bad_line"),
-        ("__connect.errors.exception.message", f"{name}:{number}: not a line of kcat -J: {error}".encode()),
+        ("__connect.errors.exception.message", printable(f"{name}:{number}: not a line of kcat -J: {error}").encode()),
     ]
     return OutRecord(topics.DEAD_LETTERS, None, raw.rstrip(b"\r\n"), headers)
 

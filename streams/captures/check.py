@@ -18,6 +18,7 @@ from schemas import records
 from schemas.codes import NUMBER_TYPES
 from schemas.numbers import masked, normalise
 from schemas.objects import ObjectError, read_pairs
+from schemas.printable import printable
 from streams.captures.rows import CaptureError
 from streams.captures.samples import Item, Sample
 
@@ -131,7 +132,7 @@ class Check:
         return best
 
     def _other(self, topic: str | None, item: Item, name: str) -> None:
-        reason = f"is of topic {_printable(topic or '')}, which is none of {', '.join(records.FIELDS)}: say --topic"
+        reason = f"is of topic {printable(topic or '')}, which is none of {', '.join(records.FIELDS)}: say --topic"
         self._add(Problem(name, item.line, None, "bad_line", None, reason))
 
     def _record(self, topic: str, item: Item, name: str) -> None:
@@ -206,7 +207,7 @@ class Check:
                     "records": tally.records,
                     "bad_records": tally.bad_records,
                     "repeated_ids": tally.repeated_ids,
-                    "unknown_fields": {_printable(name): count for name, count in tally.unknown.most_common()},
+                    "unknown_fields": dict(tally.unknown.most_common()),
                     "fields": {
                         name: {
                             "required": of.required, "present": of.present, "absent": of.absent, "null": of.null,
@@ -241,7 +242,7 @@ def shape(kind: str, value: Any) -> str:
 
 def lines(check: Check) -> Iterator[str]:
     """The report for people."""
-    yield from map(_printable, check.taken_as)
+    yield from map(printable, check.taken_as)
     for topic, tally in sorted(check.topics.items()):
         yield ""
         yield f"{topic}: {tally.records:,} records, {tally.bad_records:,} bad (* required)"
@@ -261,12 +262,12 @@ def lines(check: Check) -> Iterator[str]:
             lacking = [known for known, of in tally.fields.items() if of.absent >= count]
             near = get_close_matches(name, lacking, 1, 0.75)
             hint = f"; should it be `{near[0]}`?" if near else ""
-            yield f"  not in the schema: {_printable(name)[:60]} ({count:,}){hint}"
+            yield f"  not in the schema: {printable(name)[:60]} ({count:,}){hint}"
         if tally.repeated_ids:
             yield f"  ids that stood there before: {tally.repeated_ids:,}, first at {tally.first_repeated}"
     if check.problems:
         yield ""
-        yield from (_printable(str(problem)) for problem in check.problems)
+        yield from (printable(str(problem)) for problem in check.problems)
         if (more := check.codes.total() - len(check.problems)) > 0:
             yield f"... and {more:,} more"
         yield ""
@@ -284,8 +285,3 @@ def _names(value: bytes | None) -> set[str]:
         return {name for name, _ in read_pairs(value)}
     except ObjectError:
         return set()
-
-
-def _printable(text: str) -> str:
-    """Text whose control characters cannot move a terminal's cursor: they are shown as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

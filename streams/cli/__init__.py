@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from types import TracebackType
+from typing import Any
 
 import click
+
+from streams.saying import printable_problems, say_coloured
 
 # Each command and its line in the list of commands, which is then shown without importing any of them.
 COMMANDS = {
@@ -54,6 +58,14 @@ class Commands(click.Group):
         command: click.Command = getattr(module, name if name in _TOGETHER else "command")
         return command
 
+    def make_context(self, *given: Any, **more: Any) -> click.Context:
+        with printable_problems():
+            return super().make_context(*given, **more)
+
+    def invoke(self, context: click.Context) -> Any:
+        with printable_problems():
+            return super().invoke(context)
+
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -69,8 +81,16 @@ def command() -> None:
 
 def main() -> None:
     """Entry point. A closed pipe behind us (`| head`) is no failure of ours."""
+    sys.excepthook = _crashed
     try:
         command(prog_name="grayline")
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+
+
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Shows what ended the process unforeseen; its message may hold anything."""
+    from streams.logs import crash_text
+
+    say_coloured(crash_text(error), err=True)

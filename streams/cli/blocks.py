@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from schemas.printable import printable, printable_json
 from streams.cli.topics import kafka_options, load_settings
+from streams.saying import say
 
 if TYPE_CHECKING:
     from streams.blocks import Change
@@ -69,19 +71,19 @@ def command(
         return time.time_ns() // 1_000_000
 
     def complain(text: str) -> None:
-        click.echo(text, err=True)
+        say(text, err=True)
 
     def print_all(changes: Iterable[Change]) -> None:
         lines = [show(change) for change in changes if not wanted or change.number in wanted]
         if lines:
-            click.echo("\n".join(lines))
+            say(*lines)
             sys.stdout.flush()
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with BlockReader(settings, now_ms=now_ms, complain=complain) as reader:
             if form == "csv":
-                click.echo(csv_row(COLUMNS))
+                say(csv_row(COLUMNS))
             print_all(reader.snapshot())
             if reader.bad_values:
                 complain(
@@ -116,11 +118,11 @@ def as_json(change: Change) -> str:
     import orjson
 
     if change.value is not None:
-        return orjson.dumps(orjson.loads(change.value)).decode()
+        return printable_json(change.value.decode(errors="replace"))
     said: dict[str, object] = {"number": change.number, "state": _state(change), "change": _change(change)}
     if change.block is not None:
         said |= {"until": change.block.until, "event_id": change.block.event_id}
-    return orjson.dumps(said).decode()
+    return printable_json(orjson.dumps(said).decode())
 
 
 def as_csv(change: Change) -> str:
@@ -135,28 +137,24 @@ def as_plain(change: Change) -> str:
         words += [cells[name] for name in ("directions", "actions", "rules") if cells[name]]
         if cells["reason"]:
             words.append(f"({cells['reason']})")
-    return printable("  ".join(words))
+    return "  ".join(words)
 
 
 PRINTERS: dict[str, Callable[[Change], str]] = {"json": as_json, "csv": as_csv, "plain": as_plain}
 
 
 def csv_row(cells: Iterable[str]) -> str:
-    """One row, without its line end. A cell that a spreadsheet would run as a formula gets an apostrophe before it;
-    E.164 numbers, whose `+` is only a sign to a spreadsheet, stay as they are for the scripts that read them."""
+    """One row on one line. A cell that a spreadsheet would run as a formula gets an apostrophe before it; E.164
+    numbers, whose `+` is only a sign to a spreadsheet, stay as they are for the scripts that read them."""
     out = io.StringIO()
-    safe = ["'" + cell if cell[:1] in _FORMULA and not _E164.fullmatch(cell) else cell for cell in cells]
+    shown = map(printable, cells)
+    safe = ["'" + cell if cell[:1] in _FORMULA and not _E164.fullmatch(cell) else cell for cell in shown]
     csv.writer(out, lineterminator="").writerow(safe)
     return out.getvalue()
 
 
-_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
+_FORMULA = frozenset("=+-@＝＋－＠")
 _E164 = re.compile(r"\+[0-9]{1,18}")
-
-
-def printable(text: str) -> str:
-    """Text whose control characters cannot move a terminal's cursor: they are shown as escapes."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _cells(change: Change) -> list[str]:

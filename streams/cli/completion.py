@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from streams.saying import say_coloured
+
 HELP = """Print the completion script for a shell.
 
 \b
@@ -22,4 +24,4 @@ def command(context: click.Context, shell: str) -> None:
     completion = get_completion_class(shell)
     assert completion is not None
     root = context.find_root().command
-    click.echo(completion(root, {}, "grayline", "_GRAYLINE_COMPLETE").source())
+    say_coloured(completion(root, {}, "grayline", "_GRAYLINE_COMPLETE").source())

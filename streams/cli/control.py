@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.topics import kafka_options, load_settings
+from streams.saying import say, say_json
 
 if TYPE_CHECKING:
     from streams.pausing import Told
@@ -78,10 +79,13 @@ def _say(
 
     from confluent_kafka import KafkaException
 
-    from streams.control import Pause
+    from streams.control import TEXT_MAX, Pause
     from streams.kafka.settings import KafkaProblem
     from streams.pausing import say_and_wait
 
+    for option, text in (("--operator", operator), ("--reason", reason)):
+        if len(text) > TEXT_MAX:
+            raise click.BadParameter(f"at most {TEXT_MAX} characters", param_hint=option)
     said = Pause(uuid.uuid4().hex, paused, time.time_ns() // 1_000_000, operator or _login(), reason)
     try:
         told = say_and_wait(settings, said, timeout_s)
@@ -107,12 +111,14 @@ def _print(id: str, paused: bool, told: Told, as_json: bool) -> None:
             "waiting": {str(partition): worker for partition, worker in sorted(told.waiting.items())},
             "silent": told.silent,
         }  # fmt: skip
-        click.echo(orjson.dumps(shown))
+        say_json(orjson.dumps(shown))
         return
     state = "paused" if paused else "resumed"
-    click.echo(f"{state}: {len(told.obeyed)} of {len(told.obeyed) + len(told.waiting)} live partitions")
+    say(f"{state}: {len(told.obeyed)} of {len(told.obeyed) + len(told.waiting)} live partitions")
     for partition, worker in sorted(told.waiting.items()):
-        click.echo(f"not yet {state}: partition {partition}, worker {worker}", err=True)
+        say(f"not yet {state}: partition {partition}, worker {worker}", err=True)
     if told.silent:
         partitions = ", ".join(map(str, told.silent))
-        click.echo(f"no worker was heard of for partitions {partitions}; one that starts reads it first", err=True)
+        say(f"no worker was heard of for partitions {partitions}; one that starts reads it first", err=True)
+    if told.unread:
+        say(f"{told.unread} records of block-status are no heartbeats and were passed over", err=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from streams.saying import say, say_json, say_problem
+
 EPILOG = """\b
 Examples:
   grayline demo
@@ -39,7 +41,7 @@ def command(seconds: float, seed: int, as_json: bool, rules_path: Path | None) -
     try:
         rules = load([rules_path or packs()])
     except RuleErrors as error:
-        click.echo(str(error), err=True)
+        say_problem(error)
         sys.exit(2)
 
     from rich.console import Console
@@ -50,13 +52,13 @@ def command(seconds: float, seed: int, as_json: bool, rules_path: Path | None) -
     try:
         summary = demonstrate(rules, seconds, seed, Console(stderr=as_json))
     except KafkaProblem as problem:
-        click.echo(str(problem), err=True)
+        say_problem(problem)
         sys.exit(1)
     except KeyboardInterrupt:
-        click.echo("interrupted before there was anything to show", err=True)
+        say("interrupted before there was anything to show", err=True)
         sys.exit(1)
     if as_json:
         import orjson
 
-        click.echo(orjson.dumps(summary.to_dict()))
+        say_json(orjson.dumps(summary.to_dict()))
     sys.exit(1 if summary.problems else 0)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streams.cli.topics import kafka_options, load_settings
+from streams.saying import say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,14 +224,12 @@ def _summarise(writer: CaptureWriter, counts: Counter[str], aliases: Pseudonyms 
             "pseudonymised": aliases is not None,
             "changed": dict(sorted(aliases.changed.items())) if aliases else {},
         }
-        click.echo(json.dumps(told))
+        say_json(json.dumps(told))
         return
     for file in writer.files:
-        click.echo(f"{file.path}: {file.records:,} records, {file.size_bytes:,} bytes")
+        say(f"{file.path}: {file.records:,} records, {file.size_bytes:,} bytes")
     each = ", ".join(f"{count:,} {topic}" for topic, count in sorted(counts.items())) or "nothing came"
-    click.echo(f"{counts.total():,} records ({each})")
+    say(f"{counts.total():,} records ({each})")
     if aliases and aliases.changed:
         fields, records = aliases.changed["field_dropped"], aliases.changed["record_withheld"]
-        click.echo(
-            f"{fields} fields were wrong and left out; {records} records could not be read and were withheld", err=True
-        )
+        say(f"{fields} fields were wrong and left out; {records} records could not be read and were withheld", err=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from streams.saying import say, say_json
+
 
 @click.group("records")
 def command() -> None:
@@ -63,7 +65,10 @@ def check_command(
                     for sample in read_sample(file, advance):
                         check.run(sample)
     except (CaptureError, OSError) as problem:
-        click.echo(f"Error: {problem}", err=True)
+        say(f"Error: {problem}", err=True)
         sys.exit(2)
-    click.echo(json.dumps(check.as_json(), ensure_ascii=False) if as_json else "\n".join(lines(check)))
+    if as_json:
+        say_json(json.dumps(check.as_json(), ensure_ascii=False))
+    else:
+        say(*lines(check))
     sys.exit(1 if check.bad_records else 0)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from schemas.printable import printable_json
+from streams.saying import say_json, say_problem
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -98,7 +101,7 @@ def command(
     try:
         ruleset = load([rules_path or packs()], protected, home_region)
     except RuleErrors as error:
-        click.echo(str(error), err=True)
+        say_problem(error)
         sys.exit(1)
     with ExitStack() as stack:
         events = stack.enter_context(click.open_file(out, "wb"))
@@ -107,9 +110,9 @@ def command(
         def produce(record: OutRecord) -> None:
             if record.topic == topics.DEAD_LETTERS:
                 if dead is not None:
-                    dead.write(record_line(record) + b"\n")
+                    dead.write(_shown(record_line(record)))
             elif record.topic in chosen and record.value is not None:
-                events.write((record_line(record) if len(chosen) > 1 else record.value) + b"\n")
+                events.write(_shown(record_line(record) if len(chosen) > 1 else record.value))
 
         breaker = Breaker(breaker_opens, breaker_factor)
         engine = Engine(ruleset, region=home_region, expire_by_clock=True, breaker=breaker)
@@ -124,7 +127,14 @@ def command(
         except CaptureError as problem:
             raise click.ClickException(str(problem)) from problem
     if summary:
-        click.echo(json.dumps(replay.summary.as_json()), err=True)
+        say_json(json.dumps(replay.summary.as_json()), err=True)
+
+
+def _shown(line: bytes) -> bytes:
+    """A line of JSON that does a terminal no harm."""
+    if line.isascii() and b"\x7f" not in line:
+        return line + b"\n"
+    return printable_json(line.decode()).encode() + b"\n"
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from streams.saying import say, say_coloured, say_json
+
 CHECK_HELP = """Check rule files: every mistake at once, each with its place and the valid choices.
 
 PATH is a rule file or a folder of them; without one, the shipped packs are checked.
@@ -57,14 +59,14 @@ def check(paths: tuple[Path, ...], as_json: bool, feed: str) -> None:
         ]  # fmt: skip
         names = [] if ruleset is None else [rule.name for rule in ruleset.rules]
         version = None if ruleset is None else ruleset.version
-        click.echo(json.dumps({"ok": not errors, "version": version, "rules": names, "diagnostics": rows}))
+        say_json(json.dumps({"ok": not errors, "version": version, "rules": names, "diagnostics": rows}))
     else:
         for diagnostic in diagnostics:
-            click.echo(render(diagnostic, color=sys.stdout.isatty()))
+            say_coloured(render(diagnostic, color=sys.stdout.isatty()))
         if ruleset is not None:
-            click.echo(f"{_counted(len(ruleset.rules), 'rule')}, version {ruleset.version}: no errors")
+            say(f"{_counted(len(ruleset.rules), 'rule')}, version {ruleset.version}: no errors")
         else:
-            click.echo(_counted(len(errors), "error"))
+            say(_counted(len(errors), "error"))
     sys.exit(1 if errors else 0)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.topics import kafka_options
+from streams.saying import say_problem
 
 if TYPE_CHECKING:
     from rules.model import RuleSet
@@ -29,8 +30,6 @@ The first start of a group needs --from; later ones go on where the group commit
 there. SIGTERM and Ctrl-C finish the records in hand, commit and leave the group; SIGHUP reads the rules again. Exit
 codes: 0 ended in order, 1 failed, 2 refused to start.
 """
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 @click.command("run", epilog=EXAMPLES)
@@ -178,9 +177,10 @@ def command(
     """Read the input topics, match the rules, publish who is blocked."""
     from rules.load import RuleErrors, load, packs
     from streams.kafka.settings import KafkaProblem, KafkaSettings
+    from streams.logs import log_to
     from streams.settings import SettingsProblem, WorkerSettings, parse_start_from
 
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr)
+    log_to(sys.stderr)
     # Until the worker listens for it, a request to read the rules again would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
@@ -211,7 +211,7 @@ def command(
         )
         notes = check_topics(kafka, ruleset.topics)
     except (SettingsProblem, KafkaProblem, RuleErrors) as problem:
-        click.echo(str(problem), err=True)
+        say_problem(problem)
         sys.exit(2)
     for note in notes:
         logging.getLogger("grayline.kafka").info("%s", note)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streams.cli.blocks import rfc3339
+from streams.saying import say, say_json, say_problem
 
 if TYPE_CHECKING:
     from rules.model import RuleSet
@@ -94,18 +95,18 @@ def inspect(directory: Path, wanted: tuple[int, ...], as_json: bool) -> None:
         rows = [survey(state, manifest) for manifest in chosen(state, wanted)]
         whose = state.identity
     if as_json:
-        click.echo(
+        say_json(
             json.dumps(
                 {"format": whose.format, "cluster": whose.cluster, "group": whose.group, "partitions": rows}
             )
         )  # fmt: skip
     else:
-        click.echo(f"group {whose.group}, Kafka cluster {whose.cluster}, format {whose.format}")
+        say(f"group {whose.group}, Kafka cluster {whose.cluster}, format {whose.format}")
         for line in table(rows) if rows else ["no snapshot yet"]:
-            click.echo(line)
+            say(line)
     if damaged := [row["damage"] for row in rows if row["damage"]]:
         for what in damaged:
-            click.echo(f"damaged: {what}", err=True)
+            say(f"damaged: {what}", err=True)
         sys.exit(1)
 
 
@@ -122,17 +123,17 @@ def verify(directory: Path, wanted: tuple[int, ...], rules_path: Path | None) ->
             faults, digest = check(state, manifest, rules)
             damaged += bool(faults)
             for fault in faults:
-                click.echo(f"partition {manifest.partition}: {fault}", err=True)
+                say(f"partition {manifest.partition}: {fault}", err=True)
             if not faults:
-                click.echo(
+                say(
                     f"partition {manifest.partition}: {_counted(len(manifest.chunks), 'chunk')}, "
                     f"{manifest.chunk_bytes:,} bytes, whole; digest {digest}"
                 )
         if not wanted and (unnamed := state.unnamed()):
             damaged += 1
-            click.echo(f"{_counted(len(unnamed), 'chunk')} that no snapshot names, such as {unnamed[0]}", err=True)
+            say(f"{_counted(len(unnamed), 'chunk')} that no snapshot names, such as {unnamed[0]}", err=True)
         if not state.partitions():
-            click.echo("no snapshot yet")
+            say("no snapshot yet")
     sys.exit(1 if damaged else 0)
 
 
@@ -171,7 +172,7 @@ def export(
             for chunk in state.chunks(manifest):
                 engine.load(manifest.partition, chunk)
             for line in exported(engine, manifest.partition, only, show_numbers):
-                click.echo(json.dumps(line, ensure_ascii=False))
+                say_json(json.dumps(line, ensure_ascii=False))
 
 
 # -- what the commands share -----------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def opened(directory: Path) -> Iterator[LocalState]:
         finally:
             state.close()
     except (StateRefused, StateDamaged, StateFailed, ImageError) as problem:
-        click.echo(f"Error: {problem}", err=True)
+        say(f"Error: {problem}", err=True)
         sys.exit(getattr(problem, "exit_code", 1))
 
 
@@ -210,13 +211,13 @@ def load_rules(path: Path | None) -> RuleSet:
     try:
         return load([path or packs()])
     except RuleErrors as error:
-        click.echo(str(error), err=True)
+        say_problem(error)
         sys.exit(2)
 
 
 def note_other_rules(manifest: Manifest, rules: RuleSet) -> None:
     if manifest.rules_version != rules.version:
-        click.echo(
+        say(
             f"partition {manifest.partition} was counted under rules {manifest.rules_version}, these are "
             f"{rules.version}: counters that only the former have are left out (--rules)",
             err=True,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streams.saying import say, say_json
+
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
     from streams.kafka.topics import TopicState
@@ -32,7 +34,9 @@ def kafka_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def load_settings(brokers: str | None, kafka_config: str | None) -> KafkaSettings:
     """The settings that `kafka_options` and the environment name; a problem ends the command with code 1."""
     from streams.kafka.settings import KafkaProblem, KafkaSettings
+    from streams.logs import log_plainly
 
+    log_plainly()
     try:
         return KafkaSettings.load(brokers, kafka_config)
     except KafkaProblem as problem:
@@ -144,7 +148,7 @@ def _print(states: Sequence[TopicState], as_json: bool) -> None:
         import orjson
 
         for state in states:
-            click.echo(orjson.dumps(state.as_dict()))
+            say_json(orjson.dumps(state.as_dict()))
     else:
         rows: list[tuple[str, ...]] = [("TOPIC", "STATE", "PARTITIONS", "REPLICAS", "OFFSETS", "PURPOSE")]
         for state in states:
@@ -156,11 +160,11 @@ def _print(states: Sequence[TopicState], as_json: bool) -> None:
             rows.append((state.name, state.outcome, *map(str, counts), state.purpose))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         for row in rows:
-            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         for state in states:
             for problem in state.problems:
-                click.echo(f"problem: {state.name} {problem}", err=True)
+                say(f"problem: {state.name} {problem}", err=True)
             for note in state.notes:
-                click.echo(f"note: {state.name}: {note}", err=True)
+                say(f"note: {state.name}: {note}", err=True)
     if any(state.problems for state in states):
         sys.exit(1)

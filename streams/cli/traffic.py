@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from streams.cli.topics import kafka_options, load_settings
+from streams.saying import say, say_json
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
@@ -140,7 +141,7 @@ def _warn_of_age(start_ms: int) -> None:
     """A broker deletes by the records' own timestamps, and says nothing."""
     age_days = (time.time() * 1000 - start_ms) / _UNITS_MS["d"]
     if age_days > 6:
-        click.echo(
+        say(
             f"warning: these records are {age_days:.0f} days old, and a topic with 7 days' retention drops them: "
             "create the topics for history, or give a recent --start",
             err=True,
@@ -199,12 +200,12 @@ def _summarise(traffic: Traffic, topics: dict[str, int], as_json: bool, to_stder
     if as_json:
         import orjson
 
-        click.echo(orjson.dumps(summary), err=to_stderr)
+        say_json(orjson.dumps(summary), err=to_stderr)
         return
     each = ", ".join(f"{count:,} {topic}" for topic, count in topics.items()) or "none"
-    click.echo(f"{summary['records']:,} records ({each}) of {len(who):,} numbers", err=to_stderr)
+    say(f"{summary['records']:,} records ({each}) of {len(who):,} numbers", err=to_stderr)
     wanted = ", ".join(f"{count} {kind}" for kind, count in Counter(w.kind for w in who if w.wanted).items())
-    click.echo(f"offenders to find: {wanted or 'none'}", err=to_stderr)
+    say(f"offenders to find: {wanted or 'none'}", err=to_stderr)
 
 
 def _silence_stdout() -> None:

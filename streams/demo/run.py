@@ -30,6 +30,7 @@ from streams.demo.view import Now, View
 from streams.demo.warm import Warmth, kernels_compiled, warm
 from streams.kafka.embedded import EmbeddedBroker
 from streams.kafka.settings import KafkaSettings
+from streams.logs import FORMAT, PrintableFormatter
 from streams.settings import StartFrom, WorkerSettings
 from streams.traffic.generate import Traffic, TrafficSettings
 
@@ -51,9 +52,6 @@ START_HOUR = 10
 FRESH_DAYS = 5
 
 ONLY = {CDR: "calls", MESSAGE_RELAY: "messages"}
-
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def demonstrate(rules: RuleSet, seconds: float, seed: int, console: Console) -> Summary:
@@ -80,7 +78,7 @@ def log_file() -> Iterator[Path]:
     with tempfile.NamedTemporaryFile(prefix="grayline-demo-", suffix=".log", delete=False) as file:
         path = Path(file.name)
     handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    handler.setFormatter(PrintableFormatter(FORMAT))
     root = logging.getLogger()
     before = root.handlers[:], root.level
     root.handlers[:] = [handler]

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from rules.model import RuleSet
+from schemas.printable import printable
 from schemas.topics import BLOCK_EVENTS, REVIEW_QUEUE
 from streams.blocks import BlockState
 from streams.demo.warm import Warmth
@@ -117,7 +118,7 @@ class Summary:
         if self.interrupted:
             console.print("Interrupted: the figures are for what was fed until then")
         for problem in self.problems:
-            console.print(f"FAILED: {problem}", style="bold red", soft_wrap=not console.is_terminal, markup=False)
+            console.print(cell(f"FAILED: {problem}"), style="bold red", soft_wrap=not console.is_terminal)
 
     def _span(self) -> str:
         start, reached = (korean_time(ms) for ms in (self.start_ms, self.reached_ms))
@@ -161,6 +162,13 @@ def korean_time(at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, KOREA)
 
 
+def cell(text: str) -> Any:
+    """Text as it stands, whatever rich might read into it: markup, names of emoji, control characters."""
+    from rich.text import Text
+
+    return Text(printable(text))
+
+
 def _rules_table(summary: Summary) -> Any:
     from rich.table import Table
 
@@ -170,7 +178,7 @@ def _rules_table(summary: Summary) -> Any:
         table.add_column(name, justify="right")
     lanes = (summary.holds, summary.review, summary.unverified)
     for rule in dict.fromkeys(rule for lane in lanes for rule in lane):
-        table.add_row(rule, *(f"{lane[rule]:,}" if rule in lane else "" for lane in lanes))
+        table.add_row(cell(rule), *(f"{lane[rule]:,}" if rule in lane else "" for lane in lanes))
     if not table.rows:
         table.add_row("no rule fired")
     if summary.unverified:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from schemas.printable import printable
 from streams.blocks import BlockState
-from streams.demo.summary import korean_time
+from streams.demo.summary import cell, korean_time
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,7 +92,7 @@ class Lines:
         if not self._is_due(LINE_INTERVAL_S):
             return
         newest = max(now.blocked, key=_begun, default=None)
-        told = f"  newest {newest.number} {_rule(newest)}" if newest else ""
+        told = printable(f"  newest {newest.number} {_rule(newest)}") if newest else ""
         self.say(
             f"{korean_time(now.event_time_ms):%H:%M:%S}  {now.processed:>9,} events  {now.rate:>7,.0f}/s  "
             f"lag {now.lag:>6,}  blocked {len(now.blocked):>3}  review {now.review:>3}{told}"
@@ -167,7 +168,7 @@ class Screen:
         most = max(now.by_rule.values())
         ranked = sorted(now.by_rule.items(), key=lambda item: -item[1])
         for rule, count in ranked[: self._rules_max()]:
-            table.add_row(rule, f"{count:,}", Text("█" * max(1, round(count / most * 20)), style="red"))
+            table.add_row(cell(rule), f"{count:,}", Text("█" * max(1, round(count / most * 20)), style="red"))
         return table
 
     def _newest(self, now: Now) -> Any:
@@ -187,8 +188,8 @@ class Screen:
         # Partitions are read one after the other, so that what was read last need not be the newest.
         for state in sorted(now.blocked, key=_begun, reverse=True)[:room]:
             reason = (state.hold.reason or "") if state.hold else ""
-            rule = (_rule(state),) if wide else ()
-            table.add_row(f"{korean_time(_begun(state)):%H:%M:%S}", state.number, *rule, reason)
+            rule = (cell(_rule(state)),) if wide else ()
+            table.add_row(f"{korean_time(_begun(state)):%H:%M:%S}", cell(state.number), *rule, cell(reason))
         return table
 
     def _rules_max(self) -> int:

@@ -1,0 +1,42 @@
+"""The one way from a command to a terminal: click's own `echo` is banned from the others by the linter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from schemas.printable import printable, printable_json
+
+# For lines of ours alone, and for what is printable already and coloured.
+say_coloured = click.echo
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Prints lines. A line is one whatever its text holds."""
+    click.echo("\n".join(map(printable, lines)), err=err)
+
+
+def say_json(text: str | bytes, err: bool = False) -> None:
+    """Prints JSON as one line."""
+    click.echo(printable_json(text.decode() if isinstance(text, bytes) else text), err=err)
+
+
+def say_problem(problem: Exception) -> None:
+    """Prints an error's message on standard error."""
+    said = getattr(problem, "lines", None)  # of RuleErrors, printable as they are rendered
+    say(*(said or [str(problem)]), err=True)
+
+
+@contextmanager
+def printable_problems() -> Iterator[None]:
+    """Errors that click shows itself repeat what they were given: file names and arguments."""
+    try:
+        yield
+    except click.ClickException as problem:
+        said = printable(problem.format_message())
+        shown: Any = problem
+        shown.format_message = lambda: said
+        raise
