@@ -28,6 +28,7 @@ def advise(doc: Document, rules: Sequence[Rule], feed: str = "events") -> None:
         _looser_limits(doc, rule, keys)
         _beyond_exact(doc, rule, keys)
         _other_than_absent(doc, rule.when, keys["when"])
+        _accepts_everything(doc, rule, keys)
         if feed == "complete":
             _complete_only(doc, rule, keys)
     _counters_where(doc, rules, sections.get("counters"))
@@ -104,6 +105,15 @@ def _other_than_absent(doc: Document, said: Expression, node: Node) -> None:
             message = "never true for a number written without an access code, as plain domestic ones are"
             hint = "count what has the code (`where: access_code == ...`) and ask `when` for 0 of it"
             _warn(doc, node, f"`{ast.unparse(compare)}`{' under `not`' * negated} is {message}", hint)
+
+
+def _accepts_everything(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
+    """One unverified record among a number's verified ones would be enough."""
+    wheres = [counter.where for counter in rule.counters.values() if counter.where is not None]
+    if rule.spoofable and not any({"verified", "origin"} & where.names for where in wheres):
+        message = f"rule `{rule.name}` enforces on all that it counts, and none of its counters says what that is"
+        hint = 'count what it is after: `where: verified != "full"`'
+        _warn(doc, keys["spoofable"], message, hint)
 
 
 def _complete_only(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:

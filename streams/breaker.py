@@ -3,7 +3,9 @@
 A firing that would open an enforced hold while either is on opens one in review instead. Extensions and expiries go on.
 
 Each feed (an input topic's partition; records by way of `rekeyed` are a feed of their own) counts by minutes of its own
-partition clock, never by wall time. In minute m a scope takes up to
+partition clock, never by wall time. What rules open on spoofable evidence (`spoofable: accepted`) is counted apart from
+what rules open on vouched-for evidence, as if it came by a feed of its own: forged records hold back no verified
+offender's block. In minute m a scope takes up to
 
     limit(m) = max(share x opens, factor x mean of the holds opened a minute over the 60 minutes before m)
 
@@ -13,7 +15,7 @@ rule and number that are held back ask once a minute however often they fire, an
 the mean, so that a flood neither keeps itself alive nor raises its own limit. What a rule's breaker holds back does
 not count against its feed, nor a feed's against the total.
 
-Bounds: a feed keeps 61 minutes of counts a rule, and WAITING_MAX of those who wait in the minute.
+Bounds, for each of the two: a feed keeps 61 minutes of counts a rule, and WAITING_MAX of those who wait in the minute.
 """
 
 from __future__ import annotations
@@ -40,10 +42,12 @@ if TYPE_CHECKING:
 MINUTE_MS = 60_000
 MEAN_MINUTES = 60
 WAITING_MAX = 1000
-FORMAT = 1
+FORMAT = 2
+FORMATS = 1, FORMAT  # 1: all openings were counted together, and are taken for those on vouched-for evidence
 PAUSED = "paused"
 TOPICS = (CDR, MESSAGE_RELAY)
 RULE, FEED, TOTAL = ("rule", "feed", "total")
+SPOOFABLE = "spoofable-"  # before `feed` and `total`, where they are of openings on spoofable evidence
 SHARES = {RULE: 1, FEED: 2, TOTAL: 3}
 
 
@@ -53,7 +57,7 @@ class BreakerRowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """A scope that began to hold back. name: of the rule or the feed, empty for the total."""
+    """A scope that began to hold back. name: of the rule or the feed, empty for the totals."""
 
     scope: str
     name: str
@@ -78,7 +82,8 @@ class Minute(msgspec.Struct):
 
 
 class Feed(msgspec.Struct):
-    """minute: of `now`, since the epoch; `last` is the one before it. opened: minute -> rule -> holds opened."""
+    """minute: of `now`, since the epoch; `last` is the one before it. opened: minute -> rule -> holds opened.
+    spoofable: of the rules that accept spoofable evidence, else of all others."""
 
     topic: str
     partition: Int64
@@ -86,6 +91,14 @@ class Feed(msgspec.Struct):
     now: Minute = msgspec.field(default_factory=Minute)
     last: Minute = msgspec.field(default_factory=Minute)
     opened: dict[Int64, dict[str, Int64]] = {}
+    spoofable: bool = False
+
+    def named(self, scope: str) -> tuple[str, str]:
+        """The kind of a scope, and the name of its rule or feed."""
+        kind, _, rule = scope.partition(":")
+        if kind == RULE:
+            return kind, rule
+        return SPOOFABLE * self.spoofable + kind, self.topic if kind == FEED else ""
 
     def advance(self, minute: int) -> None:
         if minute <= self.minute:
@@ -123,6 +136,7 @@ class Gate:
 
     breaker: Breaker
     rules: list[str]  # names by slot
+    spoofable: frozenset[int]  # slots of the rules that accept spoofable evidence
     minute: np.ndarray  # int64[m]: of the feed's clock at the firing, since the epoch
     is_message: np.ndarray  # bool[m]: of message-relay, else of cdr
     partition: np.ndarray  # int32[m]: as the engine counts places
@@ -132,8 +146,8 @@ class Gate:
         """Asked for each firing that would open an enforced hold, in order: why it must not, or "" when it may. For a
         rule and number it stays held back until the minute ends."""
         place = TOPICS[int(self.is_message[k])], int(self.partition[k])
-        rule, number = self.rules[int(self.firings.rule[k])], int(self.firings.number[k])
-        return self.breaker.ask(place, int(self.minute[k]), rule, number)
+        slot, number = int(self.firings.rule[k]), int(self.firings.number[k])
+        return self.breaker.ask(place, int(self.minute[k]), self.rules[slot], number, slot in self.spoofable)
 
 
 class Breaker:
@@ -143,7 +157,7 @@ class Breaker:
     def __init__(self, opens: int = 0, factor: float = 0.0) -> None:
         self.opens, self.factor = opens, factor
         self.paused = False
-        self._feeds: dict[Place, Feed] = {}
+        self._feeds: dict[tuple[Place, bool], Feed] = {}  # by the place, and whether on spoofable evidence
         self._changed: set[int] = set()
         self._trips: list[Trip] = []
 
@@ -151,21 +165,22 @@ class Breaker:
     def is_idle(self) -> bool:
         return not (self.opens or self.paused)
 
-    def ask(self, place: Place, minute: int, rule: str, number: int) -> str:
+    def ask(self, place: Place, minute: int, rule: str, number: int, spoofable: bool = False) -> str:
         if self.paused:
             return PAUSED
-        feed = self._feeds.get(place)
+        feed = self._feeds.get((place, spoofable))
         if feed is None:
-            feed = self._feeds[place] = Feed(*place, minute)
+            feed = self._feeds[place, spoofable] = Feed(*place, minute, spoofable=spoofable)
         feed.advance(minute)
         self._changed.add(_home(place))
         waits = _hash(rule, number)
-        counts = waits not in feed.now.waiting and len(feed.now.waiting) < WAITING_MAX
+        # Behind WAITING_MAX each time counts: rather too much is held back than nothing any more.
+        counts = waits not in feed.now.waiting
         for scope in (f"{RULE}:{rule}", FEED, TOTAL):
             if self._is_over(feed, scope, counts):
-                if counts:
+                if counts and len(feed.now.waiting) < WAITING_MAX:
                     feed.now.waiting.add(waits)
-                return f"breaker:{scope.partition(':')[0]}"
+                return f"breaker:{feed.named(scope)[0]}"
         by_rule = feed.opened.setdefault(feed.minute, {})
         by_rule[rule] = by_rule.get(rule, 0) + 1
         return ""
@@ -184,7 +199,7 @@ class Breaker:
             if asked > most:
                 now.over.add(scope)
                 if not was_over:
-                    self._trips.append(Trip(*_named(scope, feed.topic), _home((feed.topic, feed.partition)), limit))
+                    self._trips.append(Trip(*feed.named(scope), _home((feed.topic, feed.partition)), limit))
         return was_over or scope in now.over
 
     def _limit(self, feed: Feed, scope: str) -> int:
@@ -199,9 +214,9 @@ class Breaker:
         return sum(other.asked_in_total(feed.minute) for other in self._beside(feed))
 
     def _beside(self, feed: Feed) -> list[Feed]:
-        """The feeds of the same partition, itself included."""
-        home = _home((feed.topic, feed.partition))
-        return [other for place, other in self._feeds.items() if _home(place) == home]
+        """The feeds of the same partition and evidence, itself included."""
+        home, of = _home((feed.topic, feed.partition)), feed.spoofable
+        return [other for (place, spoofable), other in self._feeds.items() if _home(place) == home and spoofable == of]
 
     def trips(self) -> list[Trip]:
         """What began to hold back since this was last asked."""
@@ -211,12 +226,12 @@ class Breaker:
     def open(self, clocks: Mapping[Place, int]) -> dict[tuple[str, str], int]:
         """(scope, name) -> how many feeds hold back for it, as of the places' clocks (ms)."""
         found: dict[tuple[str, str], int] = {}
-        for place, feed in self._feeds.items():
+        for (place, _), feed in self._feeds.items():
             minute = max(feed.minute, clocks.get(place, 0) // MINUTE_MS)
             # Over in one minute means holding back in the next one too.
             recent = {feed.minute: feed.now.over, feed.minute - 1: feed.last.over}
             for scope in recent.get(minute, set()) | recent.get(minute - 1, set()):
-                named = _named(scope, feed.topic)
+                named = feed.named(scope)
                 found[named] = found.get(named, 0) + 1
         return found
 
@@ -229,7 +244,7 @@ class Breaker:
 
     def row(self, partition: int) -> bytes | None:
         """All of a partition's state, equal bytes for equal states; None when there is none."""
-        feeds = [feed for place, feed in sorted(self._feeds.items()) if _home(place) == partition]
+        feeds = [feed for (place, _), feed in sorted(self._feeds.items()) if _home(place) == partition]
         if not feeds:
             return None
         return orjson.dumps(_Row(FORMAT, feeds), _plain, orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
@@ -243,34 +258,37 @@ class Breaker:
             read = _ROW.read(row)
         except Unreadable as problem:
             raise BreakerRowError(f"the breaker's row of partition {partition} cannot be read: {problem}") from None
-        if read.format != FORMAT:
+        if read.format not in FORMATS:
             raise BreakerRowError(
-                f"the breaker's row of partition {partition} has format {read.format}, and this version reads {FORMAT}"
+                f"the breaker's row of partition {partition} has format {read.format}, and this version reads formats "
+                f"up to {FORMAT}"
             )
-        self._feeds |= {(feed.topic, feed.partition): feed for feed in read.feeds}
+        self._feeds |= {((feed.topic, feed.partition), feed.spoofable): feed for feed in read.feeds}
 
     def drop(self, partition: int) -> None:
         """Forgets the partition."""
-        self._feeds = {place: feed for place, feed in self._feeds.items() if _home(place) != partition}
+        self._feeds = {key: feed for key, feed in self._feeds.items() if _home(key[0]) != partition}
         self._changed.discard(partition)
 
 
 def gate_of(
     breaker: Breaker,
     rules: list[str],
+    spoofable: frozenset[int],
     firings: Firings,
     events: Merged,
     accepted: Accepted,
     clocks: Mapping[Place, int],
 ) -> Gate | None:
-    """For the firings of an epoch; None when nothing is held back. rules: names by slot. events: all of the epoch, of
-    which `firings.event` counts the accepted ones. clocks: as of before the epoch, ms."""
+    """For the firings of an epoch; None when nothing is held back. rules: names by slot; spoofable: slots of those that
+    accept spoofable evidence. events: all of the epoch, of which `firings.event` counts the accepted ones. clocks: as
+    of before the epoch, ms."""
     if breaker.is_idle or not len(firings.event):
         return None
     is_message = events.of_topic(MESSAGE_RELAY)
     minute = _feed_minutes(is_message, events["partition"], accepted.time, clocks)
     event = np.flatnonzero(accepted.verdict == 0)[firings.event]
-    return Gate(breaker, rules, minute[event], is_message[event], events["partition"][event], firings)
+    return Gate(breaker, rules, spoofable, minute[event], is_message[event], events["partition"][event], firings)
 
 
 def _feed_minutes(
@@ -295,11 +313,6 @@ def _plain(value: object) -> object:
 
 def _home(place: Place) -> int:
     return place[1] % REKEYED_BASE
-
-
-def _named(scope: str, topic: str) -> tuple[str, str]:
-    kind, _, rule = scope.partition(":")
-    return kind, topic if kind == FEED else rule
 
 
 def _hash(rule: str, number: int) -> int:

@@ -81,7 +81,6 @@ class CompiledRule:
         self.rule = rule
         self.topics = tuple(sorted({c.topic for c in rule.counters.values()}))
         self.counters = list(dict.fromkeys(rule.counters.values()))
-        self.reach_ms = max(c.reach_ms for c in self.counters)
         self.readings = [reading for name in sorted(rule.when.names) if (reading := _reading(rule, name)) is not None]
         self.limits: list[Limit] = [rule.limits[name] for name in sorted(rule.when.names) if name in rule.limits]
         self.fields = [name for name in sorted(rule.when.names) if name in FIELD_COLUMNS]

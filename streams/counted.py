@@ -13,7 +13,7 @@ from streams.intake import Accepted, Intake
 from streams.merge import Merged
 from streams.state.image import Images
 from streams.state.places import Places
-from streams.topic_state import TopicState
+from streams.topic_state import ALL, READINGS, VOUCHED, TopicState
 
 RECLAIM_ROWS = 20_000  # looked at per call of `reclaim`
 BEGINNING = int(np.iinfo(np.int64).min)
@@ -41,6 +41,32 @@ class Counted:
         )
         self.places.heard(sources, accepted.time)
         return accepted
+
+    def tell_apart(self, events: Merged, vouched: np.ndarray) -> np.ndarray:
+        """bool[n]: events of numbers whose two readings differ, behind this epoch if not before. vouched: bool[n]. Call
+        it before the epoch counts: until here both readings of the numbers that are new among them are the same."""
+        states = self.states
+        if vouched.all() and not any(len(state.stores[ALL]) for state in states.values()):
+            return np.zeros(events.n, np.bool_)
+        mine = {name: events.of_topic(name) for name in states}
+        for name, state in states.items():
+            numbers = events["number"][mine[name] & ~vouched]
+            state.tell_apart(numbers, np.ones(len(numbers), np.bool_))
+        apart = ~vouched
+        for name, state in states.items():
+            found = state.are_told_apart(events["number"])
+            apart |= found if self.crosses else found & mine[name]
+        if self.crosses:  # a rule reads them together
+            for name, state in states.items():
+                state.tell_apart(events["number"][apart], mine[name][apart])
+        return apart
+
+    def count(self, events: Merged, vouched: np.ndarray) -> None:
+        """Counts an epoch and reads nothing."""
+        apart = self.tell_apart(events, vouched)
+        for state in self.states.values():
+            for reading, among in ((VOUCHED, vouched), (ALL, apart)):
+                state.count(events, among, reading)
 
     def reclaim(self, partitions: int) -> None:
         """A bounded piece of reclaiming work; changes no later reading. partitions: 0 when they are not known."""
@@ -86,20 +112,20 @@ class Counted:
         return digest.digest()
 
     def readings(
-        self, partition: int, partitions: int
+        self, partition: int, partitions: int, reading: str
     ) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
         """By topic: (topic, numbers int64[k] ascending, newest times int64[k] ms, by counter's name float64[k])."""
         for name, state in self.states.items():
-            index, outputs = state.readings(partition, partitions, BEGINNING)
+            read = state.readings(partition, partitions, BEGINNING, reading)
             columns = {
                 f"{counter.name}.{part}" if part else counter.name: column
-                for counter, outs in outputs.items()
+                for counter, outs in read.outputs.items()
                 for part, column in zip(counter.outputs, outs, strict=True)
             }
-            yield name, *state.store.heads(index), columns
+            yield name, read.numbers, read.newest_ms, columns
 
     def stats(self) -> dict[str, float]:
-        stores = [state.store for state in self.states.values()]
+        stores = [state.stores[reading] for state in self.states.values() for reading in READINGS]
         return {
             "tracked_numbers": sum(len(store) for store in stores),
             "untracked_events": sum(store.untracked for store in stores),

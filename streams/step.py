@@ -3,7 +3,7 @@
     merge     all topics' events in arrival order              streams/merge.py
     intake    clocks; late, future, twice                      streams/intake.py
     counters  each counts and is read event by event           streams/topic_state.py, streams/counters/
-    rules     `when` over whole columns                        streams/compile.py
+    rules     `when` over whole columns, in two readings       streams/evaluate.py, streams/compile.py
     ledger    firings become changes of holds                  streams/ledger.py
     output    changes become records                           streams/output.py
 
@@ -21,25 +21,23 @@ from operator import itemgetter
 
 import numpy as np
 
-from rules.model import BLOCKS, DIRECTIONS, MODES, RuleSet
-from schemas import codes, topics
+from rules.model import MODES, RuleSet
+from schemas import topics
 from schemas.numbers import published
 from streams.breaker import Breaker, Gate, Trip, gate_of
 from streams.compile import CompiledRule, record_fields
 from streams.counted import BEGINNING, Counted
 from streams.decode import Decoded, Decoder
 from streams.epoch import REKEYED_BASE, OutRecord
+from streams.evaluate import Evaluator, Fired, vouched_for
 from streams.intake import Accepted
-from streams.ledger import REVIEW, Change, Firings, Ledger
+from streams.ledger import Change, Ledger
 from streams.merge import Merged, merge
 from streams.output import Output, Snapshot
-from streams.topic_state import View
+from streams.topic_state import ALL
 
 LATENESS_MS = 3_600_000
 NUMBERS_MAX = 1 << 25
-FULL = codes.VERIFIED.index("full")
-INTERNATIONAL = codes.ORIGINS.index("international")
-FOREIGN = codes.NUMBER_TYPES.index("international")
 
 
 @dataclass(slots=True)
@@ -52,18 +50,6 @@ class Outcome:
     ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
     diverted: Tally[str] = field(default_factory=Tally)  # changes in review that would have been enforced, by why
     trips: list[Trip] = field(default_factory=list)  # what began to hold openings back
-
-
-@dataclass(slots=True)
-class Evaluated:
-    """One rule's results over a view, kept until its firings are explained."""
-
-    rule: CompiledRule
-    view: View
-    columns: dict[str, np.ndarray]
-    fires: np.ndarray
-    as_of: np.ndarray
-    spoofed: np.ndarray
 
 
 class Engine:
@@ -91,14 +77,11 @@ class Engine:
         self.ledger = Ledger([rule.name for rule in rules.rules])
         self.decoders = {name: Decoder(name, record_fields(rules, name), region) for name in self.topics}
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
-        self._compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
-        self._readers = {
-            counter: [rule for rule in self._compiled if counter in rule.counters]
-            for counter in dict.fromkeys(c for rule in self._compiled for c in rule.counters)
-        }
-        self._counted = Counted(self._compiled, lateness_ms, numbers_max)
+        compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
+        self._counted = Counted(compiled, lateness_ms, numbers_max)
+        self._evaluator = Evaluator(rules, compiled, self._counted)
         self._output = Output(self.ledger)
-        self._periods = np.array([rule.period_ms for rule in rules.rules], np.int64)
+        self._spoofable = frozenset(slot for slot, rule in enumerate(rules.rules) if rule.spoofable)
         self._numbers_max, self._region = numbers_max, region
 
     # -- one epoch ---------------------------------------------------------------------------------------------
@@ -121,9 +104,10 @@ class Engine:
             self._account(outcome, events, accepted)
             before = accepted.clock_max_before[events.first_of_line()]
             kept, kept_before = _kept(events, accepted, before)
-            firings, evaluated, place = self._firings(kept, kept_before)
-            gate = gate_of(self.breaker, self.ledger.rules, firings, events, accepted, clocks)
-            self._emit(outcome, self._changes(firings, evaluated, place, gate))
+            fired = self._evaluator.firings(kept, kept_before)
+            firings = fired.firings
+            gate = gate_of(self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted, clocks)
+            self._emit(outcome, self._changes(fired, gate))
             outcome.trips = self.breaker.trips()
             ended = int(firings.line[-1]) if len(firings.line) else -1
             # An epoch may end in dead letters: they are lines too, and holds expire before them.
@@ -158,8 +142,7 @@ class Engine:
         events = merge(decoded, self._kinds)
         if events.n:
             kept, _ = _kept(events, self._counted.accept(events), np.zeros(events.n, np.int64))
-            for state in self._counted.states.values():
-                state.count(kept, _spoofable(kept))
+            self._counted.count(kept, vouched_for(kept))
 
     def image(self, partition: int, whole: bool) -> list[bytes]:
         """Pieces (half a megabyte at most) of what was counted in a partition: all, or what changed since its last
@@ -200,10 +183,12 @@ class Engine:
         digest.update(self.breaker.row(partition) or b"")
         return digest.hexdigest()
 
-    def readings(self, partition: int) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
+    def readings(
+        self, partition: int, reading: str = ALL
+    ) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
         """What the counters read of a partition's numbers, each as of its newest event, topic by topic: (topic,
         numbers int64[k] ascending, newest times int64[k] ms, by counter float64[k])."""
-        return self._counted.readings(partition, self._known_partitions())
+        return self._counted.readings(partition, self._known_partitions(), reading)
 
     def with_rules(self, rules: RuleSet) -> Engine:
         """The same state under other rules: counters whose definition did not change keep theirs, new ones warm. This
@@ -242,105 +227,16 @@ class Engine:
                 tally[name] += int(np.count_nonzero(mine & (accepted.verdict == verdict)))
             tally["future"] += int(np.count_nonzero(mine & accepted.future))
 
-    def _firings(self, events: Merged, clock_before: np.ndarray) -> tuple[Firings, list[Evaluated], np.ndarray]:
-        """The firings of numbers that may be blocked, in order; and, to explain them, the rules' results and
-        int64[m], each firing's place in its rule's."""
-        evaluated = self._evaluate(events)
-        fired = [np.flatnonzero(part.fires) for part in evaluated]
-        rule = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
-        event = np.concatenate([part.view.index[index] for part, index in zip(evaluated, fired, strict=True)])
-        lane = np.concatenate([self._lanes(part, index) for part, index in zip(evaluated, fired, strict=True)])
-        place = np.concatenate(fired)
-        order = np.lexsort((rule, event))
-        order = order[self._may_be_blocked(events["number"][event[order]])]
-        rule, event, lane, place = rule[order], event[order], lane[order], place[order]
-        firings = Firings(
-            event, events["line"][event], events["number"][event], rule, lane, events["at"][event],
-            self._periods[rule], clock_before[event],
-        )  # fmt: skip
-        return firings, evaluated, place
-
-    def _changes(
-        self, firings: Firings, evaluated: list[Evaluated], place: np.ndarray, gate: Gate | None
-    ) -> Iterator[tuple[int, Change]]:
+    def _changes(self, fired: Fired, gate: Gate | None) -> Iterator[tuple[int, Change]]:
         """(line, change) in order, each hold's content brought up to date."""
-        for change in self.ledger.apply(firings, self.expire_by_clock, gate):
+        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate):
             if change.firing < 0:
                 yield -1, change
                 continue
-            part = evaluated[int(firings.rule[change.firing])]
-            change.hold.content = self._content(part, int(place[change.firing]))
+            change.hold.content = self._evaluator.content(fired, change.firing)
             if change.diverted:
                 change.hold.content["diverted"] = change.diverted
-            yield int(firings.line[change.firing]), change
-
-    def _evaluate(self, events: Merged) -> list[Evaluated]:
-        """Counts the epoch in every counter and evaluates every rule at every event that can change one of its
-        counters, as of the number's newest time on the rule's topics."""
-        spoofable = _spoofable(events)
-        states, crosses = self._counted.states, self._counted.crosses
-        views = {name: state.view(events, crosses, spoofable) for name, state in states.items()}
-        hits = {c: hit for name, state in states.items() for c, hit in state.hits(views[name]).items()}
-        if crosses:
-            as_of = np.maximum.reduce([view.as_of for view in views.values()])
-            spoofed = np.maximum.reduce([view.spoofed for view in views.values()])
-        wanted = [_either([hits[c] for c in rule.counters]) for rule in self._compiled]
-        readings = {}
-        for name, state in states.items():
-            for counter in state.counters:
-                readers = self._readers[counter]
-                either = _either([wanted[rule.slot] for rule in readers])
-                crossed = any(len(rule.topics) > 1 for rule in readers)
-                readings[counter] = state.read(counter, views[name], hits[counter], either, as_of if crossed else None)
-        out = []
-        inside: dict[tuple[int, int], np.ndarray] = {}
-        for rule in self._compiled:
-            alone = len(rule.topics) == 1
-            view = views[rule.topics[0]]
-            columns = rule.columns(view.events, {c: readings[c][0 if alone else 1] for c in rule.counters}, inside)
-            fires = wanted[rule.slot] & rule.rule.when.evaluate(columns, view.events.n)
-            out.append(
-                Evaluated(
-                    rule, view, columns, fires, view.as_of if alone else as_of, view.spoofed if alone else spoofed
-                )
-            )
-        return out
-
-    def _lanes(self, part: Evaluated, index: np.ndarray) -> np.ndarray:
-        """int64[len(index)]: where each firing goes. Evidence that somebody else can forge, anywhere within the reach
-        of the rule's counters, asks for review and never for a line block, unless the rule accepts that."""
-        rule = part.rule.rule
-        lane = np.full(len(index), MODES.index(rule.mode), np.int64)
-        if rule.mode == "enforce" and not rule.spoofable:
-            forged = part.spoofed[index]
-            lane[(forged > 0) & (part.as_of[index] - forged < part.rule.reach_ms)] = REVIEW
-        return lane
-
-    def _may_be_blocked(self, numbers: np.ndarray) -> np.ndarray:
-        """bool[len(numbers)]: E.164 and not protected. Withheld and unparsed identities pool thousands of people."""
-        protected = self.rules.protected
-        distinct, inverse = np.unique(numbers, return_inverse=True)
-        allowed = distinct > 0
-        if protected is not None:
-            allowed &= ~np.array([protected.covers(number) for number in distinct.tolist()], bool)
-        return allowed[inverse]
-
-    def _content(self, part: Evaluated, i: int) -> dict[str, object]:
-        """What a hold says of itself, as of event i of the rule's view."""
-        rule = part.rule.rule
-        values = {name: float(part.columns[name][i]) for name in part.rule.numeric}
-        as_of, partition = int(part.as_of[i]), int(part.view.events["partition"][i])
-        evidence = part.rule.evidence(values, as_of)
-        for reading, told in zip(part.rule.readings, evidence, strict=True):
-            if self._counted.places.lacks(reading.counter, partition, as_of):
-                told["warming"] = True
-        return {
-            "rules_version": self.rules.version,
-            "directions": [d for d in DIRECTIONS if d in rule.directions],
-            "actions": [f"block_{what}" for what in BLOCKS if what in rule.block],
-            "reason": rule.summary,
-            "evidence": evidence,
-        }
+            yield int(fired.firings.line[change.firing]), change
 
     def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change]]) -> None:
         """One state record per input record, number and lane; expiries (line -1) stand alone."""
@@ -370,12 +266,6 @@ class Engine:
         pending.clear()
 
 
-def _either(masks: list[np.ndarray]) -> np.ndarray:
-    """bool[n]: where any of them is true. Many are one and the same array."""
-    distinct = list({id(mask): mask for mask in masks}.values())
-    return distinct[0] if len(distinct) == 1 else np.logical_or.reduce(distinct)
-
-
 def _kept(events: Merged, accepted: Accepted, clock_before: np.ndarray) -> tuple[Merged, np.ndarray]:
     """The accepted events with their counted times, and the clock before each one's record."""
     columns = {**events.columns, "at": accepted.time, "closed": accepted.closed, "duration": accepted.duration}
@@ -383,9 +273,3 @@ def _kept(events: Merged, accepted: Accepted, clock_before: np.ndarray) -> tuple
         return Merged(columns), clock_before
     index = np.flatnonzero(accepted.verdict == 0)
     return Merged(columns).take(index), clock_before[index]
-
-
-def _spoofable(events: Merged) -> np.ndarray:
-    """bool[n]: the caller id could have been forged: not fully verified, or a domestic number of foreign origin."""
-    foreign = (events["origin"] == INTERNATIONAL) & (events["number_type"] != FOREIGN)
-    return (events["verified"] != FULL) | foreign

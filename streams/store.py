@@ -1,4 +1,5 @@
-"""The rows of one topic's numbers: who has which row, when it was last heard of, and when its row may be given back."""
+"""The rows of one topic's numbers in one reading: who has which row, when it was last heard of, and when its row may
+be given back."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from streams.kernels.partition import partition_of
 from streams.memory import aligned_zeros
 
 # Words of every row before the counters' own. Times are ms since the epoch, 0 = never.
-NUMBER, NEWEST, NEWEST_SPOOFABLE = range(3)
-HEADER = 3
+NUMBER, NEWEST = range(2)
+HEADER = 2
 
 _ROWS_FIRST = 1024
 
 
 class Store:
-    """Rows of int64 words, one per number, for all counters of one topic.
+    """Rows of int64 words, one per number, for all counters of one topic in one reading.
 
     words: words the counters need together; theirs begin at `HEADER`. maximum: rows at most. At that bound numbers
     without a row get none (-1): they are not tracked, their events add to `untracked`, and they read as never seen,
@@ -62,19 +63,14 @@ class Store:
                 return out
             self._grow()
 
-    def note_times(
-        self, rows: np.ndarray, at: np.ndarray, spoofable: np.ndarray, touch: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Two int64[n]: each event's number's newest event time and newest spoofable event time, ms, as of that
-        event in arrival order; 0 = never.
+    def note_times(self, rows: np.ndarray, at: np.ndarray, touch: np.ndarray) -> np.ndarray:
+        """int64[n]: each event's number's newest event time, ms, as of that event in arrival order; 0 = never.
 
-        rows: int64[n] from `rows_of`. Where touch[i] (an event of this topic) at[i] is noted first, as spoofable
-        where spoofable[i]; a number without a row has this event only. Elsewhere nothing is noted."""
-        newest, newest_spoofable = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
-        kernels.note_times(
-            self.rows, self._dirty, NEWEST, NEWEST_SPOOFABLE, rows, at, spoofable, touch, newest, newest_spoofable
-        )
-        return newest, newest_spoofable
+        rows: int64[n] from `rows_of`. Where touch[i] (an event of this topic) at[i] is noted first; a number without a
+        row has this event only. Elsewhere nothing is noted."""
+        newest = np.empty(len(rows), np.int64)
+        kernels.note_times(self.rows, self._dirty, NEWEST, rows, at, touch, newest)
+        return newest
 
     def rows_in(self, partition: int, partitions: int, dirty_only: bool = False) -> np.ndarray:
         """int64[k]: the rows of the numbers that belong to this of so many partitions; `dirty_only`: of those that an
@@ -88,6 +84,10 @@ class Store:
     def heads(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Two int64[k]: numbers and newest times, ms, of these rows."""
         return self.rows[rows, NUMBER], self.rows[rows, NEWEST]
+
+    def touch(self, rows: np.ndarray) -> None:
+        """These rows (int64[k]) are part of the next image."""
+        self._dirty[rows] = 1
 
     def clean(self, rows: np.ndarray) -> None:
         """These rows (int64[k]) have been saved, or restored from what was."""

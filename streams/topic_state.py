@@ -1,9 +1,14 @@
-"""One topic's numbers and counters: where each counter's words lie, which events hit it, who reads it."""
+"""One topic's numbers and counters: where each counter's words lie, which events hit it, who reads it.
+
+Each counter has two readings of a number: what the events show that somebody vouches for, and what all events show. A
+number has a row of its own in each reading's store; without one in ALL, both readings are the same, and without one in
+VOUCHED that reading is empty.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,19 +20,41 @@ from streams.counters.base import CounterState, Events
 from streams.counters.registry import KINDS
 from streams.merge import Merged
 from streams.state.chunk import BYTES
-from streams.store import HEADER, NEWEST, NEWEST_SPOOFABLE, NUMBER, Store
+from streams.store import HEADER, NEWEST, NUMBER, Store
+
+READINGS = VOUCHED, ALL = "vouched", "all"
+NONE, IDLE = -1, -2  # in place of a row: there is none; nothing reads it any more
 
 
 @dataclass(slots=True)
 class View:
-    """An epoch as one topic sees it, n events: its own ones, or all when some rule reads several topics."""
+    """A reading's events of an epoch as one topic sees them, n of them: its own ones, or all when some rule reads
+    several topics."""
 
+    store: Store
     events: Merged
     index: np.ndarray  # int64[n]: their places in the epoch
     mine: np.ndarray  # bool[n]: events of this topic
     rows: np.ndarray  # int64[n]
     as_of: np.ndarray  # int64[n]: the number's newest time on this topic, ms
-    spoofed: np.ndarray  # int64[n]: newest time of spoofable evidence on this topic, 0 for none
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of k numbers in both readings, or NONE or IDLE."""
+
+    numbers: np.ndarray  # int64[k], ascending
+    vouched: np.ndarray  # int64[k]
+    all: np.ndarray  # int64[k]
+
+
+@dataclass(slots=True)
+class Readings:
+    """What the counters read of k numbers."""
+
+    numbers: np.ndarray  # int64[k], ascending
+    newest_ms: np.ndarray  # int64[k]
+    outputs: dict[Counter, tuple[np.ndarray, ...]]  # float64[k] each
 
 
 class TopicState:
@@ -40,9 +67,7 @@ class TopicState:
             self.counters[counter] = state
             at += state.words
         self.ids = {counter_id(counter, state): counter for counter, state in self.counters.items()}
-        self.store = Store(at - HEADER, numbers_max)
-        # How far back a spoofable event of this topic still sends a firing to review.
-        self._spoofable_ms = max((rule.reach_ms for rule in rules if name in rule.topics), default=0)
+        self.stores = {reading: Store(at - HEADER, numbers_max) for reading in READINGS}
 
     def inherit(self, old: TopicState) -> None:
         """Takes over all numbers and what the counters that both have counted. `old` must not be used any more."""
@@ -53,18 +78,39 @@ class TopicState:
                 moves.append((state.at, at[counter], state.words))
                 state.at = at[counter]
                 self.counters[counter] = state
-        self.store = old.store.laid_out_anew(self.store.rows.shape[1] - HEADER, moves)
+        words = self.stores[VOUCHED].rows.shape[1] - HEADER
+        self.stores = {reading: store.laid_out_anew(words, moves) for reading, store in old.stores.items()}
 
-    def view(self, events: Merged, whole: bool, spoofable: np.ndarray) -> View:
-        """Gives every number of this topic a row and notes the times. `whole`: look at the other topics' events too."""
-        mine = events.of_topic(self.name)
-        index = np.arange(events.n)
-        if not whole and not mine.all():
-            index = np.flatnonzero(mine)
-            events, spoofable, mine = events.take(index), spoofable[index], mine[index]
-        rows = self.store.rows_of(events["number"], mine)
-        as_of, spoofed = self.store.note_times(rows, events["at"], spoofable, mine)
-        return View(events, index, mine, rows, as_of, spoofed)
+    def tell_apart(self, numbers: np.ndarray, own: np.ndarray) -> None:
+        """From here on these numbers' readings may differ: gives them rows of their own in ALL, copies of what they
+        have, before an event of the epoch counts. own: bool[k], seen in an event of this topic; others need a row only
+        when there is something to copy."""
+        vouched, every = (self.stores[reading] for reading in READINGS)
+        found = vouched.rows_of(numbers, False)
+        rows = every.rows_of(numbers, own | (found >= 0))
+        fresh = (rows >= 0) & (found >= 0) & (every.rows[rows, NEWEST] == 0)
+        into, first = np.unique(rows[fresh], return_index=True)
+        source = found[fresh][first]
+        every.rows[into, NEWEST] = vouched.rows[source, NEWEST]
+        every.touch(into)
+        for state in self.counters.values():
+            words = vouched.rows[source, state.at : state.at + state.words]
+            state.restore(every.rows, into, words, state.save(vouched.rows, source))
+
+    def are_told_apart(self, numbers: np.ndarray) -> np.ndarray:
+        """bool[n]: numbers with a row of their own in ALL."""
+        return self.stores[ALL].rows_of(numbers, False) >= 0
+
+    def view(self, events: Merged, among: np.ndarray, whole: bool, reading: str) -> View:
+        """Gives every number of this topic a row in VOUCHED and notes the times; rows in ALL are there already. among:
+        bool[n], the reading's events. `whole`: look at the other topics' events too."""
+        store = self.stores[reading]
+        mine = events.of_topic(self.name) & among
+        index = np.flatnonzero(among if whole else mine)
+        if len(index) < events.n:
+            events, mine = events.take(index), mine[index]
+        rows = store.rows_of(events["number"], mine if reading == VOUCHED else False)
+        return View(store, events, index, mine, rows, store.note_times(rows, events["at"], mine))
 
     def hits(self, view: View) -> dict[Counter, np.ndarray]:
         """bool[n] per counter: events that count in it. Counters that count the same events share one array."""
@@ -96,7 +142,7 @@ class TopicState:
     ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
         """Counts the hits and reads where `wanted`: as of the topic's own newest times, and, when `as_of` is given,
         a second time as of those. A reading of either kind comes right after its event has counted."""
-        state, rows = self.counters[counter], self.store.rows
+        state, rows = self.counters[counter], view.store.rows
         batch = Events(
             view.rows, view.events["at"], view.as_of, hit & (view.rows >= 0), wanted, _amounts(counter, view.events),
             view.events["event"], view.events["closed"],
@@ -107,9 +153,9 @@ class TopicState:
         readings = state.process(rows, twice)
         return tuple(r[0::2] for r in readings), tuple(r[1::2] for r in readings)
 
-    def count(self, events: Merged, spoofable: np.ndarray) -> None:
-        """Counts all events of this topic and reads nothing."""
-        view = self.view(events, False, spoofable)
+    def count(self, events: Merged, among: np.ndarray, reading: str) -> None:
+        """Counts the reading's events of this topic and reads nothing."""
+        view = self.view(events, among, False, reading)
         nowhere = np.zeros(view.events.n, np.bool_)
         for counter, hit in self.hits(view).items():
             self.read(counter, view, hit, nowhere)
@@ -117,13 +163,13 @@ class TopicState:
     def reclaim(self, horizons_ms: np.ndarray, budget: int) -> None:
         """See Store."""
         forget = [state.forget for state in self.counters.values()]
-        self.store.reclaim(horizons_ms, self._idle(), forget, budget)
+        idle = [state.idle for state in self.counters.values()]
+        self.stores[VOUCHED].reclaim(horizons_ms, idle, forget, budget)
+        # Without its row in ALL a number reads there as it does in VOUCHED, so that one must have gone before.
+        self.stores[ALL].reclaim(horizons_ms, [self._without_vouched, *idle], forget, budget)
 
-    def _idle(self) -> list[Callable[[np.ndarray, np.ndarray, int], np.ndarray]]:
-        def harmless(rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
-            return rows[candidates, NEWEST_SPOOFABLE] <= horizon - self._spoofable_ms
-
-        return [harmless, *(state.idle for state in self.counters.values())]
+    def _without_vouched(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
+        return self.stores[VOUCHED].rows_of(rows[candidates, NUMBER], False) < 0
 
     # -- images ------------------------------------------------------------------------------------------------
 
@@ -131,19 +177,20 @@ class TopicState:
         self, partition: int, partitions: int, whole: bool
     ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
         """Pieces of an image of one partition's rows (`whole`: all, else those touched since they were last saved):
-        fields and arrays of each, copies."""
-        index = self.store.rows_in(partition, partitions, dirty_only=not whole)
-        self.store.clean(index)
-        rows = self.store.rows
-        size = np.full(len(index), rows.shape[1] * rows.itemsize)
-        for state in self.counters.values():
-            size += state.sizes(rows, index)
-        piece = np.cumsum(size) // BYTES
-        for part in np.split(index, np.flatnonzero(np.diff(piece)) + 1) if len(index) else ():
-            yield self._save(part)
+        fields and arrays of each, copies. VOUCHED comes first."""
+        for reading, store in self.stores.items():
+            index = store.rows_in(partition, partitions, dirty_only=not whole)
+            store.clean(index)
+            rows = store.rows
+            size = np.full(len(index), rows.shape[1] * rows.itemsize)
+            for state in self.counters.values():
+                size += state.sizes(rows, index)
+            piece = np.cumsum(size) // BYTES
+            for part in np.split(index, np.flatnonzero(np.diff(piece)) + 1) if len(index) else ():
+                yield self._save(reading, part)
 
-    def _save(self, index: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        rows = self.store.rows
+    def _save(self, reading: str, index: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        rows = self.stores[reading].rows
         arrays = {"block": rows[index]}
         places = []
         for counter_id, counter in self.ids.items():
@@ -154,16 +201,21 @@ class TopicState:
                 arrays[f"{counter_id}.{name}.cells"] = cells
                 # A slot's number means nothing elsewhere.
                 arrays["block"][where, state.at] = -1
-        return {"topic": self.name, "counters": places}, arrays
+        return {"topic": self.name, "reading": reading, "counters": places}, arrays
 
     def load(self, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
         """Puts the rows of one piece in the place of those of the same numbers. Counters that are not known here are
         passed over; those that the piece does not know keep what they have. Returns how many numbers there were."""
         block = arrays["block"]
-        index = self.store.rows_of(block[:, NUMBER])
+        store = self.stores[fields["reading"]]
+        if store is self.stores[VOUCHED]:
+            # An event that touches a number's row here touches the one in ALL too, where there is one: then that row
+            # is in a piece behind this one, and else it has been given back.
+            self._give_back(self.stores[ALL], block[:, NUMBER])
+        index = store.rows_of(block[:, NUMBER])
         kept = np.flatnonzero(index >= 0)  # a full store tracks no more
         index = index[kept]
-        rows = self.store.rows
+        rows = store.rows
         rows[index, :HEADER] = block[kept, :HEADER]
         for place in fields["counters"]:
             if place["id"] not in self.ids:
@@ -177,55 +229,95 @@ class TopicState:
                     there = np.isin(where, kept)
                     saved[name] = np.searchsorted(kept, where[there]), cells[there]
             state.restore(rows, index, words[kept], saved)
-        self.store.clean(index)
+        store.clean(index)
         return len(index)
 
     def drop(self, partition: int, partitions: int) -> None:
-        gone = self.store.rows_in(partition, partitions)
-        for state in self.counters.values():
-            state.forget(self.store.rows, gone)
-        self.store.give_back(gone)
+        for store in self.stores.values():
+            self._give_back(store, store.heads(store.rows_in(partition, partitions))[0])
 
-    def readings(
-        self, partition: int, partitions: int, horizon_ms: int, later: float = 0.0
-    ) -> tuple[np.ndarray, dict[Counter, tuple[np.ndarray, ...]]]:
-        """int64[k], ascending: the rows of one partition's numbers that some reading may still need; and the outputs
-        of each counter, float64[k]. Read as of each number's newest time, and `later` times the counter's reach
-        behind it."""
-        rows = self.store.rows
-        index = self.store.rows_in(partition, partitions)
-        gone = np.flatnonzero(rows[index, NEWEST] <= horizon_ms)
-        for is_idle in self._idle():
-            gone = gone[is_idle(rows, index[gone], horizon_ms)]
-        index = np.delete(index, gone)
-        index = index[np.argsort(rows[index, NUMBER])]
-        n = len(index)
-        none, every = np.zeros(n, np.int64), np.ones(n, np.bool_)
-        code = np.zeros(n, np.uint8)
-        out = {}
-        for counter, state in self.counters.items():
-            as_of = rows[index, NEWEST] + int(counter.reach_ms * later)
-            out[counter] = state.process(rows, Events(index, as_of, as_of, ~every, every, none, code, ~every))
-        return index, out
+    def _give_back(self, store: Store, numbers: np.ndarray) -> None:
+        """Forgets what a reading knows of these numbers."""
+        gone = store.rows_of(numbers, False)
+        gone = gone[gone >= 0]
+        for state in self.counters.values():
+            state.forget(store.rows, gone)
+        store.give_back(gone)
+
+    def readings(self, partition: int, partitions: int, horizon_ms: int, reading: str) -> Readings:
+        """What the counters read of one partition's numbers, as of each one's newest time; of those that somebody may
+        still need as of the horizon."""
+        return self._readings(self._rows_by_reading(partition, partitions, horizon_ms), reading, 0.0)
 
     def digest(self, partition: int, partitions: int, horizon_ms: int) -> bytes:
         """Of everything that can be read of the partition's numbers, now and later, wherever and in whichever form
         it lies. Levels are rounded to nine digits."""
         digest = hashlib.blake2b(digest_size=16)
+        rows = self._rows_by_reading(partition, partitions, horizon_ms)
         for eighths in range(8):
-            index, outputs = self.readings(partition, partitions, horizon_ms, eighths / 8)
-            for counter_id in sorted(self.ids):
-                for column in outputs[self.ids[counter_id]]:
-                    share, power = np.frexp(column)
-                    digest.update(np.ldexp(np.round(share, 9), power).tobytes())
-        head = self.store.rows[index, :HEADER]
-        # Spoofable evidence out of every rule's reach reads as none.
-        head[head[:, NEWEST] - head[:, NEWEST_SPOOFABLE] >= self._spoofable_ms, NEWEST_SPOOFABLE] = 0
-        digest.update(head.tobytes())
+            vouched, every = (self._readings(rows, reading, eighths / 8) for reading in READINGS)
+            columns, others = self._rounded(vouched), self._rounded(every)
+            # A row of its own that reads as the other one is no difference.
+            same = (columns == others) | (np.isnan(columns) & np.isnan(others))
+            differs = (vouched.newest_ms != every.newest_ms) | ~same.all(axis=1)
+            for told in (vouched.numbers, vouched.newest_ms, columns):
+                digest.update(told.tobytes())
+            for told in (every.numbers, every.newest_ms, others):
+                digest.update(told[differs].tobytes())
         return digest.digest()
 
+    def _rounded(self, readings: Readings) -> np.ndarray:
+        """float64[k, outputs of all counters], to nine digits."""
+        counters = [self.ids[counter_id] for counter_id in sorted(self.ids)]
+        share, power = np.frexp(np.stack([column for c in counters for column in readings.outputs[c]], axis=1))
+        return np.ldexp(np.round(share, 9), power)
+
+    def _rows_by_reading(self, partition: int, partitions: int, horizon_ms: int) -> Rows:
+        """The rows of one partition's numbers that some reading may still need."""
+        rows = {}
+        for reading, store in self.stores.items():
+            index = store.rows_in(partition, partitions)
+            gone = np.flatnonzero(store.rows[index, NEWEST] <= horizon_ms)
+            for state in self.counters.values():
+                gone = gone[state.idle(store.rows, index[gone], horizon_ms)]
+            rows[reading] = index, gone
+        numbers = [self.stores[of].rows[np.delete(*found), NUMBER] for of, found in rows.items()]
+        every = np.unique(np.concatenate(numbers))
+        at = {}
+        for reading, store in self.stores.items():
+            at[reading] = store.rows_of(every, False)
+            at[reading][np.isin(at[reading], rows[reading][0][rows[reading][1]])] = IDLE
+        return Rows(every, at[VOUCHED], at[ALL])
+
+    def _readings(self, rows: Rows, reading: str, later: float) -> Readings:
+        """As of each number's newest time, and `later` times the counter's reach behind it."""
+        found = self._read_all(self.stores[VOUCHED], rows.vouched, later)
+        if reading == ALL and (own := rows.all != NONE).any():
+            other = self._read_all(self.stores[ALL], rows.all, later)
+            found = [np.where(own, mine, theirs) for mine, theirs in zip(other, found, strict=True)]
+        newest_ms, *columns = found
+        outputs, at = {}, 0
+        for counter in self.counters:
+            outputs[counter] = tuple(columns[at : at + len(counter.outputs)])
+            at += len(counter.outputs)
+        return Readings(rows.numbers, newest_ms, outputs)
+
+    def _read_all(self, store: Store, index: np.ndarray, later: float) -> list[np.ndarray]:
+        """Newest times, and the outputs of all counters; rows below 0 read as empty."""
+        newest_ms = np.where(index >= 0, store.rows[index, NEWEST], 0)
+        n = len(index)
+        none, every = np.zeros(n, np.int64), np.ones(n, np.bool_)
+        code = np.zeros(n, np.uint8)
+        index = np.maximum(index, -1)
+        columns = [newest_ms]
+        for counter, state in self.counters.items():
+            as_of = newest_ms + int(counter.reach_ms * later)
+            columns += state.process(store.rows, Events(index, as_of, as_of, ~every, every, none, code, ~every))
+        return columns
+
     def nbytes(self) -> int:
-        return self.store.nbytes() + sum(state.nbytes() for state in self.counters.values())
+        stores = sum(store.nbytes() for store in self.stores.values())
+        return stores + sum(state.nbytes() for state in self.counters.values())
 
 
 def _amounts(counter: Counter, events: Merged) -> np.ndarray:

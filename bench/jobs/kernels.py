@@ -92,7 +92,7 @@ class Bench:
         values = {"distinct": peer, "total": amount, "average": amount}
         begun = time.thread_time()
         row = self.store.rows_of(number)
-        as_of, _ = self.store.note_times(row, at, never, always)
+        as_of = self.store.note_times(row, at, always)
         begun = self._note("rows and times", begun)
         for name, state in self.counters.items():
             batch = Events(row, at, as_of, hits.get(name, setup), always, values.get(name, call), event, never)

@@ -120,13 +120,12 @@ def delete(table, keys):
 
 
 @njit(**COMPILED)
-def note_times(rows, dirty, newest_word, spoofable_word, index, at, spoofable, touch, newest, newest_spoofable):
-    """Newest times of each event's number, in arrival order.
+def note_times(rows, dirty, newest_word, index, at, touch, newest):
+    """Newest time of each event's number, in arrival order.
 
     dirty: uint8[capacity], set to 1 for a row that an event touches. index: int64[n], row or -1. touch: bool[n]: the
-    event is of this store's topic and counts: the row's newest time (and, where spoofable[i], its newest spoofable
-    time) becomes the larger of itself and at[i]. newest, newest_spoofable: int64[n], the row's times after that, 0 for
-    never. Without a row an event that touches is all."""
+    event is of this store's topic and counts: the row's newest time becomes the larger of itself and at[i]. newest:
+    int64[n], the row's time after that, 0 for never. Without a row an event that touches is all."""
     n = len(index)
     for i in range(n):
         if i + AHEAD < n:
@@ -134,12 +133,8 @@ def note_times(rows, dirty, newest_word, spoofable_word, index, at, spoofable, t
         row = index[i]
         if row < 0:
             newest[i] = at[i] if touch[i] else 0
-            newest_spoofable[i] = at[i] if touch[i] and spoofable[i] else 0
             continue
         if touch[i]:
             dirty[row] = 1
             rows[row, newest_word] = max(rows[row, newest_word], at[i])
-            if spoofable[i]:
-                rows[row, spoofable_word] = max(rows[row, spoofable_word], at[i])
         newest[i] = rows[row, newest_word]
-        newest_spoofable[i] = rows[row, spoofable_word]

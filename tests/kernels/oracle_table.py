@@ -6,7 +6,7 @@ from __future__ import annotations
 class StoreOracle:
     def __init__(self, maximum: int) -> None:
         self.maximum = maximum
-        self.newest: dict[int, tuple[int, int]] = {}
+        self.newest: dict[int, int] = {}
         self.untracked = 0
 
     def see(self, key: int, insert: bool) -> bool:
@@ -18,16 +18,16 @@ class StoreOracle:
         if len(self.newest) == self.maximum:
             self.untracked += 1
             return False
-        self.newest[key] = (0, 0)
+        self.newest[key] = 0
         return True
 
-    def note(self, key: int, at: int, spoofable: bool, touch: bool) -> tuple[int, int]:
-        newest, spoofed = self.newest.get(key, (0, 0))
+    def note(self, key: int, at: int, touch: bool) -> int:
+        newest = self.newest.get(key, 0)
         if touch:
-            newest, spoofed = max(newest, at), max(spoofed, at) if spoofable else spoofed
+            newest = max(newest, at)
         if key in self.newest:
-            self.newest[key] = (newest, spoofed)
-        return newest, spoofed
+            self.newest[key] = newest
+        return newest
 
     def reclaim(self, horizon: int) -> None:
-        self.newest = {key: times for key, times in self.newest.items() if times[0] > horizon}
+        self.newest = {key: newest for key, newest in self.newest.items() if newest > horizon}

@@ -23,7 +23,7 @@ class Event:
     id: str
     fields: dict[str, Value]  # as conditions call them
     things: dict[str, object]  # what `distinct` can count
-    spoofable: bool
+    vouched: bool  # somebody vouches for the number
     closed: bool = False  # a set-up whose release came before
     duration_ms: int | None = None
 

@@ -168,13 +168,13 @@ class Reference:
         things = {name: record.get(name) for name in ("relay", "reseller", "account", "carrier")}
         things |= {peer_name: peer.key, "content": record.get("content_hash") or record.get("text")}
         forged = kind != "international" and record.get("origin") == "international"
-        spoofable = record["verified"] != "full" or forged
+        vouched = record["verified"] == "full" and not forged
         at = {record.get("event", "message"): record["at"]}
         if "complete" in at:
             at = {"setup": record["setup_at"], "answer": record.get("answer_at"), "release": record["at"]} | at
         for event, at_ms in at.items():
             if at_ms is not None:
-                made = Event(topic, event, number.key, at_ms, record[id_name], dict(fields), things, spoofable)
+                made = Event(topic, event, number.key, at_ms, record[id_name], dict(fields), things, vouched)
                 if "complete" in at and event in ("release", "complete") and record.get("answer_at") is not None:
                     made.duration_ms = record["release_at"] - record["answer_at"]
                 yield made
@@ -188,22 +188,31 @@ class Reference:
             for name in hits:
                 self.counted[rule.name, name, event.number].append(event)
             if hits and event.number > 0 and not self.protected.covers(event.number):
-                evidence, spoofed = self._fires(rule, event)
+                evidence, lane = None, rule.mode
+                if event.vouched and not rule.spoofable:
+                    evidence = self._fires(rule, event, vouched_only=True)
+                if evidence is None:
+                    evidence = self._fires(rule, event, vouched_only=False)
+                    if rule.mode == "enforce" and not rule.spoofable:
+                        lane = "review"
                 if evidence is None:
                     continue
-                lane = "review" if rule.mode == "enforce" and spoofed and not rule.spoofable else rule.mode
                 change = self._ledger(place, rule, lane, event, evidence)
                 if change is not None:
                     yield change
 
-    def _fires(self, rule: Rule, event: Event) -> tuple[list[dict[str, Any]] | None, bool]:
-        """(evidence, or None if the rule does not fire; whether the evidence may be forged)"""
-        known = [e for topic in {c.topic for c in rule.counters.values()} for e in self.events[topic, event.number]]
+    def _fires(self, rule: Rule, event: Event, vouched_only: bool) -> list[dict[str, Any]] | None:
+        """What the rule fires on at the event, as if there were no events but these; None when it does not fire."""
+
+        def of(events: list[Event]) -> list[Event]:
+            return [e for e in events if e.vouched or not vouched_only]
+
+        known = [e for topic in {c.topic for c in rule.counters.values()} for e in of(self.events[topic, event.number])]
         as_of_ms = max(e.at_ms for e in known)
         read: dict[str, Value] = {}
         periods: dict[str, int] = {}
         for name, counter in rule.counters.items():
-            values = readings(counter, self.counted[rule.name, name, event.number], as_of_ms)
+            values = readings(counter, of(self.counted[rule.name, name, event.number]), as_of_ms)
             for output, value in zip(counter.outputs, values, strict=True):
                 full = f"{name}.{output}" if output else name
                 read[full] = value
@@ -211,7 +220,7 @@ class Reference:
                 periods[full] = one or (counter.short_ms if output == "short" else counter.long_ms)
         limits: dict[str, Value] = {name: limit_at(limit, event.at_ms) for name, limit in rule.limits.items()}
         if not holds(rule.when.source, rule.when.names, event.fields | limits | read):
-            return None, False
+            return None
         evidence = []
         for name in sorted(rule.when.names & read.keys()):
             limit = compared_with(rule, name, limits)
@@ -224,8 +233,7 @@ class Reference:
                     "as_of": as_of_ms,
                 }
             )
-        reach_ms = max(c.window_ms or c.max_age_ms or 8 * c.long_ms for c in rule.counters.values())
-        return evidence, any(e.spoofable and as_of_ms - e.at_ms < reach_ms for e in known)
+        return evidence
 
     # -------------------------------------------------------------------------------------------------------- ledger
 

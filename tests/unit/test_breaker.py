@@ -40,9 +40,17 @@ rules:
 """
 
 
-def asked(breaker: Breaker, minute: int, count: int, rule: str = "calls", first: int = 0, place: Any = PLACE) -> str:
+def asked(
+    breaker: Breaker,
+    minute: int,
+    count: int,
+    rule: str = "calls",
+    first: int = 0,
+    place: Any = PLACE,
+    spoofable: bool = False,
+) -> str:
     """The answers for so many different numbers: `.` may open, else the scope's first letter."""
-    answers = (breaker.ask(place, minute, rule, 821000000000 + n) for n in range(first, first + count))
+    answers = (breaker.ask(place, minute, rule, 821000000000 + n, spoofable) for n in range(first, first + count))
     return "".join(answer.partition(":")[2][:1] or "." for answer in answers)
 
 
@@ -120,6 +128,22 @@ def test_all_feeds_of_a_partition_have_a_limit_together() -> None:
     assert asked(breaker, M, 1, rule="d", place=(MESSAGE_RELAY, 1)) == ".", "partitions count for themselves"
 
 
+def test_openings_on_spoofable_evidence_are_counted_apart_from_all_others() -> None:
+    breaker = Breaker(3)
+    forged = [asked(breaker, M, WAITING_MAX, rule=f"abroad-{n}", spoofable=True) for n in range(3)]
+    assert forged == ["..." + "r" * (WAITING_MAX - 3)] * 2 + ["sss" + "r" * (WAITING_MAX - 3)]
+    assert breaker.ask((MESSAGE_RELAY, 0), M, "abroad-0", 1, True) == "", "the total has room for three more"
+    assert asked(breaker, M, 4) == "...r", "nothing of it is held against vouched-for evidence"
+    assert breaker.trips() == [
+        Trip("rule", "abroad-0", 0, 3),
+        Trip("rule", "abroad-1", 0, 3),
+        Trip("spoofable-feed", CDR, 0, 6),
+        Trip("rule", "calls", 0, 3),
+    ]
+    assert breaker.open({PLACE: M * MINUTE_MS})[("spoofable-feed", CDR)] == 1
+    assert breaker.ask(PLACE, M, "abroad-2", 2, True) == "breaker:spoofable-feed"
+
+
 def test_more_than_can_be_remembered_still_holds_back() -> None:
     breaker = Breaker(WAITING_MAX + 500)
     asked(breaker, M, WAITING_MAX + 501)
@@ -155,6 +179,7 @@ QUESTIONS = st.lists(
         st.integers(0, 2),  # minutes on
         st.sampled_from(["a", "b", "c"]),
         st.integers(1, 9),
+        st.booleans(),
     ),
     max_size=60,
 )
@@ -164,13 +189,13 @@ QUESTIONS = st.lists(
 @given(questions=QUESTIONS, cut=st.integers(0, 60))
 def test_a_restored_partition_gives_the_same_answers(questions: list[Any], cut: int) -> None:
     one, other, minutes = Breaker(2, 1.5), Breaker(2, 1.5), Counter[Any]()
-    for i, (place, on, rule, number) in enumerate(questions):
+    for i, (place, on, rule, number, spoofable) in enumerate(questions):
         if i == cut:
             other.load(0, one.row(0))
         minutes[place] += on
-        answer = one.ask(place, M + minutes[place], rule, number)
+        answer = one.ask(place, M + minutes[place], rule, number, spoofable)
         if i >= cut:
-            assert other.ask(place, M + minutes[place], rule, number) == answer
+            assert other.ask(place, M + minutes[place], rule, number, spoofable) == answer
     if cut < len(questions):
         assert one.row(0) == other.row(0)
 
@@ -187,7 +212,8 @@ def test_only_partitions_that_changed_are_written_and_a_dropped_one_is_forgotten
 
 
 @pytest.mark.parametrize(
-    ("row", "says"), [(b"{", "cannot be read"), (b'{"format":9,"feeds":[]}', "has format 9, and this version reads 1")]
+    ("row", "says"),
+    [(b"{", "cannot be read"), (b'{"format":9,"feeds":[]}', "has format 9, and this version reads formats up")],
 )
 def test_a_row_that_cannot_be_read_is_refused_and_the_partition_begins_anew(row: bytes, says: str) -> None:
     breaker = Breaker(3)
@@ -195,6 +221,17 @@ def test_a_row_that_cannot_be_read_is_refused_and_the_partition_begins_anew(row:
     with pytest.raises(BreakerRowError, match=says):
         breaker.load(0, row)
     assert breaker.row(0) is None
+
+
+def test_a_row_that_counts_all_openings_together_is_read() -> None:
+    breaker, other = Breaker(3), Breaker(3)
+    asked(breaker, M, 4)
+    row = breaker.row(0)
+    assert row is not None
+    old = row.replace(b'"format":2', b'"format":1').replace(b',"spoofable":false', b"")
+    assert old != row
+    other.load(0, old)
+    assert other.row(0) == row
 
 
 # ------------------------------------------------------------------------------------------------------ the engine

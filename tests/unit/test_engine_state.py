@@ -18,7 +18,7 @@ from schemas import topics
 from streams.decode import Decoded
 from streams.epoch import REKEYED_BASE, OutRecord, RawBatch
 from streams.kernels.partition import partition_of
-from streams.state.chunk import fields_of
+from streams.state.chunk import FORMAT, fields_of
 from streams.state.image import ImageError
 from streams.step import Engine
 from streams.traffic.generate import TrafficSettings, generate
@@ -244,7 +244,7 @@ def damaged(piece: bytes, how: str) -> bytes:
     if how == "cut short":
         return piece[:-1]
     if how == "another format":
-        return piece.replace(b'"format":1', b'"format":9', 1)
+        return piece.replace(b'"format":%d' % FORMAT, b'"format":9', 1)
     if how == "nothing":
         return b""
     place = {"header": 40, "middle": len(piece) // 2, "end": len(piece) - 1}[how]

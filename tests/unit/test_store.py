@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streams.store import HEADER, NUMBER, Store
 from tests.kernels.oracle_table import StoreOracle
 
-EVENT = st.tuples(st.integers(-3, 12), st.integers(1, 50), st.booleans(), st.booleans(), st.booleans())
+EVENT = st.tuples(st.integers(-3, 12), st.integers(1, 50), st.booleans(), st.booleans())
 
 
 @settings(max_examples=150, deadline=None)
@@ -18,18 +18,17 @@ EVENT = st.tuples(st.integers(-3, 12), st.integers(1, 50), st.booleans(), st.boo
 def test_store_agrees_with_the_oracle_through_batches_reclaims_and_the_bound(batches, maximum):
     store, oracle = Store(2, maximum), StoreOracle(maximum)
     for batch, horizon in batches:
-        keys, at, insert, spoofable, touch = (np.array(c) for c in zip(*batch, strict=True)) if batch else [[]] * 5
+        keys, at, insert, touch = (np.array(c) for c in zip(*batch, strict=True)) if batch else [[]] * 4
         keys, at = np.array(keys, np.int64), np.array(at, np.int64)
-        insert, spoofable, touch = (np.array(c, np.bool_) for c in (insert, spoofable, touch))
+        insert, touch = (np.array(c, np.bool_) for c in (insert, touch))
         rows = store.rows_of(keys, insert)
         assert (rows >= 0).tolist() == [oracle.see(int(k), bool(i)) for k, i in zip(keys, insert, strict=True)]
         assert (store.rows[rows[rows >= 0], NUMBER] == keys[rows >= 0]).all()
         # Rows are looked up for the whole batch before times are noted: a number that got its row late in the
         # batch has none for its events before.
         have = [int(k) if r >= 0 else None for k, r in zip(keys, rows, strict=True)]
-        expected = [oracle.note(k, *map(int, rest)) for k, *rest in zip(have, at, spoofable, touch, strict=True)]
-        newest, spoofed = store.note_times(rows, at, spoofable, touch)
-        assert list(zip(newest.tolist(), spoofed.tolist(), strict=True)) == expected
+        expected = [oracle.note(k, *map(int, rest)) for k, *rest in zip(have, at, touch, strict=True)]
+        assert store.note_times(rows, at, touch).tolist() == expected
         for _ in range(2):  # the rest of the round that the cursor is in, then a whole one
             store.reclaim(np.array([horizon]), [], [], 100)
         oracle.reclaim(horizon)
@@ -52,11 +51,11 @@ def test_numbers_beyond_the_maximum_are_untracked_until_a_row_is_reclaimed():
     rows = store.rows_of(np.array([1, 2, 3, 4]))
     assert rows.tolist() == [0, 1, 2, -1]
     assert store.untracked == 1
-    store.note_times(rows, at, ~yes, yes)
+    store.note_times(rows, at, yes)
     store.rows[1, HEADER] = 99
     assert store.reclaim(np.array([20]), [lambda _, c, h: c == 1], [lambda *_: None], 100) == 1
     assert store.rows_of(np.array([4, 1, 2, 3])).tolist() == [1, 0, -1, 2]
-    assert store.rows[1].tolist() == [4, 0, 0, 0]
+    assert store.rows[1].tolist() == [4, 0, 0]
 
 
 def test_reclaiming_looks_at_no_more_rows_than_its_budget_and_comes_round():
