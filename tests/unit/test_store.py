@@ -61,7 +61,7 @@ def test_numbers_beyond_the_maximum_are_untracked_until_a_row_is_reclaimed():
 def test_reclaiming_looks_at_no_more_rows_than_its_budget_and_comes_round():
     store = Store(0, 100)
     store.rows_of(np.arange(1, 11))
-    store.note_times(np.arange(10), np.ones(10, np.int64), np.zeros(10, np.bool_), np.ones(10, np.bool_))
+    store.note_times(np.arange(10), np.ones(10, np.int64), np.ones(10, np.bool_))
     store.reclaim(np.array([0]), [], [], 0)  # a round for the new ones
     assert [store.reclaim(np.array([1]), [], [], 4) for _ in range(4)] == [4, 4, 2, 0]
 
@@ -71,7 +71,7 @@ def test_rows_come_back_however_many_numbers_are_new_at_each_call():
     for epoch in range(1, 200):
         keys = np.arange(100) + 100 * epoch
         rows = store.rows_of(keys)
-        store.note_times(rows, np.full(100, epoch), np.zeros(100, np.bool_), np.ones(100, np.bool_))
+        store.note_times(rows, np.full(100, epoch), np.ones(100, np.bool_))
         store.reclaim(np.array([epoch - 10]), [], [], 10)
         most = max(most, len(store))
         assert epoch <= 10 or (store.rows_of(keys - 900, False) >= 0).all()

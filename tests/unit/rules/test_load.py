@@ -16,7 +16,7 @@ GOOD = """
 hours:
   office: {location: Asia/Seoul, weekdays: ["monday:friday"], times: [{start_time: "09:00", end_time: "18:00"}]}
 counters:
-  rate: {on: cdr.setup, per: caller, count: events, window: 1m}
+  rate: {on: cdr.setup, per: caller, count: events, window: 1m, where: verified != "full"}
   gray: {on: cdr.setup, per: caller, gray: {short: 1m, long: 6h}}
 rules:
   - name: one
