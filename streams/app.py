@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from confluent_kafka import KafkaException
 from mode.supervisors import CrashingSupervisor
 
 from rules.diagnostics import RuleErrors
@@ -28,7 +29,7 @@ from streams.breaker import Breaker
 from streams.epoch import OutRecord
 from streams.feeds import FeedWatch
 from streams.kafka.clients import Clients
-from streams.kafka.source import KafkaSource
+from streams.kafka.patience import Patience, in_words
 from streams.metrics import Metrics
 from streams.settings import WorkerSettings
 from streams.shell import App, Shell
@@ -46,6 +47,10 @@ class DrainTimedOut(Exception):
     """The epoch in hand could not be finished and committed in time."""
 
     exit_code = 1
+
+
+def nothing() -> None:
+    """For a worker that has nothing to check, or to warm."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ class Worker:
     """One worker, from joining the group to leaving it.
 
     engine: streams.step.Engine or anything with its methods; clock: wall time in ms, for expiry and ages. reload:
-    reads the rules again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay."""
+    reads the rules again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. check: asks the broker
+    whether this worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a minute."""
 
     def __init__(
         self,
@@ -75,6 +81,8 @@ class Worker:
         *,
         reload: Callable[[], RuleSet] | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        check: Callable[[], None] = nothing,
+        warm: Callable[[], None] = nothing,
     ) -> None:
         self.settings = settings
         self._threads = Threads()
@@ -84,13 +92,16 @@ class Worker:
         self._reload = reload
         self._reloading: asyncio.Task[None] | None = None
         self._reload_again = False
+        self._check = check
+        self._warm = warm
+        self._waiting = ""  # why the start waits for a broker, if it does
         self._wiring = Wiring(settings, engine, self._threads, clock, self.metrics, name=self.name)
         self._feeds = FeedWatch(settings.silent_after_ms)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shell: Shell | None = None
         self._thread: threading.Thread | None = None
         self._started = threading.Event()  # assigned for the first time, or ended
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: asyncio.Future[Any] | None = None
 
     @property
     def engine(self) -> Any:
@@ -101,17 +112,13 @@ class Worker:
         `problem` holds what went wrong."""
         try:
             asyncio.run(self._main())
-        except OSError as problem:  # the web server's port, as a rule
-            self.problem = self.problem or problem
         except Exception as problem:
-            if not hasattr(problem, "exit_code"):  # those with one say in words what is wrong
-                log.exception("the worker could not start")
-            self.problem = self.problem or problem
+            self._failed(problem)
         finally:
             self._started.set()
         if self.problem is None:
             return 0
-        log.error("stopped: %s", self.problem)
+        log.error("stopped: %s", in_words(self.problem))
         return int(getattr(self.problem, "exit_code", 1))
 
     def start(self) -> None:
@@ -151,19 +158,41 @@ class Worker:
             await self._work()
 
     async def _work(self) -> None:
-        threads, wiring = self._threads, self._wiring
-        source = await wiring.connect(
-            Clients(), partial(open_state, self.settings), self._started.set, self._reading_ended
-        )  # fmt: skip
-        self._shell = Shell(self._app(source), self._end_soon, self._reload_soon, loop=self._loop)
+        self._shell = Shell(self._app(), self._end_soon, self._reload_soon, loop=self._loop)
         try:
-            await self._shell.start()  # returns when stopped
+            await self._shell.start()  # returns when stopped, or when a timer or a service has failed
         finally:
+            self.problem = self.problem or self._shell.crash_reason
             await self._shell.stop()
-            await wiring.close()
-            threads.close()
+            await self._wiring.close()
+            self._threads.close()
 
-    def _app(self, source: KafkaSource) -> App:
+    async def _begin(self, app: App) -> None:
+        threads, asking = self._threads, Patience(self._threads, self.settings.broker_wait_ms / 1000, self._waits)
+        try:
+            await asking.fetch(self._check)
+            await threads.fetch(self._warm)
+            source = await self._wiring.connect(
+                Clients(), asking, partial(open_state, self.settings), self._started.set, self._reading_ended
+            )
+            await app.add_runtime_dependency(source)
+            log.info("reading: topics=%s group=%s", ",".join(self.engine.topics), self.settings.group)
+            self._reload_if_asked()
+        except Exception as problem:
+            self._failed(problem)
+
+    def _waits(self, why: str) -> None:
+        self._waiting = why
+        self.metrics.waiting(bool(why))
+
+    def _failed(self, problem: Exception) -> None:
+        """The worker ends, with what went wrong first."""
+        if self.problem is None and not isinstance(problem, (KafkaException, OSError)):
+            if not hasattr(problem, "exit_code"):  # those with one say in words what is wrong
+                log.error("the worker failed unexpectedly", exc_info=problem)
+        self._reading_ended(problem)
+
+    def _app(self) -> App:
         app = App(
             self.settings.group,
             # Never dialled: Faust only wants an address it can parse.
@@ -172,8 +201,7 @@ class Worker:
             agent_supervisor=CrashingSupervisor,
             web_enabled=False,
         )
-        app.source = source
-        app.on_reading = self._reading
+        app.begin = lambda: self._begin(app)
         self._wiring.attach(app)
         self._wiring.every(app, OBSERVE_INTERVAL_S, self.observe)
         return app
@@ -203,13 +231,11 @@ class Worker:
                 log.log(logging.ERROR if turn.silent else logging.INFO, "%s", turn)
         self.metrics.observe_feeds(self._feeds.silent(), self._feeds.quiet_ms(now_ms))
 
-    def _reading(self) -> None:
-        log.info("reading: topics=%s group=%s", ",".join(self.engine.topics), self.settings.group)
-
     def _status(self) -> dict[str, object]:
         now = self.snapshot()
         return {
             "ready": now.ready,
+            "waiting": self._waiting,
             "warming": now.warming,
             "rules_version": self.engine.rules.version,
             "paused": self.engine.breaker.paused,
@@ -228,7 +254,7 @@ class Worker:
         """At SIGHUP. What is being read at the moment may be older than what this one is about."""
         if self._loop is None or self._reload is None:
             return
-        if self._reloading is None:
+        if self._reloading is None and self._wiring.source is not None:
             self._reloading = self._loop.create_task(self._reload_rules())
         else:
             self._reload_again = True
@@ -256,9 +282,13 @@ class Worker:
             self.metrics.rules_read(False)
         finally:
             self._reloading = None
-            if self._reload_again:
-                self._reload_again = False
-                self._reload_soon()
+            self._reload_if_asked()
+
+    def _reload_if_asked(self) -> None:
+        """What was asked for while it could not be done."""
+        if self._reload_again:
+            self._reload_again = False
+            self._reload_soon()
 
     def _prepared(self) -> RuleSet:
         from streams.warm import warm
@@ -269,14 +299,16 @@ class Worker:
         return rules
 
     def _end_soon(self) -> None:
-        if self._ending is None and self._loop is not None:
-            self._ending = self._loop.create_task(self._drain())
+        if self._ending is None and self._shell is not None:
+            self._ending = self._shell.add_future(self._drain())
 
     async def _drain(self) -> None:
         """The source first, while the agents still run; only then the rest of the shell."""
         source = self._wiring.source
-        assert source is not None
         assert self._shell is not None
+        if source is None:  # still at its start
+            self._shell.set_shutdown_soon()
+            return
         log.info("draining")
         try:
             await asyncio.wait_for(source.drain(), self.settings.drain_limit_ms / 1000)
@@ -293,19 +325,22 @@ def worker_for(
     home_region: str = "KR",
     warmed: bool = False,
     reload: Callable[[], RuleSet] | None = None,
+    check: Callable[[], None] = nothing,
 ) -> Worker:
-    """A worker that runs these rules, kernels compiled.
+    """A worker that runs these rules, its kernels compiled before it reads.
 
     warmed: the caller has run `streams.warm.warm` in this process."""
     from streams.step import Engine
     from streams.warm import warm
 
-    log.info("%s", _said(rules))
-    if not warmed:
+    def prepare() -> None:
         log.info("preparing kernels: seconds from the cache, about a minute on a first start ever")
         warm(rules, region=home_region)
+
+    log.info("%s", _said(rules))
     breaker = Breaker(settings.breaker_opens, settings.breaker_factor)
-    return Worker(settings, Engine(rules, region=home_region, breaker=breaker), reload=reload)
+    engine = Engine(rules, region=home_region, breaker=breaker)
+    return Worker(settings, engine, reload=reload, check=check, warm=nothing if warmed else prepare)
 
 
 _LATER = " that follows the restore under way"

@@ -17,7 +17,9 @@ from schemas.json_reading import Int64, JsonReader, Unreadable
 from schemas.topics import CONTROL_GLOBAL
 from streams.epoch import OutRecord
 from streams.kafka.clients import Clients, outsider
+from streams.kafka.ownership import Refused
 from streams.kafka.reader import PASSING
+from streams.kafka.settings import BrokerAway
 
 log = logging.getLogger("grayline.control")
 
@@ -27,6 +29,8 @@ START_TIMEOUT_S = 30.0
 POLL_S = 0.05
 MISSING_QUIET_S = 30.0  # a topic that is not there is asked for again after this
 TEXT_MAX = 500  # characters: each worker logs them, and keeps them with every partition
+LACKING = "TOPIC_AUTHORIZATION_FAILED"
+LACKS = f"this user lacks the right Read on topic {CONTROL_GLOBAL!r}: whether new blocks are paused is not known"
 
 
 class ControlUnread(Exception):
@@ -80,13 +84,13 @@ class ControlWatch:
         self.pause: Pause | None = None
 
     def start(self) -> Pause | None:
-        """Reads all that was told so far. Raises ControlUnread, KafkaException."""
+        """Reads all that was told so far. Raises Refused, ControlUnread, BrokerAway, KafkaException."""
         give_up = time.monotonic() + START_TIMEOUT_S
         if not self._assign():
             return None
         while not self._read(POLL_S):
             if time.monotonic() > give_up:
-                raise ControlUnread(
+                raise BrokerAway(
                     f"topic {CONTROL_GLOBAL!r} could not be read to its end within {START_TIMEOUT_S:.0f} s: whether "
                     "new blocks are paused is not known"
                 )
@@ -97,7 +101,7 @@ class ControlWatch:
         try:
             if self._is_assigned or (time.monotonic() >= self._ask_again_s and self._assign()):
                 self._read(0.0)
-        except (KafkaException, ControlUnread) as problem:
+        except (KafkaException, ControlUnread, Refused) as problem:
             log.warning("what operators tell cannot be read now: %s", problem)
             self._is_assigned = False
             self._ask_again_s = time.monotonic() + MISSING_QUIET_S
@@ -109,11 +113,8 @@ class ControlWatch:
     def _assign(self) -> bool:
         """From the topic's beginning; False while it is not there."""
         found = self._consumer.list_topics(CONTROL_GLOBAL, timeout=BROKER_TIMEOUT_S).topics.get(CONTROL_GLOBAL)
-        if found is not None and found.error is not None and found.error.name() == "TOPIC_AUTHORIZATION_FAILED":
-            raise ControlUnread(
-                f"this user lacks the right Read on topic {CONTROL_GLOBAL!r}: whether new blocks are paused is not "
-                "known"
-            )
+        if found is not None and found.error is not None and found.error.name() == LACKING:
+            raise Refused(LACKS)
         if found is None or found.error is not None or not found.partitions:
             log.warning("topic %r is not there, so no operator can pause: grayline topics create", CONTROL_GLOBAL)
             self._ask_again_s = time.monotonic() + MISSING_QUIET_S
@@ -124,7 +125,7 @@ class ControlWatch:
         return True
 
     def _read(self, timeout_s: float) -> bool:
-        """Whether the end has been reached. Raises ControlUnread."""
+        """Whether the end has been reached. Raises Refused, ControlUnread."""
         ended = False
         for message in self._consumer.consume(100, timeout_s):
             error = message.error()
@@ -134,6 +135,8 @@ class ControlWatch:
                     self._take(message.value())
             elif error.code() == KafkaError._PARTITION_EOF:
                 ended = True
+            elif error.name() == LACKING:
+                raise Refused(LACKS)
             elif not error.retriable() and error.code() not in PASSING:
                 raise ControlUnread(f"topic {CONTROL_GLOBAL!r} cannot be read: {error.str()}")
         return ended

@@ -48,6 +48,7 @@ class Metrics:
         self._rules_failed = made(Gauge, "rules_reload_failed", "1 since the rules could last not be read again")
         self._breaker = made(Gauge, "breaker_open", "Feeds that hold new blocks back for review", "scope", "name")
         self._diverted = made(Counter, "breaker_diverted", "Changes in review that would have been enforced", "why")
+        self._waiting = made(Gauge, "waiting_for_broker", "1 while the start waits for a broker that does not answer")
         self._paused = made(Gauge, "paused", "1 while an operator has paused new blocks")
         self._epoch_s = made(Histogram, "epoch_seconds", "From fetched to counted", buckets=EPOCH_BUCKETS_S)
         self._commit_s = made(Histogram, "commit_seconds", "Flush and commit", buckets=EPOCH_BUCKETS_S)
@@ -92,6 +93,10 @@ class Metrics:
 
     def transaction_trouble(self, kind: str) -> None:
         self._txn.labels(kind).inc()
+
+    def waiting(self, is_waiting: bool) -> None:
+        """Whether the worker's start waits for a broker."""
+        self._waiting.set(is_waiting)
 
     def rules_read(self, done: bool) -> None:
         """The rules were asked to be read again, and were or were not."""

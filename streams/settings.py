@@ -16,6 +16,7 @@ EPOCH_RECORDS_MAX = 10_000
 COMMIT_INTERVAL_MS = 200
 POLL_TIMEOUT_MS = 50
 DRAIN_LIMIT_MS = 9_000
+BROKER_WAIT_MS = 300_000
 SNAPSHOT_INTERVAL_MS = 10_000
 SILENT_AFTER_MS = 300_000
 BREAKER_OPENS = 100
@@ -26,7 +27,7 @@ DELIVERIES = ("exactly_once", "at_least_once")
 
 LEAST = {
     "batch_size": 1, "commit_interval_ms": 1, "poll_timeout_ms": 1, "stop_after": 0, "snapshot_interval_ms": 1,
-    "silent_after_ms": 1, "breaker_opens": 0, "breaker_factor": 0,
+    "silent_after_ms": 1, "breaker_opens": 0, "breaker_factor": 0, "broker_wait_ms": 1,
 }  # fmt: skip
 
 
@@ -75,6 +76,7 @@ class WorkerSettings:
     commit_interval_ms: int = COMMIT_INTERVAL_MS
     poll_timeout_ms: int = POLL_TIMEOUT_MS  # an epoch that does not fill ends after this
     drain_limit_ms: int = DRAIN_LIMIT_MS
+    broker_wait_ms: int = BROKER_WAIT_MS  # a start that no broker answers for so long ends
     web_port: int = 0  # 0: no web server
     web_bind: str = "127.0.0.1"
     web_token: str = field(default="", repr=False)

@@ -6,13 +6,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import faust
 from faust.app import BootStrategy
-
-from streams.kafka.source import KafkaSource
 
 
 class _Boot(BootStrategy):
@@ -23,8 +21,7 @@ class App(faust.App):
     """Faust's app without its Kafka client and without directories of its own."""
 
     BootStrategy = _Boot
-    source: KafkaSource
-    on_reading: Callable[[], None]
+    begin: Callable[[], Awaitable[None]]
 
     async def on_first_start(self) -> None:
         """Nothing of Faust's is kept on disk."""
@@ -33,8 +30,7 @@ class App(faust.App):
         await super().on_started_init_extra_services()
         # Without Kafka nobody else opens the channels.
         self.flow_control.resume()
-        await self.add_runtime_dependency(self.source)
-        self.on_reading()
+        self.add_future(self.begin())
 
 
 class Shell(faust.Worker):
@@ -43,6 +39,7 @@ class Shell(faust.Worker):
     def __init__(self, app: App, on_end: Callable[[], None], on_reload: Callable[[], None], **options: Any) -> None:
         super().__init__(app, quiet=True, override_logging=False, redirect_stdouts=False, **options)
         self.spinner = None
+        self._stopping = asyncio.Event()
         self._on_end = on_end
         self._on_reload = on_reload
 
@@ -51,7 +48,6 @@ class Shell(faust.Worker):
         self._stopping.set()
 
     async def on_first_start(self) -> None:
-        self._stopping = asyncio.Event()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self.loop.add_signal_handler(number, self._on_end)

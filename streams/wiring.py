@@ -8,6 +8,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from streams.agents.lineup import Lineup
 from streams.agents.owner import FlowOwner
 from streams.control import ControlWatch
 from streams.kafka.clients import Clients
+from streams.kafka.patience import Asking, in_words
 from streams.kafka.reader import Reader
 from streams.kafka.sink import AtLeastOnce, Delivery
 from streams.kafka.source import Fetcher, KafkaSource
@@ -33,6 +35,11 @@ log = logging.getLogger("grayline.worker")
 
 EXPIRE_INTERVAL_S = 1.0
 CONTROL_INTERVAL_S = 0.25
+CLOSE_LIMIT_S = 1.0
+
+
+class TimerFailed(Exception):
+    """A mistake of ours in what a timer does: the worker ends, and nothing more is committed."""
 
 
 class Shell(Protocol):
@@ -81,8 +88,12 @@ class Wiring:
 
         @app.timer(interval_s, name=work.__name__)
         async def tick() -> None:
-            if self.source is not None:
+            if self.source is None:
+                return
+            try:
                 await work()
+            except Exception as problem:
+                raise TimerFailed(f"the timer {work.__name__!r} failed: {in_words(problem)}") from problem
 
     async def expire(self) -> None:
         assert self.flow is not None
@@ -101,22 +112,27 @@ class Wiring:
     async def connect(
         self,
         clients: Clients,
+        asking: Asking,
         open_local: Callable[[str], LocalState | None],
         ready: Callable[[], None],
         ended: Callable[[BaseException | None], None],
     ) -> KafkaSource:
         """Put all parts together; reading begins when the source that is returned does.
 
-        open_local: opens the local store, if there is to be one, given the cluster's id. ready: called whenever all
-        state is back. ended: called when reading has ended, with what went wrong. Raises Refused, StateRefused,
-        DeliveryFailed, KafkaException."""
+        asking: for what is asked of the broker before that. open_local: opens the local store, if there is to be one,
+        given the cluster's id. ready: called whenever all state is back. ended: called when reading has ended, with
+        what went wrong. Raises Refused, StateRefused, DeliveryFailed, BrokerAway, KafkaException."""
         settings, engine, runner = self.settings, self._first_engine, self._runner
         monotonic = asyncio.get_running_loop().time
-        fetcher = self.fetcher = Fetcher(settings, (*engine.topics, REKEYED), clients)
-        cluster, engine.partitions = await runner.fetch(fetcher.topology)
+        fetcher = self.fetcher = Fetcher(settings, (*engine.topics, REKEYED), clients, self.metrics.trouble)
+        cluster, engine.partitions = await asking.fetch(fetcher.topology)
         self.local = open_local(cluster)
         delivery = self._delivery(clients, engine.partitions)
-        await runner.deliver(delivery.open)
+        try:
+            await asking.deliver(delivery.open)
+        except BaseException:
+            delivery.close()  # its thread may still wait for the broker
+            raise
         self.snapshots = Snapshots(
             lambda: flow.engine,
             self.local,
@@ -151,8 +167,8 @@ class Wiring:
         self._first_engine = None  # under other rules it would stay in memory
         flow.on_ready = ready
         self.control = ControlWatch(clients, settings.consumer_config())
-        flow.adopt_pause(await runner.control(self.control.start), at_once=True)
-        owner = FlowOwner(flow, asyncio.get_running_loop(), self.metrics, fetcher.group)
+        flow.adopt_pause(await asking.control(self.control.start), at_once=True)
+        owner = FlowOwner(flow, asyncio.get_running_loop(), fetcher.group)
         self.source = KafkaSource(settings, fetcher, flow, runner, owner, ended)
         return self.source
 
@@ -175,11 +191,13 @@ class Wiring:
     async def close(self) -> None:
         """Whatever still waits for the broker or holds the disk lets go."""
         if self.flow is not None:
+            self.flow.abandon()
             self.flow.close()
         if self.local is not None:
             self.local.close()
         if self.control is not None:
-            await self._runner.control(self.control.close)
+            with suppress(TimeoutError):  # its thread may wait for a broker that does not answer
+                await asyncio.wait_for(self._runner.control(self.control.close), CLOSE_LIMIT_S)
 
 
 def open_state(settings: WorkerSettings, cluster: str) -> LocalState | None:

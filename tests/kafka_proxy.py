@@ -6,7 +6,8 @@
         ...
         assert lost.happened.wait(10)
 
-Frames pass unchanged, in order, until a fault that was asked for meets the first frame of its API.
+Frames pass unchanged, in order, until a fault that was asked for meets the first frame of its API. `take_away` loses
+the broker as a whole, for the clients of the proxy, until `bring_back`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ DROP_ANSWER = "drop the answer"  # the connection stays open
 CUT_ANSWER = "cut the connection instead of answering"
 HOLD_ANSWER = "hold the answer until release()"
 HOLD_REQUEST = "hold the request until release(), even when the client has hung up meanwhile"
+CUT = "break every connection and take no new one"
+SILENT = "keep connections, and let nothing pass"
 REFUSE = "answer with an error"  # of AddOffsetsToTxn only, whose answer has one error and nothing else
 
 UNKNOWN_SERVER_ERROR = -1
@@ -62,6 +65,9 @@ class Proxy:
         self._faults: list[Fault] = []
         self._all_faults: list[Fault] = []
         self._sockets: list[socket.socket] = []
+        self._is_cut = False
+        self._flows = threading.Event()
+        self._flows.set()
 
     def __enter__(self) -> Proxy:
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
@@ -71,11 +77,29 @@ class Proxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
+        self.bring_back()
         for fault in self._all_faults:
             fault.release()
+        self._hang_up_all()
+
+    def take_away(self, how: str) -> None:
+        """how: CUT or SILENT."""
+        if how == SILENT:
+            self._flows.clear()
+        else:
+            self._is_cut = True
+            self._hang_up_all()
+
+    def bring_back(self) -> None:
+        """What was held goes on, as from a broker that stood still."""
+        self._is_cut = False
+        self._flows.set()
+
+    def _hang_up_all(self) -> None:
         with self._lock:
             for each in self._sockets:
                 _hang_up(each)
+            self._sockets.clear()
 
     def once(self, api: int, what: str) -> Fault:
         """The next request of `api`, or its answer, meets the fault."""
@@ -91,6 +115,9 @@ class Proxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
+            if self._is_cut:
+                client.close()
+                continue
             host, port = self.target.rsplit(":", 1)
             try:
                 broker = socket.create_connection((host, int(port)))
@@ -111,6 +138,7 @@ class Proxy:
                 fault = self._take(api, HOLD_REQUEST)
                 if fault:
                     fault.hold()
+                self._flows.wait()
                 broker.sendall(frame)
                 if fault:
                     fault.delivered.set()
@@ -131,6 +159,7 @@ class Proxy:
                     continue
                 if fault and fault.what == REFUSE:
                     frame = _refused(frame, version)
+                self._flows.wait()
                 try:
                     client.sendall(frame)
                 finally:

@@ -11,7 +11,6 @@ from streams.agents.flow import Flow
 from streams.epoch import Place
 from streams.kafka.group import Group
 from streams.kafka.ownership import Start
-from streams.metrics import Metrics
 
 REVOKE_LIMIT_S = 30.0
 
@@ -25,10 +24,9 @@ class HandoverFailed(Exception):
 class FlowOwner:
     """The fetching thread's view of the flow: every call waits for the event loop to have done the work."""
 
-    def __init__(self, flow: Flow, loop: asyncio.AbstractEventLoop, metrics: Metrics, group: Group) -> None:
+    def __init__(self, flow: Flow, loop: asyncio.AbstractEventLoop, group: Group) -> None:
         self._flow = flow
         self._loop = loop
-        self._metrics = metrics
         self._group = group
 
     def assigned(self, start: Start) -> list[Place]:
@@ -50,6 +48,3 @@ class FlowOwner:
                 f"what was in hand when partitions came or went was not finished within {REVOKE_LIMIT_S:.0f} s: the "
                 "broker does not answer, or this process stood still; start it again"
             ) from None
-
-    def trouble(self, code: str) -> None:
-        self._metrics.trouble(code)

@@ -28,7 +28,7 @@ Examples:
 \b
 The first start of a group needs --from; later ones go on where the group committed, with the counters and holds as of
 there. SIGTERM and Ctrl-C finish the records in hand, commit and leave the group; SIGHUP reads the rules again. Exit
-codes: 0 ended in order, 1 failed, 2 refused to start.
+codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
 """
 
 
@@ -57,6 +57,16 @@ codes: 0 ended in order, 1 failed, 2 refused to start.
     help="Where a group that has never committed starts. TIME: ms since the epoch, or RFC 3339 with a zone.",
 )
 @click.option("--group", envvar="GRAYLINE_GROUP", default="grayline", show_default=True, help="Consumer group.")
+@click.option(
+    "--wait-for-broker",
+    "broker_wait_s",
+    envvar="GRAYLINE_WAIT_FOR_BROKER",
+    type=click.FloatRange(min=0.1),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="A start that no broker answers for so long ends with code 1.",
+)
 @click.option(
     "--web-port",
     envvar="GRAYLINE_WEB_PORT",
@@ -159,6 +169,7 @@ def command(
     protected: tuple[Path, ...],
     start_from: str | None,
     group: str,
+    broker_wait_s: float,
     kafka_config: str | None,
     web_port: int,
     web_bind: str,
@@ -194,6 +205,7 @@ def command(
             consumer=kafka.consumer(group),
             producer=kafka.producer(),
             group=group,
+            broker_wait_ms=round(broker_wait_s * 1000),
             start_from=parse_start_from(start_from) if start_from else None,
             batch_size=batch_size,
             commit_interval_ms=commit_interval_ms,
@@ -209,12 +221,9 @@ def command(
             breaker_opens=breaker_opens,
             breaker_factor=breaker_factor,
         )
-        notes = check_topics(kafka, ruleset.topics)
     except (SettingsProblem, KafkaProblem, RuleErrors) as problem:
         say_problem(problem)
         sys.exit(2)
-    for note in notes:
-        logging.getLogger("grayline.kafka").info("%s", note)
     for warning in ruleset.warnings:
         logging.getLogger("grayline.rules").warning("%s", warning)
 
@@ -224,17 +233,20 @@ def command(
     for chatty in ("faust", "mode", "streams"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
-    code = worker_for(settings, ruleset, home_region=home_region, reload=read_rules).run()
-    if code:
-        # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.
-        logging.shutdown()
-        os._exit(code)
+    def check() -> None:
+        check_topics(kafka, ruleset.topics)
+
+    code = worker_for(settings, ruleset, home_region=home_region, reload=read_rules, check=check).run()
+    # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.
+    logging.shutdown()
+    os._exit(code)
 
 
-def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...]) -> list[str]:
+def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...]) -> None:
     """Raises KafkaProblem when a topic is missing, partition counts differ, or a dead letter or a stray would not fit;
-    returns notes for the log."""
+    BrokerAway when no broker answers."""
     from streams.kafka import topics
 
     topics.check_topics(kafka, inputs)
-    return topics.check_limits(kafka, inputs)
+    for note in topics.check_limits(kafka, inputs):
+        logging.getLogger("grayline.kafka").info("%s", note)

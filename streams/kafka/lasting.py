@@ -59,7 +59,8 @@ class LastingConsumer:
         return messages
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
-        return self._told(topic, lambda consumer: consumer.list_topics(topic, timeout=timeout))
+        """Raises KafkaException also for metadata that name no broker, and so know no topic either."""
+        return self._told(topic, lambda consumer: _known(consumer.list_topics(topic, timeout=timeout)))
 
     def committed(self, partitions: list[Any], timeout: float = -1) -> Any:
         return self._told(partitions[0].topic, lambda consumer: consumer.committed(partitions, timeout=timeout))
@@ -128,6 +129,14 @@ class LastingConsumer:
         elif self._assigned:
             another.assign(_positions(left, self._assigned))
         left.close()
+
+
+def _known(metadata: Any) -> Any:
+    from confluent_kafka import KafkaError, KafkaException
+
+    if not metadata.brokers:
+        raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN, "the cluster names no broker yet"))
+    return metadata
 
 
 def _is_answered(consumer: Any, topic: str | None) -> bool:

@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING
 
 from schemas.topics import REKEYED
 from streams.epoch import Place
+from streams.kafka.settings import BrokerAway
 from streams.kafka.sink import noted_parts
 from streams.settings import StartFrom
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, TopicPartition
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 BROKER_TIMEOUT_S = 10.0
 # A killed worker's transaction holds its offsets back until the broker ends it (transaction.timeout.ms, 10 s).
 STABLE_TIMEOUT_S = 30.0
 SETTLE_S = 0.2
 SETTLING = frozenset(("NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "_WAIT_COORD"))
+LACKING = frozenset(("GROUP_AUTHORIZATION_FAILED", "TOPIC_AUTHORIZATION_FAILED"))
 
 
 # Topics of ours: only a group that came from a version without them has never committed them.
@@ -69,12 +71,12 @@ def start_offsets(consumer: Consumer, partitions: list[TopicPartition], choice: 
 
     A committed offset is used as it is. A partition without one is read from `choice`; so is one whose committed
     offset the broker no longer has. Without a choice both raise Refused: skipping or re-reading records is the
-    operator's decision. Raises KafkaException when the broker does not answer."""
+    operator's decision. Raises BrokerAway, KafkaException when the broker does not answer."""
     offsets: dict[Place, int] = {}
     fresh: set[Place] = set()
     notes: dict[Place, str] = {}
     gaps: list[str] = []
-    for entry in committed_offsets(consumer, partitions, STABLE_TIMEOUT_S):
+    for entry in committed_offsets(consumer, partitions, STABLE_TIMEOUT_S, group):
         place = (entry.topic, entry.partition)
         low, high = consumer.get_watermark_offsets(entry, timeout=BROKER_TIMEOUT_S)
         if entry.offset >= 0 and low <= entry.offset <= high:
@@ -92,10 +94,12 @@ def start_offsets(consumer: Consumer, partitions: list[TopicPartition], choice: 
     return Start(offsets, frozenset(fresh), notes, gaps)
 
 
-def committed_offsets(consumer: Consumer, partitions: list[TopicPartition], timeout_s: float) -> list[TopicPartition]:
+def committed_offsets(
+    consumer: Consumer, partitions: list[TopicPartition], timeout_s: float, group: str
+) -> list[TopicPartition]:
     """Stable commits of the consumer's group, with the texts beside them. Asks again while the group's coordinator is
-    only just being found, made (the first group of a new cluster) or loaded. Raises KafkaException when it does not
-    answer within `timeout_s` or refuses, Refused when it refuses a partition."""
+    only just being found, made (the first group of a new cluster) or loaded. Raises Refused where a right is missing,
+    BrokerAway for any other reason not to tell, and when that takes longer than `timeout_s`."""
     from confluent_kafka import KafkaException
 
     until_s = time.monotonic() + timeout_s
@@ -103,18 +107,26 @@ def committed_offsets(consumer: Consumer, partitions: list[TopicPartition], time
         try:
             answers = consumer.committed(partitions, timeout=timeout_s)
         except KafkaException as problem:
-            if problem.args[0].name() not in SETTLING or time.monotonic() > until_s:
-                raise
+            error, which = problem.args[0], ""
         else:
             failed = next((entry for entry in answers if entry.error is not None), None)
             if failed is None:
                 return answers
-            if failed.error.name() not in SETTLING or time.monotonic() > until_s:
-                raise Refused(
-                    f"the committed offset of partition {failed.partition} of {failed.topic!r} cannot be read: "
-                    f"{failed.error.str()}"
-                )
+            error, which = failed.error, f" for partition {failed.partition} of {failed.topic!r}"
+        if error.name() in LACKING:
+            raise Refused(lacks_the_group(group, error, which))
+        if error.name() not in SETTLING or time.monotonic() > until_s:
+            raise BrokerAway(
+                f"the group coordinator does not tell what group {group!r} has committed{which}: {error.str()}"
+            )
         time.sleep(SETTLE_S)
+
+
+def lacks_the_group(group: str, error: KafkaError, which: str = "") -> str:
+    return (
+        f"what group {group!r} has committed{which} cannot be read: this user lacks the right Read on the group, or on "
+        f"the topic ({error.str()})"
+    )
 
 
 def _chosen(consumer: Consumer, entry: TopicPartition, choice: StartFrom, low: int, high: int) -> int:

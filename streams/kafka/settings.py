@@ -20,7 +20,16 @@ ENVIRONMENT_PREFIX = "GRAYLINE_KAFKA_"
 
 
 class KafkaProblem(Exception):
-    """Something about Kafka that the user can set right; the message says what, where and how."""
+    """Something about Kafka that the user can set right; the message says what, where and how. `exit_code` is a
+    worker's."""
+
+    exit_code = 2
+
+
+class BrokerAway(KafkaProblem):
+    """No broker answers, or none that knows anything yet: the same question may be answered later."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True, repr=False)

@@ -22,13 +22,16 @@ from streams.kafka.epochs import Epoch, epoch_of, goes_back, still_owned
 from streams.kafka.group import Group
 from streams.kafka.ownership import (
     BROKER_TIMEOUT_S,
+    LACKING,
     Refused,
     Start,
     committed_offsets,
+    lacks_the_group,
     owned_partitions,
     refuse_changed_count,
     start_offsets,
 )
+from streams.kafka.settings import BrokerAway
 from streams.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ LEAVE_LIMIT_S = 9.0
 LAG_INTERVAL_S = 1.0
 POLL_S = 0.05
 NOTES_TIMEOUT_S = 15.0  # longer than a killed worker's open transaction
+SETTLING_TOPIC = frozenset(("LEADER_NOT_AVAILABLE", "REPLICA_NOT_AVAILABLE"))
 
 
 class ReadFailed(Exception):
@@ -63,17 +67,22 @@ class Owner(Protocol):
         """Finish the epoch in hand and commit; all partitions may be another worker's afterwards."""
         ...
 
-    def trouble(self, code: str) -> None: ...
-
 
 class Fetcher:
     """The consumer and its rebalance callbacks, all in one thread. topics: all subscribed ones, with equal partition
-    counts."""
+    counts. trouble: told the name of each error that heals by itself, from the first call to the broker on."""
 
-    def __init__(self, settings: WorkerSettings, topics: tuple[str, ...], clients: Clients) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        topics: tuple[str, ...],
+        clients: Clients,
+        trouble: Callable[[str], None] = lambda code: None,
+    ) -> None:
         self._settings = settings
         self._message_type = clients.message_type
         self._topics = topics
+        self._trouble = trouble
         self._owner: Owner
         self._code_of = {topic: code for code, topic in enumerate(topics)}
         self._position: dict[Place, int] = {}
@@ -94,14 +103,17 @@ class Fetcher:
         self._to_resume: SimpleQueue[list[Place]] = SimpleQueue()
 
     def topology(self) -> tuple[str, int]:
-        """(the cluster's id, the partition count of the topics). Raises Refused, KafkaException; Refused also when the
-        group last worked with another count."""
+        """(the cluster's id, the partition count of the topics). Raises BrokerAway, KafkaException; Refused, also when
+        the group last worked with another count."""
         cluster = ""
         counts = {}
         for topic in self._topics:
             metadata = self._consumer.list_topics(topic, timeout=BROKER_TIMEOUT_S)
             cluster = metadata.cluster_id or cluster
-            counts[topic] = len(metadata.topics[topic].partitions)
+            known = metadata.topics[topic]
+            if known.error is not None and known.error.name() in SETTLING_TOPIC:
+                raise BrokerAway(f"the brokers do not know who leads {topic!r}: {known.error.str()}")
+            counts[topic] = len(known.partitions)
         if len(set(counts.values())) != 1 or 0 in counts.values():
             shown = ", ".join(f"{topic}: {count}" for topic, count in counts.items())
             raise Refused(f"the topics that a worker reads must have equal partition counts, at least 1 ({shown})")
@@ -113,13 +125,19 @@ class Fetcher:
         """Beside the committed offsets of all places, other workers' included: partitions that are new have none."""
         places = [TopicPartition(topic, p) for topic in self._topics for p in range(self._partitions)]
         try:
-            told = committed_offsets(self._consumer, places, NOTES_TIMEOUT_S)
-        except KafkaException as problem:
-            raise Refused(
-                f"what group {self._settings.group!r} has committed cannot be read ({problem.args[0].str()}): either "
-                "the broker's group coordinator does not answer, or this user lacks the right Read on the group"
-            ) from problem
+            told = committed_offsets(self._consumer, places, NOTES_TIMEOUT_S, self._settings.group)
+        except BrokerAway:
+            self._refuse_a_missing_right()
+            raise
         return {(place.topic, place.partition): place.metadata or "" for place in told}
+
+    def _refuse_a_missing_right(self) -> None:
+        """librdkafka asks on for a coordinator that the broker denies to this user, and says so only to whoever polls.
+        Raises Refused."""
+        for message in self._consumer.consume(100, POLL_S):
+            error = message.error()
+            if error is not None and error.name() in LACKING:
+                raise Refused(lacks_the_group(self._settings.group, error))
 
     def subscribe(self, owner: Owner) -> None:
         """Join the group. `owner` hears of every change of partitions, in the fetching thread."""
@@ -198,7 +216,7 @@ class Fetcher:
             start = start_offsets(consumer, partitions, self._settings.start_from, self._settings.group)
             for gap in start.gaps:
                 log.error("gap: %s", gap)
-                self._owner.trouble("gap")
+                self._trouble("gap")
             waiting = self._owner.assigned(start)
         except Exception as problem:  # an exception would be lost inside librdkafka's callback: `fetch` raises it
             self._failed = problem
@@ -255,7 +273,7 @@ class Fetcher:
         elif error.fatal() or code in _HOPELESS:
             self._failed = ReadFailed(f"the broker refuses to be read: {error.str()}")
         else:
-            self._owner.trouble(error.name())
+            self._trouble(error.name())
             now = time.monotonic()
             if now >= self._quiet_until.get(code, 0.0):
                 self._quiet_until[code] = now + REPEATED_ERROR_QUIET_S

@@ -9,7 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from schemas.topics import BLOCK_EVENTS, DEAD_LETTERS, INPUTS, LEDGER, REKEYED, SNAPSHOTS, TOPICS, TopicSpec
-from streams.kafka.settings import KafkaProblem, KafkaSettings
+from streams.kafka.settings import BrokerAway, KafkaProblem, KafkaSettings
+from streams.kafka.sink import passing_codes
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, ClusterMetadata
@@ -212,6 +213,8 @@ def check_limits(settings: KafkaSettings, inputs: Iterable[str], timeout_s: floa
     names = list(inputs)
     try:
         configs = _Admin(settings, timeout_s).configs([DEAD_LETTERS, REKEYED, *names])
+    except BrokerAway:
+        raise
     except KafkaProblem as problem:
         return [
             f"the size limits of {DEAD_LETTERS} and {REKEYED} are not checked, which takes the right to "
@@ -286,14 +289,18 @@ class _Admin:
             raise KafkaProblem(f"the Kafka settings do not work: {error.args[0].str()}") from error
 
     def metadata(self) -> ClusterMetadata:
+        """Raises BrokerAway."""
         try:
-            return self._client.list_topics(timeout=self._timeout_s)
+            metadata = self._client.list_topics(timeout=self._timeout_s)
         except self._failure as error:
             self._client.poll(0)  # delivers the errors that explain the time-out to `_remember`
             because = self._last_error or error.args[0].str()
-            raise KafkaProblem(
+            raise BrokerAway(
                 f"no Kafka broker answered at {self._brokers} within {self._timeout_s:g} s: {because}"
             ) from error
+        if not metadata.brokers:  # of a cluster that is only just coming back, whose topics it does not name either
+            raise BrokerAway(f"the cluster at {self._brokers} names no broker yet")
+        return metadata
 
     def create(self, topics: Sequence[Any], dry_run: bool) -> None:
         if not topics:
@@ -356,7 +363,10 @@ class _Admin:
             except self._failure as error:
                 problem = error.args[0]
                 if problem.name() not in SETTLING or monotonic() > deadline:
-                    raise KafkaProblem(f"the broker at {self._brokers} gave no {what}: {problem.str()}") from error
+                    waits = problem.name() in SETTLING or problem.code() in passing_codes()
+                    raise (BrokerAway if waits else KafkaProblem)(
+                        f"the broker at {self._brokers} gave no {what}: {problem.str()}"
+                    ) from error
 
     def _remember(self, error: Any) -> None:
         self._last_error = error.str()

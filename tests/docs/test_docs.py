@@ -313,7 +313,7 @@ def test_the_operations_page_explains_every_message_with_which_a_worker_stops() 
 # Exceptions that end a worker with a message of their own. `LedgerRowError` and `KafkaProblem` have too many readers.
 STOPS = (
     "Refused", "StateRefused", "StateFull", "DeliveryFailed", "Fenced", "ReadFailed", "ReadBroken", "RecordsGone",
-    "DrainTimedOut",
+    "DrainTimedOut", "TimerFailed", "ControlUnread",
 )  # fmt: skip
 SAID_BY_THE_SYSTEM = ("address already in use",)
 LITTLE_SAID = 45  # characters; messages below it repeat those of others

@@ -305,3 +305,83 @@ def test_a_port_in_use_fails_with_one_line(here: Here) -> None:
         worker = Worker(here.settings(web_port=port), StandIn(*TOPICS))
         assert worker.run() == 1
         assert str(port) in str(worker.problem)
+
+
+# What has a mistake, and how the worker says so. A record of control-global nested too deep once was the second.
+MISTAKES = {
+    "expire": ("the timer 'expire' failed", "ValueError"),
+    "control": ("the timer 'obey' failed", "RecursionError"),
+    "observe": ("the timer 'observe' failed", "ZeroDivisionError"),
+    "decode": ("asked to crash", "KeyError"),
+    "drain": ("asked to crash", "OverflowError"),
+}
+
+
+class Faulty(StandIn):
+    """An engine that fails where it is told to, once partitions are its own."""
+
+    def __init__(self, mistake: str) -> None:
+        super().__init__(*TOPICS)
+        self.mistake = mistake
+
+    def expire(self, now_ms: int) -> Any:
+        if self.mistake == "expire":
+            raise ValueError("asked to crash")
+        return super().expire(now_ms)
+
+    def stats(self) -> dict[str, float]:
+        if self.mistake == "observe" and self.begun:
+            raise ZeroDivisionError("asked to crash")
+        return super().stats()
+
+
+class Undecodable:
+    def decode(self, raw: Any) -> Any:
+        raise KeyError("asked to crash")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_anywhere_beside_the_counting_ends_the_worker_with_code_1_and_its_name(
+    here: Here, mistake: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    words, kind = MISTAKES[mistake]
+
+    def deep(watch: object) -> None:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    async def lost(source: object) -> None:
+        raise OverflowError("asked to crash")
+
+    if mistake == "control":
+        monkeypatch.setattr("streams.control.ControlWatch.poll", deep)
+    if mistake == "drain":
+        monkeypatch.setattr("streams.kafka.source.KafkaSource.drain", lost)
+    engine = Faulty(mistake)
+    if mistake == "decode":
+        engine.decoders = dict.fromkeys(TOPICS, Undecodable())  # type: ignore[arg-type]
+    worker = Worker(here.settings(commit_interval_ms=60_000), engine)
+    worker.start()
+    if mistake == "drain":
+        worker.stop()
+    here.produce("cdr", b"v")
+    wait_until(lambda: "stopped: " in caplog.text)
+    assert worker.stop() == 1
+    (stopped,) = [record.getMessage() for record in caplog.records if record.getMessage().startswith("stopped: ")]
+    assert words in stopped
+    assert kind in stopped or mistake == "decode"
+    assert not here.has_committed() or mistake == "drain"
+    assert any(record.exc_info for record in caplog.records), "whoever mends it wants to know where"
+
+
+def test_a_mistake_in_a_page_is_that_pages_answer_and_the_worker_goes_on(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    worker = Worker(here.settings(web_port=port), StandIn(*TOPICS))
+    worker.start()
+    try:
+        monkeypatch.setattr(worker.metrics, "render", lambda: 1 / 0)
+        assert get(port, "/metrics")[0] == 500
+        assert get(port, "/ready")[0] == 200
+    finally:
+        assert worker.stop() == 0

@@ -89,7 +89,7 @@ class SimWorker:
         shell = SimShell(world, loop, self._broke)
         wiring.attach(shell)
         clients: Any = SimClients(world, process)
-        source = await wiring.connect(clients, self._open_local, lambda: None, self._ended)
+        source = await wiring.connect(clients, runner, self._open_local, lambda: None, self._ended)
         shell.start()
         await source.read()
         shell.stop()

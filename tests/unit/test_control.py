@@ -12,6 +12,7 @@ from rules.load import load_protected
 from schemas.numbers import normalise
 from schemas.topics import CONTROL_GLOBAL, TOPICS
 from streams.control import PAUSE_KEY, ControlUnread, ControlWatch, Pause, pause_of
+from streams.kafka.ownership import Refused
 from streams.kafka.settings import KafkaSettings
 from streams.kafka.topics import create
 from streams.settings import SettingsProblem, WorkerSettings
@@ -107,8 +108,10 @@ def test_a_broker_that_goes_away_leaves_the_word_as_it_was_and_one_that_refuses_
     told = watch([_Message(PAUSE_KEY, PAUSE.row()), END], [refused])
     told.start()
     assert told.poll() == PAUSE
-    with pytest.raises(ControlUnread, match="cannot be read"):
+    with pytest.raises(Refused, match="lacks the right Read"):
         watch([refused]).start()
+    with pytest.raises(ControlUnread, match="cannot be read"):
+        watch([_Message(None, None, KafkaError.KAFKA_STORAGE_ERROR)]).start()
 
 
 def test_a_broker_without_the_topic_lets_the_worker_start_unpaused(kafka: Broker) -> None:

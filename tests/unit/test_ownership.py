@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.kafka.ownership import Refused, committed_offsets, owned_partitions, refuse_changed_count
+from streams.kafka.settings import BrokerAway
 
 
 def test_equal_numbers_of_all_topics_are_owned() -> None:
@@ -68,18 +69,26 @@ class Entry:
 def test_a_coordinator_that_is_only_just_being_made_is_asked_again() -> None:
     raised = KafkaException(KafkaError(KafkaError.NOT_COORDINATOR))
     coordinator: Any = Coordinator(raised, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.NO_ERROR)
-    told = committed_offsets(coordinator, [TopicPartition("cdr", 0)], 30.0)
+    told = committed_offsets(coordinator, [TopicPartition("cdr", 0)], 30.0, "g")
     assert [entry.topic for entry in told] == ["cdr"]
     assert coordinator.answers == []
 
 
-def test_a_refusal_is_told_at_once_and_a_coordinator_is_not_waited_for_for_ever() -> None:
-    denied = KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
-    with pytest.raises(KafkaException, match="GROUP_AUTHORIZATION"):
-        committed_offsets(Coordinator(denied), [TopicPartition("cdr", 0)], 30.0)  # type: ignore[arg-type]
-    refused: Any = Coordinator(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+def test_a_missing_right_is_refused_at_once_and_names_what_it_is_on() -> None:
+    denied: Any = Coordinator(KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED)))
+    with pytest.raises(Refused, match="Read on the group"):
+        committed_offsets(denied, [TopicPartition("cdr", 0)], 30.0, "g")
+    denied = Coordinator(KafkaError.TOPIC_AUTHORIZATION_FAILED)
     with pytest.raises(Refused, match="partition 3 of 'cdr'"):
-        committed_offsets(refused, [TopicPartition("cdr", 3)], 30.0)
+        committed_offsets(denied, [TopicPartition("cdr", 3)], 30.0, "g")
+
+
+def test_a_coordinator_that_does_not_tell_may_do_so_later() -> None:
+    """Nothing is refused then: a worker that refuses is not started again."""
     settling: Any = Coordinator(*[KafkaError.NOT_COORDINATOR] * 9)
-    with pytest.raises(Refused, match="partition 0 of 'cdr'"):
-        committed_offsets(settling, [TopicPartition("cdr", 0)], 0.0)
+    with pytest.raises(BrokerAway, match="partition 0 of 'cdr'"):
+        committed_offsets(settling, [TopicPartition("cdr", 0)], 0.0, "g")
+    for code in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError.UNKNOWN):
+        for answer in (code, KafkaException(KafkaError(code))):
+            with pytest.raises(BrokerAway, match="'g'"):
+                committed_offsets(Coordinator(answer), [TopicPartition("cdr", 0)], 30.0, "g")  # type: ignore[arg-type]
