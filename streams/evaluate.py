@@ -17,6 +17,7 @@ from rules.model import BLOCKS, DIRECTIONS, MODES, Protected, RuleSet
 from schemas import codes
 from streams.compile import CompiledRule
 from streams.counted import Counted
+from streams.epoch import REKEYED_BASE
 from streams.ledger import REVIEW, Firings
 from streams.merge import Merged
 from streams.topic_state import ALL, VOUCHED, View
@@ -74,7 +75,7 @@ class Evaluator:
         rule, event = rule[order], event[order]
         firings = Firings(
             event, events["line"][event], events["number"][event], rule, lane[order], events["at"][event],
-            self._periods[rule], clock_before[event],
+            self._periods[rule], clock_before[event], events["partition"][event] % REKEYED_BASE,
         )  # fmt: skip
         return Fired(firings, parts, part[order], place[order])
 

@@ -4,6 +4,8 @@ A firing at t opens a hold (none yet, or t at or behind its end), extends it (in
 hour and 5 % of the period), or changes nothing (design, section 6). Firings are levels, not edges: an offender's every
 event fires, so a compiled loop passes over those that change nothing and Python sees only the changes.
 
+Beside enforcement, in review and in shadow, a rule has a bound (streams/quota.py): numbers can be forged.
+
 Holds outlive the worker, as rows of the ledger topic (streams/ledger_rows.py), and the rule files: a rule that is no
 longer loaded keeps its holds until they end, and one that changed its mode keeps those it has in the old one.
 """
@@ -12,17 +14,20 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 
 from rules.model import MODES
 from streams import ledger_rows
-from streams.kernels.holds import next_change
 from streams.kernels.partition import partition_of
 from streams.ledger_rows import KeptHold
+from streams.passes import NEVER, Pass
+from streams.quota import Quota
 
 if TYPE_CHECKING:
     from streams.breaker import Gate
@@ -33,7 +38,7 @@ LANES = ENFORCE, SHADOW, REVIEW = range(3)
 HOUR_MS = 3_600_000
 GAIN_SHARE = 0.05
 TOMBSTONE_AFTER_MS = 7 * 86_400_000
-NEVER = np.iinfo(np.int64).max
+STALE_MIN = 1024  # entries of a heap that may be stale, were there no hold at all
 
 Key = tuple[int, int, int]  # number, rule slot, lane
 
@@ -52,7 +57,8 @@ def _digest(text: str) -> str:
 
 @dataclass(slots=True)
 class Hold:
-    """One rule's hold on one number; times in ms. `content` is what the engine attached when it last changed."""
+    """One rule's hold on one number; times in ms. `content` is what the engine attached when it last changed: JSON,
+    since that takes a third of the memory."""
 
     number: int
     rule: int
@@ -60,7 +66,8 @@ class Hold:
     from_ms: int
     until_ms: int
     active: bool
-    content: dict[str, object]
+    content: bytes
+    partition: int
 
 
 @dataclass(slots=True)
@@ -75,11 +82,13 @@ class Firings:
     at: np.ndarray  # int64[m]: the event's own time, ms
     period: np.ndarray  # int64[m], ms
     clock_before: np.ndarray  # int64[m]: largest partition clock before the record, ms; replay expires by it
+    partition: np.ndarray  # int64[m]: the number's
 
 
 @dataclass(slots=True)
 class Change:
-    """`firing` is the index into Firings, -1 for an expiry."""
+    """`firing` is the index into Firings, -1 for an expiry. A hold that makes way for another one's expires by that
+    one's firing."""
 
     change: str  # opened, extended, expired
     hold: Hold
@@ -100,11 +109,18 @@ class Ledger:
         self._holds: dict[Key, Hold] = {}
         self._by_number: dict[tuple[int, int], list[Hold]] = {}  # (number, lane)
         self._ends: list[tuple[int, int, tuple[int, str], int, int]] = []  # heap of `_end`; stale entries stay
-        self._tombstones: list[tuple[int, int]] = []  # heap of (due, number)
+        self._tombstones: list[tuple[int, int]] = []  # heap of (due, number); stale entries stay, too
+        self._quota = Quota()
+        self._at_bound: Counter[tuple[str, str, str]] = Counter()
         self._touched: dict[int, None] = {}  # numbers, in the order in which their holds changed
 
     def __len__(self) -> int:
         return sum(hold.active for hold in self._holds.values())
+
+    @property
+    def waiting(self) -> int:
+        """Ends and tombstones that wait for their time, stale ones included."""
+        return len(self._ends) + len(self._tombstones)
 
     def in_force(self, number: int, lane: int) -> list[Hold]:
         """Active holds of a number in the rules' file order."""
@@ -122,23 +138,32 @@ class Ledger:
         """All holds of a number as its row in the ledger topic; None when it has none."""
         holds = [
             KeptHold(
-                self.rules[hold.rule], ledger_rows.mode_of(lane), hold.from_ms, hold.until_ms, hold.active, hold.content
+                self.rules[hold.rule],
+                ledger_rows.mode_of(lane),
+                hold.from_ms,
+                hold.until_ms,
+                hold.active,
+                hold.content,
             )
             for lane in LANES
             for hold in self._all(number, lane)
         ]
         return ledger_rows.encode(holds) if holds else None
 
-    def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> int:
+    def load(self, rows: Iterable[tuple[bytes, bytes | None]], partitions: int = 0) -> int:
         """(key, value) rows in log order: each number's last one replaces what was known of it. Returns how many
-        numbers have holds by them. Raises LedgerRowError, and then nothing has changed."""
+        numbers have holds by them. Raises LedgerRowError, and then nothing has changed. partitions: of the inputs; 0
+        when they are not known."""
         last = ledger_rows.last_rows(rows)
         kept = {number: [] if value is None else ledger_rows.decode(number, value) for number, value in last.items()}
         self.drop(kept)
-        for number, holds in kept.items():
+        homes = _homes(np.array(list(kept), np.int64), max(1, partitions)).tolist()
+        for (number, holds), home in zip(kept.items(), homes, strict=True):
             for hold in holds:
                 rule, lane = self._slot(hold.rule), MODES.index(hold.mode)
-                self._adopt(Hold(number, rule, lane, hold.from_, hold.until, hold.active, hold.content))
+                self._adopt(
+                    Hold(number, rule, lane, hold.from_, hold.until, hold.active, orjson.dumps(hold.content), home)
+                )
         return sum(bool(holds) for holds in kept.values())
 
     def numbers_of(self, partition: int, partitions: int) -> list[int]:
@@ -156,15 +181,15 @@ class Ledger:
         for number in numbers:
             self._touched.pop(number, None)
             for lane in LANES:
-                for hold in self._by_number.pop((number, lane), ()):
-                    del self._holds[hold.number, hold.rule, hold.lane]
+                for hold in list(self._by_number.get((number, lane), ())):
+                    self._forget(hold)
 
     def under(self, rules: Sequence[str]) -> Ledger:
         """The same holds under other rules; this ledger stays as it is."""
         other = Ledger(rules)
         slots = {rule: other._slot(self.rules[rule]) for rule in {hold.rule for hold in self._holds.values()}}
         for h in self._holds.values():
-            other._adopt(Hold(h.number, slots[h.rule], h.lane, h.from_ms, h.until_ms, h.active, h.content))
+            other._adopt(Hold(h.number, slots[h.rule], h.lane, h.from_ms, h.until_ms, h.active, h.content, h.partition))
         other._touched = dict(self._touched)
         return other
 
@@ -176,48 +201,29 @@ class Ledger:
         `expire`. What `gate` holds back of the openings that a rule would enforce goes to review."""
         if not len(firings.event):
             return
-        group, keys = _groups(firings)
-        known = [self._holds.get(key) for key in keys]
-        starts = np.array([NEVER if hold is None else hold.from_ms for hold in known], np.int64)
-        ends = np.array([-NEVER if hold is None else hold.until_ms for hold in known], np.int64)
         gain = np.maximum(HOUR_MS, np.rint(GAIN_SHARE * firings.period).astype(np.int64))
-        # Holds expire before a record, not between its firings.
-        first = np.ones(len(group), bool)
-        first[1:] = firings.line[1:] != firings.line[:-1]
-        clock_before = np.where(first, firings.clock_before, -NEVER)
-        minute = np.zeros(len(group), np.int64) if gate is None else gate.minute
-        held_minute, held_until = np.full(len(keys), -1, np.int64), np.full(len(keys), -NEVER, np.int64)
-        in_review = {} if gate is None else {key: g for g, key in enumerate(keys) if key[2] == REVIEW}
-        m, k = len(group), 0
+        minute = np.zeros(len(gain), np.int64) if gate is None else gate.minute
+        known, k = Pass(firings, gain, minute, self._holds.get), 0
         while True:
             due = self._ends[0][0] if expire_by_clock and self._ends else NEVER
-            k = next_change(
-                k, group, firings.at, firings.period, gain, clock_before, starts, ends, due,
-                minute, held_minute, held_until,
-            )  # fmt: skip
-            if k == m:
-                return
-            if clock_before[k] >= due:
-                yield from self.expire(int(clock_before[k]))
+            k = known.next(k, due)
+            if k == len(gain):
+                break
+            if known.clock_before[k] >= due:
+                yield from self.expire(int(known.clock_before[k]))
                 continue
-            g = int(group[k])
-            at, until = int(firings.at[k]), int(firings.at[k] + firings.period[k])
-            change = "opened" if at >= ends[g] else "extended"
-            if gate is not None and change == "opened" and keys[g][2] == ENFORCE and (why := gate.held_back(k)):
-                key = (*keys[g][:2], REVIEW)
-                change = self._review(key, at, until, int(gain[k]))
-                hold = self._holds[key]
-                held_minute[g] = minute[k]
-                held_until[g] = min(hold.until_ms, hold.until_ms + gain[k] - firings.period[k])
-                if (beside := in_review.get(key)) is not None:  # the rule's own firings for review
-                    starts[beside], ends[beside] = hold.from_ms, hold.until_ms
-                if change:
-                    yield Change(change, hold, k, why)
-            else:
-                hold = self._open(keys[g], at, until) if change == "opened" else self._extend(keys[g], until)
-                starts[g], ends[g] = hold.from_ms, hold.until_ms
-                yield Change(change, hold, k)
+            yield from self._change(k, known, gate)
             k += 1
+        for (_, rule, lane), count in known.refused().items():
+            # What the gate holds back would have been opened in review.
+            mode = MODES[REVIEW if lane == ENFORCE else lane]
+            self._at_bound[self.rules[rule], mode, "not_opened"] += count
+
+    def at_bound(self) -> Counter[tuple[str, str, str]]:
+        """(rule, mode, given_up or not_opened) since this was last asked: holds that made way for others, and firings
+        that opened nothing, since their rule has as many holds as it may have."""
+        counts, self._at_bound = self._at_bound, Counter()
+        return counts
 
     def expire(self, clock_ms: int) -> Iterator[Change]:
         """Holds that ended at or before `clock_ms`, ordered by (until, number, rule)."""
@@ -228,7 +234,7 @@ class Ledger:
                 continue
             hold.active = False
             self._touched[number] = None
-            heapq.heappush(self._tombstones, (until + TOMBSTONE_AFTER_MS, number))
+            self._push(self._tombstones, _tombstone(hold))
             yield Change("expired", hold, -1)
 
     def bury(self, now_ms: int) -> Iterator[int]:
@@ -243,48 +249,101 @@ class Ledger:
             if holds and not any(hold.active or hold.until_ms + TOMBSTONE_AFTER_MS > now_ms for hold in holds):
                 over.append((max(hold.until_ms for hold in holds), *place))
         for _, number, lane in sorted(over):
-            for hold in self._by_number.pop((number, lane)):
-                del self._holds[hold.number, hold.rule, hold.lane]
+            for hold in list(self._by_number[number, lane]):
+                self._forget(hold)
             self._touched[number] = None
             if lane == ENFORCE:
                 yield number
 
-    def _review(self, key: Key, at: int, until_ms: int, gain_ms: int) -> str:
-        """A firing comes to review instead: what it changes there, "" for nothing. The hold is there afterwards."""
+    def _change(self, k: int, known: Pass, gate: Gate | None) -> Iterator[Change]:
+        """What firing k changes, which opens or extends a hold as far as `known` tells."""
+        firings, key, why = known.firings, known.keys[known.group[k]], ""
+        at, period, gain = int(firings.at[k]), int(firings.period[k]), int(known.gain_ms[k])
+        change = "opened" if known.is_opening(k) else "extended"
+        if gate is not None and change == "opened" and key[2] == ENFORCE and (why := gate.held_back(k)):
+            key = (*key[:2], REVIEW)
+            change = self._change_in_review(key, at, at + period, gain)
+        hold, partition = self._holds.get(key), int(firings.partition[k])
+        if change == "opened" and hold is None and key[2] != ENFORCE:
+            group = (*key[1:], partition)
+            if at < (opens_at := self._quota.opens_at(group, period - gain)):
+                known.pass_until(k, opens_at, is_full=True)
+                return
+            for over in self._quota.crowd(group):
+                yield from self._give_up(over, k, known)
+        if change == "opened":
+            hold = self._open(key, at, at + period, partition)
+        elif hold is not None and change:
+            self._extend(hold, at + period)
+        known.know(key, hold)
+        if hold is not None and why:
+            known.pass_until(k, min(hold.until_ms, hold.until_ms + gain - period), is_full=False)
+        if hold is not None and change:
+            yield Change(change, hold, k, why)
+
+    def _change_in_review(self, key: Key, at: int, until_ms: int, gain_ms: int) -> str:
+        """What a firing changes that comes to review instead, "" for nothing."""
         hold = self._holds.get(key)
         if hold is None or at >= hold.until_ms:
-            self._open(key, at, until_ms)
             return "opened"
-        if at >= hold.from_ms and until_ms - hold.until_ms >= gain_ms:
-            self._extend(key, until_ms)
-            return "extended"
-        return ""
+        return "extended" if at >= hold.from_ms and until_ms - hold.until_ms >= gain_ms else ""
 
-    def _open(self, key: Key, from_ms: int, until_ms: int) -> Hold:
+    def _give_up(self, hold: Hold, k: int, known: Pass) -> Iterator[Change]:
+        """The hold makes way for the one that firing k opens. One that has ended is only forgotten a little sooner."""
+        number, rule, lane = key = hold.number, hold.rule, hold.lane
+        self._forget(hold)
+        self._touched[number] = None
+        known.know(key, None)
+        known.look_again((number, rule, ENFORCE))
+        if hold.active:
+            hold.active = False
+            self._at_bound[self.rules[rule], MODES[lane], "given_up"] += 1
+            yield Change("expired", hold, k)
+
+    def _open(self, key: Key, from_ms: int, until_ms: int, partition: int) -> Hold:
         hold = self._holds.get(key)
         if hold is None:
-            return self._adopt(Hold(*key, from_ms, until_ms, True, {}), touch=True)
-        hold.from_ms = from_ms
-        return self._extend(key, until_ms)
-
-    def _extend(self, key: Key, until_ms: int) -> Hold:
-        hold = self._holds[key]
-        hold.until_ms, hold.active = until_ms, True
-        self._touched[hold.number] = None
-        heapq.heappush(self._ends, self._end(hold))
+            hold = self._adopt(Hold(*key, from_ms, until_ms, True, b"", partition))
+            self._touched[hold.number] = None
+        else:
+            hold.from_ms = from_ms
+            self._extend(hold, until_ms)
         return hold
 
-    def _adopt(self, hold: Hold, touch: bool = False) -> Hold:
+    def _extend(self, hold: Hold, until_ms: int) -> None:
+        hold.until_ms, hold.active = until_ms, True
+        self._touched[hold.number] = None
+        self._push(self._ends, self._end(hold))
+
+    def _adopt(self, hold: Hold) -> Hold:
         """Takes a hold in that was not there."""
         self._holds[hold.number, hold.rule, hold.lane] = hold
         self._by_number.setdefault((hold.number, hold.lane), []).append(hold)
-        if touch:
-            self._touched[hold.number] = None
+        if hold.lane != ENFORCE:
+            self._quota.add(hold)
         if hold.active:
-            heapq.heappush(self._ends, self._end(hold))
+            self._push(self._ends, self._end(hold))
         else:
-            heapq.heappush(self._tombstones, (hold.until_ms + TOMBSTONE_AFTER_MS, hold.number))
+            self._push(self._tombstones, _tombstone(hold))
         return hold
+
+    def _forget(self, hold: Hold) -> None:
+        del self._holds[hold.number, hold.rule, hold.lane]
+        place = hold.number, hold.lane
+        self._by_number[place].remove(hold)
+        if not self._by_number[place]:
+            del self._by_number[place]
+        if hold.lane != ENFORCE:
+            self._quota.remove(hold)
+
+    def _push(self, heap: list[Any], entry: tuple[Any, ...]) -> None:
+        """Extensions, and holds that are forgotten, leave entries behind: never more than there are holds."""
+        heapq.heappush(heap, entry)
+        if len(heap) > STALE_MIN + 2 * len(self._holds):
+            self._ends[:] = [self._end(hold) for hold in self._holds.values() if hold.active]
+            self._tombstones[:] = [_tombstone(hold) for hold in self._holds.values() if not hold.active]
+            heapq.heapify(self._ends)
+            heapq.heapify(self._tombstones)
 
     def _end(self, hold: Hold) -> tuple[int, int, tuple[int, str], int, int]:
         return hold.until_ms, hold.number, self._order(hold.rule), hold.rule, hold.lane
@@ -310,12 +369,5 @@ def _homes(numbers: np.ndarray, partitions: int) -> np.ndarray:
     return homes
 
 
-def _groups(firings: Firings) -> tuple[np.ndarray, list[Key]]:
-    """(int64[m] group of each firing, the groups' keys): firings of the same number, rule and lane."""
-    order = np.lexsort((firings.lane, firings.rule, firings.number))
-    number, rule, lane = firings.number[order], firings.rule[order], firings.lane[order]
-    first = np.ones(len(order), bool)
-    first[1:] = (number[1:] != number[:-1]) | (rule[1:] != rule[:-1]) | (lane[1:] != lane[:-1])
-    group = np.empty(len(order), np.int64)
-    group[order] = np.cumsum(first) - 1
-    return group, list(zip(number[first].tolist(), rule[first].tolist(), lane[first].tolist(), strict=True))
+def _tombstone(hold: Hold) -> tuple[int, int]:
+    return hold.until_ms + TOMBSTONE_AFTER_MS, hold.number

@@ -31,14 +31,15 @@ class LedgerRowError(ValueError):
 
 
 class KeptHold(msgspec.Struct, frozen=True):
-    """One hold as a row keeps it. content: what the hold says of itself in block events."""
+    """One hold as a row keeps it. content: what the hold says of itself in block events, an object; to be written, also
+    as JSON."""
 
     rule: str
     mode: Literal["enforce", "shadow", "review"]
     from_: TimeMs = msgspec.field(name="from")
     until: TimeMs
     active: bool
-    content: dict[str, Any]
+    content: Any
 
 
 class _Head(msgspec.Struct):
@@ -74,7 +75,7 @@ def encode(holds: Iterable[KeptHold]) -> bytes:
                     "from": hold.from_,
                     "until": hold.until,
                     "active": hold.active,
-                    "content": hold.content,
+                    "content": orjson.Fragment(hold.content) if isinstance(hold.content, bytes) else hold.content,
                 }
                 for hold in holds
             ],

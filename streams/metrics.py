@@ -49,6 +49,9 @@ class Metrics:
         self._breaker = made(Gauge, "breaker_open", "Feeds that hold new blocks back for review", "scope", "name")
         self._diverted = made(Counter, "breaker_diverted", "Changes in review that would have been enforced", "why")
         self._waiting = made(Gauge, "waiting_for_broker", "1 while the start waits for a broker that does not answer")
+        self._at_bound = made(
+            Counter, "holds_at_bound", "Holds given up, or not opened, at a bound", "rule", "mode", "what"
+        )
         self._paused = made(Gauge, "paused", "1 while an operator has paused new blocks")
         self._epoch_s = made(Histogram, "epoch_seconds", "From fetched to counted", buckets=EPOCH_BUCKETS_S)
         self._commit_s = made(Histogram, "commit_seconds", "Flush and commit", buckets=EPOCH_BUCKETS_S)
@@ -83,6 +86,8 @@ class Metrics:
             self._blocks.labels(rule, mode, change).inc(count)
         for why, count in outcome.diverted.items():
             self._diverted.labels(why).inc(count)
+        for (rule, mode, what), count in outcome.at_bound.items():
+            self._at_bound.labels(rule, mode, what).inc(count)
 
     def committed(self, done: bool, took_s: float) -> None:
         self._commits.labels("committed" if done else "aborted").inc()

@@ -11,11 +11,13 @@ import orjson
 
 from rules.model import BLOCKS, DIRECTIONS
 from schemas import topics
+from schemas.json_reading import JsonReader
 from schemas.numbers import published
 from streams.epoch import OutRecord
 from streams.ledger import ENFORCE, REVIEW, SHADOW, Change, Hold, Ledger, block_id, event_id
 
 LANE_TOPICS = {ENFORCE: topics.BLOCK_EVENTS, SHADOW: topics.SHADOW_EVENTS, REVIEW: topics.REVIEW_QUEUE}
+_content: JsonReader[dict[str, Any]] = JsonReader(dict)
 ACTIONS = tuple(f"block_{what}" for what in BLOCKS)
 
 
@@ -39,6 +41,8 @@ class Output:
 
     def snapshot(self, change: Change) -> Snapshot:
         hold = self._hold(change.hold)
+        if change.change == "expired" and change.firing >= 0:
+            hold["given_up"] = True  # before its `until`
         holds = [self._hold(h) for h in self._ledger.in_force(change.hold.number, change.hold.lane)]
         event = event_id(hold["block_id"], change.change, change.hold.until_ms)
         return Snapshot(change.hold.number, change.hold.lane, change.change, event, hold, holds)
@@ -74,7 +78,7 @@ class Output:
         ]
 
     def _hold(self, hold: Hold) -> dict[str, Any]:
-        content, rule = hold.content, self._ledger.rules[hold.rule]
+        content, rule = _content.read(hold.content), self._ledger.rules[hold.rule]
         return {
             "block_id": block_id(hold.number, rule, hold.from_ms),
             "rule": rule,

@@ -42,6 +42,7 @@ class Summary:
     other_topics: Counter[str] = field(default_factory=Counter)
     feeds: dict[str, Counter[str]] = field(default_factory=dict)
     changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    at_bound: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # see streams.step.Outcome
     records: Counter[str] = field(default_factory=Counter)  # produced, by topic
 
     def as_json(self) -> dict[str, object]:
@@ -54,6 +55,10 @@ class Summary:
             "changes": [
                 {"rule": rule, "mode": mode, "change": change, "count": count}
                 for (rule, mode, change), count in sorted(self.changes.items())
+            ],
+            "at_bound": [
+                {"rule": rule, "mode": mode, "what": what, "count": count}
+                for (rule, mode, what), count in sorted(self.at_bound.items())
             ],
             "produced": dict(self.records),
         }
@@ -142,6 +147,7 @@ class Replay:
         for topic, tally in outcome.feeds.items():
             self.summary.feeds.setdefault(topic, Counter()).update(tally)
         self.summary.changes.update(outcome.changes)
+        self.summary.at_bound.update(outcome.at_bound)
         for record in outcome.records:
             self.summary.records[record.topic] += 1
             self._produce(record)

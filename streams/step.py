@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 import numpy as np
+import orjson
 
 from rules.model import MODES, RuleSet
 from schemas import topics
@@ -49,6 +50,7 @@ class Outcome:
     changes: Tally[tuple[str, str, str]] = field(default_factory=Tally)  # (rule, lane, change)
     ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
     diverted: Tally[str] = field(default_factory=Tally)  # changes in review that would have been enforced, by why
+    at_bound: Tally[tuple[str, str, str]] = field(default_factory=Tally)  # (rule, lane, given_up or not_opened)
     trips: list[Trip] = field(default_factory=list)  # what began to hold openings back
 
 
@@ -108,6 +110,7 @@ class Engine:
             firings = fired.firings
             gate = gate_of(self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted, clocks)
             self._emit(outcome, self._changes(fired, gate))
+            outcome.at_bound = self.ledger.at_bound()
             outcome.trips = self.breaker.trips()
             ended = int(firings.line[-1]) if len(firings.line) else -1
             # An epoch may end in dead letters: they are lines too, and holds expire before them.
@@ -129,7 +132,7 @@ class Engine:
     def load_ledger(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """(key, value) rows of a partition's ledger in log order. Raises LedgerRowError, and then nothing has
         changed."""
-        self.ledger.load(rows)
+        self.ledger.load(rows, self.partitions)
 
     def maintain(self) -> None:
         """A bounded piece of reclaiming work; changes no later reading."""
@@ -233,19 +236,26 @@ class Engine:
             if change.firing < 0:
                 yield -1, change
                 continue
-            change.hold.content = self._evaluator.content(fired, change.firing)
-            if change.diverted:
-                change.hold.content["diverted"] = change.diverted
+            if change.change != "expired":  # to make way for the hold that this firing opens
+                content = self._evaluator.content(fired, change.firing)
+                if change.diverted:
+                    content["diverted"] = change.diverted
+                change.hold.content = orjson.dumps(content)
             yield int(fired.firings.line[change.firing]), change
 
     def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change]]) -> None:
-        """One state record per input record, number and lane; expiries (line -1) stand alone."""
+        """One state record per input record, number and lane. Expiries stand alone; those by the clock (line -1) end
+        what came before."""
         pending: dict[int, list[Snapshot]] = {}  # by lane: one record's changes may go to and fro between lanes
         pending_line = -1
         for line, change in changes:
             if line != pending_line or line < 0:
                 self._flush(outcome, pending)
-            pending.setdefault(change.hold.lane, []).append(self._output.snapshot(change))
+            snapshot = self._output.snapshot(change)
+            if line >= 0 and change.change == "expired":  # another number's
+                outcome.records += self._output.records([snapshot])
+            else:
+                pending.setdefault(change.hold.lane, []).append(snapshot)
             pending_line = line
             rule = self.ledger.rules[change.hold.rule]
             outcome.changes[rule, MODES[change.hold.lane], change.change] += 1

@@ -19,6 +19,7 @@ class Outcome:
     changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     ledger: list[OutRecord] = field(default_factory=list)
     diverted: Counter[str] = field(default_factory=Counter)
+    at_bound: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     trips: list[Trip] = field(default_factory=list)
 
 

@@ -36,6 +36,7 @@ class Firing:
     lane: int = ENFORCE
     period: int = DAY
     clock_before: int = -NEVER
+    partition: int = 0
 
 
 def firings(listed: list[Firing]) -> Firings:

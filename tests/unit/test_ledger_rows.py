@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,12 +64,13 @@ class Life:
             "at": [f.at for f in listed],
             "period": [f.period for f in listed],
             "clock_before": [0] * len(listed),
+            "partition": [0] * len(listed),
         }
         arrays = {name: np.array(column, np.int64) for name, column in columns.items()}
         firings = Firings(event=np.arange(len(listed)), **arrays)
         for change in self.ledger.apply(firings, expire_by_clock=False):
             self.changes += 1
-            change.hold.content = content(self.changes)
+            change.hold.content = orjson.dumps(content(self.changes))
             self._tell(change)
         self._write()
 
@@ -312,7 +314,8 @@ def test_numbers_are_forgotten_in_the_order_in_which_their_last_holds_ended() ->
 def test_a_change_that_no_row_tells_yet_goes_with_the_number_and_stays_through_a_reload() -> None:
     ledger = Ledger(RULES)
     columns = [
-        np.array(c, np.int64) for c in ([0, 1], [0, 1], [7, 8], [0, 0], [ENFORCE] * 2, [T] * 2, [DAY] * 2, [0, 0])
+        np.array(c, np.int64)
+        for c in ([0, 1], [0, 1], [7, 8], [0, 0], [ENFORCE] * 2, [T] * 2, [DAY] * 2, [0, 0], [0, 0])
     ]
     assert len(list(ledger.apply(Firings(*columns), expire_by_clock=False))) == 2
     ledger.drop([7])

@@ -174,6 +174,7 @@ def test_the_summary_counts_everything() -> None:
             "message-relay": {"records": 6, "not_json": 1, "accepted": 3, "late": 1, "duplicate": 1, "future": 0}
         },
         "changes": [{"rule": "burst", "mode": "enforce", "change": "opened", "count": 1}],
+        "at_bound": [],
         "produced": {"dead-letters": 2, "block-events": 1, "block-history": 1},
     }
 
