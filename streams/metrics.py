@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from schemas.printable import printable
+
 if TYPE_CHECKING:
     from streams.epoch import Place
     from streams.kafka.epochs import Epoch
@@ -83,7 +85,7 @@ class Metrics:
                 elif name != "records":
                     self._dead.labels(feed, name).inc(count)
         for (rule, mode, change), count in outcome.changes.items():
-            self._blocks.labels(rule, mode, change).inc(count)
+            self._blocks.labels(printable(rule), mode, change).inc(count)
         for why, count in outcome.diverted.items():
             self._diverted.labels(why).inc(count)
         for (rule, mode, what), count in outcome.at_bound.items():
@@ -127,7 +129,7 @@ class Metrics:
         """is_open: feeds that hold back, by scope and name. One that closes disappears."""
         self._breaker.clear()
         for (scope, name), feeds in is_open.items():
-            self._breaker.labels(scope, name).set(feeds)
+            self._breaker.labels(scope, printable(name)).set(feeds)
         self._paused.set(paused)
 
     def observe(self, lag: Mapping[Place, int], engine: Mapping[str, float], warming: int) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from schemas.json_reading import JsonReader, Unreadable
 from schemas.topics import BLOCK_STATUS, CONTROL_GLOBAL
 from streams.control import Pause
+from streams.kafka.clients import Clients
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
 BROKER_TIMEOUT_S = 10.0
@@ -58,7 +59,7 @@ def _produce(settings: KafkaSettings, said: Pause) -> None:
     """Raises KafkaProblem when the record did not arrive."""
     record = said.record()
     problems: list[KafkaError] = []
-    producer = Producer(settings.producer())
+    producer = Clients().producer(settings.producer())
     producer.produce(
         record.topic, record.value, record.key, partition=0,
         on_delivery=lambda error, message: problems.append(error) if error else None,
@@ -75,7 +76,7 @@ class _Status:
         config = settings.consumer(f"grayline-control-{uuid.uuid4().hex[:8]}") | {
             "enable.auto.commit": False, "isolation.level": "read_committed", "auto.offset.reset": "earliest",
         }  # fmt: skip
-        self._consumer: Any = Consumer(config)
+        self._consumer: Any = Clients().consumer(config)
         self._ends: dict[int, int] = {}
         self._unread = 0
 

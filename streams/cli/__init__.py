@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from importlib import import_module
 from types import TracebackType
 from typing import Any
@@ -82,6 +83,7 @@ def command() -> None:
 def main() -> None:
     """Entry point. A closed pipe behind us (`| head`) is no failure of ours."""
     sys.excepthook = _crashed
+    threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
     try:
         command(prog_name="grayline")
     except BrokenPipeError:
@@ -89,8 +91,8 @@ def main() -> None:
         sys.exit(0)
 
 
-def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Shows what ended the process unforeseen; its message may hold anything."""
+def _crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """Shows what ended the process or a thread unforeseen; its message may hold anything."""
     from streams.logs import crash_text
 
     say_coloured(crash_text(error), err=True)

@@ -36,25 +36,10 @@ from streams.saying import say
 from streams.state.local import LocalState
 from streams.state.manifest import Manifest
 from streams.traffic.labels import Score
+from tests.planted import ENDS, HALF, NAMED, PLANTED, assert_harmless
 
-# Colours, a title, line ends, deletion, C1 controls, directions turned round, separators, half of a pair: and behind
-# each a word that begins a line of its own where one of them ended the line.
-ENDS = "\n\r\v\f\x1c\x85\u2028\u2029"
-PLANTED = "[red]:skull:\x1b[31m\x1b]0;owned\x07\x08\x7f\x90\x9b31m\x9c\u202eturned\u2066round\u200b\ufeff" + "".join(
-    f"{end}FORGED" for end in ENDS
-)
-HALF = PLANTED + "\ud800"
-NAMED = PLANTED + "\udcff"  # as Python has a name of bytes that are no UTF-8
 AT_MS = 1_794_798_000_000
 ROOT = Path(__file__).parents[2]
-
-
-def assert_harmless(output: str) -> None:
-    """Nothing but line feeds of ours ends a line, and each character is seen."""
-    for line in output.split("\n"):
-        assert not line.lstrip().startswith("FORGED"), line
-        odd = [c for c in line if not (c.isprintable() or unicodedata.category(c) == "Zs")]
-        assert not odd, (odd, line)
 
 
 def run(*arguments: str, code: int | None = None, stdin: bytes | None = None) -> Result:
@@ -390,14 +375,21 @@ def test_a_warning_without_a_log_is_one_line(
 def test_what_ends_a_command_unforeseen_is_shown_harmlessly() -> None:
     code = (
         "import streams.cli as cli\n"
-        "def fail(*_, **__): raise RuntimeError('x\\x1b[31m\\nFORGED\\x9b')\n"
+        "import threading\n"
+        "def fail(*_, **__):\n"
+        "    error = RuntimeError('x\\x1b[31m\\nFORGED\\x9b')\n"
+        "    if threading.current_thread() is threading.main_thread():\n"
+        "        thread = threading.Thread(target=fail)\n"
+        "        thread.start()\n"
+        "        thread.join()\n"
+        "    raise error\n"
         "cli.command.invoke = fail\n"
         "cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code, "rules"], capture_output=True, check=False)
     assert done.returncode == 1
     assert_harmless(done.stderr.decode())
-    assert b"RuntimeError: x\\x1b[31m\\nFORGED" in done.stderr
+    assert done.stderr.count(b"RuntimeError: x\\x1b[31m\\nFORGED") == 2, "of the thread and of the process"
 
 
 # ------------------------------------------------------------------------------------------------------------- demo
