@@ -25,6 +25,48 @@ def step(method: str, when: str, call: int = 1, number: int = signal.SIGKILL) ->
     return {VARIABLE: f"{method}/{when}/{call}/{int(number)}"}
 
 
+PRODUCER = "confluent_kafka:Producer"
+DELIVERY = "streams.kafka.transactions:Transactional"
+LOCAL = "streams.state.local:LocalState"
+SNAPSHOTS = "streams.state.snapshots:Snapshots"
+ENGINE = "streams.step:Engine"
+READER = "streams.kafka.reader:Reader"
+
+COMMIT = [
+    step(f"{PRODUCER}.init_transactions", "after"),
+    step(f"{DELIVERY}.produce", "before", 3),
+    step(f"{DELIVERY}.produce", "after", 3),
+    step(f"{PRODUCER}.send_offsets_to_transaction", "before", 3),
+    step(f"{PRODUCER}.send_offsets_to_transaction", "during", 3),
+    step(f"{PRODUCER}.send_offsets_to_transaction", "after", 3),
+    step(f"{PRODUCER}.commit_transaction", "before", 3),
+    step(f"{PRODUCER}.commit_transaction", "during", 3),
+    step(f"{PRODUCER}.commit_transaction", "during", 5),
+    step(f"{PRODUCER}.commit_transaction", "after", 3),
+    step(f"{DELIVERY}.commit", "after", 4),
+]
+SNAPSHOT = [
+    step(f"{SNAPSHOTS}.take_if_due", "after", 5),
+    step(f"{SNAPSHOTS}.next_slice", "after", 5),
+    step(f"{SNAPSHOTS}.committed", "before", 4),
+    step(f"{LOCAL}.write", "before", 2),  # between the commit and the local write
+    step(f"{LOCAL}.write", "during", 3),
+    step(f"{LOCAL}.write", "after", 4),
+]
+DROP = [step(f"{LOCAL}.drop", "before"), step(f"{LOCAL}.drop", "after")]
+RESTORE = [
+    step(f"{READER}.ends", "after", 1),
+    step(f"{ENGINE}.load", "before", 1),
+    step(f"{ENGINE}.load", "after", 2),
+    step(f"{ENGINE}.count", "after", 1),
+    step(f"{ENGINE}.load_ledger", "before", 1),
+    step(f"{ENGINE}.load_ledger", "after", 3),
+    step(f"{PRODUCER}.commit_transaction", "before", 1),
+    *DROP,
+]
+STEPS = [*COMMIT, *SNAPSHOT, *RESTORE]
+
+
 def install(environment: Mapping[str, str]) -> None:
     """Wrap the method that the environment names, if it names one."""
     if VARIABLE not in environment:

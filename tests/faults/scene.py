@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import threading
 import time
@@ -18,10 +17,14 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 from confluent_kafka.admin import AdminClient
 
 from rules.load import load
+from rules.model import RuleSet
 from schemas.topics import LEDGER, REKEYED, TOPICS
+from streams import ledger_rows
+from streams.control import Pause
 from streams.kafka import topics
 from streams.kafka.partition import partition_of
 from streams.kafka.settings import KafkaSettings
+from streams.ledger_rows import KeptHold
 from streams.state.manifest import decode as manifest_of
 from streams.state.restore import manifest_key
 from tests.faults.traffic import BROKEN, RULES, Record
@@ -35,7 +38,6 @@ ANSWER_S = 180.0  # longer than any silence of a broker in these tests
 LONG_S = 60.0  # what should come about has not, and the test fails instead of hanging
 LOOK_S = 0.02
 CLEAN_END_S = 10.0
-SOAK = os.environ.get("GRAYLINE_SOAK") == "1"
 Place = tuple[str, int]
 
 # A broker that forgets dead members and open transactions within seconds, as the tests have no minutes.
@@ -45,11 +47,6 @@ BROKER = {
     "log.cleaner.enable": "false",
 }
 WORKER = {"session.timeout.ms": "3000", "heartbeat.interval.ms": "300", "transaction.timeout.ms": "3000"}
-
-
-def rounds(usual: int, *, soak: int) -> int:
-    """How often a loop goes round: as `make soak` has it, or as there is time for every day."""
-    return soak if SOAK else usual
 
 
 class Scene:
@@ -63,9 +60,10 @@ class Scene:
         self.seed = seed
         self.folder = folder
         self.group = f"fault-{uuid.uuid4().hex[:8]}"
+        self.was_paused = False
+        self.on_look: Callable[[], None] = lambda: None  # at every look of `wait_until`
         self.rules_file = folder / "rules.yaml"
-        self.rules_file.write_text(RULES)
-        self.rules = load([self.rules_file])
+        self.use(RULES)
         self.state = folder / "state"
         self.workers: list[Process] = []
         self._zygote = zygote
@@ -73,9 +71,42 @@ class Scene:
         self._client = client_of(broker)
         self._lock = threading.Lock()
         self.silences = 0
+        self.noticed_ms = 0  # every hold that ended by then is known to have ended
         self.feeding_on = threading.Lock()  # held while records are on their way to the broker
         self._asking = self._new_asking()
         self._make_topics()
+
+    def use(self, rules: str) -> None:
+        """Workers that start from now on have these rules."""
+        self.rules_file.write_text(rules)
+        self.rules = load([self.rules_file])
+        # Rules whose changes depend on more than a log tells: on how topics were interleaved, on when rules changed.
+        self.loose = across_topics(self.rules)
+        self.enforced = {rule.name for rule in self.rules.rules if rule.mode == "enforce"}
+        self.reread = False  # the rules have been others in between
+
+    def reload(self, rules: str) -> None:
+        """SIGHUP for every worker, with these rules in the file. Those that are in both files must be the same but for
+        their words."""
+        self.rules_file.write_text(rules)
+        for worker in self.workers:
+            worker.signal(signal.SIGHUP)
+        others = load([self.rules_file])
+        self.loose |= across_topics(others) | ({r.name for r in self.rules.rules} ^ {r.name for r in others.rules})
+        self.reread = True
+
+    def is_told(self, rule: str) -> bool:
+        """Whether the logs alone tell what the rule does. Pauses decide where an enforced opening goes, and come from
+        an operator."""
+        return rule not in self.loose and not (self.was_paused and rule in self.enforced)
+
+    def pause(self, paused: bool) -> None:
+        """An operator's word to all workers, who obey it from some commit on."""
+        said = Pause(uuid.uuid4().hex, paused, time.time_ns() // 1_000_000, "soak").record()
+        producer = Producer(self._client)
+        producer.produce(said.topic, said.value, said.key, partition=0)
+        assert producer.flush(LONG_S) == 0
+        self.was_paused = True
 
     # ------------------------------------------------------------------------------------------------------- traffic
 
@@ -97,6 +128,9 @@ class Scene:
 
     def partition_of(self, number: str) -> int:
         return partition_of(number.encode(), self.partitions)
+
+    def place_of(self, record: Record) -> int:
+        return (self.partition_of(record.number) + record.astray) % self.partitions
 
     def is_readable(self, record: Record) -> bool:
         return record.value is not None and record.value not in BROKEN
@@ -121,10 +155,15 @@ class Scene:
         self.workers.append(worker)
         return worker
 
-    def start_named(self, *arguments: str, kill_at: dict[str, str] | None = None, **config: str) -> Process:
-        """The static member of this scene, whose successor takes over at once, with its folder of snapshots."""
-        own = ("--name", f"{self.group}-1", "--state", str(self.state))
+    def start_named(
+        self, *arguments: str, member: int = 1, kill_at: dict[str, str] | None = None, **config: str
+    ) -> Process:
+        """A static member of this scene, whose successor takes over at once, with its folder of snapshots."""
+        own = ("--name", f"{self.group}-{member}", "--state", str(self.state_of(member)))
         return self.start(*own, *arguments, kill_at=kill_at, **config)
+
+    def state_of(self, member: int) -> Path:
+        return self.state if member == 1 else self.folder / f"state-{member}"
 
     def stop(self, worker: Process) -> None:
         """SIGTERM; the worker must end in order and in time."""
@@ -135,6 +174,7 @@ class Scene:
         """Another process brings it about. Fails, with the workers' logs, when one of `alive` ends before that."""
         give_up = time.monotonic() + limit_s
         while not true():
+            self.on_look()
             if self._feeder is not None and self._feeder.problem is not None:
                 raise self._feeder.problem
             for worker in alive:
@@ -148,8 +188,20 @@ class Scene:
             time.sleep(LOOK_S)
 
     def wait_caught_up(self, *alive: Process, limit_s: float = LONG_S) -> None:
-        """Every record is behind a committed offset."""
+        """Every record is behind a committed offset, those that went home through `rekeyed` too, and every hold that
+        has ended is noticed."""
         self.wait_until(lambda: self.lag() == 0, "lag returns to zero", *alive, limit_s=limit_s)
+        self.wait_until(self._are_home, "strays are counted", *alive, limit_s=limit_s)
+        self.noticed_ms = time.time_ns() // 1_000_000
+        self.wait_until(self._are_noticed, "holds that have ended are noticed", *alive, limit_s=limit_s)
+
+    def _are_home(self) -> bool:
+        places = [(REKEYED, partition) for partition in range(self.partitions)]
+        committed = self._committed(places)
+        return all(message.offset() < committed[REKEYED, message.partition()] for message in self.read(REKEYED))
+
+    def _are_noticed(self) -> bool:
+        return not any(hold.active and hold.until <= self.noticed_ms for _, hold in self.holds())
 
     def wait_committed(self, records: int, *alive: Process, limit_s: float = LONG_S) -> None:
         """At least so many input records, over all partitions, are behind committed offsets."""
@@ -209,7 +261,10 @@ class Scene:
 
     def committed(self) -> dict[Place, int]:
         """Stable committed offsets of the input topics, 0 where there is none."""
-        asked = [TopicPartition(*place) for place in self.inputs()]
+        return self._committed(self.inputs())
+
+    def _committed(self, places: Sequence[Place]) -> dict[Place, int]:
+        asked = [TopicPartition(*place) for place in places]
         told = self._ask(lambda consumer: consumer.committed(asked, timeout=5))
         return {(place.topic, place.partition): max(place.offset, 0) for place in told}
 
@@ -253,8 +308,13 @@ class Scene:
         with reader(self._client) as consumer:
             return [message for message in _whole(consumer, [(topic, partition)]) if message.offset() < end]
 
+    def holds(self) -> list[tuple[str, KeptHold]]:
+        """(number, hold) as the last rows of the ledger have them."""
+        rows = {m.key().decode(): m.value() for m in self.read(LEDGER) if not m.key().startswith(b"#")}
+        return [(n, hold) for n, row in rows.items() if row is not None for hold in ledger_rows.decode(int(n), row)]
+
     def lines(self) -> list[Line]:
-        """The logs of all inputs, one after the other, as the reference takes them."""
+        """The logs of all inputs, one after the other, where they lie."""
         with reader(self._client) as consumer:
             found = _whole(consumer, self.inputs())
         return [Line(m.topic(), m.partition(), m.offset(), m.timestamp()[1], m.value(), m.key()) for m in found]
@@ -303,7 +363,7 @@ class Feeder:
                     producer, silences = self._new_producer(), self.scene.silences
                 for record in chunk:
                     producer.produce(
-                        record.topic, record.value, record.number.encode(), self.scene.partition_of(record.number),
+                        record.topic, record.value, record.number.encode(), self.scene.place_of(record),
                         timestamp=record.ts_ms, on_delivery=lambda error, _: error and failed.append(error.str()),
                     )  # fmt: skip
                     self.produced += 1
@@ -318,6 +378,10 @@ class Feeder:
         # Idempotent, so that the input itself has nothing twice and nothing out of order when the broker dies.
         config = {"enable.idempotence": True, "linger.ms": 1, "message.max.bytes": 2_000_000}
         return Producer(client_of(self.scene.broker) | config)
+
+
+def across_topics(rules: RuleSet) -> set[str]:
+    return {rule.name for rule in rules.rules if len({c.topic for c in rule.counters.values()}) > 1}
 
 
 def client_of(broker: Broker) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.topics import BLOCK_HISTORY
 from tests.faults.check import check
-from tests.faults.scene import LONG_S, SOAK, Scene, rounds
+from tests.faults.scene import LONG_S, Scene
 from tests.faults.traffic import five_hours_ago, traffic
 from tests.kafka_proxy import (
     ADD_OFFSETS_TO_TXN,
@@ -20,7 +20,7 @@ from tests.kafka_proxy import (
 
 # Longer than the session and the transactions of these workers, and than the broker's own session with its controller
 # (9 s): when it is back, its metadata name no broker for a moment.
-SILENCE_S = 60.0 if SOAK else 12.0
+SILENCE_S = 12.0
 RECOVERY_S = 120.0
 LOST = (
     (END_TXN, DROP_ANSWER),
@@ -35,7 +35,7 @@ LOST = (
 
 
 def test_a_broker_killed_under_load_loses_and_doubles_nothing(scene: Scene) -> None:
-    count = rounds(2, soak=10)
+    count = 2
     records = traffic(scene.seed, five_hours_ago(), 1_200 * (count + 1))
     worker = scene.start()
     with scene.feeding(records) as feeder:

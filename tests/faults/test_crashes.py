@@ -8,50 +8,11 @@ import pytest
 
 from schemas.topics import BLOCK_HISTORY
 from tests.faults.check import check
-from tests.faults.kills import step
+from tests.faults.kills import COMMIT, DROP, RESTORE, SNAPSHOT
 from tests.faults.scene import LONG_S, Scene
 from tests.faults.traffic import five_hours_ago, traffic
 
-PRODUCER = "confluent_kafka:Producer"
-DELIVERY = "streams.kafka.transactions:Transactional"
-LOCAL = "streams.state.local:LocalState"
-SNAPSHOTS = "streams.state.snapshots:Snapshots"
-ENGINE = "streams.step:Engine"
-READER = "streams.kafka.reader:Reader"
 RECORDS = 250  # new ones for each step
-
-COMMIT = [
-    step(f"{PRODUCER}.init_transactions", "after"),
-    step(f"{DELIVERY}.produce", "before", 3),
-    step(f"{DELIVERY}.produce", "after", 3),
-    step(f"{PRODUCER}.send_offsets_to_transaction", "before", 3),
-    step(f"{PRODUCER}.send_offsets_to_transaction", "during", 3),
-    step(f"{PRODUCER}.send_offsets_to_transaction", "after", 3),
-    step(f"{PRODUCER}.commit_transaction", "before", 3),
-    step(f"{PRODUCER}.commit_transaction", "during", 3),
-    step(f"{PRODUCER}.commit_transaction", "during", 5),
-    step(f"{PRODUCER}.commit_transaction", "after", 3),
-    step(f"{DELIVERY}.commit", "after", 4),
-]
-SNAPSHOT = [
-    step(f"{SNAPSHOTS}.take_if_due", "after", 5),
-    step(f"{SNAPSHOTS}.next_slice", "after", 5),
-    step(f"{SNAPSHOTS}.committed", "before", 4),
-    step(f"{LOCAL}.write", "before", 2),  # between the commit and the local write
-    step(f"{LOCAL}.write", "during", 3),
-    step(f"{LOCAL}.write", "after", 4),
-]
-DROP = [step(f"{LOCAL}.drop", "before"), step(f"{LOCAL}.drop", "after")]
-RESTORE = [
-    step(f"{READER}.ends", "after", 1),
-    step(f"{ENGINE}.load", "before", 1),
-    step(f"{ENGINE}.load", "after", 2),
-    step(f"{ENGINE}.count", "after", 1),
-    step(f"{ENGINE}.load_ledger", "before", 1),
-    step(f"{ENGINE}.load_ledger", "after", 3),
-    step(f"{PRODUCER}.commit_transaction", "before", 1),
-    *DROP,
-]
 
 
 @pytest.mark.parametrize("steps", [COMMIT, SNAPSHOT], ids=["commit", "snapshot"])

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from schemas.topics import BLOCK_HISTORY, CDR, TOPICS
 from tests.faults.check import check
 from tests.faults.kills import step
-from tests.faults.scene import LONG_S, PARTITIONS, Scene, rounds
+from tests.faults.scene import LONG_S, PARTITIONS, Scene
 from tests.faults.traffic import five_hours_ago, traffic
 from tests.faults.zygote import Process
 
@@ -76,7 +76,7 @@ def test_a_worker_that_slept_past_its_session_writes_nothing_when_it_wakes(scene
 
 
 def test_workers_come_and_go_and_each_record_is_counted_by_one_of_them(scene: Scene) -> None:
-    count = rounds(2, soak=20)
+    count = 2
     records = traffic(scene.seed, five_hours_ago(), 1_500 * count + 500)
     with scene.feeding(records):
         lasting = scene.start()

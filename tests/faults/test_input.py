@@ -123,8 +123,9 @@ def test_one_number_that_sends_nine_tenths_takes_no_memory_and_holds_up_nobody(s
     assert sizes[1] - sizes[0] < 48 * 2**20
     assert check(scene, apart=HOT)[BLOCK_HISTORY] > 5
     rows = [orjson.loads(row.value()) for row in scene.read(BLOCK_HISTORY) if row.key().decode() == HOT]
-    assert {row["hold"]["rule"] for row in rows if row["change"] == "opened"} == {"message-burst", "patient-sender"}
-    assert len({row["hold"]["block_id"] for row in rows}) == 2
+    opened = Counter(row["hold"]["rule"] for row in rows if row["change"] == "opened")
+    assert opened.pop("a-minute") > 60
+    assert opened == {"message-burst": 1, "three-hours": 1, "patient-sender": 1}
 
 
 def _message(number: str, i: int, at_ms: int) -> Record:

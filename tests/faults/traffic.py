@@ -2,7 +2,8 @@
 
 Everything that the engine holds in memory is in it: windows, gray levels, distinct values, calls that stay open,
 answers that wait for their release, ids that come twice, records that come late, and a few that cannot be read.
-Distinct values stay below 32 in a window, where the reference counts exactly.
+Distinct values stay below 32 in a window, where the reference counts exactly. Holds of a minute are over when they are
+counted, those of three hours end at any time, and of one number in eight all records lie in another partition.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from schemas.topics import CDR, MESSAGE_RELAY
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
-# Each rule reads one topic, so that the reference needs the order within a partition and no other.
+# What the logs alone decide comes first: rules on one topic each. What depends on how topics were interleaved is last
+# of its mode, so that it is never the first change of a record that others made as well.
 RULES = """
 counters:
   sent: {on: message-relay, per: sender, count: events, window: 1m}
@@ -27,11 +29,23 @@ counters:
   live: {on: cdr, per: caller, count: concurrent, max_age: 4h}
   length: {on: cdr.release, per: caller, mean: duration, window: 1h}
   ended: {on: cdr.release, per: caller, count: events, window: 1h}
+  written: {on: message-relay, per: sender, count: events, window: 10m}
+  called: {on: cdr.setup, per: caller, count: events, window: 10m}
 rules:
+  - name: a-minute
+    summary: five messages a minute
+    when: sent >= 5
+    then: {block: [messages], directions: [incoming], for: 1m}
+    mode: enforce
   - name: message-burst
     summary: more than twenty messages a minute
     when: sent > 20
     then: {block: [messages], directions: [outgoing], for: 2d}
+    mode: enforce
+  - name: three-hours
+    summary: more than twenty-two messages a minute
+    when: sent > 22
+    then: {block: [messages], directions: [outgoing], for: 3h}
     mode: enforce
   - name: patient-sender
     summary: a gray level that stays high
@@ -53,18 +67,31 @@ rules:
     when: ended >= 6 and length < 8
     then: {block: [calls], directions: [outgoing], for: 7d}
     mode: review
+  - name: both
+    summary: messages and calls
+    when: written >= 1 and called >= 1
+    then: {block: [calls, messages], directions: [outgoing], for: 20m}
+    mode: enforce
 """
+# The same rules in other words, and others of those that no log decides: a new counter, a new rule, one that is gone.
+OTHER_RULES = (
+    RULES.replace("six calls at once", "half a dozen calls at once")
+    .replace("  called: {", "  heard: {on: cdr.answer, per: caller, count: events, window: 10m}\n  called: {")
+    .replace("name: both", "name: either")
+    .replace("called >= 1", "called + heard >= 2")
+)
 BROKEN = (b"{", b"[]", b"", b"\xff\xfe{}", b'{"at":1}', b'{"message_id":"x","call_id":"x"}')
 
 
 @dataclass(frozen=True)
 class Record:
-    """One input record to produce. number: E.164, whose partition is the record's."""
+    """One input record to produce. number: E.164. astray: how many partitions behind its number's own it lies."""
 
     topic: str
     number: str
     ts_ms: int  # Kafka timestamp: the moment of arrival
     value: bytes | None
+    astray: int = 0
 
 
 def five_hours_ago() -> int:
@@ -89,6 +116,12 @@ def traffic(seed: int, start_ms: int, records: int, span_ms: int = 2 * HOUR) -> 
     return sorted(made, key=lambda record: record.ts_ms + rng.randrange(2 * SECOND))
 
 
+def astray_of(number: str) -> int:
+    """0, and from 1 to 3 of every eighth number: the same always, or the order of its records would be the broker's."""
+    digits = int(number)
+    return 0 if digits % 8 else 1 + digits % 3
+
+
 class _Actor:
     """One number, ordinary or not, from `begin` on."""
 
@@ -110,7 +143,8 @@ class _Actor:
     def record(self, topic: str, number: str, at_ms: int, told: dict[str, Any]) -> Record:
         trust = {} if self.rng.random() < 0.01 else {"verified": "full", "origin": "domestic"}
         arrives_ms = at_ms + (self.rng.randrange(20 * SECOND) if self.rng.random() < 0.02 else 0)
-        return Record(topic, number, arrives_ms, json.dumps({**told, **trust, "at": at_ms}).encode())
+        value = json.dumps({**told, **trust, "at": at_ms}).encode()
+        return Record(topic, number, arrives_ms, value, astray_of(number))
 
 
 def _writer(actor: _Actor) -> list[Record]:
