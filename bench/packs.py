@@ -27,9 +27,9 @@ import orjson
 from rules.load import RuleErrors, load, packs
 from rules.model import RuleSet
 from schemas.topics import BLOCK_EVENTS, REVIEW_QUEUE, SHADOW_EVENTS
-from streams.epoch import OutRecord
-from streams.replay import Replay
-from streams.step import Engine
+from streams.captures.replay import Replay
+from streams.engine.engine import Engine
+from streams.ingest.epoch import OutRecord
 from streams.traffic.generate import START_MS, Traffic, TrafficSettings
 from streams.traffic.labels import Label
 from streams.traffic.outlets import write_lines

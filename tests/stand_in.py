@@ -1,6 +1,6 @@
 """A stand-in for the engine: counts nothing, remembers what it was handed, and announces a block where asked.
 
-For tests and measurements of everything around the engine; its methods are those of `streams.step.Engine`."""
+For tests and measurements of everything around the engine; its methods are those of `streams.engine.engine.Engine`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from streams.breaker import Breaker, Trip
-from streams.epoch import OutRecord, RawBatch
+from streams.holds.breaker import Breaker, Trip
+from streams.ingest.epoch import OutRecord, RawBatch
 
 
 @dataclass

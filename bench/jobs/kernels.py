@@ -42,8 +42,8 @@ class Bench:
 
     def __init__(self, numbers: int, seed: int = 1) -> None:
         from rules.load import load_text
-        from streams.counters.registry import KINDS
-        from streams.store import HEADER, Store
+        from streams.counting.kinds.registry import KINDS
+        from streams.counting.rows import HEADER, Store
 
         (rule,) = load_text(COUNTERS).rules
         self.counters = {}
@@ -74,7 +74,7 @@ class Bench:
 
     def run(self, callers: np.ndarray) -> None:
         """One epoch: a set-up of each caller, and between them the releases of the epoch before."""
-        from streams.counters.base import Events
+        from streams.counting.kinds.base import Events
 
         calls = self._next_call + np.arange(len(callers))
         self._next_call += len(callers)

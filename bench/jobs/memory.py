@@ -15,9 +15,9 @@ import numpy as np
 from bench.jobs import parameters, result
 from bench.traffic import KEY, RECORD_BYTES, hour_of
 from schemas.topics import MESSAGE_RELAY
-from streams.collector import Collector
-from streams.epoch import RawBatch
-from streams.packed import Packed
+from streams.ingest.epoch import RawBatch
+from streams.ingest.packed import Packed
+from streams.runtime.garbage import Collector
 
 BEYOND_SHARE = 0.02
 EPOCH_RECORDS = 10_000
@@ -30,8 +30,8 @@ def resident_mb() -> float:
 
 def main() -> None:
     from rules.load import load
-    from streams.step import Engine
-    from streams.warm import warm
+    from streams.engine.engine import Engine
+    from streams.engine.warm import warm
 
     told = parameters()
     rules, numbers = load([Path(told["rules"])]), told["numbers"]

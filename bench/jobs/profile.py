@@ -19,24 +19,24 @@ from bench.jobs import parameters, result
 
 # (stage, module, function): a stage's time is that of its functions without that of stages inside it.
 STAGES = (
-    ("decode: other (lay out the buffer, columns, slow rows)", "streams.decode", "Decoder.decode"),
-    ("decode: find the fields", "streams.decode", "scan"),
+    ("decode: other (lay out the buffer, columns, slow rows)", "streams.ingest.decode", "Decoder.decode"),
+    ("decode: find the fields", "streams.ingest.decode", "scan"),
     ("decode: times", "streams.kernels.fields", "times"),
     ("decode: choices", "streams.kernels.fields", "choices"),
     ("decode: hashes of ids", "streams.kernels.fields", "hashes"),
     ("decode: numbers", "streams.kernels.identity", "numbers"),
-    ("step: other", "streams.step", "Engine.step"),
-    ("step: merge", "streams.step", "merge"),
-    ("step: intake (late, twice)", "streams.intake", "Intake.accept"),
-    ("step: rows of numbers", "streams.store", "Store.rows_of"),
-    ("step: newest times", "streams.store", "Store.note_times"),
-    ("step: which events hit", "streams.topic_state", "TopicState.hits"),
-    ("step: counters", "streams.topic_state", "TopicState.read"),
-    ("step: columns of `when`", "streams.compile", "CompiledRule.columns"),
+    ("step: other", "streams.engine.engine", "Engine.step"),
+    ("step: merge", "streams.engine.engine", "merge"),
+    ("step: intake (late, twice)", "streams.ingest.admission", "Intake.accept"),
+    ("step: rows of numbers", "streams.counting.rows", "Store.rows_of"),
+    ("step: newest times", "streams.counting.rows", "Store.note_times"),
+    ("step: which events hit", "streams.counting.table", "TopicState.hits"),
+    ("step: counters", "streams.counting.table", "TopicState.read"),
+    ("step: columns of `when`", "streams.engine.compiled_rule", "CompiledRule.columns"),
     ("step: `when`", "rules.expressions", "Expression.evaluate"),
-    ("step: ledger", "streams.ledger", "Ledger.apply"),
-    ("step: firings into block events", "streams.step", "Engine._emit"),
-    ("step: reclaim rows", "streams.step", "Engine.maintain"),
+    ("step: ledger", "streams.holds.ledger", "Ledger.apply"),
+    ("step: firings into block events", "streams.engine.engine", "Engine._emit"),
+    ("step: reclaim rows", "streams.engine.engine", "Engine.maintain"),
 )
 
 
@@ -78,14 +78,14 @@ def main() -> None:
     from confluent_kafka import Consumer, Producer
 
     from rules.load import load
-    from streams.kafka.epochs import epoch_of
+    from streams.kafka.polls import epoch_of
     from streams.kafka.settings import KafkaSettings
-    from streams.settings import EPOCH_RECORDS_MAX
+    from streams.runtime.settings import EPOCH_RECORDS_MAX
 
     told = parameters()
     watch = Stopwatch()
     watch.install()
-    from streams.step import Engine
+    from streams.engine.engine import Engine
 
     engine = Engine(load([Path(told["rules"])]))
     kafka = KafkaSettings(brokers=told["bootstrap"])

@@ -10,14 +10,14 @@ import time
 from pathlib import Path
 
 from bench.jobs import parameters, result
-from streams.collector import Collector
+from streams.runtime.garbage import Collector
 
 
 def main() -> None:
     from rules.load import load
-    from streams.replay import Replay
-    from streams.step import Engine
-    from streams.warm import warm
+    from streams.captures.replay import Replay
+    from streams.engine.engine import Engine
+    from streams.engine.warm import warm
 
     told = parameters()
     rules = load([Path(told["rules"])])

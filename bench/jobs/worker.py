@@ -63,9 +63,10 @@ def worker_of(told: dict[str, Any], *, stop_after: int = 0, start_from: str = "e
     """A worker of the rule file or folder `told["rules"]`, on the broker `told["bootstrap"]`, exactly once, in a group
     of its own unless `told["group"]` names one; `told["state"]` is its folder, if it has one."""
     from rules.load import load
-    from streams.app import worker_for
     from streams.kafka.settings import KafkaSettings
-    from streams.settings import StartFrom, WorkerSettings
+    from streams.runtime.settings import WorkerSettings
+    from streams.runtime.start_from import StartFrom
+    from streams.worker.worker import worker_for
 
     kafka = KafkaSettings(brokers=told["bootstrap"])
     group = told.get("group") or f"bench-{uuid.uuid4()}"

@@ -15,10 +15,10 @@ import numpy as np
 
 from schemas.json_reading import JsonReader, Unreadable
 from streams.captures.rows import NO_RECORD, Rows
+from streams.ingest.packed import Packed
 from streams.kernels.lines import NAME_WORDS, PARTITIONS_MAX, read_lines
 from streams.kernels.scan import SLOW, name_words
 from streams.kernels.words import PADDING
-from streams.packed import Packed
 
 FAST_TOPICS_MAX = 64  # others are read exactly each time
 FAST_TOPIC_BYTES_MAX = 16

@@ -23,8 +23,8 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from streams.captures.rows import CaptureError, Rows
+from streams.ingest.packed import Packed
 from streams.kernels.lines import PARTITIONS_MAX
-from streams.packed import Packed
 
 HEADERS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))
 SCHEMA = pa.schema([

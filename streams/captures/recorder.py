@@ -19,7 +19,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
 if TYPE_CHECKING:
-    from streams.epoch import Place
+    from streams.ingest.epoch import Place
 
 BATCH_RECORDS = 5_000
 POLL_S = 0.2  # how long the end of a recording may be late

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streams.packed import Packed
+from streams.ingest.packed import Packed
 
 NO_RECORD = -1
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from streams.saying import printable_problems, say_coloured
+from streams.runtime.saying import printable_problems, say_coloured
 
 # Each command and its line in the list of commands, which is then shown without importing any of them.
 COMMANDS = {
@@ -93,6 +93,6 @@ def main() -> None:
 
 def _crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     """Shows what ended the process or a thread unforeseen; its message may hold anything."""
-    from streams.logs import crash_text
+    from streams.runtime.logs import crash_text
 
     say_coloured(crash_text(error), err=True)

@@ -16,10 +16,10 @@ import click
 
 from schemas.printable import printable, printable_json
 from streams.cli.topics import kafka_options, load_settings
-from streams.saying import say
+from streams.runtime.saying import say
 
 if TYPE_CHECKING:
-    from streams.blocks import Change
+    from streams.operators.blocks import Change
 
 COLUMNS = ("number", "state", "change", "until", "directions", "actions", "rules", "reason", "event_id")
 
@@ -60,8 +60,8 @@ def command(
 
     Exit codes: 0 done, 1 the topic cannot be read, 2 wrong usage.
     """
-    from streams.blocks import BlockReader
     from streams.kafka.settings import KafkaProblem
+    from streams.operators.blocks import BlockReader
 
     wanted = frozenset(as_published(number, home_region) for number in numbers)
     settings = load_settings(brokers, kafka_config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from streams.saying import say_coloured
+from streams.runtime.saying import say_coloured
 
 HELP = """Print the completion script for a shell.
 

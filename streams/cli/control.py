@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.topics import kafka_options, load_settings
-from streams.saying import say, say_json
+from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
-    from streams.pausing import Told
+    from streams.operators.pausing import Told
 
 EXIT_CODES = "Exit codes: 0 every live partition obeys, 1 one does not or the broker cannot be reached, 2 wrong usage."
 
@@ -79,9 +79,9 @@ def _say(
 
     from confluent_kafka import KafkaException
 
-    from streams.control import TEXT_MAX, Pause
+    from streams.holds.pause import TEXT_MAX, Pause
     from streams.kafka.settings import KafkaProblem
-    from streams.pausing import say_and_wait
+    from streams.operators.pausing import say_and_wait
 
     for option, text in (("--operator", operator), ("--reason", reason)):
         if len(text) > TEXT_MAX:

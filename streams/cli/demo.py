@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from streams.saying import say, say_json, say_problem
+from streams.runtime.saying import say, say_json, say_problem
 
 EPILOG = """\b
 Examples:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streams.cli.topics import kafka_options, load_settings
-from streams.saying import say, say_json
+from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from streams.saying import say, say_json
+from streams.runtime.saying import say, say_json
 
 
 @click.group("records")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.printable import printable_json
-from streams.saying import say_json, say_problem
+from streams.runtime.saying import say_json, say_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streams.epoch import OutRecord
+    from streams.ingest.epoch import OutRecord
 
 HELP = """Run recorded traffic through the rules and print the block events, one JSON object a line.
 
@@ -89,10 +89,10 @@ def command(
 ) -> None:
     from rules.load import RuleErrors, load, packs
     from schemas import topics
-    from streams.breaker import Breaker
+    from streams.captures.replay import Replay, record_line
     from streams.captures.rows import CaptureError
-    from streams.replay import Replay, record_line
-    from streams.step import Engine
+    from streams.engine.engine import Engine
+    from streams.holds.breaker import Breaker
 
     outputs = [topics.BLOCK_EVENTS, topics.BLOCK_HISTORY, topics.REVIEW_QUEUE, topics.SHADOW_EVENTS]
     chosen = [name.strip() for name in wanted.split(",")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from streams.saying import say, say_coloured, say_json
+from streams.runtime.saying import say, say_coloured, say_json
 
 CHECK_HELP = """Check rule files: every mistake at once, each with its place and the valid choices.
 

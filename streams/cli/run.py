@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.topics import kafka_options
-from streams.saying import say_problem
+from streams.runtime.saying import say_problem
 
 if TYPE_CHECKING:
     from rules.model import RuleSet
@@ -188,8 +188,9 @@ def command(
     """Read the input topics, match the rules, publish who is blocked."""
     from rules.load import RuleErrors, load, packs
     from streams.kafka.settings import KafkaProblem, KafkaSettings
-    from streams.logs import log_to
-    from streams.settings import SettingsProblem, WorkerSettings, parse_start_from
+    from streams.runtime.logs import log_to
+    from streams.runtime.settings import WorkerSettings
+    from streams.runtime.start_from import SettingsProblem, parse_start_from
 
     log_to(sys.stderr)
     # Until the worker listens for it, a request to read the rules again would end the process.
@@ -227,7 +228,7 @@ def command(
     for warning in ruleset.warnings:
         logging.getLogger("grayline.rules").warning("%s", warning)
 
-    from streams.app import worker_for
+    from streams.worker.worker import worker_for
 
     # Faust says much at INFO that means nothing to an operator of ours.
     for chatty in ("faust", "mode", "streams"):

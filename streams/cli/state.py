@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streams.cli.blocks import rfc3339
-from streams.saying import say, say_json, say_problem
+from streams.runtime.saying import say, say_json, say_problem
 
 if TYPE_CHECKING:
     from rules.model import RuleSet
+    from streams.engine.engine import Engine
     from streams.state.local import LocalState
     from streams.state.manifest import Manifest
-    from streams.step import Engine
 
 HELP = """Look into the state folder of a worker that does not run.
 
@@ -160,7 +160,7 @@ def export(
     home_region: str,
 ) -> None:
     from schemas.numbers import normalise
-    from streams.step import Engine
+    from streams.engine.engine import Engine
 
     only = frozenset(normalise(number, home_region).key for number in numbers)
     rules = load_rules(rules_path)
@@ -181,7 +181,7 @@ def export(
 @contextmanager
 def opened(directory: Path) -> Iterator[LocalState]:
     """The folder's state, read-only. What is wrong with it ends the command, in words."""
-    from streams.state.image import ImageError
+    from streams.counting.image import ImageError
     from streams.state.local import LocalState, StateDamaged, StateFailed, StateRefused
 
     try:
@@ -231,9 +231,9 @@ def survey(state: LocalState, manifest: Manifest) -> dict[str, Any]:
     """All that `inspect` says of one partition. Damage is said, and what comes behind it is not counted."""
     import numpy as np
 
-    from streams.state.image import ImageError, decode
+    from streams.counting.image import ImageError, decode
+    from streams.counting.rows import NUMBER
     from streams.state.local import StateDamaged
-    from streams.store import NUMBER
 
     numbers: dict[str, list[np.ndarray]] = {}
     counters: dict[str, list[dict[str, str]]] = {}
@@ -288,9 +288,9 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def check(state: LocalState, manifest: Manifest, rules: RuleSet) -> tuple[list[str], str]:
     """(everything that is wrong with one partition's snapshot, the digest of its state when nothing is)"""
-    from streams.state.image import ImageError
+    from streams.counting.image import ImageError
+    from streams.engine.engine import Engine
     from streams.state.local import StateDamaged
-    from streams.step import Engine
 
     faults: list[str] = []
     engine = Engine(rules)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from streams.saying import say, say_json
+from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
@@ -34,7 +34,7 @@ def kafka_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def load_settings(brokers: str | None, kafka_config: str | None) -> KafkaSettings:
     """The settings that `kafka_options` and the environment name; a problem ends the command with code 1."""
     from streams.kafka.settings import KafkaProblem, KafkaSettings
-    from streams.logs import log_plainly
+    from streams.runtime.logs import log_plainly
 
     log_plainly()
     try:

@@ -17,7 +17,7 @@ import click
 from click.core import ParameterSource
 
 from streams.cli.topics import kafka_options, load_settings
-from streams.saying import say, say_json
+from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings

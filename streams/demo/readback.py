@@ -8,8 +8,8 @@ from typing import Any
 
 from schemas.json_reading import JsonReader, Unreadable
 from schemas.topics import BLOCK_EVENTS, REVIEW_QUEUE
-from streams.blocks import BlockState
 from streams.kafka.settings import KafkaProblem, KafkaSettings
+from streams.operators.blocks import BlockState
 
 TOPICS = (BLOCK_EVENTS, REVIEW_QUEUE)
 RECORDS_MAX = 1_000

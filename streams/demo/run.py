@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 from rules.hours import public_holidays
 from rules.model import RuleSet
 from schemas.topics import BLOCK_EVENTS, CDR, DEAD_LETTERS, MESSAGE_RELAY, REVIEW_QUEUE, TOPICS
-from streams.blocks import BlockState
 from streams.demo import readback, view
 from streams.demo.feeder import Feeder
 from streams.demo.readback import ReadBack
@@ -30,14 +29,16 @@ from streams.demo.view import Now, View
 from streams.demo.warm import Warmth, kernels_compiled, warm
 from streams.kafka.embedded import EmbeddedBroker
 from streams.kafka.settings import KafkaSettings
-from streams.logs import FORMAT, PrintableFormatter
-from streams.settings import StartFrom, WorkerSettings
+from streams.operators.blocks import BlockState
+from streams.runtime.logs import FORMAT, PrintableFormatter
+from streams.runtime.settings import WorkerSettings
+from streams.runtime.start_from import StartFrom
 from streams.traffic.generate import Traffic, TrafficSettings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from streams.app import Worker
+    from streams.worker.worker import Worker
 
 PARTITIONS = 4
 GROUP = "grayline-demo"
@@ -116,7 +117,7 @@ class Demo:
 
     def run(self, view: View) -> Summary:
         """To the end, whatever happens on the way: the summary's `problems` say. A first Ctrl-C ends the feeding."""
-        from streams.app import worker_for
+        from streams.worker.worker import worker_for
 
         warmth = self._warm(view)
         kafka = KafkaSettings(self.broker.bootstrap)

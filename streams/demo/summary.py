@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rules.model import RuleSet
 from schemas.printable import printable
 from schemas.topics import BLOCK_EVENTS, REVIEW_QUEUE
-from streams.blocks import BlockState
 from streams.demo.warm import Warmth
+from streams.operators.blocks import BlockState
 from streams.traffic.labels import KindScore, Label, Score, score
 
 if TYPE_CHECKING:

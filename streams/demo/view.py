@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from schemas.printable import printable
-from streams.blocks import BlockState
 from streams.demo.summary import cell, korean_time
+from streams.operators.blocks import BlockState
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -20,7 +20,7 @@ class Warmth:
 
 
 def warm(rules: RuleSet) -> Warmth:
-    from streams import warm as kernels
+    from streams.engine import warm as kernels
 
     begun, compiled_before = time.monotonic(), kernels_compiled()
     kernels.warm(rules)

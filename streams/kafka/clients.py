@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from streams.kafka.lasting import LastingConsumer
+from streams.kafka.reconnecting import LastingConsumer
 
 
 def outsider(config: Mapping[str, object]) -> dict[str, object]:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemas.topics import REKEYED
-from streams.epoch import Place
+from streams.ingest.epoch import Place
+from streams.kafka.notes import noted_parts
 from streams.kafka.settings import BrokerAway
-from streams.kafka.sink import noted_parts
-from streams.settings import StartFrom
+from streams.runtime.start_from import StartFrom
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, TopicPartition

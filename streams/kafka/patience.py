@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from confluent_kafka import KafkaException
 
+from streams.kafka.errors import passing_codes
 from streams.kafka.settings import BrokerAway
-from streams.kafka.sink import passing_codes
 
 log = logging.getLogger("grayline.start")
 

@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, TopicPartition
 
 from streams.kafka.clients import Clients, outsider
+from streams.kafka.errors import PASSING
 
 BROKER_TIMEOUT_S = 30.0
 POLL_S = 0.1
@@ -91,15 +92,3 @@ class Span:
             raise RecordsGone(f"{place} no longer has the records from offset {self.position} on ({error.str()})")
         if error.fatal() or not (error.retriable() or error.code() in PASSING):
             raise ReadBroken(f"{place} cannot be read: {error.str()}")
-
-
-PASSING = frozenset(
-    (
-        KafkaError._TRANSPORT,
-        KafkaError._TIMED_OUT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._RESOLVE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-    )
-)

@@ -9,8 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from schemas.topics import BLOCK_EVENTS, DEAD_LETTERS, INPUTS, LEDGER, REKEYED, SNAPSHOTS, TOPICS, TopicSpec
+from streams.kafka.errors import passing_codes
 from streams.kafka.settings import BrokerAway, KafkaProblem, KafkaSettings
-from streams.kafka.sink import passing_codes
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, ClusterMetadata
@@ -201,7 +201,7 @@ def check_limits(settings: KafkaSettings, inputs: Iterable[str], timeout_s: floa
 
     Both are kept whole to `DEAD_LETTER_WHOLE_BYTES`, and that much, with their headers, the topics and our own producer
     must take. Raises KafkaProblem with the command that raises the limit."""
-    from streams.decode import DEAD_LETTER_WHOLE_BYTES
+    from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES
 
     needed = DEAD_LETTER_WHOLE_BYTES + DEAD_LETTER_HEADERS_BYTES
     produced = str(settings.producer().get(PRODUCER_LIMIT, PRODUCER_LIMIT_BYTES))

@@ -25,7 +25,7 @@ def window_amounts(rows, at, cells, free, top, row, time, as_of, hit, read, valu
     """Count and read the events start.. in order; the index of the first that needs a free slot, or their number.
 
     rows int64[:, :], the counter's first word `at`; cells int64[slots, 2 * width], free int64[slots], top int64[1] as
-    in streams.counters.pool; row, time, as_of, value int64[:], hit, read bool[:], out float64[:]; `mean` bool;
+    in streams.counting.kinds.pool; row, time, as_of, value int64[:], hit, read bool[:], out float64[:]; `mean` bool;
     resolution in ms as a float; n buckets. Readings are thousandths of what was added: seconds of ms."""
     for i in range(start, len(row)):
         if i + 2 * AHEAD < len(row):

@@ -14,7 +14,6 @@ import msgspec
 from schemas.json_reading import Int64, JsonReader, Unreadable
 
 FORMAT = 1  # of manifests and of the keys they name; goes up when an older Grayline could misread one
-SNAPSHOT_KEY = b"#snapshot"
 
 Content = bytes  # `Chunk.bytes` is a length
 

@@ -19,40 +19,28 @@ from functools import partial
 from typing import Any
 
 from schemas.topics import LEDGER, SNAPSHOTS
-from streams.breaker import BreakerRowError
-from streams.kafka.epochs import batch_of
+from streams.counting.chunk import NewerImage
+from streams.counting.image import ImageError
+from streams.holds.breaker import BreakerRowError
+from streams.holds.ledger_keys import (
+    INTERNAL_KEY,
+    RULES_KEY,
+    breaker_key,
+    manifest_key,
+    pause_key,
+    rules_key,
+)
+from streams.holds.ledger_rows import LedgerRowError
+from streams.ingest.decode_share import decode_share
 from streams.kafka.ownership import Refused
+from streams.kafka.polls import batch_of
 from streams.kafka.reader import Reader, RecordsGone, Span
-from streams.ledger_rows import LedgerRowError
-from streams.shares import decode_share
-from streams.state.chunk import NewerImage
-from streams.state.image import ImageError
+from streams.runtime.threads import Runner
 from streams.state.local import LocalState, StateDamaged
-from streams.state.manifest import SNAPSHOT_KEY, Manifest, ManifestError, NewerManifest
+from streams.state.manifest import Manifest, ManifestError, NewerManifest
 from streams.state.manifest import decode as manifest_of
-from streams.threads import Runner
 
 log = logging.getLogger("grayline.restore")
-
-RULES_KEY = b"#rules"
-INTERNAL_KEY = b"#"  # starts the keys of ledger rows that are not about a number
-
-
-def manifest_key(group: str) -> bytes:
-    """Key of a partition's newest manifest in the ledger. Two groups may read the same topics."""
-    return SNAPSHOT_KEY + b"/" + group.encode()
-
-
-def rules_key(group: str) -> bytes:
-    return RULES_KEY + b"/" + group.encode()
-
-
-def breaker_key(group: str) -> bytes:
-    return b"#breaker/" + group.encode()
-
-
-def pause_key(group: str) -> bytes:
-    return b"#pause/" + group.encode()
 
 
 @dataclass(frozen=True)

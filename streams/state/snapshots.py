@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.topics import LEDGER, SNAPSHOTS
-from streams.epoch import OutRecord
+from streams.holds.ledger_keys import manifest_key
+from streams.ingest.epoch import OutRecord
 from streams.state.local import LocalState
 from streams.state.manifest import Chunk, Manifest, chunk_key
-from streams.state.restore import manifest_key
 
 log = logging.getLogger("grayline.snapshots")
 

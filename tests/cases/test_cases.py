@@ -8,8 +8,8 @@ import yaml
 
 from rules.load import load_text
 from schemas.times import parse_time
-from streams.replay import Replay
-from streams.step import Engine
+from streams.captures.replay import Replay
+from streams.engine.engine import Engine
 
 CASES = sorted(Path(__file__).parent.glob("*.yaml"))
 

@@ -20,7 +20,7 @@ from rules.load import check_texts, load, load_protected, packs
 from schemas import records, topics
 from schemas.export import schema
 from streams.kafka.settings import read_properties
-from streams.metrics import Metrics
+from streams.runtime.metrics import Metrics
 from tests.docs.pages import OUR_BROKER, PAGES, ROOT, UPDATE, Block, Terminal, blocks, matches, rule_file, update
 from tests.kafka_broker import Broker, kafka_jars
 

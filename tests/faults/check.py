@@ -15,13 +15,13 @@ from confluent_kafka import Message
 
 from schemas.records import RecordError, decode
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, DEAD_LETTERS, REKEYED, REVIEW_QUEUE, SHADOW_EVENTS
-from streams.epoch import REKEYED_BASE, OutRecord
-from streams.kafka.epochs import batch_of
-from streams.replay import Replay
-from streams.shares import decode_share
+from streams.captures.replay import Replay
+from streams.engine.engine import Engine
+from streams.ingest.decode_share import decode_share
+from streams.ingest.epoch import REKEYED_BASE, OutRecord
+from streams.ingest.strays import OFFSET, PARTITION, TIMESTAMP, TOPIC
+from streams.kafka.polls import batch_of
 from streams.state.local import LocalState
-from streams.step import Engine
-from streams.strays import OFFSET, PARTITION, TIMESTAMP, TOPIC
 from tests import invariants
 from tests.faults.scene import Scene
 from tests.reference.reference import ACTOR, Line, Reference

@@ -26,10 +26,10 @@ def step(method: str, when: str, call: int = 1, number: int = signal.SIGKILL) ->
 
 
 PRODUCER = "confluent_kafka:Producer"
-DELIVERY = "streams.kafka.transactions:Transactional"
+DELIVERY = "streams.delivery.transactional:Transactional"
 LOCAL = "streams.state.local:LocalState"
 SNAPSHOTS = "streams.state.snapshots:Snapshots"
-ENGINE = "streams.step:Engine"
+ENGINE = "streams.engine.engine:Engine"
 READER = "streams.kafka.reader:Reader"
 
 COMMIT = [

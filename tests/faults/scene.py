@@ -19,14 +19,14 @@ from confluent_kafka.admin import AdminClient
 from rules.load import load
 from rules.model import RuleSet
 from schemas.topics import LEDGER, REKEYED, TOPICS
-from streams import ledger_rows
-from streams.control import Pause
+from streams.holds import ledger_rows
+from streams.holds.ledger_keys import manifest_key
+from streams.holds.ledger_rows import KeptHold
+from streams.holds.pause import Pause
 from streams.kafka import topics
 from streams.kafka.partition import partition_of
 from streams.kafka.settings import KafkaSettings
-from streams.ledger_rows import KeptHold
 from streams.state.manifest import decode as manifest_of
-from streams.state.restore import manifest_key
 from tests.faults.traffic import BROKEN, RULES, Record
 from tests.faults.zygote import Process, Zygote
 from tests.kafka_broker import Broker

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaException
 
-from streams.app import Worker
 from streams.kafka import topics
 from streams.kafka.clients import Clients
 from streams.kafka.settings import KafkaSettings
-from streams.settings import StartFrom, WorkerSettings
+from streams.runtime.settings import WorkerSettings
+from streams.runtime.start_from import StartFrom
+from streams.worker.worker import Worker
 from tests.faults.scene import LONG_S, WORKER, Scene
 from tests.kafka_broker import free_ports
 from tests.kafka_proxy import CUT, SILENT, Proxy
@@ -126,9 +127,9 @@ def test_wherever_a_start_loses_the_broker_it_waits_for_it_or_ends_with_code_1_a
 ) -> None:
     for name in TIMEOUTS:
         monkeypatch.setattr(f"streams.kafka.{name}", ANSWER_S)
-    monkeypatch.setattr("streams.control.BROKER_TIMEOUT_S", ANSWER_S)
+    monkeypatch.setattr("streams.worker.control.BROKER_TIMEOUT_S", ANSWER_S)
     outages = Outages(scene.proxy, random.Random(seed))
-    monkeypatch.setattr("streams.app.Clients", lambda: Watched(outages.at))
+    monkeypatch.setattr("streams.worker.worker.Clients", lambda: Watched(outages.at))
 
     def check() -> None:
         outages.at("check")

@@ -101,9 +101,10 @@ class Process:
 
 def main(rules: Path) -> None:
     from rules.load import load
-    from streams import app, cli
+    from streams import cli
     from streams.cli import run  # noqa: F401 (imported here, so that children need not)
-    from streams.warm import warm
+    from streams.engine.warm import warm
+    from streams.worker import worker as app
     from tests.faults import kills
 
     assert app

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-import streams.blocks
+import streams.operators.blocks
 from schemas.topics import BLOCK_EVENTS, TopicSpec
-from streams.blocks import BadValue, BlockReader, BlockTable
 from streams.cli.blocks import command, csv_row, rfc3339
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 from streams.kafka.topics import create
+from streams.operators.blocks import BadValue, BlockReader, BlockTable
 from tests.kafka_broker import Broker
 
 A, B, C, D = (f"+8210000000{digit:02}" for digit in range(4))
@@ -263,4 +263,4 @@ def test_times_are_utc_and_a_time_beyond_the_calendar_stays_a_number() -> None:
 
 
 def test_the_topic_is_the_one_that_the_schemas_name() -> None:
-    assert streams.blocks.TOPIC == BLOCK_EVENTS
+    assert streams.operators.blocks.TOPIC == BLOCK_EVENTS

@@ -11,12 +11,12 @@ import pytest
 
 from rules.load import load_text
 from schemas.topics import BLOCK_HISTORY, CDR, MESSAGE_RELAY, REKEYED
-from streams.decode import Decoded
-from streams.epoch import OutRecord, RawBatch
+from streams.engine.engine import Engine
+from streams.ingest.decode import Decoded
+from streams.ingest.decode_share import decode_share
+from streams.ingest.epoch import OutRecord, RawBatch
 from streams.kafka.partition import partition_of
-from streams.metrics import Metrics
-from streams.shares import decode_share
-from streams.step import Engine
+from streams.runtime.metrics import Metrics
 
 PARTITIONS = 2
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000

@@ -18,7 +18,6 @@ from rich.console import Console
 
 from rules.load import load
 from schemas.topics import CDR, MESSAGE_RELAY, TOPICS
-from streams.blocks import BlockState, Hold
 from streams.demo.feeder import UNREAD_BYTES_MAX, Feeder
 from streams.demo.readback import ReadBack
 from streams.demo.run import start_ms
@@ -27,6 +26,7 @@ from streams.demo.view import Lines, Now, Screen
 from streams.demo.warm import Warmth
 from streams.kafka.embedded import EmbeddedBroker
 from streams.kafka.settings import KafkaProblem, KafkaSettings
+from streams.operators.blocks import BlockState, Hold
 from streams.traffic.generate import Traffic, TrafficSettings
 from streams.traffic.labels import Label
 

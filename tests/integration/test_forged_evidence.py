@@ -7,10 +7,10 @@ from typing import Any
 
 from rules.load import load, load_text, packs
 from schemas.topics import BLOCK_EVENTS, CDR, MESSAGE_RELAY, REVIEW_QUEUE
-from streams.breaker import Breaker
-from streams.epoch import OutRecord
-from streams.replay import Replay
-from streams.step import Engine
+from streams.captures.replay import Replay
+from streams.engine.engine import Engine
+from streams.holds.breaker import Breaker
+from streams.ingest.epoch import OutRecord
 
 # A Monday, 14:00 in Seoul: the tighter limits are in force.
 T_MS = 1_794_805_200_000

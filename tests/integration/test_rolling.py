@@ -13,8 +13,8 @@ import pytest
 
 from rules.load import load_text
 from schemas.topics import BLOCK_HISTORY, LEDGER, MESSAGE_RELAY, SNAPSHOTS
+from streams.holds.ledger_keys import manifest_key
 from streams.state.manifest import Chunk, Manifest, chunk_key
-from streams.state.restore import manifest_key
 from tests.integration.live import Live, Text, Worker, senders
 from tests.reference.reference import Line, Reference
 

@@ -14,15 +14,16 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from rules.load import load, load_text, packs
 from rules.model import RuleSet
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, CONTROL_GLOBAL, MESSAGE_RELAY, REVIEW_QUEUE
-from streams.app import Worker
-from streams.breaker import Breaker
+from streams.captures.replay import Replay
 from streams.cli import command
-from streams.epoch import OutRecord
+from streams.engine.engine import Engine
+from streams.holds.breaker import Breaker
+from streams.ingest.epoch import OutRecord
 from streams.kafka.settings import KafkaSettings
 from streams.kafka.topics import create
-from streams.replay import Replay
-from streams.settings import BREAKER_FACTOR, BREAKER_OPENS, StartFrom, WorkerSettings
-from streams.step import Engine
+from streams.runtime.settings import BREAKER_FACTOR, BREAKER_OPENS, WorkerSettings
+from streams.runtime.start_from import StartFrom
+from streams.worker.worker import Worker
 from tests.kafka_broker import Broker
 
 # A Monday, 14:00 in Seoul: the tighter limits are in force.

@@ -18,12 +18,13 @@ from confluent_kafka.admin import AdminClient
 from rules.load import check_texts
 from rules.model import RuleSet
 from schemas.topics import BLOCK_HISTORY, CDR, DEAD_LETTERS, INPUTS, MESSAGE_RELAY, REKEYED, TOPICS
-from streams.app import Worker
+from streams.engine.engine import Engine
 from streams.kafka import topics
 from streams.kafka.partition import partition_of
 from streams.kafka.settings import KafkaSettings
-from streams.settings import StartFrom, WorkerSettings
-from streams.step import Engine
+from streams.runtime.settings import WorkerSettings
+from streams.runtime.start_from import StartFrom
+from streams.worker.worker import Worker
 from tests.conftest import broker_or_skip
 from tests.kafka_broker import Broker
 

@@ -15,8 +15,8 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from schemas.topics import TOPICS, TopicSpec
 from streams.cli.topics import command
-from streams.decode import DEAD_LETTER_WHOLE_BYTES, Decoder
-from streams.epoch import RawBatch
+from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES, Decoder
+from streams.ingest.epoch import RawBatch
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 from streams.kafka.topics import LOST_WITH, check_inputs, check_limits, check_topics, create, show
 from tests.kafka_broker import Broker, free_ports

@@ -15,12 +15,14 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.epoch import OutRecord
+from streams.delivery.at_least_once import AtLeastOnce
+from streams.delivery.contract import DeliveryFailed, Fenced
+from streams.delivery.transactional import Transactional, is_member
+from streams.ingest.epoch import OutRecord
 from streams.kafka.clients import Clients
-from streams.kafka.group import Group
+from streams.kafka.consumer_calls import Group
+from streams.kafka.notes import noted_parts
 from streams.kafka.settings import KafkaSettings
-from streams.kafka.sink import AtLeastOnce, DeliveryFailed, Fenced, noted_parts
-from streams.kafka.transactions import Transactional, is_member
 from tests.conftest import missing
 from tests.kafka_broker import Broker, KafkaUnavailable
 from tests.kafka_proxy import (

@@ -18,9 +18,10 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.app import Worker
-from streams.epoch import Place
-from streams.settings import StartFrom, WorkerSettings
+from streams.ingest.epoch import Place
+from streams.runtime.settings import WorkerSettings
+from streams.runtime.start_from import StartFrom
+from streams.worker.worker import Worker
 from tests.kafka_broker import Broker
 from tests.stand_in import StandIn
 
@@ -353,9 +354,9 @@ def test_a_mistake_anywhere_beside_the_counting_ends_the_worker_with_code_1_and_
         raise OverflowError("asked to crash")
 
     if mistake == "control":
-        monkeypatch.setattr("streams.control.ControlWatch.poll", deep)
+        monkeypatch.setattr("streams.worker.control.ControlWatch.poll", deep)
     if mistake == "drain":
-        monkeypatch.setattr("streams.kafka.source.KafkaSource.drain", lost)
+        monkeypatch.setattr("streams.delivery.reading.KafkaSource.drain", lost)
     engine = Faulty(mistake)
     if mistake == "decode":
         engine.decoders = dict.fromkeys(TOPICS, Undecodable())  # type: ignore[arg-type]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.counters.amounts import Amounts
-from streams.counters.base import Events
+from streams.counting.kinds.amounts import Amounts
+from streams.counting.kinds.base import Events
 from streams.kernels.amounts import COUNT_MAX
 from tests.kernels.oracle_amounts import OracleAmounts
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from rules.model import Counter
 from schemas.codes import ANSWER, RELEASE, SETUP
-from streams.counters import pool
-from streams.counters.base import Events
-from streams.counters.concurrent import Concurrent
+from streams.counting.kinds import pool
+from streams.counting.kinds.base import Events
+from streams.counting.kinds.concurrent import Concurrent
 from tests.kernels.oracle_concurrent import ConcurrentOracle
 
 BASE_MS = 1_763_000_000_000

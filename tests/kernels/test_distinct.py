@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.model import Counter
-from streams.counters import pool
-from streams.counters.base import Events
-from streams.counters.distinct import Distinct
+from streams.counting.kinds import pool
+from streams.counting.kinds.base import Events
+from streams.counting.kinds.distinct import Distinct
 from tests.kernels.oracle_distinct import DistinctOracle, estimate
 
 BASE_MS = 1_763_000_000_000

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.counters.base import Events
-from streams.counters.gray import Gray
+from streams.counting.kinds.base import Events
+from streams.counting.kinds.gray import Gray
 from tests.kernels.oracle_gray import FLOOR, OracleGray
 
 START = 1_700_000_000_000

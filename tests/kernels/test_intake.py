@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import codes
-from streams.intake import DUPLICATE, LATE, NEVER, OK, Intake
+from streams.ingest.admission import DUPLICATE, LATE, NEVER, OK, Intake
 from streams.kernels import intake as kernels
 from tests.kernels.oracle_intake import PartitionOracle
 

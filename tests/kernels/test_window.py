@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.counters.base import Events
-from streams.counters.pool import PoolFull, SlotPool
-from streams.counters.window import WindowCount
+from streams.counting.kinds.base import Events
+from streams.counting.kinds.pool import PoolFull, SlotPool
+from streams.counting.kinds.window import WindowCount
 from streams.kernels.window import CELL_MAX, COUNT_MAX
 from tests.kernels.oracle_window import OracleWindow
 

@@ -19,9 +19,9 @@ from rules.load import load, packs
 from rules.model import RuleSet
 from schemas.numbers import normalise
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, MESSAGE_RELAY, REVIEW_QUEUE
-from streams.epoch import OutRecord
-from streams.replay import Replay
-from streams.step import Engine
+from streams.captures.replay import Replay
+from streams.engine.engine import Engine
+from streams.ingest.epoch import OutRecord
 
 MINUTE, HOUR = 60.0, 3600.0
 

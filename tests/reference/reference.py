@@ -20,7 +20,7 @@ from schemas import topics
 from schemas.codes import ACCESS_CODES, NUMBER_TYPES
 from schemas.numbers import normalise
 from schemas.records import OPTIONAL, RecordError, decode
-from streams.ledger import block_id, event_id
+from streams.holds.ledger import block_id, event_id
 from tests.reference.conditions import Value, compared_with, holds, limit_at
 from tests.reference.counting import Event, counts, readings
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streams.kafka.lasting import LastingConsumer
+from streams.kafka.reconnecting import LastingConsumer
 from tests.sim.fibers import Process
 
 if TYPE_CHECKING:

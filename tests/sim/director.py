@@ -10,7 +10,8 @@ from pathlib import Path
 from rules.load import load
 from rules.model import RuleSet
 from schemas.topics import BLOCK_EVENTS, LEDGER, SNAPSHOTS
-from streams.settings import StartFrom, WorkerSettings
+from streams.runtime.settings import WorkerSettings
+from streams.runtime.start_from import StartFrom
 from streams.state import manifest
 from tests.sim.checkers import (
     expected_blocks,

@@ -13,13 +13,13 @@ from typing import Any
 from unittest.mock import patch
 
 from schemas.topics import LEDGER
-from streams.agents.flow import Flow
-from streams.kafka.group import Group
-from streams.kafka.lasting import LastingConsumer
-from streams.kafka.transactions import Transactional
+from streams.delivery.flow import Flow
+from streams.delivery.transactional import Transactional
+from streams.engine.engine import Engine
+from streams.kafka.consumer_calls import Group
+from streams.kafka.reconnecting import LastingConsumer
 from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
-from streams.step import Engine
 from tests.sim.consumer import FakeConsumer
 from tests.sim.director import History, Plan
 from tests.sim.faults import Rates
@@ -145,7 +145,7 @@ def zombie_commits_without_a_generation() -> Any:
 
     return _both(
         patch.object(Group, "consumer_group_metadata", metadata),
-        patch("streams.kafka.transactions.is_member", lambda member: True),
+        patch("streams.delivery.transactional.is_member", lambda member: True),
     )
 
 

@@ -89,17 +89,17 @@ class FiberQueue:
 
 
 class NoCollector:
-    """streams.collector.Collector: Python's own stays as it is, many workers live in this process."""
+    """streams.runtime.garbage.Collector: Python's own stays as it is, many workers live in this process."""
 
     def between_batches(self) -> None: ...
 
     def restore(self) -> None: ...
 
 
-WAITING = ("streams.agents.flow", "streams.agents.owner", "streams.control", "streams.kafka.group",
-           "streams.kafka.lasting", "streams.kafka.ownership",
-           "streams.kafka.sink", "streams.kafka.source", "streams.kafka.transactions", "streams.metrics",
-           "streams.wiring")  # fmt: skip
+WAITING = ("streams.delivery.flow", "streams.delivery.handover", "streams.worker.control", "streams.kafka.consumer_calls",
+           "streams.kafka.reconnecting", "streams.kafka.ownership",
+           "streams.delivery.at_least_once", "streams.kafka.fetcher", "streams.delivery.transactional", "streams.runtime.metrics",
+           "streams.worker.wiring")  # fmt: skip
 
 
 @contextmanager

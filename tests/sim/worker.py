@@ -1,6 +1,6 @@
 """One worker of a simulated deployment: all of the product between its Kafka client and its disk, over the fakes.
 
-streams.app.Worker does the same with Faust's shell, threads, signals and a web server."""
+streams.worker.worker.Worker does the same with Faust's shell, threads, signals and a web server."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from rules.model import RuleSet
-from streams.agents.flow import Flow
-from streams.metrics import Metrics
-from streams.settings import WorkerSettings
-from streams.step import Engine
-from streams.wiring import Wiring
+from streams.delivery.flow import Flow
+from streams.engine.engine import Engine
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings import WorkerSettings
+from streams.worker.wiring import Wiring
 from tests.sim.clients import SimClients
 from tests.sim.disk import FakeLocalState
 from tests.sim.fibers import NEVER_MS, Fiber, Process
@@ -115,7 +115,7 @@ def is_told(problem: BaseException) -> bool:
 
 
 class FiberRunner:
-    """streams.threads.Runner: a fiber for each kind of waiting."""
+    """streams.runtime.threads.Runner: a fiber for each kind of waiting."""
 
     def __init__(self, world: World, process: Process, loop: SimLoop) -> None:
         self._world = world

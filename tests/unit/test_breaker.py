@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from rules.load import load_text
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, LEDGER, MESSAGE_RELAY, REVIEW_QUEUE
-from streams.breaker import MINUTE_MS, WAITING_MAX, Breaker, BreakerRowError, Trip
-from streams.epoch import REKEYED_BASE, OutRecord
-from streams.replay import Replay
-from streams.step import Engine
+from streams.captures.replay import Replay
+from streams.engine.engine import Engine
+from streams.holds.breaker import MINUTE_MS, WAITING_MAX, Breaker, BreakerRowError, Trip
+from streams.ingest.epoch import REKEYED_BASE, OutRecord
 
 T_MS = 1_794_798_000_000
 M = T_MS // MINUTE_MS

@@ -33,7 +33,7 @@ from streams.captures.pseudonyms import KeyProblem, Pseudonyms, read_key
 from streams.captures.rows import NO_RECORD, CaptureError, Rows
 from streams.captures.writing import CaptureWriter, Record, WriteProblem, line
 from streams.cli import command
-from streams.packed import Packed
+from streams.ingest.packed import Packed
 from streams.traffic.generate import Traffic, TrafficSettings
 
 AT_MS = 1_794_798_000_000

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from schemas.topics import TOPICS
-from streams.metrics import Metrics
+from streams.runtime.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

@@ -11,11 +11,13 @@ from confluent_kafka import KafkaError, KafkaException
 from rules.load import load_protected
 from schemas.numbers import normalise
 from schemas.topics import CONTROL_GLOBAL, TOPICS
-from streams.control import PAUSE_KEY, ControlUnread, ControlWatch, Pause, pause_of
+from streams.holds.pause import PAUSE_KEY, Pause, pause_of
 from streams.kafka.ownership import Refused
 from streams.kafka.settings import KafkaSettings
 from streams.kafka.topics import create
-from streams.settings import SettingsProblem, WorkerSettings
+from streams.runtime.settings import WorkerSettings
+from streams.runtime.start_from import SettingsProblem
+from streams.worker.control import ControlUnread, ControlWatch
 from tests.kafka_broker import Broker
 
 PAUSE = Pause("id-1", True, 1_794_798_000_000, "kim", "a feed runs wild")

@@ -17,8 +17,8 @@ from schemas import codes
 from schemas.numbers import normalise
 from schemas.records import OPTIONAL, RecordError, decode
 from schemas.topics import CDR, MESSAGE_RELAY
-from streams.decode import DEAD_LETTER_KEPT_BYTES, DEAD_LETTER_WHOLE_BYTES, Decoded, Decoder, text_hash
-from streams.epoch import RawBatch
+from streams.ingest.decode import DEAD_LETTER_KEPT_BYTES, DEAD_LETTER_WHOLE_BYTES, Decoded, Decoder, text_hash
+from streams.ingest.epoch import RawBatch
 
 AT_MS = 1_794_798_000_000
 MESSAGE = {"message_id": "m1", "at": AT_MS, "sender": "010-1111-0001", "recipient": "+821099900001"}

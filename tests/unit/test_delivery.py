@@ -12,10 +12,12 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.epoch import OutRecord
+from streams.delivery.at_least_once import AtLeastOnce
+from streams.delivery.contract import DeliveryFailed, Fenced
+from streams.delivery.transactional import ATTEMPTS_MAX, Transactional, is_member
+from streams.ingest.epoch import OutRecord
 from streams.kafka.clients import Clients
-from streams.kafka.sink import AtLeastOnce, DeliveryFailed, Fenced, noted_parts
-from streams.kafka.transactions import ATTEMPTS_MAX, Transactional, is_member
+from streams.kafka.notes import noted_parts
 
 OFFSETS = {("cdr", 0): 10, ("cdr", 1): 20}
 OK = "ok"

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from rules.load import load, load_text, packs
 from rules.model import RuleSet
 from schemas import topics
-from streams.decode import Decoded
-from streams.epoch import REKEYED_BASE, OutRecord, RawBatch
+from streams.counting.chunk import FORMAT, fields_of
+from streams.counting.image import ImageError
+from streams.engine.engine import Engine
+from streams.ingest.decode import Decoded
+from streams.ingest.epoch import REKEYED_BASE, OutRecord, RawBatch
 from streams.kernels.partition import partition_of
-from streams.state.chunk import FORMAT, fields_of
-from streams.state.image import ImageError
-from streams.step import Engine
 from streams.traffic.generate import TrafficSettings, generate
 from tests.reference.reference import Line
 from tests.reference.rule_files import RULE_FILES
@@ -281,7 +281,7 @@ def test_without_a_partition_count_nothing_can_be_said_of_a_partition():
 
 
 def test_ids_that_the_journal_could_not_note_are_saved_whole(monkeypatch):
-    monkeypatch.setattr("streams.intake._JOURNAL_MIN", 4)
+    monkeypatch.setattr("streams.ingest.admission._JOURNAL_MIN", 4)
     one = engine_of("messages")
     images, ledger = {p: [] for p in range(PARTITIONS)}, []
     lines = many(2500)

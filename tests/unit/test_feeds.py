@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.feeds import FeedWatch, Turn
+from streams.runtime.silence import FeedWatch, Turn
 
 LONG = 300_000
 

@@ -12,13 +12,12 @@ import pytest
 
 from rules.load import load_text
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, LEDGER, MESSAGE_RELAY
-from streams.agents.flow import Flow
-from streams.agents.lineup import Lineup
-from streams.epoch import RawBatch
-from streams.kafka.epochs import Epoch
-from streams.metrics import Metrics
-from streams.shares import decode_share
-from streams.step import Engine
+from streams.delivery.flow import Flow
+from streams.engine.engine import Engine
+from streams.ingest.decode_share import decode_share
+from streams.ingest.epoch import Epoch, RawBatch
+from streams.runtime.metrics import Metrics
+from streams.worker.agent_pipeline import Lineup
 
 T = 1_794_798_000_000
 HOUR = 3_600_000

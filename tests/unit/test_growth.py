@@ -12,10 +12,10 @@ import pytest
 from rules.load import load_text
 from rules.model import RuleSet
 from schemas import topics
-from streams.decode import Decoded
-from streams.epoch import OutRecord, RawBatch
+from streams.engine.engine import Engine
+from streams.ingest.decode import Decoded
+from streams.ingest.epoch import OutRecord, RawBatch
 from streams.kernels.partition import partition_of
-from streams.step import Engine
 from tests.reference.rule_files import RULE_FILES
 from tests.reference.small_traffic import MONDAY_0859_MS
 

@@ -12,10 +12,10 @@ import pytest
 from rules.load import load_text
 from schemas import export
 from schemas.topics import BLOCK_STATUS, CDR, MESSAGE_RELAY, REKEYED
-from streams.epoch import OutRecord, RawBatch
-from streams.heartbeat import heartbeats
+from streams.delivery.heartbeat import heartbeats
+from streams.engine.engine import Engine
+from streams.ingest.epoch import OutRecord, RawBatch
 from streams.kafka.partition import partition_of
-from streams.step import Engine
 
 T = 1_794_798_000_000
 DAY = 86_400_000

@@ -12,9 +12,9 @@ import pytest
 
 from rules.load import load_text
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, LEDGER, MESSAGE_RELAY, REVIEW_QUEUE, SHADOW_EVENTS
-from streams.epoch import RawBatch
-from streams.shares import decode_share
-from streams.step import Engine
+from streams.engine.engine import Engine
+from streams.ingest.decode_share import decode_share
+from streams.ingest.epoch import RawBatch
 from tests.invariants import TOPICS, check
 
 T = 1_794_798_000_000

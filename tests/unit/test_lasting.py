@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.kafka import lasting
-from streams.kafka.lasting import SILENT_S, LastingConsumer
+from streams.kafka import reconnecting as lasting
+from streams.kafka.reconnecting import SILENT_S, LastingConsumer
 
 
 class _Clock:

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from rules.load import load_text
 from rules.model import MODES
 from schemas import topics
-from streams.epoch import OutRecord, RawBatch
+from streams.engine.engine import Engine, Outcome
+from streams.holds.firings import ENFORCE, REVIEW, SHADOW, Firings
+from streams.holds.ledger import TOMBSTONE_AFTER_MS, Change, Ledger
+from streams.holds.ledger_rows import LedgerRowError
+from streams.ingest.epoch import OutRecord, RawBatch
 from streams.kafka.partition import partition_of
-from streams.ledger import ENFORCE, REVIEW, SHADOW, TOMBSTONE_AFTER_MS, Change, Firings, Ledger
-from streams.ledger_rows import LedgerRowError
-from streams.step import Engine, Outcome
 
 HOUR, DAY = 3_600_000, 86_400_000
 T = 1_794_798_000_000

@@ -8,9 +8,9 @@ from collections import Counter
 import numpy as np
 
 from rules.load import load, packs
-from streams.epoch import RawBatch
-from streams.metrics import UNCOUNTED, Metrics
-from streams.step import Engine
+from streams.engine.engine import Engine
+from streams.ingest.epoch import RawBatch
+from streams.runtime.metrics import UNCOUNTED, Metrics
 from tests.stand_in import Outcome
 
 

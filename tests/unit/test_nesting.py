@@ -21,17 +21,17 @@ from schemas.objects import ObjectError, read_pairs
 from schemas.records import OPTIONAL, RecordError
 from schemas.records import decode as decode_record
 from schemas.topics import CDR, MESSAGE_RELAY
-from streams.blocks import BadValue, BlockTable
-from streams.breaker import Breaker, BreakerRowError
 from streams.captures.lines import LineReader
 from streams.captures.pseudonyms import Pseudonyms
 from streams.cli import command
-from streams.control import pause_of
-from streams.decode import Decoder
-from streams.epoch import RawBatch
-from streams.ledger_rows import LedgerRowError
-from streams.ledger_rows import decode as holds_of
-from streams.state import chunk
+from streams.counting import chunk
+from streams.holds.breaker import Breaker, BreakerRowError
+from streams.holds.ledger_rows import LedgerRowError
+from streams.holds.ledger_rows import decode as holds_of
+from streams.holds.pause import pause_of
+from streams.ingest.decode import Decoder
+from streams.ingest.epoch import RawBatch
+from streams.operators.blocks import BadValue, BlockTable
 from streams.state.folder import IDENTITY, Folder, StateDamaged
 from streams.state.manifest import ManifestError
 from streams.state.manifest import decode as manifest_of

@@ -24,15 +24,15 @@ from rules.diagnostics import Diagnostic, render
 from rules.load import load_text
 from schemas.printable import printable, printable_json
 from schemas.topics import CDR
-from streams.blocks import BlockTable
 from streams.cli import command
 from streams.cli.blocks import COLUMNS, PRINTERS, csv_row
-from streams.control import Pause
 from streams.demo.summary import Summary
 from streams.demo.view import Lines, Now, Screen
 from streams.demo.warm import Warmth
-from streams.logs import FORMAT, PrintableFormatter, log_plainly
-from streams.saying import say
+from streams.holds.pause import Pause
+from streams.operators.blocks import BlockTable
+from streams.runtime.logs import FORMAT, PrintableFormatter, log_plainly
+from streams.runtime.saying import say
 from streams.state.local import LocalState
 from streams.state.manifest import Manifest
 from streams.traffic.labels import Score
@@ -286,7 +286,7 @@ def test_csv_cells_are_one_line_and_no_formula() -> None:
 
 def test_operators_and_workers_names_are_shown_harmlessly(capsys: pytest.CaptureFixture[str]) -> None:
     from streams.cli.control import _print
-    from streams.pausing import Told
+    from streams.operators.pausing import Told
 
     for as_json in (False, True):
         _print(PLANTED, True, Told([0], {1: PLANTED}, [2], 3), as_json)

@@ -10,8 +10,8 @@ import pytest
 
 from rules.load import load, packs
 from schemas import topics
-from streams.epoch import RawBatch
-from streams.step import Engine
+from streams.engine.engine import Engine
+from streams.ingest.epoch import RawBatch
 
 TEXT = "mother my phone is broken, send money to this account: Xq7-secret-words"
 SECRET = b"Xq7-secret-words"

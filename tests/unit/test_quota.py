@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from rules.load import load_text
 from rules.model import MODES
 from schemas import topics
-from streams import quota
-from streams.epoch import OutRecord
-from streams.ledger import ENFORCE, REVIEW, SHADOW, Ledger
-from streams.step import Engine
+from streams.engine.engine import Engine
+from streams.holds import quota
+from streams.holds.firings import ENFORCE, REVIEW, SHADOW
+from streams.holds.ledger import Ledger
+from streams.ingest.epoch import OutRecord
 from tests.reference.rule_files import RULE_FILES
 from tests.reference.small_traffic import MONDAY_0859_MS
 from tests.unit.test_growth import PARTITIONS, Record, cut, decoded

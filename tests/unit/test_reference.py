@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from rules.load import load, load_text, packs
 from rules.model import RuleSet
 from schemas import topics
-from streams.epoch import OutRecord
+from streams.captures.replay import Replay
+from streams.engine.engine import Engine
+from streams.ingest.epoch import OutRecord
 from streams.kafka.partition import partition_of
-from streams.replay import Replay
-from streams.step import Engine
 from streams.traffic.generate import TrafficSettings, generate
 from tests.reference.reference import Line, Produced, Reference
 from tests.reference.rule_files import RULE_FILES, SMALL_FILES

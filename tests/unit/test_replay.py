@@ -20,10 +20,10 @@ from rules.load import load_text
 from schemas.topics import DEAD_LETTERS
 from streams.captures.files import read_capture
 from streams.captures.lines import LineReader
+from streams.captures.replay import Replay, Seen, record_line
 from streams.cli import command
-from streams.epoch import OutRecord
-from streams.replay import Replay, Seen, record_line
-from streams.step import Engine
+from streams.engine.engine import Engine
+from streams.ingest.epoch import OutRecord
 
 AT_MS = 1_794_798_000_000
 RULES = """

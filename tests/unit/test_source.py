@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from streams.kafka.embedded import EmbeddedBroker
-from streams.kafka.epochs import epoch_of, goes_back, still_owned
+from streams.kafka.polls import epoch_of, goes_back, still_owned
 
 TOPICS = ("message-relay", "cdr")
 CODES = {topic: code for code, topic in enumerate(TOPICS)}

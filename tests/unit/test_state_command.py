@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 from rules.load import load
 from schemas.topics import CDR, MESSAGE_RELAY
 from streams.cli import command
-from streams.epoch import RawBatch
+from streams.engine.engine import Engine
+from streams.ingest.epoch import RawBatch
 from streams.kafka.partition import partition_of
 from streams.state.local import LocalState
 from streams.state.manifest import Chunk, Manifest, chunk_key
-from streams.step import Engine
 
 PARTITIONS = 3
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z

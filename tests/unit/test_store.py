@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.store import HEADER, NUMBER, Store
+from streams.counting.rows import HEADER, NUMBER, Store
 from tests.kernels.oracle_table import StoreOracle
 
 EVENT = st.tuples(st.integers(-3, 12), st.integers(1, 50), st.booleans(), st.booleans())

@@ -16,12 +16,12 @@ from rules.load import check_texts
 from rules.model import RuleSet
 from schemas.numbers import normalise, published
 from schemas.topics import CDR, DEAD_LETTERS, MESSAGE_RELAY, REKEYED
-from streams.decode import DEAD_LETTER_WHOLE_BYTES, Decoded, Decoder
-from streams.epoch import REKEYED_BASE, Headers, OutRecord, RawBatch
+from streams.engine.engine import Engine
+from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES, Decoded, Decoder
+from streams.ingest.decode_share import decode_share
+from streams.ingest.epoch import REKEYED_BASE, Headers, OutRecord, RawBatch
+from streams.ingest.strays import sort_out, unwrap
 from streams.kafka.partition import partition_of
-from streams.shares import decode_share
-from streams.step import Engine
-from streams.strays import sort_out, unwrap
 
 AT_MS = 1_795_312_800_000
 DECODERS = {topic: Decoder(topic, frozenset()) for topic in (CDR, MESSAGE_RELAY)}

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from streams.metrics import Metrics
-from streams.web import server
-from streams.web.pages import pages
-from streams.web.server import Answer, serving
+from streams.runtime.metrics import Metrics
+from streams.worker import web_server as server
+from streams.worker.pages import pages
+from streams.worker.web_server import Answer, serving
 from tests.kafka_broker import free_ports
 
 LONG_S = 60.0

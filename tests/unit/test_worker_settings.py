@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streams.settings import SettingsProblem, StartFrom, WorkerSettings, parse_start_from
+from streams.runtime.settings import WorkerSettings
+from streams.runtime.start_from import SettingsProblem, StartFrom, parse_start_from
 
 CLIENT = {"bootstrap.servers": "127.0.0.1:9092"}
 

@@ -11,10 +11,10 @@ import pytest
 
 from rules.load import load_text
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, DEAD_LETTERS, REVIEW_QUEUE, SHADOW_EVENTS
-from streams.decode import DEAD_LETTER_WHOLE_BYTES
-from streams.epoch import OutRecord
-from streams.replay import Replay
-from streams.step import Engine
+from streams.captures.replay import Replay
+from streams.engine.engine import Engine
+from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES
+from streams.ingest.epoch import OutRecord
 
 AT_MS = 1_794_798_000_000
 DAY_MS = 86_400_000

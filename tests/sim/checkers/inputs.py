@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from schemas.records import RecordError, decode
 from schemas.topics import CDR, INPUTS, MESSAGE_RELAY, REKEYED
-from streams.epoch import REKEYED_BASE
+from streams.ingest.epoch import REKEYED_BASE
 from tests.reference.reference import Line
 from tests.sim.history import home_of
 from tests.sim.log import Record

@@ -7,7 +7,7 @@ import orjson
 from rules.model import RuleSet
 from schemas.numbers import published
 from schemas.topics import BLOCK_EVENTS, LEDGER
-from streams.step import Engine
+from streams.engine.engine import Engine
 from tests.sim.world import World
 
 

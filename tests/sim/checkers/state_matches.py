@@ -6,9 +6,9 @@ import numpy as np
 
 from rules.model import RuleSet
 from schemas.topics import INPUTS, REKEYED
-from streams.epoch import RawBatch
-from streams.shares import decode_share
-from streams.step import Engine
+from streams.engine.engine import Engine
+from streams.ingest.decode_share import decode_share
+from streams.ingest.epoch import RawBatch
 from tests.sim.checkers.inputs import once_per_input, records
 from tests.sim.log import Record
 from tests.sim.worker import SimWorker

@@ -1,0 +1,219 @@
+"""The same `step` without Kafka: captures in, block events out, the same bytes every time.
+
+Input is what `kcat -C -J` prints, one JSON object a line, plain or compressed, or a Parquet file of `grayline record`.
+Files are read in the order given, lines in file order, no sorting; a (topic, partition, offset) seen before is skipped.
+A bad line is never fatal: it becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import orjson
+
+from schemas import topics
+from schemas.printable import printable
+from streams.captures.files import read_capture, read_stream
+from streams.captures.lines import LineReader
+from streams.captures.rows import Rows
+from streams.engine.engine import Engine
+from streams.ingest.epoch import OutRecord, RawBatch
+from streams.ingest.packed import Packed
+from streams.runtime.garbage import Collector
+
+BATCH_LINES = 10_000
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a replay did."""
+
+    lines: int = 0
+    bad_lines: int = 0
+    seen_before: int = 0
+    other_topics: Counter[str] = field(default_factory=Counter)
+    feeds: dict[str, Counter[str]] = field(default_factory=dict)
+    changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    at_bound: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # see streams.engine.engine.Outcome
+    records: Counter[str] = field(default_factory=Counter)  # produced, by topic
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "lines": self.lines,
+            "bad_lines": self.bad_lines,
+            "seen_before": self.seen_before,
+            "other_topics": dict(self.other_topics),
+            "feeds": {name: dict(tally) for name, tally in sorted(self.feeds.items())},
+            "changes": [
+                {"rule": rule, "mode": mode, "change": change, "count": count}
+                for (rule, mode, change), count in sorted(self.changes.items())
+            ],
+            "at_bound": [
+                {"rule": rule, "mode": mode, "what": what, "count": count}
+                for (rule, mode, what), count in sorted(self.at_bound.items())
+            ],
+            "produced": dict(self.records),
+        }
+
+
+class Seen:
+    """Offsets already replayed, per (topic, partition); an ascending run of offsets costs one comparison."""
+
+    def __init__(self) -> None:
+        self._end: defaultdict[tuple[str, int], int] = defaultdict(lambda: -1)  # highest seen
+        # What was not seen below it, ascending. Transactions leave such a gap at each commit.
+        self._gaps: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+
+    def add(self, topic: str, partition: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        """bool[n]: which records of a topic are new; from now on they are not."""
+        new = np.ones(len(offset), bool)
+        for p in np.flatnonzero(np.bincount(partition)).tolist():
+            here = np.flatnonzero(partition == p)
+            offsets, of = offset[here], (topic, p)
+            before = np.concatenate(([self._end[of]], offsets[:-1]))
+            if (offsets > before).all():
+                self._end[of] = int(offsets[-1])
+                jumps = np.flatnonzero(offsets > before + 1)
+                self._gaps[of] += zip((before[jumps] + 1).tolist(), offsets[jumps].tolist(), strict=True)
+            else:
+                new[here] = [self._add(of, one) for one in offsets.tolist()]
+        return new
+
+    def _add(self, of: tuple[str, int], offset: int) -> bool:
+        end, gaps = self._end[of], self._gaps[of]
+        if offset > end:
+            if offset > end + 1:
+                gaps.append((end + 1, offset))
+            self._end[of] = offset
+            return True
+        i = bisect_right(gaps, offset, key=lambda gap: gap[0]) - 1
+        if i < 0 or offset >= gaps[i][1]:
+            return False
+        low, high = gaps[i]
+        gaps[i : i + 1] = [r for r in ((low, offset), (offset + 1, high)) if r[0] < r[1]]
+        return True
+
+
+class Replay:
+    """Feeds captures to an engine; `produce` gets every record it would have produced, in order."""
+
+    def __init__(self, engine: Engine, produce: Callable[[OutRecord], None], batch_lines: int = BATCH_LINES) -> None:
+        self.engine = engine
+        self.summary = Summary()
+        self._produce = produce
+        self._batch_lines = batch_lines
+        self._seen = Seen()
+        self._lines = LineReader(engine.topics)
+
+    def run(self, lines: Iterable[bytes], name: str) -> None:
+        """Replays lines; `name` is what dead letters call where they come from."""
+        feed = iter(lines)
+        self._run(map(self._lines.read_list, iter(lambda: list(islice(feed, self._batch_lines)), [])), name)
+
+    def run_file(self, path: Path, advance: Callable[[int], None] = lambda count: None) -> None:
+        """Replays a file; `advance` is told the bytes read, in steps. Raises CaptureError, OSError."""
+        self._run(_ahead(read_capture(path, self._lines, self._batch_lines, advance)), str(path))
+
+    def run_stream(self, file: IO[bytes], name: str) -> None:
+        """Replays the lines of an open file. Raises CaptureError."""
+        self._run(read_stream(file, name, self._lines, self._batch_lines), name)
+
+    def _run(self, batches: Iterable[Rows], name: str) -> None:
+        collector, first = Collector(), 1
+        try:
+            for rows in batches:
+                collector.between_batches()
+                self._epoch(rows, name, first)
+                first += len(rows)
+        finally:
+            collector.restore()
+
+    def _epoch(self, rows: Rows, name: str, first: int) -> None:
+        """first: number of the batch's first line in its file."""
+        self.summary.lines += len(rows)
+        self.summary.bad_lines += len(rows.unread)
+        unread = [(place, bad_line(raw, name, first + place, error)) for place, raw, error in rows.unread]
+        raw = [self._fresh(part) for part in self._parts(rows)]
+        decoded = [self.engine.decoders[part.topic].decode(part) for part in raw if part.values]
+        outcome = self.engine.step(decoded, unread)
+        for topic, tally in outcome.feeds.items():
+            self.summary.feeds.setdefault(topic, Counter()).update(tally)
+        self.summary.changes.update(outcome.changes)
+        self.summary.at_bound.update(outcome.at_bound)
+        for record in outcome.records:
+            self.summary.records[record.topic] += 1
+            self._produce(record)
+        self.engine.maintain()
+
+    def _parts(self, rows: Rows) -> Iterator[RawBatch]:
+        """Each topic's share; other topics are counted and left alone."""
+        counts = np.bincount(rows.topic + 1, minlength=1)[1:]
+        for code in np.flatnonzero(counts).tolist():
+            topic = rows.topics[code]
+            if topic not in self.engine.decoders:
+                self.summary.other_topics[topic] += int(counts[code])
+                continue
+            here = np.flatnonzero(rows.topic == code)
+            yield RawBatch(
+                topic, here, rows.partition[here], rows.offset[here], rows.timestamp[here],
+                rows.values.take(here), rows.keys.take(here),
+            )  # fmt: skip
+
+    def _fresh(self, raw: RawBatch) -> RawBatch:
+        """The batch without records that were replayed before."""
+        fresh = self._seen.add(raw.topic, raw.partition, raw.offset)
+        if fresh.all():
+            return raw
+        self.summary.seen_before += int(np.count_nonzero(~fresh))
+        assert isinstance(raw.values, Packed)
+        assert isinstance(raw.keys, Packed)
+        return RawBatch(
+            raw.topic, raw.order[fresh], raw.partition[fresh], raw.offset[fresh], raw.timestamp[fresh],
+            raw.values.take(fresh), raw.keys.take(fresh),
+        )  # fmt: skip
+
+
+def _ahead(batches: Iterator[Rows]) -> Iterator[Rows]:
+    """The same batches, each read by another thread while the one before is being counted. Nearly all of the reading
+    goes on outside of the interpreter lock."""
+    with ThreadPoolExecutor(1) as pool:
+        pending = pool.submit(next, batches, None)
+        while (rows := pending.result()) is not None:
+            pending = pool.submit(next, batches, None)
+            yield rows
+
+
+def bad_line(raw: bytes, name: str, number: int, error: Exception) -> OutRecord:
+    """A dead letter that says which line of which file cannot be read, and why."""
+    name = printable(name)
+    headers = [
+        ("__connect.errors.topic", name.encode()),
+        ("__connect.errors.offset", b"%d" % number),
+        ("__connect.errors.exception.class.name", b"bad_line"),
+        ("__connect.errors.exception.message", printable(f"{name}:{number}: not a line of kcat -J: {error}").encode()),
+    ]
+    return OutRecord(topics.DEAD_LETTERS, None, raw.rstrip(b"\r\n"), headers)
+
+
+def record_line(record: OutRecord) -> bytes:
+    """A record as one line of JSON in kcat's form, bytes that are no UTF-8 kept by backslash escapes."""
+    return orjson.dumps(
+        {
+            "topic": record.topic,
+            "key": _text(record.key),
+            "headers": {name: _text(value) for name, value in record.headers},
+            "payload": _text(record.value),
+        }
+    )
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "backslashreplace")

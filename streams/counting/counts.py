@@ -1,0 +1,153 @@
+"""Everything that an engine has counted: numbers and their counters by topic, clocks, memories of ids."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from streams.counting.image import Images
+from streams.counting.table import ALL, READINGS, VOUCHED, TopicState
+from streams.engine.compiled_rule import CompiledRule
+from streams.ingest.admission import Accepted, Intake
+from streams.ingest.epoch import REKEYED_BASE, Place
+from streams.ingest.merge import Merged
+from streams.ingest.places import Places
+
+RECLAIM_ROWS = 20_000  # looked at per call of `reclaim`
+BEGINNING = int(np.iinfo(np.int64).min)
+# Strays may stop coming for good. Their clock holds reclaiming back for this long; what a stray then finds reclaimed,
+# were it older still, reads as if its number had been silent.
+REKEYED_HOLDS_BACK_MS = 86_400_000
+
+
+class Counted:
+    """State of the counters of these rules, of all partitions together."""
+
+    def __init__(self, rules: list[CompiledRule], lateness_ms: int, numbers_max: int) -> None:
+        self.topics = tuple(sorted({topic for rule in rules for topic in rule.topics}))
+        self.crosses = any(len(rule.topics) > 1 for rule in rules)
+        self.states = {name: TopicState(name, rules, numbers_max) for name in self.topics}
+        self._reads_duration = any(rule.reads_duration for rule in rules)
+        self.intake = Intake(lateness_ms=lateness_ms, track_answers=self._reads_duration)
+        self.places = Places(self.intake)
+        self.images = Images(self.states, self.places)
+
+    def accept(self, events: Merged) -> Accepted:
+        sources = self.places.sources(events, self.topics)
+        accepted = self.intake.accept(
+            sources, events["at"], events["timestamp"], events["event"], events["id"], events["duration"]
+        )
+        self.places.heard(sources, accepted.time)
+        return accepted
+
+    def tell_apart(self, events: Merged, vouched: np.ndarray) -> np.ndarray:
+        """bool[n]: events of numbers whose two readings differ, behind this epoch if not before. vouched: bool[n]. Call
+        it before the epoch counts: until here both readings of the numbers that are new among them are the same."""
+        states = self.states
+        if vouched.all() and not any(len(state.stores[ALL]) for state in states.values()):
+            return np.zeros(events.n, np.bool_)
+        mine = {name: events.of_topic(name) for name in states}
+        for name, state in states.items():
+            numbers = events["number"][mine[name] & ~vouched]
+            state.tell_apart(numbers, np.ones(len(numbers), np.bool_))
+        apart = ~vouched
+        for name, state in states.items():
+            found = state.are_told_apart(events["number"])
+            apart |= found if self.crosses else found & mine[name]
+        if self.crosses:  # a rule reads them together
+            for name, state in states.items():
+                state.tell_apart(events["number"][apart], mine[name][apart])
+        return apart
+
+    def count(self, events: Merged, vouched: np.ndarray) -> None:
+        """Counts an epoch and reads nothing."""
+        apart = self.tell_apart(events, vouched)
+        for state in self.states.values():
+            for reading, among in ((VOUCHED, vouched), (ALL, apart)):
+                state.count(events, among, reading)
+
+    def reclaim(self, partitions: int) -> None:
+        """A bounded piece of reclaiming work; changes no later reading. partitions: 0 when they are not known."""
+        clocks = self.places.clocks(topics=self.topics)
+        for name, state in self.states.items():
+            # A rule across topics can read this topic's numbers as of another topic's events.
+            heard = {place: clock for place, clock in clocks.items() if place[0] == name or self.crosses}
+            if heard:
+                state.reclaim(self._horizons_ms(heard, partitions), RECLAIM_ROWS)
+        self.places.settle()
+
+    def inherit(self, old: Counted) -> None:
+        """Takes over what both count, under other rules. `old` must not be used any more."""
+        if self._reads_duration:
+            old.intake.track_answers()
+        self.intake, self.places = old.intake, old.places
+        self.images = Images(self.states, self.places)
+        same = self.topics == old.topics
+        for name, state in self.states.items():
+            known = old.states[name].counters.keys() if name in old.states else {}
+            fresh = [counter for counter in state.counters if counter not in known]
+            same &= not fresh and len(known) == len(state.counters)
+            if name in old.states:
+                state.inherit(old.states[name])
+            self.places.change(name, state.counters, fresh)
+        if same:
+            self.images.inherit(old.images)
+
+    def digest(self, partition: int, partitions: int) -> bytes:
+        """Equal where readings, clocks and memories of the partition are equal, however they came about. Rows that no
+        reading needs any more do not count: they may have been reclaimed or not."""
+        digest = hashlib.blake2b(digest_size=16)
+        clocks = self.places.clocks(partition, self.topics)
+        for place, clock in sorted(clocks.items()):
+            remembered = self.intake.digest(self.places.source(place))
+            digest.update(repr((place, clock, remembered)).encode())
+        for name, state in self.states.items():
+            # Not before any horizon that reclaiming has had.
+            heard = (clock for place, clock in clocks.items() if place[0] == name or self.crosses)
+            newest = max(heard, default=BEGINNING)
+            horizon_ms = max(BEGINNING, newest - self.intake.lateness_ms)
+            digest.update(state.digest(partition, partitions, horizon_ms))
+        return digest.digest()
+
+    def readings(
+        self, partition: int, partitions: int, reading: str
+    ) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
+        """By topic: (topic, numbers int64[k] ascending, newest times int64[k] ms, by counter's name float64[k])."""
+        for name, state in self.states.items():
+            read = state.readings(partition, partitions, BEGINNING, reading)
+            columns = {
+                f"{counter.name}.{part}" if part else counter.name: column
+                for counter, outs in read.outputs.items()
+                for part, column in zip(counter.outputs, outs, strict=True)
+            }
+            yield name, read.numbers, read.newest_ms, columns
+
+    def stats(self) -> dict[str, float]:
+        stores = [state.stores[reading] for state in self.states.values() for reading in READINGS]
+        return {
+            "tracked_numbers": sum(len(store) for store in stores),
+            "untracked_events": sum(store.untracked for store in stores),
+            "state_bytes": sum(state.nbytes() for state in self.states.values()) + self.intake.nbytes(),
+            "ids_bytes": self.intake.nbytes(),  # of them, for remembered ids
+            "remembered_ids": self.intake.remembered(),
+            "narrowed_events": self.intake.narrowed,
+        }
+
+    def _horizons_ms(self, clocks: Mapping[Place, int], partitions: int) -> np.ndarray:
+        """int64[partitions]: the time before which no reading of a partition's numbers can be asked for any more.
+        One for all partitions when they are not known."""
+        of: dict[int, dict[Place, int]] = {}
+        for place, clock in clocks.items():
+            of.setdefault(place[1] % REKEYED_BASE if partitions else 0, {})[place] = clock
+        out = np.full(max(1, partitions), BEGINNING)
+        for home, heard in of.items():
+            newest = max(heard.values())
+            oldest = min(
+                clock
+                for (_, partition), clock in heard.items()
+                if not partitions or partition < REKEYED_BASE or clock > newest - REKEYED_HOLDS_BACK_MS
+            )
+            out[home] = oldest - self.intake.lateness_ms
+        return out

@@ -1,0 +1,128 @@
+"""The image of a partition: everything that was counted there, as pieces that another worker can load.
+
+    start     a whole image begins: what was known of the partition goes
+    place     one place's clock and memories of ids, since when its warming counters have counted
+    rows      numbers and their counters
+
+A whole image holds all, one on top of it what has changed since. Pieces are loaded in the order in which they were
+taken. Holds are not in it: they lie in the ledger. The codec is in `streams.counting.chunk`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from streams.counting import chunk
+from streams.counting.chunk import ImageError, decode
+from streams.counting.table import TopicState
+from streams.ingest.admission import NEVER, Saved
+from streams.ingest.epoch import REKEYED_BASE, Place
+from streams.ingest.places import Places
+
+__all__ = ["ImageError", "Images"]
+
+_ENTRIES = chunk.BYTES // 32  # of each of the two memories in one piece
+
+
+class Images:
+    """Takes and loads the images of one engine's partitions."""
+
+    def __init__(self, states: Mapping[str, TopicState], places: Places) -> None:
+        self._states = states
+        self._places = places
+        self._taken: set[int] = set()  # partitions that the next image may build on the last one of
+        self._last_clocks: dict[Place, int] = {}
+
+    def must_be_whole(self, partition: int) -> bool:
+        """The next image cannot build on the one before: there was none, or it holds other counters."""
+        return partition not in self._taken
+
+    def take(self, partition: int, partitions: int, whole: bool) -> list[bytes]:
+        """The pieces of an image, each of half a megabyte at most."""
+        whole |= self.must_be_whole(partition)
+        self._taken.add(partition)
+        told = {"partition": partition, "partitions": partitions}
+        out = [chunk.encode({"kind": "start", **told}, {})] if whole else []
+        for place, source in self._places.of(partition):
+            if place[0] in self._states:
+                for fields, arrays in self._place(place, source, whole):
+                    out.append(chunk.encode({"kind": "place", **told, **fields}, arrays))
+        for state in self._states.values():
+            for fields, arrays in state.save(partition, partitions, whole):
+                out.append(chunk.encode({"kind": "rows", **told, **fields}, arrays))
+        return out
+
+    def load(self, partition: int, partitions: int, piece: bytes) -> int:
+        """Loads one piece; returns how many numbers it had. Raises ImageError, and then nothing has changed."""
+        fields, arrays = decode(piece)
+        if (fields["partition"], fields["partitions"]) != (partition, partitions):
+            raise ImageError(
+                f"an image of partition {fields['partition']} of {fields['partitions']}, "
+                f"where partition {partition} of {partitions} is wanted"
+            )
+        if fields["kind"] == "start":
+            self.drop(partition, partitions)
+            self._taken.add(partition)
+            return 0
+        state = self._states.get(fields["topic"])
+        if state is None:
+            return 0  # no rule reads this topic any more
+        if {counter["id"] for counter in fields["counters"]} != state.ids.keys():
+            self._taken.discard(partition)
+        if fields["kind"] == "rows":
+            return state.load(fields, arrays)
+        self._load_place(fields, arrays, state)
+        return 0
+
+    def drop(self, partition: int, partitions: int) -> None:
+        """Nothing is known of this partition's counters, clocks and memories."""
+        self._taken.discard(partition)
+        self._last_clocks = {place: c for place, c in self._last_clocks.items() if place[1] % REKEYED_BASE != partition}
+        self._places.drop(partition)
+        for state in self._states.values():
+            state.drop(partition, partitions)
+
+    def inherit(self, old: Images) -> None:
+        """The images of an engine with the same counters can be built on."""
+        self._taken, self._last_clocks = old._taken, old._last_clocks
+
+    def _place(self, place: Place, source: int, whole: bool) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+        saved = self._places.intake.save(source, whole)
+        if not whole and not saved.whole and not len(saved.seen) and self._last_clocks.get(place) == saved.clock:
+            return
+        self._last_clocks[place] = saved.clock
+        topic, partition = place
+        ids = self._states[topic].ids
+        since = self._places.since(place)
+        fields = {
+            "topic": topic,
+            "rekeyed": partition // REKEYED_BASE,  # 0, or 1 and the partition that they came from
+            "clock": None if saved.clock == NEVER else saved.clock,
+            "floor": None if saved.floor == NEVER else saved.floor,
+            "counters": [{"id": known} for known in ids],
+            "since": {known: since[counter] for known, counter in ids.items() if counter in since},
+        }
+        pieces = max(1, -(-max(len(saved.seen), len(saved.answers)) // _ENTRIES))
+        for n in range(pieces):
+            part = slice(n * _ENTRIES, (n + 1) * _ENTRIES)
+            yield (
+                {**fields, "whole": saved.whole and n == 0},
+                {"seen": saved.seen[part], "answers": saved.answers[part]},
+            )
+
+    def _load_place(self, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray], state: TopicState) -> None:
+        place = fields["topic"], fields["partition"] + REKEYED_BASE * fields["rekeyed"]
+        clock, floor = (NEVER if fields[name] is None else fields[name] for name in ("clock", "floor"))
+        saved = Saved(fields["whole"], clock, floor, arrays["seen"], arrays["answers"])
+        self._places.intake.restore(self._places.source(place), saved)
+        self._last_clocks[place] = clock
+        if fields["rekeyed"]:
+            return
+        known = {counter["id"] for counter in fields["counters"]}
+        since = {state.ids[i]: at for i, at in fields["since"].items() if i in state.ids}
+        if fields["clock"] is not None:
+            since |= {counter: clock for i, counter in state.ids.items() if i not in known}
+        self._places.set_since(place, since)

@@ -1,0 +1,67 @@
+"""Calls of a number that are set up and not yet released: exact to 64, "at least 64" beyond.
+
+What exactly a reading says stands in `streams.kernels.concurrent`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rules.model import Counter
+from schemas.codes import RELEASE, SETUP
+from streams.counting.kinds.base import Events
+from streams.counting.kinds.pool import Pooled, SlotPool
+from streams.kernels import concurrent as kernel
+
+
+class Concurrent(Pooled):
+    """Four words in the row; a slot of 128 bytes from the third call on, of 1 KB beyond 8, of 16 KB beyond 64."""
+
+    words = kernel.WORDS
+
+    def __init__(self, counter: Counter, at: int) -> None:
+        self.at = at
+        self.max_age_ms = counter.max_age_ms
+        self.tiny = SlotPool(kernel.TINY_CELLS)
+        self.small = SlotPool(kernel.SMALL_CELLS)
+        self.large = SlotPool(kernel.LARGE_CELLS)
+
+    def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
+        """One output: the number of live calls. Raises PoolFull when a pool's bound is reached."""
+        n = len(events.row)
+        out = np.full(n, np.nan)
+        done = 0
+        while True:
+            done = kernel.count_concurrent(
+                rows, self.at, self.max_age_ms, SETUP, RELEASE,
+                events.row, events.at, events.as_of, events.hit, events.read, events.value, events.event, events.closed,
+                *self._slots(), done, out,
+            )  # fmt: skip
+            if done == n:
+                return (out,)
+            self._pool_short(rows[events.row[done], self.at : self.at + self.words]).grow()
+
+    def _pool_short(self, words: np.ndarray) -> SlotPool:
+        """The pool whose lack of a free slot stopped the count at an event of a row with these words."""
+        if words[0] >= 0:
+            return self.tiny
+        if words[1] != kernel.SMALL:
+            return self.small
+        # A small list makes sure of a tiny slot before it changes.
+        return self.large if self.tiny.top[0] > 0 else self.tiny
+
+    def idle(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
+        """See CounterState."""
+        out = np.zeros(len(candidates), np.bool_)
+        kernel.idle_concurrent(rows, self.at, self.max_age_ms, candidates, horizon, *self._slots(), out)
+        return out
+
+    def pools(self) -> dict[str, SlotPool]:
+        """In the order of the kernel's codes TINY, SMALL, LARGE."""
+        return {"tiny": self.tiny, "small": self.small, "large": self.large}
+
+    def pool_of(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """See Pooled."""
+        return np.where(rows[index, self.at] < 0, rows[index, self.at + 1], -1)

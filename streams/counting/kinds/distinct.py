@@ -1,0 +1,69 @@
+"""Distinct callees, recipients or contents of a number in a window: exact to 32, an estimate beyond.
+
+What exactly a reading says, and when a row changes its form, stands in `streams.kernels.distinct`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from rules.model import Counter
+from streams.counting.kinds.base import Events
+from streams.counting.kinds.pool import Pooled, SlotPool
+from streams.kernels import distinct as kernel
+
+
+class Distinct(Pooled):
+    """Four words in the row; a slot of 128 bytes from the third key on, of 512 beyond 8 keys, of 3.3 KB beyond 32."""
+
+    words = kernel.WORDS
+
+    def __init__(self, counter: Counter, at: int) -> None:
+        self.at = at
+        self.window_ms = counter.window_ms
+        self.tiny = SlotPool(kernel.TINY_CELLS)
+        self.wide = SlotPool(kernel.WIDE_CELLS)
+        self.sketch = SlotPool(kernel.CELLS, np.uint8)
+        self._scratch = np.zeros((1, kernel.REGISTERS), np.uint8)
+
+    def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
+        """One output: the number of distinct keys. Raises PoolFull when a pool's bound is reached."""
+        n = len(events.row)
+        out = np.full(n, np.nan)
+        done = 0
+        while True:
+            done = kernel.count_distinct(
+                rows, self.at, self.window_ms,
+                events.row, events.at, events.as_of, events.hit, events.read, events.value,
+                *self._slots(), self._scratch, done, out,
+            )  # fmt: skip
+            if done == n:
+                return (out,)
+            self._pool_short(rows[events.row[done], self.at : self.at + self.words]).grow()
+
+    def _pool_short(self, words: np.ndarray) -> SlotPool:
+        """The pool whose lack of a free slot stopped the count at an event of a row with these words."""
+        if words[0] >= 0:
+            return self.tiny
+        if words[2] < kernel.WIDE:
+            return self.wide
+        # A wide row makes sure of a tiny slot before it looks how many of its keys are left.
+        return self.sketch if self.tiny.top[0] > 0 else self.tiny
+
+    def idle(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
+        """See CounterState. A row that is idle also starts anew at its next hit, which must not be before `horizon`."""
+        out = np.zeros(len(candidates), np.bool_)
+        kernel.idle_distinct(rows, self.at, self.window_ms, candidates, horizon, out)
+        return out
+
+    def pools(self) -> dict[str, SlotPool]:
+        """See Pooled."""
+        return {"tiny": self.tiny, "wide": self.wide, "sketch": self.sketch}
+
+    def pool_of(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """See Pooled."""
+        form = rows[index, self.at + 2]
+        of = np.where(form < 0, 2, np.where(form >= kernel.WIDE, 1, 0))
+        return np.where(rows[index, self.at] < 0, of, -1)

@@ -1,0 +1,353 @@
+"""One topic's numbers and counters: where each counter's words lie, which events hit it, who reads it.
+
+Each counter has two readings of a number: what the events show that somebody vouches for, and what all events show. A
+number has a row of its own in each reading's store; without one in ALL, both readings are the same, and without one in
+VOUCHED that reading is empty.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rules.model import Counter
+from streams.counting.chunk import BYTES
+from streams.counting.kinds.base import CounterState, Events
+from streams.counting.kinds.registry import KINDS
+from streams.counting.rows import HEADER, NEWEST, NUMBER, Store
+from streams.engine.compiled_rule import CompiledRule
+from streams.ingest.fields import distinct_columns, field_column
+from streams.ingest.merge import Merged
+
+READINGS = VOUCHED, ALL = "vouched", "all"
+NONE, IDLE = -1, -2  # in place of a row: there is none; nothing reads it any more
+
+
+@dataclass(slots=True)
+class View:
+    """A reading's events of an epoch as one topic sees them, n of them: its own ones, or all when some rule reads
+    several topics."""
+
+    store: Store
+    events: Merged
+    index: np.ndarray  # int64[n]: their places in the epoch
+    mine: np.ndarray  # bool[n]: events of this topic
+    rows: np.ndarray  # int64[n]
+    as_of: np.ndarray  # int64[n]: the number's newest time on this topic, ms
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of k numbers in both readings, or NONE or IDLE."""
+
+    numbers: np.ndarray  # int64[k], ascending
+    vouched: np.ndarray  # int64[k]
+    all: np.ndarray  # int64[k]
+
+
+@dataclass(slots=True)
+class Readings:
+    """What the counters read of k numbers."""
+
+    numbers: np.ndarray  # int64[k], ascending
+    newest_ms: np.ndarray  # int64[k]
+    outputs: dict[Counter, tuple[np.ndarray, ...]]  # float64[k] each
+
+
+class TopicState:
+    def __init__(self, name: str, rules: list[CompiledRule], numbers_max: int) -> None:
+        self.name = name
+        self.counters: dict[Counter, CounterState] = {}
+        at = HEADER
+        for counter in dict.fromkeys(c for rule in rules for c in rule.counters if c.topic == name):
+            state = KINDS[counter.kind](counter, at)
+            self.counters[counter] = state
+            at += state.words
+        self.ids = {counter_id(counter, state): counter for counter, state in self.counters.items()}
+        self.stores = {reading: Store(at - HEADER, numbers_max) for reading in READINGS}
+
+    def inherit(self, old: TopicState) -> None:
+        """Takes over all numbers and what the counters that both have counted. `old` must not be used any more."""
+        moves = []
+        at = {counter: state.at for counter, state in self.counters.items()}
+        for counter, state in old.counters.items():
+            if counter in at:
+                moves.append((state.at, at[counter], state.words))
+                state.at = at[counter]
+                self.counters[counter] = state
+        words = self.stores[VOUCHED].rows.shape[1] - HEADER
+        self.stores = {reading: store.laid_out_anew(words, moves) for reading, store in old.stores.items()}
+
+    def tell_apart(self, numbers: np.ndarray, own: np.ndarray) -> None:
+        """From here on these numbers' readings may differ: gives them rows of their own in ALL, copies of what they
+        have, before an event of the epoch counts. own: bool[k], seen in an event of this topic; others need a row only
+        when there is something to copy."""
+        vouched, every = (self.stores[reading] for reading in READINGS)
+        found = vouched.rows_of(numbers, False)
+        rows = every.rows_of(numbers, own | (found >= 0))
+        fresh = (rows >= 0) & (found >= 0) & (every.rows[rows, NEWEST] == 0)
+        into, first = np.unique(rows[fresh], return_index=True)
+        source = found[fresh][first]
+        every.rows[into, NEWEST] = vouched.rows[source, NEWEST]
+        every.touch(into)
+        for state in self.counters.values():
+            words = vouched.rows[source, state.at : state.at + state.words]
+            state.restore(every.rows, into, words, state.save(vouched.rows, source))
+
+    def are_told_apart(self, numbers: np.ndarray) -> np.ndarray:
+        """bool[n]: numbers with a row of their own in ALL."""
+        return self.stores[ALL].rows_of(numbers, False) >= 0
+
+    def view(self, events: Merged, among: np.ndarray, whole: bool, reading: str) -> View:
+        """Gives every number of this topic a row in VOUCHED and notes the times; rows in ALL are there already. among:
+        bool[n], the reading's events. `whole`: look at the other topics' events too."""
+        store = self.stores[reading]
+        mine = events.of_topic(self.name) & among
+        index = np.flatnonzero(among if whole else mine)
+        if len(index) < events.n:
+            events, mine = events.take(index), mine[index]
+        rows = store.rows_of(events["number"], mine if reading == VOUCHED else False)
+        return View(store, events, index, mine, rows, store.note_times(rows, events["at"], mine))
+
+    def hits(self, view: View) -> dict[Counter, np.ndarray]:
+        """bool[n] per counter: events that count in it. Counters that count the same events share one array."""
+        masks: dict[tuple[object, ...], np.ndarray] = {}
+        out = {}
+        for counter in self.counters:
+            looks_at = counter.field if counter.kind == "distinct" or counter.field == "duration" else None
+            same = (counter.events, counter.where, looks_at)
+            if same not in masks:
+                masks[same] = self._hit(counter, view)
+            out[counter] = masks[same]
+        return out
+
+    def _hit(self, counter: Counter, view: View) -> np.ndarray:
+        events = view.events
+        hit = view.mine & events.of_events(counter.events)
+        if counter.where is not None:
+            names = counter.where.names
+            columns = {name: field_column(name, events.columns, slice(None)) for name in names}
+            hit &= counter.where.evaluate(columns, events.n)
+        if counter.kind == "distinct":
+            hit &= _amounts(counter, events) != 0
+        elif counter.field == "duration":
+            hit &= events["duration"] >= 0
+        return hit
+
+    def read(
+        self, counter: Counter, view: View, hit: np.ndarray, wanted: np.ndarray, as_of: np.ndarray | None = None
+    ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Counts the hits and reads where `wanted`: as of the topic's own newest times, and, when `as_of` is given,
+        a second time as of those. A reading of either kind comes right after its event has counted."""
+        state, rows = self.counters[counter], view.store.rows
+        batch = Events(
+            view.rows, view.events["at"], view.as_of, hit & (view.rows >= 0), wanted, _amounts(counter, view.events),
+            view.events["event"], view.events["closed"],
+        )  # fmt: skip
+        if as_of is None:
+            return state.process(rows, batch), ()
+        twice = _interleaved(batch, as_of)
+        readings = state.process(rows, twice)
+        return tuple(r[0::2] for r in readings), tuple(r[1::2] for r in readings)
+
+    def count(self, events: Merged, among: np.ndarray, reading: str) -> None:
+        """Counts the reading's events of this topic and reads nothing."""
+        view = self.view(events, among, False, reading)
+        nowhere = np.zeros(view.events.n, np.bool_)
+        for counter, hit in self.hits(view).items():
+            self.read(counter, view, hit, nowhere)
+
+    def reclaim(self, horizons_ms: np.ndarray, budget: int) -> None:
+        """See Store."""
+        forget = [state.forget for state in self.counters.values()]
+        idle = [state.idle for state in self.counters.values()]
+        self.stores[VOUCHED].reclaim(horizons_ms, idle, forget, budget)
+        # Without its row in ALL a number reads there as it does in VOUCHED, so that one must have gone before.
+        self.stores[ALL].reclaim(horizons_ms, [self._without_vouched, *idle], forget, budget)
+
+    def _without_vouched(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
+        return self.stores[VOUCHED].rows_of(rows[candidates, NUMBER], False) < 0
+
+    # -- images ------------------------------------------------------------------------------------------------
+
+    def save(
+        self, partition: int, partitions: int, whole: bool
+    ) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+        """Pieces of an image of one partition's rows (`whole`: all, else those touched since they were last saved):
+        fields and arrays of each, copies. VOUCHED comes first."""
+        for reading, store in self.stores.items():
+            index = store.rows_in(partition, partitions, dirty_only=not whole)
+            store.clean(index)
+            rows = store.rows
+            size = np.full(len(index), rows.shape[1] * rows.itemsize)
+            for state in self.counters.values():
+                size += state.sizes(rows, index)
+            piece = np.cumsum(size) // BYTES
+            for part in np.split(index, np.flatnonzero(np.diff(piece)) + 1) if len(index) else ():
+                yield self._save(reading, part)
+
+    def _save(self, reading: str, index: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        rows = self.stores[reading].rows
+        arrays = {"block": rows[index]}
+        places = []
+        for counter_id, counter in self.ids.items():
+            state = self.counters[counter]
+            places.append({"id": counter_id, "name": counter.name, "at": state.at})
+            for name, (where, cells) in state.save(rows, index).items():
+                arrays[f"{counter_id}.{name}.rows"] = where
+                arrays[f"{counter_id}.{name}.cells"] = cells
+                # A slot's number means nothing elsewhere.
+                arrays["block"][where, state.at] = -1
+        return {"topic": self.name, "reading": reading, "counters": places}, arrays
+
+    def load(self, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+        """Puts the rows of one piece in the place of those of the same numbers. Counters that are not known here are
+        passed over; those that the piece does not know keep what they have. Returns how many numbers there were."""
+        block = arrays["block"]
+        store = self.stores[fields["reading"]]
+        if store is self.stores[VOUCHED]:
+            # An event that touches a number's row here touches the one in ALL too, where there is one: then that row
+            # is in a piece behind this one, and else it has been given back.
+            self._give_back(self.stores[ALL], block[:, NUMBER])
+        index = store.rows_of(block[:, NUMBER])
+        kept = np.flatnonzero(index >= 0)  # a full store tracks no more
+        index = index[kept]
+        rows = store.rows
+        rows[index, :HEADER] = block[kept, :HEADER]
+        for place in fields["counters"]:
+            if place["id"] not in self.ids:
+                continue
+            state = self.counters[self.ids[place["id"]]]
+            words = block[:, place["at"] : place["at"] + state.words]
+            saved = {}
+            for name in state.pools():
+                if f"{place['id']}.{name}.rows" in arrays:
+                    where, cells = (arrays[f"{place['id']}.{name}.{part}"] for part in ("rows", "cells"))
+                    there = np.isin(where, kept)
+                    saved[name] = np.searchsorted(kept, where[there]), cells[there]
+            state.restore(rows, index, words[kept], saved)
+        store.clean(index)
+        return len(index)
+
+    def drop(self, partition: int, partitions: int) -> None:
+        for store in self.stores.values():
+            self._give_back(store, store.heads(store.rows_in(partition, partitions))[0])
+
+    def _give_back(self, store: Store, numbers: np.ndarray) -> None:
+        """Forgets what a reading knows of these numbers."""
+        gone = store.rows_of(numbers, False)
+        gone = gone[gone >= 0]
+        for state in self.counters.values():
+            state.forget(store.rows, gone)
+        store.give_back(gone)
+
+    def readings(self, partition: int, partitions: int, horizon_ms: int, reading: str) -> Readings:
+        """What the counters read of one partition's numbers, as of each one's newest time; of those that somebody may
+        still need as of the horizon."""
+        return self._readings(self._rows_by_reading(partition, partitions, horizon_ms), reading, 0.0)
+
+    def digest(self, partition: int, partitions: int, horizon_ms: int) -> bytes:
+        """Of everything that can be read of the partition's numbers, now and later, wherever and in whichever form
+        it lies. Levels are rounded to nine digits."""
+        digest = hashlib.blake2b(digest_size=16)
+        rows = self._rows_by_reading(partition, partitions, horizon_ms)
+        for eighths in range(8):
+            vouched, every = (self._readings(rows, reading, eighths / 8) for reading in READINGS)
+            columns, others = self._rounded(vouched), self._rounded(every)
+            # A row of its own that reads as the other one is no difference.
+            same = (columns == others) | (np.isnan(columns) & np.isnan(others))
+            differs = (vouched.newest_ms != every.newest_ms) | ~same.all(axis=1)
+            for told in (vouched.numbers, vouched.newest_ms, columns):
+                digest.update(told.tobytes())
+            for told in (every.numbers, every.newest_ms, others):
+                digest.update(told[differs].tobytes())
+        return digest.digest()
+
+    def _rounded(self, readings: Readings) -> np.ndarray:
+        """float64[k, outputs of all counters], to nine digits."""
+        counters = [self.ids[counter_id] for counter_id in sorted(self.ids)]
+        share, power = np.frexp(np.stack([column for c in counters for column in readings.outputs[c]], axis=1))
+        return np.ldexp(np.round(share, 9), power)
+
+    def _rows_by_reading(self, partition: int, partitions: int, horizon_ms: int) -> Rows:
+        """The rows of one partition's numbers that some reading may still need."""
+        rows = {}
+        for reading, store in self.stores.items():
+            index = store.rows_in(partition, partitions)
+            gone = np.flatnonzero(store.rows[index, NEWEST] <= horizon_ms)
+            for state in self.counters.values():
+                gone = gone[state.idle(store.rows, index[gone], horizon_ms)]
+            rows[reading] = index, gone
+        numbers = [self.stores[of].rows[np.delete(*found), NUMBER] for of, found in rows.items()]
+        every = np.unique(np.concatenate(numbers))
+        at = {}
+        for reading, store in self.stores.items():
+            at[reading] = store.rows_of(every, False)
+            at[reading][np.isin(at[reading], rows[reading][0][rows[reading][1]])] = IDLE
+        return Rows(every, at[VOUCHED], at[ALL])
+
+    def _readings(self, rows: Rows, reading: str, later: float) -> Readings:
+        """As of each number's newest time, and `later` times the counter's reach behind it."""
+        found = self._read_all(self.stores[VOUCHED], rows.vouched, later)
+        if reading == ALL and (own := rows.all != NONE).any():
+            other = self._read_all(self.stores[ALL], rows.all, later)
+            found = [np.where(own, mine, theirs) for mine, theirs in zip(other, found, strict=True)]
+        newest_ms, *columns = found
+        outputs, at = {}, 0
+        for counter in self.counters:
+            outputs[counter] = tuple(columns[at : at + len(counter.outputs)])
+            at += len(counter.outputs)
+        return Readings(rows.numbers, newest_ms, outputs)
+
+    def _read_all(self, store: Store, index: np.ndarray, later: float) -> list[np.ndarray]:
+        """Newest times, and the outputs of all counters; rows below 0 read as empty."""
+        newest_ms = np.where(index >= 0, store.rows[index, NEWEST], 0)
+        n = len(index)
+        none, every = np.zeros(n, np.int64), np.ones(n, np.bool_)
+        code = np.zeros(n, np.uint8)
+        index = np.maximum(index, -1)
+        columns = [newest_ms]
+        for counter, state in self.counters.items():
+            as_of = newest_ms + int(counter.reach_ms * later)
+            columns += state.process(store.rows, Events(index, as_of, as_of, ~every, every, none, code, ~every))
+        return columns
+
+    def nbytes(self) -> int:
+        stores = sum(store.nbytes() for store in self.stores.values())
+        return stores + sum(state.nbytes() for state in self.counters.values())
+
+
+def _amounts(counter: Counter, events: Merged) -> np.ndarray:
+    """int64[n]: what the counter looks at in each event."""
+    if counter.kind == "distinct":
+        first, *others = (events[name] for name in distinct_columns(counter))
+        for other in others:
+            first = np.where(first != 0, first, other)
+        return first
+    return events["duration"] if counter.field == "duration" else events["id"]
+
+
+def _interleaved(batch: Events, as_of: np.ndarray) -> Events:
+    """Each event twice: it counts and is read as of its own topic, then is only read as of `as_of`."""
+    n = len(batch.row)
+    both = np.repeat(np.arange(n), 2)
+    second = np.tile(np.array([False, True]), n)
+    return Events(
+        batch.row[both], batch.at[both], np.where(second, as_of[both], batch.as_of[both]), batch.hit[both] & ~second,
+        batch.read[both], batch.value[both], batch.event[both], batch.closed[both],
+    )  # fmt: skip
+
+
+def counter_id(counter: Counter, state: CounterState) -> str:
+    """Of what the counter counts and of the form it is kept in: rows of one id mean the same in any worker."""
+    told = (
+        counter.topic, sorted(counter.events), counter.per, counter.kind, counter.field, counter.window_ms,
+        counter.resolution_ms, counter.short_ms, counter.long_ms, counter.max_age_ms,
+        counter.where.source if counter.where else None,
+        state.words, [(name, pool.cells.shape[1], pool.cells.dtype.name) for name, pool in state.pools().items()],
+    )  # fmt: skip
+    return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()

@@ -1,0 +1,56 @@
+"""What tells silence from nothing new: a heartbeat of every partition on the topic block-status.
+
+Heartbeats leave in the same transactions as block events. So a blocker that has read one knows that it has read every
+block that the input before its offsets led to. Pure: the caller says when, and Kafka's timestamps say it to others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import orjson
+
+from schemas.topics import BLOCK_STATUS
+from streams.ingest.epoch import OutRecord
+
+if TYPE_CHECKING:
+    from streams.engine.engine import Engine
+    from streams.ingest.epoch import Place
+
+
+def heartbeats(
+    worker: str, engine: Engine, position: Mapping[Place, int], owned: frozenset[int], restoring: frozenset[int]
+) -> list[OutRecord]:
+    """One record for each owned partition.
+
+    worker: a name of this worker that logs know. position: of each owned place, the next offset to count; it must be as
+    of what `engine` has counted, and the records must not leave before the outputs of that. restoring: those of the
+    owned partitions whose state is not whole yet."""
+    clocks = engine.clocks()
+    holds = engine.ledger.enforced_by_partition(engine.partitions)
+    warming = engine.warming() > 0
+    return [
+        OutRecord(
+            BLOCK_STATUS,
+            b"%d" % partition,
+            orjson.dumps(
+                {
+                    "partition": partition,
+                    "worker": worker,
+                    "state": "restoring" if partition in restoring else "live",
+                    "paused": engine.breaker.paused,
+                    "offsets": _of_partition(position, partition),
+                    "clocks": _of_partition(clocks, partition),
+                    "rules_version": engine.rules.version,
+                    "holds_active": holds[partition],
+                    "warming": warming,
+                }
+            ),
+            partition=partition,
+        )
+        for partition in sorted(owned)
+    ]
+
+
+def _of_partition(values: Mapping[Place, int], partition: int) -> dict[str, int]:
+    return {topic: value for (topic, p), value in sorted(values.items()) if p == partition}

@@ -1,0 +1,95 @@
+""""""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaException
+from mode import Service
+
+from streams.kafka.fetcher import Fetcher, Owner, log
+from streams.runtime.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from streams.delivery.flow import Flow
+    from streams.runtime.threads import Runner
+
+
+class KafkaSource(Service):
+    """Hands the fetcher's epochs to the flow, one at a time, and commits between them.
+
+    `finished(problem)` is called once, when reading has ended: with None after `drain` or `stop_after`, else with what
+    went wrong. The service itself never crashes, so that the worker can end in order."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        fetcher: Fetcher,
+        flow: Flow,
+        runner: Runner,
+        owner: Owner,
+        finished: Callable[[BaseException | None], None],
+    ) -> None:
+        super().__init__()
+        self._settings = settings
+        self._fetcher = fetcher
+        self._flow = flow
+        self._runner = runner
+        self._owner = owner
+        self._finished = finished
+        self._draining = False
+        self._ended = asyncio.Event()
+        flow.resume = fetcher.resume
+
+    async def drain(self) -> None:
+        """Stop polling, finish the epoch in hand, commit, leave the group. Returns when that is done."""
+        self._draining = True
+        await self._ended.wait()
+
+    @Service.task
+    async def _read(self) -> None:
+        await self.read()
+
+    async def read(self) -> None:
+        """Reads until drained or `stop_after`; then commits and leaves. Tells `finished`, never raises."""
+        problem: BaseException | None = None
+        for part in (self._read_until_drained, self._commit_the_rest, self._leave):
+            try:
+                if problem is None or part == self._leave:
+                    await part()
+            except Exception as trouble:
+                if not isinstance(trouble, KafkaException) and not hasattr(trouble, "exit_code"):
+                    log.exception("reading ended unexpectedly")
+                # After trouble nothing more is committed: what the last commit covers is all that is certain.
+                self._flow.abandon()
+                problem = problem or trouble
+        self._ended.set()
+        self._finished(problem)
+
+    async def _read_until_drained(self) -> None:
+        self._fetcher.subscribe(self._owner)
+        stop_after = self._settings.stop_after
+        ahead = self._runner.fetch(self._fetcher.fetch)
+        while not self._draining:
+            epoch = await ahead
+            async with self._flow.between_epochs:
+                # Asked for before this epoch is counted, so that the broker's answer and the kernels overlap. A revoke
+                # inside that poll waits for the lock, and so for this epoch.
+                ahead = self._runner.fetch(self._fetcher.fetch)
+                if epoch is not None:
+                    await self._flow.process(epoch)
+                await self._flow.restore_some()
+                await self._flow.commit_if_due()
+            if stop_after and self._flow.processed >= stop_after:
+                break
+        await ahead  # fetched and never counted: its offsets are not committed, the next owner reads it
+
+    async def _commit_the_rest(self) -> None:
+        async with self._flow.between_epochs:
+            await self._flow.settle()
+
+    async def _leave(self) -> None:
+        """Leave the group; its last revoke finds nothing left to commit."""
+        await self._runner.fetch(self._fetcher.close)

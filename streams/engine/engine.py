@@ -1,0 +1,286 @@
+"""`step`: one epoch of decoded columns in, the records to produce out. Pure: no clock, no I/O, no randomness.
+
+    merge     all topics' events in arrival order              streams/ingest/merge.py
+    intake    clocks; late, future, twice                      streams/ingest/admission.py
+    counters  each counts and is read event by event           streams/counting/table.py, streams/counting/kinds/
+    rules     `when` over whole columns, in two readings       streams/engine/evaluate.py, streams/engine/compiled_rule.py
+    ledger    firings become changes of holds                  streams/holds/ledger.py
+    output    changes become records                           streams/holds/output.py
+
+Counters never depend on the ledger, so each stage runs over the whole epoch before the next one starts, and where
+epochs end changes no output.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+
+import numpy as np
+import orjson
+
+from rules.model import MODES, RuleSet
+from schemas import topics
+from schemas.numbers import published
+from streams.counting.counts import BEGINNING, Counted
+from streams.counting.table import ALL
+from streams.engine.compiled_rule import CompiledRule
+from streams.engine.evaluate import Evaluator, Fired, vouched_for
+from streams.holds.breaker import Breaker, Gate, Trip, gate_of
+from streams.holds.ledger import Change, Ledger
+from streams.holds.output import Output, Snapshot
+from streams.ingest.admission import Accepted
+from streams.ingest.decode import Decoded, Decoder
+from streams.ingest.epoch import REKEYED_BASE, OutRecord
+from streams.ingest.fields import record_fields
+from streams.ingest.merge import Merged, merge
+
+LATENESS_MS = 3_600_000
+NUMBERS_MAX = 1 << 25
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an epoch leads to."""
+
+    records: list[OutRecord] = field(default_factory=list)  # in the order they are to be produced
+    feeds: dict[str, Tally[str]] = field(default_factory=dict)  # by topic: records, accepted, late, future, ...
+    changes: Tally[tuple[str, str, str]] = field(default_factory=Tally)  # (rule, lane, change)
+    ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
+    diverted: Tally[str] = field(default_factory=Tally)  # changes in review that would have been enforced, by why
+    at_bound: Tally[tuple[str, str, str]] = field(default_factory=Tally)  # (rule, lane, given_up or not_opened)
+    trips: list[Trip] = field(default_factory=list)  # what began to hold openings back
+
+
+class Engine:
+    """All state of one worker. Rules may read one topic or several.
+
+    `expire_by_clock`: holds expire before the record that follows their end by the partition clocks (replay);
+    otherwise only `expire` ends them (live, by wall time). `breaker`: what holds openings back; none unless given."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        *,
+        region: str = "KR",
+        lateness_ms: int = LATENESS_MS,
+        numbers_max: int = NUMBERS_MAX,
+        expire_by_clock: bool = False,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self.rules = rules
+        self.topics = rules.topics
+        self.lateness_ms = lateness_ms
+        self.expire_by_clock = expire_by_clock
+        self.breaker = breaker or Breaker()
+        self.partitions = 0  # of the inputs; 0 in a replay, which reads files
+        self.ledger = Ledger([rule.name for rule in rules.rules])
+        self.decoders = {name: Decoder(name, record_fields(rules, name), region) for name in self.topics}
+        self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
+        compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
+        self._counted = Counted(compiled, lateness_ms, numbers_max)
+        self._evaluator = Evaluator(rules, compiled, self._counted)
+        self._output = Output(self.ledger)
+        self._spoofable = frozenset(slot for slot, rule in enumerate(rules.rules) if rule.spoofable)
+        self._numbers_max, self._region = numbers_max, region
+
+    # -- one epoch ---------------------------------------------------------------------------------------------
+
+    def step(self, decoded: list[Decoded], unread: Sequence[tuple[int, OutRecord]] = ()) -> Outcome:
+        """One epoch. unread: (line, dead letter) of what the caller could not even hand to a decoder."""
+        outcome = Outcome()
+        outcome.records += [stray for part in decoded for stray in part.rekeyed]
+        dead = [letter for part in decoded for letter in zip(part.dead_lines, part.dead_letters, strict=True)]
+        outcome.records += [record for _, record in sorted([*dead, *unread], key=itemgetter(0))]
+        for part in decoded:  # a topic's own records and those that came through `rekeyed` are one feed
+            outcome.feeds.setdefault(part.topic, Tally()).update(part.counts)
+        events = merge(decoded, self._kinds)
+        last_line = max((part.last_line for part in decoded), default=-1)
+        ended = -1  # the last line before which holds have expired
+        clock_before = self._clock_max()
+        if events.n:
+            clocks = {} if self.breaker.is_idle else self.clocks()
+            accepted = self._counted.accept(events)
+            self._account(outcome, events, accepted)
+            before = accepted.clock_max_before[events.first_of_line()]
+            kept, kept_before = _kept(events, accepted, before)
+            fired = self._evaluator.firings(kept, kept_before)
+            firings = fired.firings
+            gate = gate_of(self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted, clocks)
+            self._emit(outcome, self._changes(fired, gate))
+            outcome.at_bound = self.ledger.at_bound()
+            outcome.trips = self.breaker.trips()
+            ended = int(firings.line[-1]) if len(firings.line) else -1
+            # An epoch may end in dead letters: they are lines too, and holds expire before them.
+            clock_before = int(before[-1]) if events["line"][-1] == last_line else self._clock_max()
+        if self.expire_by_clock and ended < last_line:
+            self._emit(outcome, ((-1, change) for change in self.ledger.expire(clock_before)))
+        outcome.ledger = self._ledger_rows()
+        return outcome
+
+    def expire(self, now_ms: int) -> Outcome:
+        """Expiry notices and tombstones that are due by wall time."""
+        outcome = Outcome()
+        self._emit(outcome, ((-1, change) for change in self.ledger.expire(now_ms)))
+        for number in self.ledger.bury(now_ms):
+            outcome.records.append(OutRecord(topics.BLOCK_EVENTS, published(number).encode(), None))
+        outcome.ledger = self._ledger_rows()
+        return outcome
+
+    def load_ledger(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """(key, value) rows of a partition's ledger in log order. Raises LedgerRowError, and then nothing has
+        changed."""
+        self.ledger.load(rows, self.partitions)
+
+    def maintain(self) -> None:
+        """A bounded piece of reclaiming work; changes no later reading."""
+        self._counted.reclaim(self.partitions)
+
+    # -- state of one partition --------------------------------------------------------------------------------
+
+    def count(self, decoded: list[Decoded]) -> None:
+        """Counts an epoch that was evaluated before: no rule, no hold, nothing to produce."""
+        events = merge(decoded, self._kinds)
+        if events.n:
+            kept, _ = _kept(events, self._counted.accept(events), np.zeros(events.n, np.int64))
+            self._counted.count(kept, vouched_for(kept))
+
+    def image(self, partition: int, whole: bool) -> list[bytes]:
+        """Pieces (half a megabyte at most) of what was counted in a partition: all, or what changed since its last
+        image. All as well where `image_must_be_whole`. Copies: counting may go on."""
+        return self._counted.images.take(partition, self._known_partitions(), whole)
+
+    def image_must_be_whole(self, partition: int) -> bool:
+        """The next image cannot build on the ones before."""
+        return self._counted.images.must_be_whole(partition)
+
+    def load(self, partition: int, piece: bytes) -> int:
+        """Loads a piece of an image, in the order in which they were taken; returns how many numbers it had. Raises
+        ImageError: damaged, of another format, of another partition."""
+        return self._counted.images.load(partition, self._known_partitions(), piece)
+
+    def drop(self, partition: int) -> None:
+        """Forgets everything of the partition: counters, memories, clocks, holds."""
+        self._counted.images.drop(partition, self._known_partitions())
+        self.ledger.drop(self.ledger.numbers_of(partition, self.partitions))
+        self.breaker.drop(partition)
+
+    def begin(self, partition: int, topic: str, complete: bool) -> None:
+        """A place starts without a snapshot, before its first event. `complete`: its log is read from its very first
+        record; otherwise its counters may lack events at first, and evidence says so."""
+        if not complete and topic in self._counted.states and partition < REKEYED_BASE:
+            self._counted.places.begin((topic, partition), self._counted.states[topic].counters)
+
+    def warming(self) -> int:
+        """How many counters of how many (topic, partition) may lack events."""
+        return self._counted.places.warming()
+
+    def digest(self, partition: int) -> str:
+        """Equal for engines whose readings, clocks, memories and holds of the partition are equal, however they came
+        to them. Levels count to nine digits."""
+        digest = hashlib.blake2b(self._counted.digest(partition, self._known_partitions()), digest_size=16)
+        for number in self.ledger.numbers_of(partition, self.partitions):
+            digest.update(b"%d=%b\n" % (number, self.ledger.row(number) or b""))
+        digest.update(self.breaker.row(partition) or b"")
+        return digest.hexdigest()
+
+    def readings(
+        self, partition: int, reading: str = ALL
+    ) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
+        """What the counters read of a partition's numbers, each as of its newest event, topic by topic: (topic,
+        numbers int64[k] ascending, newest times int64[k] ms, by counter float64[k])."""
+        return self._counted.readings(partition, self._known_partitions(), reading)
+
+    def with_rules(self, rules: RuleSet) -> Engine:
+        """The same state under other rules: counters whose definition did not change keep theirs, new ones warm. This
+        engine must not be used any more."""
+        new = Engine(
+            rules, region=self._region, lateness_ms=self.lateness_ms, numbers_max=self._numbers_max,
+            expire_by_clock=self.expire_by_clock, breaker=self.breaker,
+        )  # fmt: skip
+        new.partitions = self.partitions
+        new.ledger = self.ledger.under([rule.name for rule in rules.rules])
+        new._output = Output(new.ledger)
+        new._counted.inherit(self._counted)
+        return new
+
+    def clocks(self) -> dict[tuple[str, int], int]:
+        """The event time of each (topic, partition) that was heard, ms."""
+        return self._counted.places.clocks()
+
+    def stats(self) -> dict[str, float]:
+        return self._counted.stats() | {"active_holds": len(self.ledger)}
+
+    def _known_partitions(self) -> int:
+        if not self.partitions:
+            raise ValueError("the engine's `partitions` is 0: which numbers belong to a partition is not known")
+        return self.partitions
+
+    # -- stages ------------------------------------------------------------------------------------------------
+
+    def _clock_max(self) -> int:
+        return max(self._counted.intake.clocks().values(), default=BEGINNING)
+
+    def _account(self, outcome: Outcome, events: Merged, accepted: Accepted) -> None:
+        for topic in outcome.feeds.keys() & set(self.topics):  # damaged records of `rekeyed` are of no topic
+            tally, mine = outcome.feeds[topic], events.of_topic(topic)
+            for verdict, name in enumerate(("accepted", "late", "duplicate")):
+                tally[name] += int(np.count_nonzero(mine & (accepted.verdict == verdict)))
+            tally["future"] += int(np.count_nonzero(mine & accepted.future))
+
+    def _changes(self, fired: Fired, gate: Gate | None) -> Iterator[tuple[int, Change]]:
+        """(line, change) in order, each hold's content brought up to date."""
+        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate):
+            if change.firing < 0:
+                yield -1, change
+                continue
+            if change.change != "expired":  # to make way for the hold that this firing opens
+                content = self._evaluator.content(fired, change.firing)
+                if change.diverted:
+                    content["diverted"] = change.diverted
+                change.hold.content = orjson.dumps(content)
+            yield int(fired.firings.line[change.firing]), change
+
+    def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change]]) -> None:
+        """One state record per input record, number and lane. Expiries stand alone; those by the clock (line -1) end
+        what came before."""
+        pending: dict[int, list[Snapshot]] = {}  # by lane: one record's changes may go to and fro between lanes
+        pending_line = -1
+        for line, change in changes:
+            if line != pending_line or line < 0:
+                self._flush(outcome, pending)
+            snapshot = self._output.snapshot(change)
+            if line >= 0 and change.change == "expired":  # another number's
+                outcome.records += self._output.records([snapshot])
+            else:
+                pending.setdefault(change.hold.lane, []).append(snapshot)
+            pending_line = line
+            rule = self.ledger.rules[change.hold.rule]
+            outcome.changes[rule, MODES[change.hold.lane], change.change] += 1
+            if change.diverted:
+                outcome.diverted[change.diverted] += 1
+        self._flush(outcome, pending)
+
+    def _ledger_rows(self) -> list[OutRecord]:
+        """None in a replay, which has no partitions: nobody would read them."""
+        if self.partitions:
+            return self._output.ledger_rows()
+        self.ledger.touched()
+        return []
+
+    def _flush(self, outcome: Outcome, pending: dict[int, list[Snapshot]]) -> None:
+        for snapshots in pending.values():
+            outcome.records += self._output.records(snapshots)
+        pending.clear()
+
+
+def _kept(events: Merged, accepted: Accepted, clock_before: np.ndarray) -> tuple[Merged, np.ndarray]:
+    """The accepted events with their counted times, and the clock before each one's record."""
+    columns = {**events.columns, "at": accepted.time, "closed": accepted.closed, "duration": accepted.duration}
+    if not accepted.verdict.any():
+        return Merged(columns), clock_before
+    index = np.flatnonzero(accepted.verdict == 0)
+    return Merged(columns).take(index), clock_before[index]

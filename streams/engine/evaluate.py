@@ -1,0 +1,166 @@
+"""Rules over an epoch, in two readings: which firings there are, where each goes, and what explains it.
+
+A caller id can be forged to get its owner cut off, and a record that nobody vouches for costs nothing. So a rule
+enforces on what the vouched-for events alone show (VOUCHED): it is evaluated at each of them as if there were no
+others. Where a number has others too, it is also evaluated on all events (ALL), at each of them; what fires there
+alone is for people to look at. A rule that accepts spoofable evidence has the second reading only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rules.model import BLOCKS, DIRECTIONS, MODES, Protected, RuleSet
+from schemas import codes
+from streams.counting.counts import Counted
+from streams.counting.table import ALL, VOUCHED, View
+from streams.engine.compiled_rule import CompiledRule
+from streams.holds.firings import REVIEW, Firings
+from streams.ingest.epoch import REKEYED_BASE
+from streams.ingest.merge import Merged
+
+FULL = codes.VERIFIED.index("full")
+INTERNATIONAL = codes.ORIGINS.index("international")
+FOREIGN = codes.NUMBER_TYPES.index("international")
+
+
+@dataclass(slots=True)
+class Evaluated:
+    """One rule's results over a view, kept until its firings are explained."""
+
+    rule: CompiledRule
+    lane: int  # of its firings
+    view: View
+    columns: dict[str, np.ndarray]
+    fires: np.ndarray
+    as_of: np.ndarray
+
+
+@dataclass(slots=True)
+class Fired:
+    """m firings of numbers that may be blocked, in order, and what explains each: its place in one of `parts`."""
+
+    firings: Firings
+    parts: list[Evaluated]
+    part: np.ndarray  # int64[m]
+    place: np.ndarray  # int64[m]
+
+
+class Evaluator:
+    """Counts epochs and evaluates the rules that `compiled` holds."""
+
+    def __init__(self, rules: RuleSet, compiled: list[CompiledRule], counted: Counted) -> None:
+        self._version, self._protected = rules.version, rules.protected
+        self._compiled = compiled
+        self._counted = counted
+        self._periods = np.array([rule.period_ms for rule in rules.rules], np.int64)
+        self._readers = {
+            counter: [rule for rule in compiled if counter in rule.counters]
+            for counter in dict.fromkeys(c for rule in compiled for c in rule.counters)
+        }
+
+    def firings(self, events: Merged, clock_before: np.ndarray) -> Fired:
+        parts = self._evaluate(events)
+        fired = [np.flatnonzero(part.fires) for part in parts]
+        part = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
+        event = np.concatenate([part.view.index[index] for part, index in zip(parts, fired, strict=True)])
+        place = np.concatenate(fired)
+        rule = np.array([part.rule.slot for part in parts])[part]
+        lane = np.array([part.lane for part in parts])[part]
+        order = np.lexsort((rule, event))
+        order = order[_may_be_blocked(events["number"][event[order]], self._protected)]
+        rule, event = rule[order], event[order]
+        firings = Firings(
+            event, events["line"][event], events["number"][event], rule, lane[order], events["at"][event],
+            self._periods[rule], clock_before[event], events["partition"][event] % REKEYED_BASE,
+        )  # fmt: skip
+        return Fired(firings, parts, part[order], place[order])
+
+    def content(self, fired: Fired, k: int) -> dict[str, object]:
+        """What a hold says of itself, as of the k-th firing."""
+        part, i = fired.parts[int(fired.part[k])], int(fired.place[k])
+        rule = part.rule.rule
+        values = {name: float(part.columns[name][i]) for name in part.rule.numeric}
+        as_of, partition = int(part.as_of[i]), int(part.view.events["partition"][i])
+        evidence = part.rule.evidence(values, as_of)
+        for reading, told in zip(part.rule.readings, evidence, strict=True):
+            if self._counted.places.lacks(reading.counter, partition, as_of):
+                told["warming"] = True
+        return {
+            "rules_version": self._version,
+            "directions": [d for d in DIRECTIONS if d in rule.directions],
+            "actions": [f"block_{what}" for what in BLOCKS if what in rule.block],
+            "reason": rule.summary,
+            "evidence": evidence,
+        }
+
+    def _evaluate(self, events: Merged) -> list[Evaluated]:
+        """Counts the epoch in every counter and evaluates every rule in both readings."""
+        vouched = vouched_for(events)
+        apart = self._counted.tell_apart(events, vouched)
+        parts = self._read(events, vouched, VOUCHED)
+        if not apart.any():
+            return parts
+        seen = {}
+        for part in parts:
+            if part.rule.rule.spoofable:
+                part.fires &= ~apart[part.view.index]
+            seen[part.rule] = np.zeros(events.n, np.bool_)
+            seen[part.rule][part.view.index] = part.fires
+        others = self._read(events, apart, ALL)
+        for part in others:
+            part.fires &= ~seen[part.rule][part.view.index]
+            if not part.rule.rule.spoofable and part.rule.rule.mode == "enforce":
+                part.lane = REVIEW
+        return parts + others
+
+    def _read(self, events: Merged, among: np.ndarray, reading: str) -> list[Evaluated]:
+        """One reading: counts these events (bool[n]) and evaluates every rule at each that can change one of its
+        counters, as of the number's newest time on the rule's topics."""
+        states, crosses = self._counted.states, self._counted.crosses
+        views = {name: state.view(events, among, crosses, reading) for name, state in states.items()}
+        hits = {c: hit for name, state in states.items() for c, hit in state.hits(views[name]).items()}
+        newest = np.maximum.reduce([view.as_of for view in views.values()]) if crosses else None
+        wanted = [_either([hits[c] for c in rule.counters]) for rule in self._compiled]
+        readings = {}
+        for name, state in states.items():
+            for counter in state.counters:
+                readers = self._readers[counter]
+                either = _either([wanted[rule.slot] for rule in readers])
+                crossed = any(len(rule.topics) > 1 for rule in readers)
+                readings[counter] = state.read(counter, views[name], hits[counter], either, newest if crossed else None)
+        out = []
+        inside: dict[tuple[int, int], np.ndarray] = {}
+        for rule in self._compiled:
+            alone = len(rule.topics) == 1
+            view = views[rule.topics[0]]
+            columns = rule.columns(view.events, {c: readings[c][0 if alone else 1] for c in rule.counters}, inside)
+            fires = wanted[rule.slot] & rule.rule.when.evaluate(columns, view.events.n)
+            as_of = view.as_of if alone or newest is None else newest
+            out.append(Evaluated(rule, MODES.index(rule.rule.mode), view, columns, fires, as_of))
+        return out
+
+
+def vouched_for(events: Mapping[str, np.ndarray] | Merged) -> np.ndarray:
+    """bool[n]: somebody vouches for the caller id: fully verified, and no domestic number of foreign origin. What is
+    no E.164 number is never blocked, so that it needs no second reading."""
+    foreign = (events["origin"] == INTERNATIONAL) & (events["number_type"] != FOREIGN)
+    return (events["verified"] == FULL) & ~foreign | (events["number"] <= 0)
+
+
+def _may_be_blocked(numbers: np.ndarray, protected: Protected | None) -> np.ndarray:
+    """bool[n]: E.164 and not protected. Withheld and unparsed identities pool thousands of people."""
+    distinct, inverse = np.unique(numbers, return_inverse=True)
+    allowed = distinct > 0
+    if protected is not None:
+        allowed &= ~np.array([protected.covers(number) for number in distinct.tolist()], bool)
+    return allowed[inverse]
+
+
+def _either(masks: list[np.ndarray]) -> np.ndarray:
+    """bool[n]: where any of them is true. Many are one and the same array."""
+    distinct = list({id(mask): mask for mask in masks}.values())
+    return distinct[0] if len(distinct) == 1 else np.logical_or.reduce(distinct)

@@ -1,0 +1,319 @@
+"""What holds new blocks back: a breaker that opens when suddenly too many are made, and an operator's pause.
+
+A firing that would open an enforced hold while either is on opens one in review instead. Extensions and expiries go on.
+
+Each feed (an input topic's partition; records by way of `rekeyed` are a feed of their own) counts by minutes of its own
+partition clock, never by wall time. What rules open on spoofable evidence (`spoofable: accepted`) is counted apart from
+what rules open on vouched-for evidence, as if it came by a feed of its own: forged records hold back no verified
+offender's block. In minute m a scope takes up to
+
+    limit(m) = max(share x opens, factor x mean of the holds opened a minute over the 60 minutes before m)
+
+openings, `share` being 1 for a rule, 2 for a feed, 3 for a partition's feeds together. What goes beyond is held back
+for the rest of the minute and all of the next; a scope closes behind a minute in which no more than its limit asked. A
+rule and number that are held back ask once a minute however often they fire, and only what was really opened counts in
+the mean, so that a flood neither keeps itself alive nor raises its own limit. What a rule's breaker holds back does
+not count against its feed, nor a feed's against the total.
+
+Bounds, for each of the two: a feed keeps 61 minutes of counts a rule, and WAITING_MAX of those who wait in the minute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import orjson
+
+from schemas.json_reading import Int64, JsonReader, Unreadable
+from schemas.topics import CDR, MESSAGE_RELAY
+from streams.ingest.epoch import REKEYED_BASE, Place
+
+if TYPE_CHECKING:
+    from streams.holds.firings import Firings
+    from streams.ingest.admission import Accepted
+    from streams.ingest.merge import Merged
+
+MINUTE_MS = 60_000
+MEAN_MINUTES = 60
+WAITING_MAX = 1000
+FORMAT = 2
+FORMATS = 1, FORMAT  # 1: all openings were counted together, and are taken for those on vouched-for evidence
+PAUSED = "paused"
+TOPICS = (CDR, MESSAGE_RELAY)
+RULE, FEED, TOTAL = ("rule", "feed", "total")
+SPOOFABLE = "spoofable-"  # before `feed` and `total`, where they are of openings on spoofable evidence
+SHARES = {RULE: 1, FEED: 2, TOTAL: 3}
+
+
+class BreakerRowError(ValueError):
+    """A partition's kept state that cannot be read; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A scope that began to hold back. name: of the rule or the feed, empty for the totals."""
+
+    scope: str
+    name: str
+    partition: int
+    limit: int  # openings a minute
+
+    def __str__(self) -> str:
+        what = f"{self.scope} {self.name}".rstrip()
+        return (
+            f"too many blocks at once: {what} of partition {self.partition} asked for more than {self.limit} within a "
+            "minute; until fewer ask, new ones go to the review queue instead"
+        )
+
+
+class Minute(msgspec.Struct):
+    """One feed's minute. Scopes: "feed", "total", or "rule:" and the rule's name."""
+
+    limits: dict[str, Int64] = {}
+    asked: dict[str, Int64] = {}
+    over: set[str] = set()
+    waiting: set[Int64] = set()  # hashes of (rule, number) that were held back
+
+
+class Feed(msgspec.Struct):
+    """minute: of `now`, since the epoch; `last` is the one before it. opened: minute -> rule -> holds opened.
+    spoofable: of the rules that accept spoofable evidence, else of all others."""
+
+    topic: str
+    partition: Int64
+    minute: Int64
+    now: Minute = msgspec.field(default_factory=Minute)
+    last: Minute = msgspec.field(default_factory=Minute)
+    opened: dict[Int64, dict[str, Int64]] = {}
+    spoofable: bool = False
+
+    def named(self, scope: str) -> tuple[str, str]:
+        """The kind of a scope, and the name of its rule or feed."""
+        kind, _, rule = scope.partition(":")
+        if kind == RULE:
+            return kind, rule
+        return SPOOFABLE * self.spoofable + kind, self.topic if kind == FEED else ""
+
+    def advance(self, minute: int) -> None:
+        if minute <= self.minute:
+            return
+        self.last = self.now if minute == self.minute + 1 else Minute()
+        self.now, self.minute = Minute(), minute
+        self.opened = {m: by_rule for m, by_rule in self.opened.items() if m >= minute - MEAN_MINUTES}
+
+    def opened_before(self, minute: int, rule: str | None = None) -> int:
+        """Holds opened in the MEAN_MINUTES before a minute, by one rule or by all."""
+        return sum(
+            sum(by_rule.values()) if rule is None else by_rule.get(rule, 0)
+            for m, by_rule in self.opened.items()
+            if minute - MEAN_MINUTES <= m < minute
+        )
+
+    def asked_in_total(self, minute: int) -> int:
+        for of, counts in ((self.minute, self.now), (self.minute - 1, self.last)):
+            if of == minute:
+                return counts.asked.get(TOTAL, 0)
+        return 0
+
+
+class _Row(msgspec.Struct):
+    format: Int64
+    feeds: list[Feed]
+
+
+_ROW = JsonReader(_Row)
+
+
+@dataclass(slots=True)
+class Gate:
+    """An epoch's m firings before the breaker. `minute` only ascends within a feed, whatever the firings' own times."""
+
+    breaker: Breaker
+    rules: list[str]  # names by slot
+    spoofable: frozenset[int]  # slots of the rules that accept spoofable evidence
+    minute: np.ndarray  # int64[m]: of the feed's clock at the firing, since the epoch
+    is_message: np.ndarray  # bool[m]: of message-relay, else of cdr
+    partition: np.ndarray  # int32[m]: as the engine counts places
+    firings: Firings
+
+    def held_back(self, k: int) -> str:
+        """Asked for each firing that would open an enforced hold, in order: why it must not, or "" when it may. For a
+        rule and number it stays held back until the minute ends."""
+        place = TOPICS[int(self.is_message[k])], int(self.partition[k])
+        slot, number = int(self.firings.rule[k]), int(self.firings.number[k])
+        return self.breaker.ask(place, int(self.minute[k]), self.rules[slot], number, slot in self.spoofable)
+
+
+class Breaker:
+    """opens: a rule's openings a minute and partition that are always let through; 0: no breaker. factor: how many
+    times the last hour's mean are let through. paused: all openings are held back."""
+
+    def __init__(self, opens: int = 0, factor: float = 0.0) -> None:
+        self.opens, self.factor = opens, factor
+        self.paused = False
+        self._feeds: dict[tuple[Place, bool], Feed] = {}  # by the place, and whether on spoofable evidence
+        self._changed: set[int] = set()
+        self._trips: list[Trip] = []
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.opens or self.paused)
+
+    def ask(self, place: Place, minute: int, rule: str, number: int, spoofable: bool = False) -> str:
+        if self.paused:
+            return PAUSED
+        feed = self._feeds.get((place, spoofable))
+        if feed is None:
+            feed = self._feeds[place, spoofable] = Feed(*place, minute, spoofable=spoofable)
+        feed.advance(minute)
+        self._changed.add(_home(place))
+        waits = _hash(rule, number)
+        # Behind WAITING_MAX each time counts: rather too much is held back than nothing any more.
+        counts = waits not in feed.now.waiting
+        for scope in (f"{RULE}:{rule}", FEED, TOTAL):
+            if self._is_over(feed, scope, counts):
+                if counts and len(feed.now.waiting) < WAITING_MAX:
+                    feed.now.waiting.add(waits)
+                return f"breaker:{feed.named(scope)[0]}"
+        by_rule = feed.opened.setdefault(feed.minute, {})
+        by_rule[rule] = by_rule.get(rule, 0) + 1
+        return ""
+
+    def _is_over(self, feed: Feed, scope: str, counts: bool) -> bool:
+        now, was_over = feed.now, scope in feed.last.over
+        if scope not in now.limits:
+            now.limits[scope] = self._limit(feed, scope)
+        if counts:
+            now.asked[scope] = now.asked.get(scope, 0) + 1
+        if scope not in now.over:
+            limit = now.limits[scope]
+            # Not more than that many are remembered.
+            most = min(limit, WAITING_MAX - 1) if was_over else limit
+            asked = self._asked_in_total(feed) if scope == TOTAL else now.asked.get(scope, 0)
+            if asked > most:
+                now.over.add(scope)
+                if not was_over:
+                    self._trips.append(Trip(*feed.named(scope), _home((feed.topic, feed.partition)), limit))
+        return was_over or scope in now.over
+
+    def _limit(self, feed: Feed, scope: str) -> int:
+        kind, _, rule = scope.partition(":")
+        if kind == TOTAL:
+            opened = sum(other.opened_before(feed.minute) for other in self._beside(feed))
+        else:
+            opened = feed.opened_before(feed.minute, rule or None)
+        return max(SHARES[kind] * self.opens, math.floor(self.factor * opened / MEAN_MINUTES))
+
+    def _asked_in_total(self, feed: Feed) -> int:
+        return sum(other.asked_in_total(feed.minute) for other in self._beside(feed))
+
+    def _beside(self, feed: Feed) -> list[Feed]:
+        """The feeds of the same partition and evidence, itself included."""
+        home, of = _home((feed.topic, feed.partition)), feed.spoofable
+        return [other for (place, spoofable), other in self._feeds.items() if _home(place) == home and spoofable == of]
+
+    def trips(self) -> list[Trip]:
+        """What began to hold back since this was last asked."""
+        trips, self._trips = self._trips, []
+        return trips
+
+    def open(self, clocks: Mapping[Place, int]) -> dict[tuple[str, str], int]:
+        """(scope, name) -> how many feeds hold back for it, as of the places' clocks (ms)."""
+        found: dict[tuple[str, str], int] = {}
+        for (place, _), feed in self._feeds.items():
+            minute = max(feed.minute, clocks.get(place, 0) // MINUTE_MS)
+            # Over in one minute means holding back in the next one too.
+            recent = {feed.minute: feed.now.over, feed.minute - 1: feed.last.over}
+            for scope in recent.get(minute, set()) | recent.get(minute - 1, set()):
+                named = feed.named(scope)
+                found[named] = found.get(named, 0) + 1
+        return found
+
+    # -- across restarts ---------------------------------------------------------------------------------------
+
+    def changed_rows(self) -> list[tuple[int, bytes]]:
+        """(partition, state) of those that changed since this was last asked."""
+        changed, self._changed = sorted(self._changed), set()
+        return [(partition, row) for partition in changed if (row := self.row(partition)) is not None]
+
+    def row(self, partition: int) -> bytes | None:
+        """All of a partition's state, equal bytes for equal states; None when there is none."""
+        feeds = [feed for (place, _), feed in sorted(self._feeds.items()) if _home(place) == partition]
+        if not feeds:
+            return None
+        return orjson.dumps(_Row(FORMAT, feeds), _plain, orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
+
+    def load(self, partition: int, row: bytes | None) -> None:
+        """Raises BreakerRowError, and then nothing is known of the partition."""
+        self.drop(partition)
+        if row is None:
+            return
+        try:
+            read = _ROW.read(row)
+        except Unreadable as problem:
+            raise BreakerRowError(f"the breaker's row of partition {partition} cannot be read: {problem}") from None
+        if read.format not in FORMATS:
+            raise BreakerRowError(
+                f"the breaker's row of partition {partition} has format {read.format}, and this version reads formats "
+                f"up to {FORMAT}"
+            )
+        self._feeds |= {((feed.topic, feed.partition), feed.spoofable): feed for feed in read.feeds}
+
+    def drop(self, partition: int) -> None:
+        """Forgets the partition."""
+        self._feeds = {key: feed for key, feed in self._feeds.items() if _home(key[0]) != partition}
+        self._changed.discard(partition)
+
+
+def gate_of(
+    breaker: Breaker,
+    rules: list[str],
+    spoofable: frozenset[int],
+    firings: Firings,
+    events: Merged,
+    accepted: Accepted,
+    clocks: Mapping[Place, int],
+) -> Gate | None:
+    """For the firings of an epoch; None when nothing is held back. rules: names by slot; spoofable: slots of those that
+    accept spoofable evidence. events: all of the epoch, of which `firings.event` counts the accepted ones. clocks: as
+    of before the epoch, ms."""
+    if breaker.is_idle or not len(firings.event):
+        return None
+    is_message = events.of_topic(MESSAGE_RELAY)
+    minute = _feed_minutes(is_message, events["partition"], accepted.time, clocks)
+    event = np.flatnonzero(accepted.verdict == 0)[firings.event]
+    return Gate(breaker, rules, spoofable, minute[event], is_message[event], events["partition"][event], firings)
+
+
+def _feed_minutes(
+    is_message: np.ndarray, partition: np.ndarray, time: np.ndarray, clocks: Mapping[Place, int]
+) -> np.ndarray:
+    """int64[n]: the minute of each event's feed by its clock, the running maximum of its events' times (ms)."""
+    feed = partition.astype(np.int64) * 2 + is_message
+    order = np.argsort(feed, kind="stable")
+    distinct, rank = np.unique(feed[order], return_inverse=True)
+    before = [clocks.get((TOPICS[f & 1], f >> 1), 0) // MINUTE_MS for f in distinct.tolist()]
+    minute = np.maximum(time[order] // MINUTE_MS, np.array(before, np.int64)[rank])
+    # The feeds lie one behind the other, each with its rank above the minutes: one pass takes all their maxima.
+    running = np.maximum.accumulate((rank << 32) + minute)
+    out = np.empty(len(feed), np.int64)
+    out[order] = running & 0xFFFFFFFF
+    return out
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, set) else msgspec.structs.asdict(value)  # type: ignore[arg-type]
+
+
+def _home(place: Place) -> int:
+    return place[1] % REKEYED_BASE
+
+
+def _hash(rule: str, number: int) -> int:
+    return int.from_bytes(hashlib.blake2b(f"{rule}\n{number}".encode(), digest_size=6).digest(), "big")

@@ -1,0 +1,357 @@
+"""Who is blocked: one hold per number, rule and lane. Event time alone decides; no clock, no I/O.
+
+A firing at t opens a hold (none yet, or t at or behind its end), extends it (inside it, when that gains at least an
+hour and 5 % of the period), or changes nothing (design, section 6). Firings are levels, not edges: an offender's every
+event fires, so a compiled loop passes over those that change nothing and Python sees only the changes.
+
+Beside enforcement, in review and in shadow, a rule has a bound (streams/holds/quota.py): numbers can be forged.
+
+Holds outlive the worker, as rows of the ledger topic (streams/holds/ledger_rows.py), and the rule files: a rule that is no
+longer loaded keeps its holds until they end, and one that changed its mode keeps those it has in the old one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from rules.model import MODES
+from streams.holds import ledger_rows
+from streams.holds.firings import ENFORCE, LANES, REVIEW, Firings
+from streams.holds.ledger_rows import KeptHold
+from streams.holds.passes import NEVER, Pass
+from streams.holds.quota import Quota
+from streams.kernels.partition import partition_of
+
+if TYPE_CHECKING:
+    from streams.holds.breaker import Gate
+
+
+HOUR_MS = 3_600_000
+GAIN_SHARE = 0.05
+TOMBSTONE_AFTER_MS = 7 * 86_400_000
+STALE_MIN = 1024  # entries of a heap that may be stale, were there no hold at all
+
+Key = tuple[int, int, int]  # number, rule slot, lane
+
+
+def block_id(number: int, rule: str, from_ms: int) -> str:
+    return _digest(f"{number}\n{rule}\n{from_ms}")
+
+
+def event_id(block: str, change: str, until_ms: int) -> str:
+    return _digest(f"{block}\n{change}\n{until_ms}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(slots=True)
+class Hold:
+    """One rule's hold on one number; times in ms. `content` is what the engine attached when it last changed: JSON,
+    since that takes a third of the memory."""
+
+    number: int
+    rule: int
+    lane: int
+    from_ms: int
+    until_ms: int
+    active: bool
+    content: bytes
+    partition: int
+
+
+@dataclass(slots=True)
+class Change:
+    """`firing` is the index into Firings, -1 for an expiry. A hold that makes way for another one's expires by that
+    one's firing."""
+
+    change: str  # opened, extended, expired
+    hold: Hold
+    firing: int
+    diverted: str = ""  # why the hold is in review, when its rule would have enforced it
+
+
+class Ledger:
+    """All holds of one worker. `rules`: the names of the rules in file order; a rule's slot is its place there.
+
+    Rules that only loaded rows know get the slots behind. Among a number's holds they come last, by name: in an order
+    that does not depend on which row was read first."""
+
+    def __init__(self, rules: Sequence[str]) -> None:
+        self.rules = list(rules)
+        self._loaded = len(self.rules)
+        self._slots = {name: slot for slot, name in enumerate(self.rules)}
+        self._holds: dict[Key, Hold] = {}
+        self._by_number: dict[tuple[int, int], list[Hold]] = {}  # (number, lane)
+        self._ends: list[tuple[int, int, tuple[int, str], int, int]] = []  # heap of `_end`; stale entries stay
+        self._tombstones: list[tuple[int, int]] = []  # heap of (due, number); stale entries stay, too
+        self._quota = Quota()
+        self._at_bound: Counter[tuple[str, str, str]] = Counter()
+        self._touched: dict[int, None] = {}  # numbers, in the order in which their holds changed
+
+    def __len__(self) -> int:
+        return sum(hold.active for hold in self._holds.values())
+
+    @property
+    def waiting(self) -> int:
+        """Ends and tombstones that wait for their time, stale ones included."""
+        return len(self._ends) + len(self._tombstones)
+
+    def in_force(self, number: int, lane: int) -> list[Hold]:
+        """Active holds of a number in the rules' file order."""
+        return [hold for hold in self._all(number, lane) if hold.active]
+
+    # -- across restarts ---------------------------------------------------------------------------------------
+
+    def touched(self) -> list[int]:
+        """Numbers whose holds have changed since this was last asked."""
+        numbers = list(self._touched)
+        self._touched.clear()
+        return numbers
+
+    def row(self, number: int) -> bytes | None:
+        """All holds of a number as its row in the ledger topic; None when it has none."""
+        holds = [
+            KeptHold(
+                self.rules[hold.rule],
+                ledger_rows.mode_of(lane),
+                hold.from_ms,
+                hold.until_ms,
+                hold.active,
+                hold.content,
+            )
+            for lane in LANES
+            for hold in self._all(number, lane)
+        ]
+        return ledger_rows.encode(holds) if holds else None
+
+    def load(self, rows: Iterable[tuple[bytes, bytes | None]], partitions: int = 0) -> int:
+        """(key, value) rows in log order: each number's last one replaces what was known of it. Returns how many
+        numbers have holds by them. Raises LedgerRowError, and then nothing has changed. partitions: of the inputs; 0
+        when they are not known."""
+        last = ledger_rows.last_rows(rows)
+        kept = {number: [] if value is None else ledger_rows.decode(number, value) for number, value in last.items()}
+        self.drop(kept)
+        homes = _homes(np.array(list(kept), np.int64), max(1, partitions)).tolist()
+        for (number, holds), home in zip(kept.items(), homes, strict=True):
+            for hold in holds:
+                rule, lane = self._slot(hold.rule), MODES.index(hold.mode)
+                self._adopt(
+                    Hold(number, rule, lane, hold.from_, hold.until, hold.active, orjson.dumps(hold.content), home)
+                )
+        return sum(bool(holds) for holds in kept.values())
+
+    def numbers_of(self, partition: int, partitions: int) -> list[int]:
+        """Ascending: the numbers with holds that belong to one of so many partitions."""
+        numbers = np.unique(np.fromiter((number for number, _ in self._by_number), np.int64, len(self._by_number)))
+        return numbers[_homes(numbers, partitions) == partition].tolist()
+
+    def enforced_by_partition(self, partitions: int) -> list[int]:
+        """For each partition, how many enforced holds are in force."""
+        held = [hold.number for hold in self._holds.values() if hold.active and hold.lane == ENFORCE]
+        return np.bincount(_homes(np.array(held, np.int64), partitions), minlength=partitions).tolist()
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Forgets all holds of these numbers, as if they had never been: they are another worker's now."""
+        for number in numbers:
+            self._touched.pop(number, None)
+            for lane in LANES:
+                for hold in list(self._by_number.get((number, lane), ())):
+                    self._forget(hold)
+
+    def under(self, rules: Sequence[str]) -> Ledger:
+        """The same holds under other rules; this ledger stays as it is."""
+        other = Ledger(rules)
+        slots = {rule: other._slot(self.rules[rule]) for rule in {hold.rule for hold in self._holds.values()}}
+        for h in self._holds.values():
+            other._adopt(Hold(h.number, slots[h.rule], h.lane, h.from_ms, h.until_ms, h.active, h.content, h.partition))
+        other._touched = dict(self._touched)
+        return other
+
+    # -- changes -----------------------------------------------------------------------------------------------
+
+    def apply(self, firings: Firings, expire_by_clock: bool, gate: Gate | None = None) -> Iterator[Change]:
+        """Changes in order. With `expire_by_clock`, holds that ended by the clock before a firing's record expire
+        before it; those that end between firings, or were opened in the past by the last record, are left to
+        `expire`. What `gate` holds back of the openings that a rule would enforce goes to review."""
+        if not len(firings.event):
+            return
+        gain = np.maximum(HOUR_MS, np.rint(GAIN_SHARE * firings.period).astype(np.int64))
+        minute = np.zeros(len(gain), np.int64) if gate is None else gate.minute
+        known, k = Pass(firings, gain, minute, self._holds.get), 0
+        while True:
+            due = self._ends[0][0] if expire_by_clock and self._ends else NEVER
+            k = known.next(k, due)
+            if k == len(gain):
+                break
+            if known.clock_before[k] >= due:
+                yield from self.expire(int(known.clock_before[k]))
+                continue
+            yield from self._change(k, known, gate)
+            k += 1
+        for (_, rule, lane), count in known.refused().items():
+            # What the gate holds back would have been opened in review.
+            mode = MODES[REVIEW if lane == ENFORCE else lane]
+            self._at_bound[self.rules[rule], mode, "not_opened"] += count
+
+    def at_bound(self) -> Counter[tuple[str, str, str]]:
+        """(rule, mode, given_up or not_opened) since this was last asked: holds that made way for others, and firings
+        that opened nothing, since their rule has as many holds as it may have."""
+        counts, self._at_bound = self._at_bound, Counter()
+        return counts
+
+    def expire(self, clock_ms: int) -> Iterator[Change]:
+        """Holds that ended at or before `clock_ms`, ordered by (until, number, rule)."""
+        while self._ends and self._ends[0][0] <= clock_ms:
+            until, number, _, rule, lane = heapq.heappop(self._ends)
+            hold = self._holds.get((number, rule, lane))
+            if hold is None or not hold.active or hold.until_ms != until:
+                continue
+            hold.active = False
+            self._touched[number] = None
+            self._push(self._tombstones, _tombstone(hold))
+            yield Change("expired", hold, -1)
+
+    def bury(self, now_ms: int) -> Iterator[int]:
+        """Forgets, lane by lane, the holds of numbers whose last one there ended TOMBSTONE_AFTER_MS ago; yields the
+        numbers that had an enforced one, ordered by (end of the last, number)."""
+        due: set[int] = set()
+        while self._tombstones and self._tombstones[0][0] <= now_ms:
+            due.add(heapq.heappop(self._tombstones)[1])
+        over = []
+        for place in ((number, lane) for number in due for lane in LANES):
+            holds = self._by_number.get(place)
+            if holds and not any(hold.active or hold.until_ms + TOMBSTONE_AFTER_MS > now_ms for hold in holds):
+                over.append((max(hold.until_ms for hold in holds), *place))
+        for _, number, lane in sorted(over):
+            for hold in list(self._by_number[number, lane]):
+                self._forget(hold)
+            self._touched[number] = None
+            if lane == ENFORCE:
+                yield number
+
+    def _change(self, k: int, known: Pass, gate: Gate | None) -> Iterator[Change]:
+        """What firing k changes, which opens or extends a hold as far as `known` tells."""
+        firings, key, why = known.firings, known.keys[known.group[k]], ""
+        at, period, gain = int(firings.at[k]), int(firings.period[k]), int(known.gain_ms[k])
+        change = "opened" if known.is_opening(k) else "extended"
+        if gate is not None and change == "opened" and key[2] == ENFORCE and (why := gate.held_back(k)):
+            key = (*key[:2], REVIEW)
+            change = self._change_in_review(key, at, at + period, gain)
+        hold, partition = self._holds.get(key), int(firings.partition[k])
+        if change == "opened" and hold is None and key[2] != ENFORCE:
+            group = (*key[1:], partition)
+            if at < (opens_at := self._quota.opens_at(group, period - gain)):
+                known.pass_until(k, opens_at, is_full=True)
+                return
+            for over in self._quota.crowd(group):
+                yield from self._give_up(over, k, known)
+        if change == "opened":
+            hold = self._open(key, at, at + period, partition)
+        elif hold is not None and change:
+            self._extend(hold, at + period)
+        known.know(key, hold)
+        if hold is not None and why:
+            known.pass_until(k, min(hold.until_ms, hold.until_ms + gain - period), is_full=False)
+        if hold is not None and change:
+            yield Change(change, hold, k, why)
+
+    def _change_in_review(self, key: Key, at: int, until_ms: int, gain_ms: int) -> str:
+        """What a firing changes that comes to review instead, "" for nothing."""
+        hold = self._holds.get(key)
+        if hold is None or at >= hold.until_ms:
+            return "opened"
+        return "extended" if at >= hold.from_ms and until_ms - hold.until_ms >= gain_ms else ""
+
+    def _give_up(self, hold: Hold, k: int, known: Pass) -> Iterator[Change]:
+        """The hold makes way for the one that firing k opens. One that has ended is only forgotten a little sooner."""
+        number, rule, lane = key = hold.number, hold.rule, hold.lane
+        self._forget(hold)
+        self._touched[number] = None
+        known.know(key, None)
+        known.look_again((number, rule, ENFORCE))
+        if hold.active:
+            hold.active = False
+            self._at_bound[self.rules[rule], MODES[lane], "given_up"] += 1
+            yield Change("expired", hold, k)
+
+    def _open(self, key: Key, from_ms: int, until_ms: int, partition: int) -> Hold:
+        hold = self._holds.get(key)
+        if hold is None:
+            hold = self._adopt(Hold(*key, from_ms, until_ms, True, b"", partition))
+            self._touched[hold.number] = None
+        else:
+            hold.from_ms = from_ms
+            self._extend(hold, until_ms)
+        return hold
+
+    def _extend(self, hold: Hold, until_ms: int) -> None:
+        hold.until_ms, hold.active = until_ms, True
+        self._touched[hold.number] = None
+        self._push(self._ends, self._end(hold))
+
+    def _adopt(self, hold: Hold) -> Hold:
+        """Takes a hold in that was not there."""
+        self._holds[hold.number, hold.rule, hold.lane] = hold
+        self._by_number.setdefault((hold.number, hold.lane), []).append(hold)
+        if hold.lane != ENFORCE:
+            self._quota.add(hold)
+        if hold.active:
+            self._push(self._ends, self._end(hold))
+        else:
+            self._push(self._tombstones, _tombstone(hold))
+        return hold
+
+    def _forget(self, hold: Hold) -> None:
+        del self._holds[hold.number, hold.rule, hold.lane]
+        place = hold.number, hold.lane
+        self._by_number[place].remove(hold)
+        if not self._by_number[place]:
+            del self._by_number[place]
+        if hold.lane != ENFORCE:
+            self._quota.remove(hold)
+
+    def _push(self, heap: list[Any], entry: tuple[Any, ...]) -> None:
+        """Extensions, and holds that are forgotten, leave entries behind: never more than there are holds."""
+        heapq.heappush(heap, entry)
+        if len(heap) > STALE_MIN + 2 * len(self._holds):
+            self._ends[:] = [self._end(hold) for hold in self._holds.values() if hold.active]
+            self._tombstones[:] = [_tombstone(hold) for hold in self._holds.values() if not hold.active]
+            heapq.heapify(self._ends)
+            heapq.heapify(self._tombstones)
+
+    def _end(self, hold: Hold) -> tuple[int, int, tuple[int, str], int, int]:
+        return hold.until_ms, hold.number, self._order(hold.rule), hold.rule, hold.lane
+
+    def _all(self, number: int, lane: int) -> list[Hold]:
+        return sorted(self._by_number.get((number, lane), ()), key=lambda hold: self._order(hold.rule))
+
+    def _order(self, rule: int) -> tuple[int, str]:
+        """What sorts rules: the files' order, then those that no file has any more by name."""
+        return (rule, "") if rule < self._loaded else (self._loaded, self.rules[rule])
+
+    def _slot(self, name: str) -> int:
+        slot = self._slots.setdefault(name, len(self.rules))
+        if slot == len(self.rules):
+            self.rules.append(name)
+        return slot
+
+
+def _homes(numbers: np.ndarray, partitions: int) -> np.ndarray:
+    """int32[n]: the partition that each number belongs to."""
+    homes = np.empty(len(numbers), np.int32)
+    partition_of(numbers, partitions, homes)
+    return homes
+
+
+def _tombstone(hold: Hold) -> tuple[int, int]:
+    return hold.until_ms + TOMBSTONE_AFTER_MS, hold.number

@@ -1,0 +1,102 @@
+"""Changes of holds as records: the current state of a number, and the history row of each change.
+
+Field order is fixed and floats have at most 6 decimals: the same decisions give the same bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from rules.model import BLOCKS, DIRECTIONS
+from schemas import topics
+from schemas.json_reading import JsonReader
+from schemas.numbers import published
+from streams.holds.firings import ENFORCE, REVIEW, SHADOW
+from streams.holds.ledger import Change, Hold, Ledger, block_id, event_id
+from streams.ingest.epoch import OutRecord
+
+LANE_TOPICS = {ENFORCE: topics.BLOCK_EVENTS, SHADOW: topics.SHADOW_EVENTS, REVIEW: topics.REVIEW_QUEUE}
+_content: JsonReader[dict[str, Any]] = JsonReader(dict)
+ACTIONS = tuple(f"block_{what}" for what in BLOCKS)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A change, and the number's holds in force right behind it. Holds go on changing; this does not."""
+
+    number: int
+    lane: int
+    change: str
+    event_id: str
+    hold: dict[str, Any]
+    holds: list[dict[str, Any]]
+
+
+class Output:
+    """Turns the changes of one input record into records to produce."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def snapshot(self, change: Change) -> Snapshot:
+        hold = self._hold(change.hold)
+        if change.change == "expired" and change.firing >= 0:
+            hold["given_up"] = True  # before its `until`
+        holds = [self._hold(h) for h in self._ledger.in_force(change.hold.number, change.hold.lane)]
+        event = event_id(hold["block_id"], change.change, change.hold.until_ms)
+        return Snapshot(change.hold.number, change.hold.lane, change.change, event, hold, holds)
+
+    def records(self, snapshots: list[Snapshot]) -> list[OutRecord]:
+        """One state record for all changes that one input record made to a number in one lane, and, where they are
+        enforced, a history row for each."""
+        first, last = snapshots[0], snapshots[-1]
+        number = published(first.number)
+        # The last hold's end stays visible when nothing is in force any more.
+        shown = last.holds or [first.hold]
+        state = {
+            "event_id": first.event_id,
+            "number": number,
+            "state": "active" if last.holds else "expired",
+            "change": first.change,
+            "until": max(hold["until"] for hold in shown),
+            "directions": [d for d in DIRECTIONS if any(d in hold["directions"] for hold in shown)],
+            "actions": [a for a in ACTIONS if any(a in hold["actions"] for hold in shown)],
+            "hold": first.hold,
+            "holds": last.holds,
+        }
+        out = [OutRecord(LANE_TOPICS[first.lane], number.encode(), orjson.dumps(state))]
+        if first.lane == ENFORCE:
+            out += [OutRecord(topics.BLOCK_HISTORY, number.encode(), _history(number, s)) for s in snapshots]
+        return out
+
+    def ledger_rows(self) -> list[OutRecord]:
+        """A row for each number whose holds have changed since this was last asked, a tombstone where none is left."""
+        return [
+            OutRecord(topics.LEDGER, published(number).encode(), self._ledger.row(number))
+            for number in self._ledger.touched()
+        ]
+
+    def _hold(self, hold: Hold) -> dict[str, Any]:
+        content, rule = _content.read(hold.content), self._ledger.rules[hold.rule]
+        return {
+            "block_id": block_id(hold.number, rule, hold.from_ms),
+            "rule": rule,
+            "rules_version": content["rules_version"],
+            "from": hold.from_ms,
+            "until": hold.until_ms,
+            "directions": content["directions"],
+            "actions": content["actions"],
+            "reason": content["reason"],
+            "evidence": content["evidence"],
+            "announcement": None,
+            # Why people look at it although the rule enforces.
+            **({"diverted": content["diverted"]} if "diverted" in content else {}),
+        }
+
+
+def _history(number: str, snapshot: Snapshot) -> bytes:
+    return orjson.dumps(
+        {"event_id": snapshot.event_id, "number": number, "change": snapshot.change, "hold": snapshot.hold}
+    )

@@ -1,0 +1,84 @@
+"""What a pass over an epoch's firings knows of the holds they are about, in arrays, so that a compiled loop passes over
+those that change nothing (streams/kernels/holds.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from streams.kernels.holds import next_change
+
+if TYPE_CHECKING:
+    from streams.holds.firings import Firings
+    from streams.holds.ledger import Hold, Key
+
+NEVER = np.iinfo(np.int64).max
+
+
+class Pass:
+    """group: int64[m], the place of each firing's hold in `keys`: firings of the same number, rule and lane."""
+
+    def __init__(
+        self, firings: Firings, gain_ms: np.ndarray, minute: np.ndarray, find: Callable[[Key], Hold | None]
+    ) -> None:
+        self.firings, self.gain_ms, self.minute = firings, gain_ms, minute
+        self.group, self.keys = _groups(firings)
+        # Holds expire before a record, not between its firings.
+        first = np.ones(len(self.group), bool)
+        first[1:] = firings.line[1:] != firings.line[:-1]
+        self.clock_before = np.where(first, firings.clock_before, -NEVER)
+        known = [find(key) for key in self.keys]
+        self._starts = np.array([NEVER if hold is None else hold.from_ms for hold in known], np.int64)
+        self._ends = np.array([-NEVER if hold is None else hold.until_ms for hold in known], np.int64)
+        self._place = {key: g for g, key in enumerate(self.keys)}
+        # Openings that change nothing: of this minute, and before this time.
+        self._passed_minute = np.full(len(known), -1, np.int64)
+        self._passed_until = np.full(len(known), -NEVER, np.int64)
+        self._full = np.zeros(len(known), np.int64)  # 1: they are passed over because a bound is reached
+        self._refused = np.zeros(len(known), np.int64)  # how many were for that
+
+    def next(self, k: int, due_ms: int) -> int:
+        """The first firing from k on that may change something, or whose record comes behind `due_ms` by the clock."""
+        return next_change(
+            k, self.group, self.firings.at, self.firings.period, self.gain_ms, self.clock_before,
+            self._starts, self._ends, due_ms, self.minute, self._passed_minute, self._passed_until,
+            self._full, self._refused,
+        )  # fmt: skip
+
+    def is_opening(self, k: int) -> bool:
+        return bool(self.firings.at[k] >= self._ends[self.group[k]])
+
+    def know(self, key: Key, hold: Hold | None) -> None:
+        """This is its hold now."""
+        g = self._place.get(key)
+        if g is not None:
+            self._starts[g], self._ends[g] = (NEVER, -NEVER) if hold is None else (hold.from_ms, hold.until_ms)
+
+    def pass_until(self, k: int, until_ms: int, is_full: bool) -> None:
+        """Until the minute ends, and before `until_ms`, openings like this one change nothing."""
+        g = self.group[k]
+        self._passed_minute[g], self._passed_until[g], self._full[g] = self.minute[k], until_ms, is_full
+        self._refused[g] += is_full
+
+    def look_again(self, key: Key) -> None:
+        """Openings of this key may change something again."""
+        g = self._place.get(key)
+        if g is not None:
+            self._passed_minute[g] = -1
+
+    def refused(self) -> dict[Key, int]:
+        """How many firings opened nothing because a bound is reached."""
+        return {self.keys[g]: int(self._refused[g]) for g in np.flatnonzero(self._refused).tolist()}
+
+
+def _groups(firings: Firings) -> tuple[np.ndarray, list[Key]]:
+    """(int64[m] group of each firing, the groups' keys)."""
+    order = np.lexsort((firings.lane, firings.rule, firings.number))
+    number, rule, lane = firings.number[order], firings.rule[order], firings.lane[order]
+    first = np.ones(len(order), bool)
+    first[1:] = (number[1:] != number[:-1]) | (rule[1:] != rule[:-1]) | (lane[1:] != lane[:-1])
+    group = np.empty(len(order), np.int64)
+    group[order] = np.cumsum(first) - 1
+    return group, list(zip(number[first].tolist(), rule[first].tolist(), lane[first].tolist(), strict=True))

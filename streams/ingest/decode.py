@@ -1,0 +1,291 @@
+"""From fetched values to columns: one `Decoder` per input topic, pure, the same columns whichever way a record took.
+
+Most records take the fast way: the batch is laid out in one buffer, compiled kernels find and convert its fields, each
+record inside its own bounds. What a kernel does not understand completely goes one by one to the exact decoder in
+`schemas.records`, which alone decides whether a record is wrong. A wrong record becomes a dead letter, whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+from phonenumbers import country_code_for_region
+
+from schemas import codes, numbers, records, topics
+from streams.ingest.epoch import OutRecord, RawBatch
+from streams.ingest.packed import Packed
+from streams.kernels import fields as field_kernels
+from streams.kernels import identity
+from streams.kernels.scan import SLOW, name_words, scan
+from streams.kernels.words import PADDING, hash_bytes
+
+ID_FIELD = {topics.MESSAGE_RELAY: "message_id", topics.CDR: "call_id"}
+NUMBER_FIELD = {topics.MESSAGE_RELAY: "sender", topics.CDR: "caller"}
+PEER_FIELD = {topics.MESSAGE_RELAY: "recipient", topics.CDR: "callee"}
+TIME_FIELDS = {topics.MESSAGE_RELAY: ("at",), topics.CDR: ("at", "setup_at", "answer_at", "release_at")}
+CHOICES = {"channel": codes.CHANNELS, "origin": codes.ORIGINS, "verified": codes.VERIFIED, "event": codes.EVENTS}
+UNVERIFIED = codes.VERIFIED.index("none")
+
+# A dead letter longer than this is kept as headers, its sha256 and its beginning (design, section 3).
+DEAD_LETTER_WHOLE_BYTES = 900_000
+DEAD_LETTER_KEPT_BYTES = 64 * 1024
+CACHED_SPELLINGS_MAX = 1 << 20
+SPELLING_MAX_BYTES = 16  # of one in the kernels' cache
+
+
+@dataclass(slots=True)
+class Decoded:
+    """One topic's share of an epoch as columns, one row per event (a `complete` record has three or four)."""
+
+    topic: str
+    columns: dict[str, np.ndarray]
+    last_line: int  # place in the epoch of the last record, dead or alive; -1 without records
+    dead_letters: list[OutRecord] = field(default_factory=list)
+    dead_lines: list[int] = field(default_factory=list)  # each dead letter's place in the epoch
+    counts: Counter[str] = field(default_factory=Counter)  # dead letters by reason; "records" counts all
+    rekeyed: list[OutRecord] = field(default_factory=list)  # strays (streams.ingest.strays), which have no columns here
+
+    def __len__(self) -> int:
+        return len(self.columns["line"])
+
+
+class Decoder:
+    """Decodes one topic. `wanted`: the optional fields that loaded rules read; others are not looked at."""
+
+    def __init__(self, topic: str, wanted: frozenset[str], region: str = "KR") -> None:
+        self.topic = topic
+        self.region = region
+        self.wanted = frozenset(wanted) | {"origin", "verified"}
+        unknown = self.wanted - set(records.OPTIONAL[topic])
+        if unknown:
+            raise ValueError(f"{topic} has no optional field {', '.join(sorted(unknown))}")
+        self.names = (*records.REQUIRED[topic], *sorted(self.wanted | set(TIME_FIELDS[topic][1:])))
+        self.place = {name: i for i, name in enumerate(self.names)}
+        self._name_words = name_words(self.names)
+        self._spans = np.empty((0, len(self.names), 2), np.int64)
+        self._following = np.zeros(len(self.names), np.int64)
+        self._choice_words = {name: name_words(values) for name, values in CHOICES.items()}
+        # `event` in a record is never "message": that name belongs to the other topic.
+        self._choice_words["event"][codes.MESSAGE] = 0
+        self._country = country_code_for_region(region)
+        self._classes = _fast_classes(region)
+        self._spellings = np.zeros((1 << 12, 4), np.uint64)
+        self._spellings_used = 0
+
+    def decode(self, raw: RawBatch) -> Decoded:
+        n = len(raw.values)
+        columns = self._columns(n)
+        buffer, status = self._fast(raw.values, columns)
+        dead: list[OutRecord] = []
+        counts: Counter[str] = Counter(records=n)
+        keep = np.ones(n, bool)
+        for i in np.flatnonzero(status == SLOW).tolist():
+            try:
+                self._fill(columns, i, records.decode(self.topic, raw.values[i], self.wanted))
+            except records.RecordError as error:
+                keep[i] = False
+                counts[error.code] += 1
+                dead.append(dead_letter(raw, i, error))
+        del buffer
+        columns["line"], columns["partition"], columns["timestamp"] = raw.order, raw.partition, raw.timestamp
+        dead_lines = raw.order[~keep].tolist()
+        if dead:
+            columns = {name: column[keep] for name, column in columns.items()}
+        if self.topic == topics.CDR:
+            columns = _expand(columns)
+        return Decoded(self.topic, columns, int(raw.order[-1]) if n else -1, dead, dead_lines, counts)
+
+    def kinds(self) -> dict[str, np.dtype]:
+        """The columns of this topic that stand for fields of the record, and their types."""
+        return {name: c.dtype for name, c in self._columns(0).items() if name not in TIME_FIELDS[self.topic][1:]}
+
+    def _columns(self, n: int) -> dict[str, np.ndarray]:
+        """Zeroed columns; zero is "absent" in each."""
+        out = {name: np.zeros(n, np.int64) for name in (*TIME_FIELDS[self.topic], "id", "number", "peer")}
+        for name in ("number_type", "peer_type", "access", "event"):
+            out[name] = np.zeros(n, np.uint8)
+        for name in self.wanted:
+            out[name] = np.zeros(n, np.uint8 if name in CHOICES else np.int64)
+        out["verified"][:] = UNVERIFIED
+        return out
+
+    def _fast(
+        self, values: Sequence[bytes | None], columns: dict[str, np.ndarray]
+    ) -> tuple[bytes | memoryview, np.ndarray]:
+        n = len(values)
+        # A tombstone is laid out as an empty value: the exact decoder gets the original.
+        buffer: bytes | memoryview
+        if isinstance(values, Packed):
+            buffer, ends = values.laid_out()
+        else:
+            whole = cast("list[bytes]", values if None not in values else [value or b"" for value in values])
+            buffer = b"".join((*whole, bytes(PADDING)))
+            ends = np.cumsum(np.fromiter(map(len, whole), np.int64, n))
+        if len(self._spans) < n:  # kept between batches: fresh pages for it each time cost more than filling it
+            self._spans = np.empty((n, len(self.names), 2), np.int64)
+        spans = self._spans[:n]
+        kinds = np.zeros((n, len(self.names)), np.uint8)
+        status = np.zeros(n, np.uint8)
+        base = np.frombuffer(buffer, np.uint8).ctypes.data
+        scan(base, ends, self._name_words, self._following, spans, kinds, status)
+        skip = status.copy()
+        for name in self.names:
+            at, required = self.place[name], name in records.REQUIRED[self.topic]
+            if name in TIME_FIELDS[self.topic]:
+                field_kernels.times(base, spans, kinds, at, required, columns[name], status)
+            elif name in CHOICES:
+                words = self._choice_words[name]
+                field_kernels.choices(base, spans, kinds, at, required, words, columns[name], status)
+            elif name == ID_FIELD[self.topic]:
+                field_kernels.hashes(base, spans, kinds, at, True, records.ID_MAX, columns["id"], status)
+            elif name == NUMBER_FIELD[self.topic]:
+                self._numbers(base, buffer, spans, kinds, at, status, columns, "number", columns["access"])
+            elif name == PEER_FIELD[self.topic]:
+                self._numbers(base, buffer, spans, kinds, at, status, columns, "peer", np.empty(n, np.uint8))
+            else:
+                longest = records.TEXT_MAX if name == "text" else records.ID_MAX
+                field_kernels.hashes(base, spans, kinds, at, False, longest, columns[name], status)
+        if self.topic == topics.CDR:
+            status[_inconsistent(columns)] = SLOW
+        np.maximum(status, skip, out=status)
+        return buffer, status
+
+    def _numbers(
+        self,
+        base: int,
+        buffer: bytes | memoryview,
+        spans: np.ndarray,
+        kinds: np.ndarray,
+        at: int,
+        status: np.ndarray,
+        columns: dict[str, np.ndarray],
+        name: str,
+        access: np.ndarray,
+    ) -> None:
+        """Fills `name` and its type; normalises each spelling that the cache does not know, once."""
+        key, kind = columns[name], columns[f"{name}_type"]
+        missed = np.empty(len(status), np.int64)
+        count = identity.numbers(
+            base, spans, kinds, at, records.NUMBER_MAX, self._country, self._classes, self._spellings,
+            key, kind, access, status, missed,
+        )  # fmt: skip
+        fresh: dict[bytes, numbers.Number] = {}
+        for i in missed[:count].tolist():
+            start, length = spans[i, at].tolist()
+            text = bytes(buffer[start : start + length])
+            number = fresh.get(text)
+            if number is None:
+                number = fresh[text] = numbers.normalise(text.decode(), self.region)
+                if length <= SPELLING_MAX_BYTES:
+                    self._remember(text, number)
+            key[i], kind[i], access[i] = number.key, number.type, number.access
+
+    def _remember(self, text: bytes, number: numbers.Number) -> None:
+        if self._spellings_used * 2 >= len(self._spellings):
+            old = self._spellings
+            # Past the bound the cache starts afresh: spellings are unbounded in number, an attacker's above all.
+            self._spellings_used = 0
+            if len(old) < CACHED_SPELLINGS_MAX:
+                self._spellings = np.zeros((2 * len(old), 4), np.uint64)
+                for first, second, key, packed in old[old[:, 0] != 0]:
+                    identity.remember(first, second, np.int64(np.uint64(key).astype(np.int64)), packed, self._spellings)
+                    self._spellings_used += 1
+            else:
+                self._spellings = np.zeros_like(old)
+        first, second = np.frombuffer(text.ljust(16, b"\0"), np.uint64)
+        identity.remember(
+            first, second, np.int64(number.key), np.uint64(number.type + 256 * number.access), self._spellings
+        )
+        self._spellings_used += 1
+
+    def _fill(self, columns: dict[str, np.ndarray], i: int, record: dict[str, object]) -> None:
+        """Writes one exactly decoded record over whatever the kernels left in row i."""
+        for name, column in columns.items():
+            column[i] = UNVERIFIED if name == "verified" else 0
+        for name, value in record.items():
+            if name in TIME_FIELDS[self.topic]:
+                columns[name][i] = value
+            elif name in CHOICES:
+                columns[name][i] = CHOICES[name].index(str(value))
+            elif name in (NUMBER_FIELD[self.topic], PEER_FIELD[self.topic]):
+                number = numbers.normalise(str(value), self.region)
+                target = "number" if name == NUMBER_FIELD[self.topic] else "peer"
+                columns[target][i], columns[f"{target}_type"][i] = number.key, number.type
+                if target == "number":
+                    columns["access"][i] = number.access
+            else:
+                column = columns["id" if name == ID_FIELD[self.topic] else name]
+                column[i] = text_hash(str(value))
+
+
+def text_hash(text: str) -> int:
+    """The hash that the kernels give the same string: non-zero int64 of its UTF-8."""
+    raw = text.encode()
+    padded = np.frombuffer(raw + bytes(PADDING), np.uint8)
+    return int(hash_bytes(padded.ctypes.data, 0, len(raw)))
+
+
+def dead_letter(raw: RawBatch, i: int, error: records.RecordError) -> OutRecord:
+    """The record verbatim, with what was wrong and where it came from in headers named as Kafka Connect names them."""
+    value = raw.values[i]
+    partition = raw.partition if raw.origin is None else raw.origin
+    headers = [
+        ("__connect.errors.topic", raw.topic.encode()),
+        ("__connect.errors.partition", b"%d" % partition[i]),
+        ("__connect.errors.offset", b"%d" % raw.offset[i]),
+        ("__connect.errors.exception.class.name", error.code.encode()),
+        ("__connect.errors.exception.message", str(error).encode()),
+    ]
+    if value is not None and len(value) > DEAD_LETTER_WHOLE_BYTES:
+        headers.append(("grayline.value.bytes", b"%d" % len(value)))
+        headers.append(("grayline.value.sha256", hashlib.sha256(value).hexdigest().encode()))
+        value = value[:DEAD_LETTER_KEPT_BYTES]
+    return OutRecord(topics.DEAD_LETTERS, raw.keys[i] if raw.keys else None, value, headers)
+
+
+def _fast_classes(region: str) -> np.ndarray:
+    """uint8[1000, 16] for `identity.numbers`; only Korea's numbering plan is written down."""
+    classes = np.full((1000, 16), identity.NOT_FAST, np.uint8)
+    if region == "KR":
+        for prefix, shortest, longest, number_type in numbers.e164_rules():
+            tail = prefix[2:]
+            low = int(tail.ljust(3, "0"))
+            classes[low : low + 10 ** (3 - len(tail)), shortest : longest + 1] = number_type
+    return classes
+
+
+def _inconsistent(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """`complete` records whose times do not fit: the exact decoder says what is wrong with them."""
+    complete = columns["event"] == codes.COMPLETE
+    setup, answer, release = columns["setup_at"], columns["answer_at"], columns["release_at"]
+    fits = (setup > 0) & (setup <= release) & (columns["at"] == release)
+    fits &= (answer == 0) | ((setup <= answer) & (answer <= release))
+    return complete & ~fits
+
+
+def _expand(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One row per event: `complete` becomes set-up, answer if any, release and complete at their own times.
+
+    Adds `duration`, int64 ms from answer to release where the record itself tells it, else -1."""
+    event, at = columns["event"], columns["at"]
+    setup, answer, release = (columns.pop(name) for name in ("setup_at", "answer_at", "release_at"))
+    complete = event == codes.COMPLETE
+    columns["duration"] = np.full(len(event), -1, np.int64)
+    if not complete.any():
+        return columns
+    times = np.stack([setup, answer, release, at], axis=1)
+    times[~complete] = 0
+    times[~complete, 3] = at[~complete]
+    record, which = np.nonzero(times)
+    out = {name: column[record] for name, column in columns.items()}
+    out["at"] = times[record, which]
+    whole = complete[record]
+    out["event"] = np.where(whole, which + 1, event[record]).astype(np.uint8)
+    told = whole & (which >= 2) & (answer[record] > 0)
+    out["duration"] = np.where(told, release[record] - answer[record], -1)
+    return out

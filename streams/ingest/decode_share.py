@@ -1,0 +1,26 @@
+"""From one topic's share of an epoch to decoded columns, the same for live records and for those of a silent replay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.topics import REKEYED
+from streams.ingest.decode import Decoded
+from streams.ingest.epoch import RawBatch
+from streams.ingest.strays import sort_out, unwrap
+
+
+def decode_share(engine: Any, raw: RawBatch) -> list[Decoded]:
+    """One for each topic that the share's records are about, without the records whose number belongs to another
+    partition (streams.ingest.strays). engine: a streams.engine.engine.Engine, for its decoders and its partition count."""
+    if raw.topic != REKEYED:
+        return [_decode(engine, raw)]
+    batches, wrong = unwrap(raw, engine.decoders, engine.partitions)
+    decoded = [_decode(engine, batch) for batch in batches]
+    for part in decoded:
+        del part.counts["records"]  # they were counted when they came on their own topic
+    return [*decoded, wrong]
+
+
+def _decode(engine: Any, raw: RawBatch) -> Decoded:
+    return sort_out(raw, engine.decoders[raw.topic].decode(raw), engine.partitions)

@@ -1,0 +1,70 @@
+"""The values that pass between the source, the decoding agents and `step`: one poll is one epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# What partition o sent through `rekeyed` to partition p counts as from partition p + REKEYED_BASE * (1 + o) of its own
+# topic. So the strays of each origin have a clock and a memory of ids of their own and come in the order of one log: an
+# origin that lags does not make its strays late. Such places fit an int32.
+REKEYED_BASE = 1 << 16
+ORIGINS_MAX = (1 << 15) - 1  # partitions that strays may come from; no topic has more
+
+Headers = list[tuple[str, bytes | None]]
+
+
+Place = tuple[str, int]  # (topic, partition)
+
+
+@dataclass(slots=True)
+class RawBatch:
+    """One topic's share of one epoch as fetched, n records."""
+
+    topic: str
+    order: np.ndarray  # int64[n]: each record's place in the epoch's arrival order, ascending
+    partition: np.ndarray  # int32[n]
+    offset: np.ndarray  # int64[n]
+    timestamp: np.ndarray  # int64[n]: Kafka timestamps, ms since the epoch
+    values: Sequence[bytes | None]
+    keys: Sequence[bytes | None] | None = None  # only fetched for dead letters when a source has them at hand
+    headers: list[Headers] | None = None  # only of `rekeyed`, where they say what a record was
+    origin: np.ndarray | None = None  # int32[n]: the partitions that re-keyed records came from, `offset` being theirs
+
+
+@dataclass(slots=True)
+class OutRecord:
+    """One record to produce. `key` decides the partition (murmur2) unless `partition` is given."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    partition: int | None = None
+
+
+@dataclass(slots=True)
+class Epoch:
+    """One poll's records, in the order they arrived, split by topic."""
+
+    batches: list[RawBatch]
+    count: int
+    next_offsets: dict[Place, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.next_offsets = _next_offsets(self.batches)
+
+
+def _next_offsets(batches: list[RawBatch]) -> dict[Place, int]:
+    ends: dict[Place, int] = {}
+    for batch in batches:
+        last = np.full(int(batch.partition.max()) + 1, -1, np.int64)
+        last[batch.partition] = batch.offset  # of equal indices numpy keeps the last, and offsets ascend
+        for partition in np.flatnonzero(last >= 0).tolist():
+            ends[batch.topic, partition] = int(last[partition]) + 1
+    return ends
+
+
+Offsets = Mapping[Place, int]  # the next offset to read of each place

@@ -1,0 +1,277 @@
+"""Reads the input topics: one poll is one epoch, fetched by one thread ahead of the one that is being counted.
+
+`Fetcher` lives in that thread and is the only one to call `consume`; `KafkaSource` is the Faust service that hands its
+epochs to the flow one at a time. At most two epochs are in memory: one being counted, one fetched ahead.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+from confluent_kafka import KafkaError, TopicPartition
+
+from streams.ingest.epoch import Epoch, Place
+from streams.kafka.clients import Clients
+from streams.kafka.consumer_calls import Group
+from streams.kafka.errors import _HOPELESS, _LOST_OFFSET
+from streams.kafka.ownership import (
+    BROKER_TIMEOUT_S,
+    LACKING,
+    Refused,
+    Start,
+    committed_offsets,
+    lacks_the_group,
+    owned_partitions,
+    refuse_changed_count,
+    start_offsets,
+)
+from streams.kafka.polls import epoch_of, goes_back, still_owned
+from streams.kafka.settings import BrokerAway
+from streams.runtime.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+
+log = logging.getLogger("grayline.source")
+
+REPEATED_ERROR_QUIET_S = 30.0
+LEAVE_LIMIT_S = 9.0
+LAG_INTERVAL_S = 1.0
+POLL_S = 0.05
+NOTES_TIMEOUT_S = 15.0  # longer than a killed worker's open transaction
+SETTLING_TOPIC = frozenset(("LEADER_NOT_AVAILABLE", "REPLICA_NOT_AVAILABLE"))
+
+
+class ReadFailed(Exception):
+    """The broker refuses this consumer for good; nothing that waits would help."""
+
+    exit_code = 1
+
+
+class Owner(Protocol):
+    """What the fetching thread tells the rest. Called in that thread; each call returns when its work is done."""
+
+    def assigned(self, start: Start) -> list[Place]:
+        """Take the partitions over; returns the places that are to be paused until `Fetcher.resume`."""
+        ...
+
+    def revoked(self, lost: bool) -> None:
+        """Finish the epoch in hand and commit; all partitions may be another worker's afterwards."""
+        ...
+
+
+class Fetcher:
+    """The consumer and its rebalance callbacks, all in one thread. topics: all subscribed ones, with equal partition
+    counts. trouble: told the name of each error that heals by itself, from the first call to the broker on."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        topics: tuple[str, ...],
+        clients: Clients,
+        trouble: Callable[[str], None] = lambda code: None,
+    ) -> None:
+        self._settings = settings
+        self._message_type = clients.message_type
+        self._topics = topics
+        self._trouble = trouble
+        self._owner: Owner
+        self._code_of = {topic: code for code, topic in enumerate(topics)}
+        self._position: dict[Place, int] = {}
+        self._partitions = 0  # of each topic, once `topology` has asked
+        self._rebalanced = False
+        self._failed: Exception | None = None
+        self._quiet_until: dict[int, float] = {}
+        config = settings.consumer_config() | {
+            "error_cb": self._on_error,
+            "enable.partition.eof": True,
+            "logger": logging.getLogger("grayline.kafka"),
+        }
+        self._consumer: Any = clients.consumer(config)
+        self.group = Group(self._consumer)
+        self.lag: dict[Place, int] = {}  # records behind the end of each owned place, as of the last second
+        self._lag_at = 0.0
+        self._ends: dict[Place, int] = {}  # where a partition was last read to its end
+        self._to_resume: SimpleQueue[list[Place]] = SimpleQueue()
+
+    def topology(self) -> tuple[str, int]:
+        """(the cluster's id, the partition count of the topics). Raises BrokerAway, KafkaException; Refused, also when
+        the group last worked with another count."""
+        cluster = ""
+        counts = {}
+        for topic in self._topics:
+            metadata = self._consumer.list_topics(topic, timeout=BROKER_TIMEOUT_S)
+            cluster = metadata.cluster_id or cluster
+            known = metadata.topics[topic]
+            if known.error is not None and known.error.name() in SETTLING_TOPIC:
+                raise BrokerAway(f"the brokers do not know who leads {topic!r}: {known.error.str()}")
+            counts[topic] = len(known.partitions)
+        if len(set(counts.values())) != 1 or 0 in counts.values():
+            shown = ", ".join(f"{topic}: {count}" for topic, count in counts.items())
+            raise Refused(f"the topics that a worker reads must have equal partition counts, at least 1 ({shown})")
+        self._partitions = counts[self._topics[0]]
+        refuse_changed_count(self._notes(), self._partitions, self._settings.group)
+        return cluster, self._partitions
+
+    def _notes(self) -> dict[Place, str]:
+        """Beside the committed offsets of all places, other workers' included: partitions that are new have none."""
+        places = [TopicPartition(topic, p) for topic in self._topics for p in range(self._partitions)]
+        try:
+            told = committed_offsets(self._consumer, places, NOTES_TIMEOUT_S, self._settings.group)
+        except BrokerAway:
+            self._refuse_a_missing_right()
+            raise
+        return {(place.topic, place.partition): place.metadata or "" for place in told}
+
+    def _refuse_a_missing_right(self) -> None:
+        """librdkafka asks on for a coordinator that the broker denies to this user, and says so only to whoever polls.
+        Raises Refused."""
+        for message in self._consumer.consume(100, POLL_S):
+            error = message.error()
+            if error is not None and error.name() in LACKING:
+                raise Refused(lacks_the_group(self._settings.group, error))
+
+    def subscribe(self, owner: Owner) -> None:
+        """Join the group. `owner` hears of every change of partitions, in the fetching thread."""
+        self._owner = owner
+        self._consumer.subscribe(
+            list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def fetch(self) -> Epoch | None:
+        """The next epoch, or None when nothing came in time. Raises Refused, ReadFailed, KafkaException."""
+        with self.group.polling:
+            while not self._to_resume.empty():
+                places = [place for place in self._to_resume.get() if place in self._position]
+                self._consumer.resume([TopicPartition(*place) for place in places])
+            messages = self._consumer.consume(self._settings.batch_size, self._settings.poll_timeout_ms / 1000)
+            self.group.serve()
+            self._note_lag()
+        if self._failed is not None:
+            raise self._failed
+        rebalanced, self._rebalanced = self._rebalanced, False
+        if any(map(self._message_type.error, messages)):
+            messages = self._without_errors(messages)
+        if rebalanced:
+            messages = still_owned(messages, self._position)
+        if not messages:
+            return None
+        epoch = epoch_of(messages, self._topics, self._code_of, self._message_type)
+        if goes_back(epoch, self._position):
+            messages = still_owned(messages, self._position)
+            if not messages:
+                return None
+            epoch = epoch_of(messages, self._topics, self._code_of, self._message_type)
+        self._position.update(epoch.next_offsets)
+        return epoch
+
+    def resume(self, places: list[Place]) -> None:
+        """From any thread: from the next poll on, read these places, which are assigned and paused."""
+        self._to_resume.put(places)
+
+    def close(self) -> None:
+        """Leave the group; its last revoke drains like any other.
+
+        That is not left to the consumer's own `close`, inside which no other call is answered."""
+        with self.group.polling:
+            # A named worker's partitions wait for it (`session.timeout.ms`): `close` alone leaves it its place.
+            if not self._settings.name:
+                self._consumer.unsubscribe()
+                until = time.monotonic() + LEAVE_LIMIT_S
+                while self._consumer.assignment() and time.monotonic() < until:
+                    self._consumer.consume(1, POLL_S)
+            self._consumer.close()
+
+    def _note_lag(self) -> None:
+        """From what the last fetches told; no call to the broker."""
+        if time.monotonic() < self._lag_at:
+            return
+        self._lag_at = time.monotonic() + LAG_INTERVAL_S
+        lag = {}
+        for place, position in self._position.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+            if high >= 0:
+                # The ends of transactions take offsets, too: behind the last record there may be nothing to read.
+                lag[place] = 0 if self._ends.get(place, -1) >= high else max(0, high - position)
+        self.lag = lag
+
+    def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._rebalanced = True
+        self.group.joined()
+        try:
+            assigned = {topic: [p.partition for p in partitions if p.topic == topic] for topic in self._topics}
+            if max(owned_partitions(assigned), default=0) >= self._partitions:
+                raise Refused(
+                    f"the topics have more than the {self._partitions} partitions that they had at the start: numbers "
+                    "belong to other partitions now. Start the worker again: it says what to do"
+                )
+            start = start_offsets(consumer, partitions, self._settings.start_from, self._settings.group)
+            for gap in start.gaps:
+                log.error("gap: %s", gap)
+                self._trouble("gap")
+            waiting = self._owner.assigned(start)
+        except Exception as problem:  # an exception would be lost inside librdkafka's callback: `fetch` raises it
+            self._failed = problem
+            consumer.assign([])
+            return
+        self._position = dict(start.offsets)
+        consumer.assign([TopicPartition(*place, offset) for place, offset in start.offsets.items()])
+        # librdkafka keeps a pause for a partition that goes and comes back: one that was given up before `resume` was
+        # served would never be read again.
+        consumer.resume([TopicPartition(*place) for place in start.offsets if place not in waiting])
+        consumer.pause([TopicPartition(*place) for place in waiting])
+
+    def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._give_up(partitions, lost=False)
+
+    def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._give_up(partitions, lost=True)
+
+    def _give_up(self, partitions: list[TopicPartition], lost: bool) -> None:
+        self._rebalanced = True
+        self._position = {}
+        if lost:
+            self.group.left()
+        try:
+            self._owner.revoked(lost)
+        except Exception as problem:  # as in `_on_assign`; without a commit, the next owner reads the records again
+            log.error("partitions given up without a commit: %s", problem or type(problem).__name__)
+            self._failed = self._failed or problem
+        self.group.left()
+        while not self._to_resume.empty():  # should they come back, they are restored and resumed anew
+            self._to_resume.get()
+
+    def _without_errors(self, messages: list[Message]) -> list[Message]:
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._on_error(error, message)
+        if self._failed is not None:
+            raise self._failed
+        return [message for message in messages if message.error() is None]
+
+    def _on_error(self, error: KafkaError, message: Message | None = None) -> None:
+        """End of a partition is news to nobody; what heals by itself is logged, now and then; the rest stops us."""
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            if message is not None:
+                self._ends[message.topic(), message.partition()] = message.offset()
+            return
+        if code in _LOST_OFFSET and message is not None:
+            self._failed = Refused(
+                f"the next records of partition {message.partition()} of {message.topic()!r} are no longer at the "
+                f"broker ({error.str()}); start again with --from earliest, latest or TIME to go on behind the gap"
+            )
+        elif error.fatal() or code in _HOPELESS:
+            self._failed = ReadFailed(f"the broker refuses to be read: {error.str()}")
+        else:
+            self._trouble(error.name())
+            now = time.monotonic()
+            if now >= self._quiet_until.get(code, 0.0):
+                self._quiet_until[code] = now + REPEATED_ERROR_QUIET_S
+                log.warning("broker trouble, going on: code=%s %s", error.name(), error.str())

@@ -1,0 +1,81 @@
+"""From the messages of a poll to an epoch's columns, and which of them are this worker's to count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import compress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schemas.topics import REKEYED
+from streams.ingest.epoch import Epoch, Place, RawBatch
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+
+def still_owned(messages: list[Message], position: Mapping[Place, int]) -> list[Message]:
+    """Of a poll during which partitions changed hands: records of owned partitions, each offset once. What was gathered
+    before the change comes again after it, from the committed offset on. position: the next offset of each owned
+    partition, as the last assignment and the polls since left it."""
+    expected = dict(position)
+    kept = []
+    for message in messages:
+        place = (message.topic(), message.partition())
+        if place in expected and message.offset() >= expected[place]:
+            kept.append(message)
+            expected[place] = message.offset() + 1
+    return kept
+
+
+def goes_back(epoch: Epoch, position: Mapping[Place, int]) -> bool:
+    """Whether records are in it that were fetched before. A poll during which partitions came back may have returned
+    some from before the change and too few from behind it: what follows comes again with the polls after it."""
+    for raw in epoch.batches:
+        known = np.zeros(int(raw.partition.max()) + 1, np.int64)
+        for (topic, partition), at in position.items():
+            if topic == raw.topic and partition < len(known):
+                known[partition] = at
+        if (raw.offset < known[raw.partition]).any():
+            return True
+    return False
+
+
+def epoch_of(messages: list[Message], topics: tuple[str, ...], code_of: Mapping[str, int], message_type: Any) -> Epoch:
+    """Columns of n messages without errors. Each accessor runs over the whole poll at once: one Python loop that asked
+    a message for everything would cost more than all of this together."""
+    n = len(messages)
+    values = list(map(message_type.value, messages))
+    partition = np.fromiter(map(message_type.partition, messages), np.int32, n)
+    offset = np.fromiter(map(message_type.offset, messages), np.int64, n)
+    timestamp = np.fromiter([message.timestamp()[1] for message in messages], np.int64, n)
+    if len(topics) == 1:
+        return Epoch([_batch(topics[0], np.arange(n), partition, offset, timestamp, values, messages)], n)
+    code = np.frombuffer(bytes(map(code_of.__getitem__, map(message_type.topic, messages))), np.uint8)
+    batches = []
+    for number in np.flatnonzero(np.bincount(code)).tolist():
+        here = code == number
+        ours, order = list(compress(values, here.tolist())), np.flatnonzero(here)
+        batches.append(_batch(topics[number], order, partition[here], offset[here], timestamp[here], ours, messages))
+    return Epoch(batches, n)
+
+
+def _batch(
+    topic: str,
+    order: np.ndarray,
+    partition: np.ndarray,
+    offset: np.ndarray,
+    timestamp: np.ndarray,
+    values: list[bytes | None],
+    messages: list[Message],
+) -> RawBatch:
+    raw = RawBatch(topic, order, partition, offset, timestamp, values)
+    if topic == REKEYED:  # only there do headers say something
+        raw.headers = [messages[i].headers() or [] for i in order.tolist()]
+    return raw
+
+
+def batch_of(messages: list[Message], topic: str, message_type: Any) -> RawBatch:
+    """The same for messages of one topic."""
+    return epoch_of(messages, (topic,), {topic: 0}, message_type).batches[0]

@@ -1,0 +1,27 @@
+"""What every producer of ours has in common: settings, and records as arguments of the client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.ingest.epoch import Offsets, OutRecord
+
+# A delivery that went well is no news, and one call of Python a record is much.
+ERRORS_ONLY = {"delivery.report.only.error": True}
+
+
+def arguments_of(record: OutRecord) -> dict[str, Any]:
+    """What `produce` takes besides the topic."""
+    arguments: dict[str, Any] = {"key": record.key, "value": record.value}
+    if record.headers:
+        arguments["headers"] = record.headers
+    if record.partition is not None:
+        arguments["partition"] = record.partition
+    return arguments
+
+
+def places_of(offsets: Offsets, note: str) -> list[Any]:
+    """The offsets as confluent-kafka wants them, each with the note as its metadata."""
+    from confluent_kafka import TopicPartition
+
+    return [TopicPartition(topic, partition, offset, note) for (topic, partition), offset in offsets.items()]

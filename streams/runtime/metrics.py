@@ -1,0 +1,174 @@
+"""What a worker tells Prometheus. One registry per worker, so that two in one process do not mix."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from schemas.printable import printable
+
+if TYPE_CHECKING:
+    from streams.ingest.epoch import Epoch, Place
+
+EPOCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+RATE_SPAN_S = 5.0
+# Of the engine's sizes those that only grow: events that bounded memory had no room for. -> reason
+UNCOUNTED = {"untracked_events": "untracked", "narrowed_events": "narrowed"}
+# What a feed counts besides these and "records" and "rekeyed" are reasons of dead letters.
+VERDICTS = ("accepted", "late", "future", "duplicate")
+
+
+class Metrics:
+    """Counts are per feed, which is the input topic a record came from."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        made = self._make
+        self._records = made(Counter, "records", "Input records counted, dead letters included", "feed")
+        self._events = made(Counter, "events", "Events by what became of them", "feed", "outcome")
+        self._dead = made(Counter, "dead_letters", "Records that could not be read", "feed", "reason")
+        self._rekeyed = made(Counter, "rekeyed", "Records sent to the partition of their number", "feed")
+        self._blocks = made(Counter, "block_changes", "Changes of holds", "rule", "mode", "change")
+        self._commits = made(Counter, "commits", "Commits by result", "result")
+        self._trouble = made(Counter, "broker_trouble", "Broker errors that healed by themselves, and gaps", "code")
+        self._lag = made(Gauge, "lag_records", "Records behind the end of the partition", "feed", "partition")
+        self._uncounted = made(Counter, "uncounted_events", "Events that full memory left uncounted", "reason")
+        self._engine = made(Gauge, "engine", "Sizes of the engine's state", "size")
+        self._memory = made(Gauge, "memory_bytes", "Resident memory of the process")
+        self._warming = made(Gauge, "warming", "Counters of partitions that may lack events from before they began")
+        self._txn = made(Counter, "transaction_failures", "Failures of transactions and deliveries", "kind")
+        self._restored = made(Gauge, "restore_progress_ratio", "Share of a partition's state that is back", "partition")
+        self._snapshot_age = made(Gauge, "snapshot_age_seconds", "Since the last snapshot was taken", "partition")
+        self._live = made(Gauge, "live_partitions", "Partitions that are counted, not restoring")
+        self._silent = made(Gauge, "feed_silent", "1 while a feed that had records has none", "feed")
+        self._quiet = made(Gauge, "feed_quiet_seconds", "Since the last record of a feed", "feed")
+        self._rules_failed = made(Gauge, "rules_reload_failed", "1 since the rules could last not be read again")
+        self._breaker = made(Gauge, "breaker_open", "Feeds that hold new blocks back for review", "scope", "name")
+        self._diverted = made(Counter, "breaker_diverted", "Changes in review that would have been enforced", "why")
+        self._waiting = made(Gauge, "waiting_for_broker", "1 while the start waits for a broker that does not answer")
+        self._at_bound = made(
+            Counter, "holds_at_bound", "Holds given up, or not opened, at a bound", "rule", "mode", "what"
+        )
+        self._paused = made(Gauge, "paused", "1 while an operator has paused new blocks")
+        self._epoch_s = made(Histogram, "epoch_seconds", "From fetched to counted", buckets=EPOCH_BUCKETS_S)
+        self._commit_s = made(Histogram, "commit_seconds", "Flush and commit", buckets=EPOCH_BUCKETS_S)
+        self._seen: deque[tuple[float, int]] = deque()  # (monotonic time, records so far), for the rate
+        self._total = 0
+        # Told from the start: an alarm on an increase needs the 0 before it.
+        self._uncounted_before = dict.fromkeys(UNCOUNTED, 0.0)
+        for reason in UNCOUNTED.values():
+            self._uncounted.labels(reason)
+        self.lag_records: dict[Place, int] = {}
+
+    def epoch_done(self, epoch: Epoch, took_s: float) -> None:
+        for batch in epoch.batches:
+            self._records.labels(batch.topic).inc(len(batch.values))
+        self._epoch_s.observe(took_s)
+        self._total += epoch.count
+        self._seen.append((time.monotonic(), self._total))
+        while len(self._seen) > 2 and self._seen[0][0] < self._seen[-1][0] - RATE_SPAN_S:
+            self._seen.popleft()
+
+    def outcome(self, outcome: Any) -> None:
+        """Take over what a streams.engine.engine.Outcome counted."""
+        for feed, tally in outcome.feeds.items():
+            for name, count in tally.items():
+                if name in VERDICTS:
+                    self._events.labels(feed, name).inc(count)
+                elif name == "rekeyed":
+                    self._rekeyed.labels(feed).inc(count)
+                elif name != "records":
+                    self._dead.labels(feed, name).inc(count)
+        for (rule, mode, change), count in outcome.changes.items():
+            self._blocks.labels(printable(rule), mode, change).inc(count)
+        for why, count in outcome.diverted.items():
+            self._diverted.labels(why).inc(count)
+        for (rule, mode, what), count in outcome.at_bound.items():
+            self._at_bound.labels(rule, mode, what).inc(count)
+
+    def committed(self, done: bool, took_s: float) -> None:
+        self._commits.labels("committed" if done else "aborted").inc()
+        self._commit_s.observe(took_s)
+
+    def trouble(self, code: str) -> None:
+        self._trouble.labels(code).inc()
+
+    def transaction_trouble(self, kind: str) -> None:
+        self._txn.labels(kind).inc()
+
+    def waiting(self, is_waiting: bool) -> None:
+        """Whether the worker's start waits for a broker."""
+        self._waiting.set(is_waiting)
+
+    def rules_read(self, done: bool) -> None:
+        """The rules were asked to be read again, and were or were not."""
+        self._rules_failed.set(not done)
+
+    def observe_state(self, restoring: Mapping[int, float], snapshot_age_s: Mapping[int, float], live: int) -> None:
+        """restoring: share by partition, 0 to 1. A partition that is restored or given up disappears."""
+        for gauge, values in ((self._restored, restoring), (self._snapshot_age, snapshot_age_s)):
+            gauge.clear()
+            for partition, value in values.items():
+                gauge.labels(str(partition)).set(value)
+        self._live.set(live)
+
+    def observe_feeds(self, silent: Mapping[str, bool], quiet_ms: Mapping[str, int]) -> None:
+        """Of the feeds that were ever heard."""
+        for gauge in (self._silent, self._quiet):
+            gauge.clear()
+        for feed, is_silent in silent.items():
+            self._silent.labels(feed).set(is_silent)
+            self._quiet.labels(feed).set(quiet_ms[feed] / 1000)
+
+    def observe_safety(self, is_open: Mapping[tuple[str, str], int], paused: bool) -> None:
+        """is_open: feeds that hold back, by scope and name. One that closes disappears."""
+        self._breaker.clear()
+        for (scope, name), feeds in is_open.items():
+            self._breaker.labels(scope, printable(name)).set(feeds)
+        self._paused.set(paused)
+
+    def observe(self, lag: Mapping[Place, int], engine: Mapping[str, float], warming: int) -> None:
+        """Gauges, and what `engine` has left uncounted so far, once a second. A partition given up disappears."""
+        for feed, partition in self.lag_records.keys() - lag.keys():
+            self._lag.remove(feed, str(partition))
+        for (feed, partition), behind in lag.items():
+            self._lag.labels(feed, str(partition)).set(behind)
+        self.lag_records = dict(lag)
+        for size, value in engine.items():
+            if size in UNCOUNTED:
+                self._uncounted.labels(UNCOUNTED[size]).inc(value - self._uncounted_before[size])
+                self._uncounted_before[size] = value
+            else:
+                self._engine.labels(size).set(value)
+        self._memory.set(resident_bytes())
+        self._warming.set(warming)
+
+    def rate(self) -> float:
+        """Records a second over the last few; 0 when nothing came lately."""
+        if len(self._seen) < 2 or time.monotonic() - self._seen[-1][0] > RATE_SPAN_S:
+            return 0.0
+        (start, before), (end, after) = self._seen[0], self._seen[-1]
+        return (after - before) / (end - start) if end > start else 0.0
+
+    def render(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def value(self, name: str, **labels: str) -> float:
+        """One sample as Prometheus would read it, 0 when there is none; name without the `grayline_`."""
+        return self.registry.get_sample_value(f"grayline_{name}", labels) or 0.0
+
+    def _make(self, kind: Any, name: str, text: str, *labels: str, **options: Any) -> Any:
+        return kind(f"grayline_{name}", text, labels, registry=self.registry, **options)
+
+
+def resident_bytes() -> int:
+    """Resident memory; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * 4096
+    except OSError:
+        return 0

@@ -1,0 +1,118 @@
+"""What a worker is told: plain values, checked once at start. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+
+from streams.kafka.settings import KEEP_KNOWN_BROKERS, TRANSACTION
+from streams.runtime.start_from import SettingsProblem, StartFrom
+
+DEFAULT_GROUP = "grayline"
+EPOCH_RECORDS_MAX = 10_000
+COMMIT_INTERVAL_MS = 200
+POLL_TIMEOUT_MS = 50
+DRAIN_LIMIT_MS = 9_000
+BROKER_WAIT_MS = 300_000
+SNAPSHOT_INTERVAL_MS = 10_000
+SILENT_AFTER_MS = 300_000
+BREAKER_OPENS = 100
+BREAKER_FACTOR = 10.0
+SESSION_TIMEOUT_MS = 10_000
+DELIVERIES = ("exactly_once", "at_least_once")
+
+
+LEAST = {
+    "batch_size": 1, "commit_interval_ms": 1, "poll_timeout_ms": 1, "stop_after": 0, "snapshot_interval_ms": 1,
+    "silent_after_ms": 1, "breaker_opens": 0, "breaker_factor": 0, "broker_wait_ms": 1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Everything one worker needs beside its rules.
+
+    `consumer` and `producer` are librdkafka settings as KafkaSettings makes them; the worker lays over them what its
+    own correctness depends on (no automatic commits, the `range` assignor, an idempotent producer)."""
+
+    consumer: Mapping[str, object]
+    producer: Mapping[str, object]
+    group: str = DEFAULT_GROUP
+    start_from: StartFrom | None = None  # None: only a group that has committed before may start
+    batch_size: int = EPOCH_RECORDS_MAX  # records of one epoch, at most
+    commit_interval_ms: int = COMMIT_INTERVAL_MS
+    poll_timeout_ms: int = POLL_TIMEOUT_MS  # an epoch that does not fill ends after this
+    drain_limit_ms: int = DRAIN_LIMIT_MS
+    broker_wait_ms: int = BROKER_WAIT_MS  # a start that no broker answers for so long ends
+    web_port: int = 0  # 0: no web server
+    web_bind: str = "127.0.0.1"
+    web_token: str = field(default="", repr=False)
+    stop_after: int = 0  # records after which the worker drains and ends; 0: never
+    delivery: str = "exactly_once"  # or at_least_once, for brokers without transactions
+    name: str = ""  # of this worker among the group's: a static member, its restarts move no partitions
+    state_dir: Path | None = None  # snapshots are kept here too, so that a restart need not fetch them
+    snapshot_interval_ms: int = SNAPSHOT_INTERVAL_MS  # per partition
+    silent_after_ms: int = SILENT_AFTER_MS  # a feed that had records and then none for so long raises an alarm
+
+    breaker_opens: int = BREAKER_OPENS  # of a rule in a partition within a minute, always let through; 0: no breaker
+    breaker_factor: float = BREAKER_FACTOR  # and so many times the mean of the hour before
+
+    def __post_init__(self) -> None:
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise SettingsProblem(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if self.delivery not in DELIVERIES:
+            raise SettingsProblem(f"delivery {self.delivery!r}; it is one of {', '.join(DELIVERIES)}")
+        if self.name and not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", self.name):
+            raise SettingsProblem(f"worker name {self.name!r}: letters, digits, `.`, `_` and `-`, at most 200 of them")
+        if not 0 <= self.web_port <= 65535:
+            raise SettingsProblem(f"web port {self.web_port} is no port; 1 to 65535, or 0 for no web server")
+        if self.web_port and not self.loopback and not self.web_token:
+            raise SettingsProblem(
+                f"--web-bind {self.web_bind} opens the web server beyond this machine: set a token "
+                "(GRAYLINE_WEB_TOKEN) for /ready and /metrics, or bind it to 127.0.0.1"
+            )
+
+    @property
+    def loopback(self) -> bool:
+        if self.web_bind == "localhost":
+            return True
+        try:
+            return ip_address(self.web_bind).is_loopback
+        except ValueError:
+            return False
+
+    def consumer_config(self) -> dict[str, object]:
+        return {
+            # A fast reader stalls for the back-off whenever 100,000 messages are queued; the default is a second.
+            "fetch.queue.backoff.ms": 1,
+            # A killed worker's partitions stand still for this long.
+            "session.timeout.ms": SESSION_TIMEOUT_MS,
+            **KEEP_KNOWN_BROKERS,
+            **self.consumer,
+            **({"group.instance.id": self.name} if self.name else {}),
+            "group.id": self.group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            # Equal partition numbers of all topics must fall to one worker; the sticky assignors scatter them.
+            "partition.assignment.strategy": "range",
+            # Lost offsets are the operator's decision, never a silent jump.
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+        }
+
+    def producer_config(self) -> dict[str, object]:
+        """Without the transactional id, which the delivery adds."""
+        return {
+            "linger.ms": 5,
+            # Java's default; librdkafka's own is CRC32, which scatters a number's records for Java readers.
+            "partitioner": "murmur2_random",
+            **KEEP_KNOWN_BROKERS,
+            # A killed worker's open transaction stalls read-committed blockers for this long.
+            **(TRANSACTION if self.delivery == "exactly_once" else {}),
+            **self.producer,
+            "enable.idempotence": True,
+        }

@@ -1,0 +1,77 @@
+"""An epoch's way through the Faust agents: one per topic decodes its share, one gathers the parts and steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from streams.ingest.epoch import RawBatch
+
+if TYPE_CHECKING:
+    from streams.ingest.epoch import Epoch
+
+
+@dataclass(slots=True)
+class Share:
+    """One topic's part of an epoch, on its way to that topic's agent."""
+
+    epoch: int
+    raw: RawBatch
+
+
+@dataclass(slots=True)
+class Part:
+    """The same, decoded, on its way to `step`."""
+
+    epoch: int
+    of: int  # how many parts this epoch has
+    decoded: list[Any]  # streams.ingest.decode.Decoded, one per topic that the share's records are about
+
+
+class Lineup:
+    """One epoch at a time; the caller waits until it is counted before it hands in the next."""
+
+    def __init__(self, engine: Callable[[], Any], step: Callable[[list[Any]], None]) -> None:
+        """engine: asked for at every use, since a rule change replaces it. step: counts a whole epoch and takes what
+        the engine returns, before anybody else may ask the engine for something (Flow.step)."""
+        self.engine = engine
+        self._step = step
+        self._send: Mapping[str, Any] = {}  # topic -> its agent's channel
+        self._number = 0
+        self._shares = 0
+        self._parts: list[Part] = []
+        self._done: asyncio.Future[None] | None = None
+
+    def connect(self, channels: Mapping[str, Any]) -> None:
+        """channels: per input topic, the Faust channel of its agent."""
+        self._send = channels
+
+    async def count(self, epoch: Epoch) -> None:
+        """Decode and step one epoch. Raises what an agent raised."""
+        self._number += 1
+        self._shares = len(epoch.batches)
+        self._done = asyncio.get_running_loop().create_future()
+        for raw in epoch.batches:
+            await self._send[raw.topic].send(value=Share(self._number, raw))
+        await self._done
+
+    def part(self, share: Share, decoded: list[Any]) -> Part:
+        return Part(share.epoch, self._shares, decoded)
+
+    def gather(self, part: Part) -> None:
+        """Called by the step agent for every part; the last one of an epoch makes it run."""
+        self._parts.append(part)
+        if len(self._parts) < part.of:
+            return
+        decoded = [each for gathered in self._parts for each in gathered.decoded]
+        self._parts = []
+        self._step(decoded)
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+    def fail(self, problem: BaseException) -> None:
+        """An agent raised: the epoch will never be whole, and whoever waits for it must know."""
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(problem)

@@ -1,0 +1,53 @@
+"""Faust agents, made from the engine's topics: one for each decodes its share of an epoch, one gathers and steps.
+
+They are attached by name, never discovered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.topics import REKEYED
+from streams.ingest.decode_share import decode_share
+from streams.worker.agent_pipeline import Lineup
+
+STEP = "step"
+
+
+def attach(app: Any, lineup: Lineup) -> None:
+    """Register all agents that the engine's topics need and connect the line-up to them."""
+    parts = _step(app, lineup)
+    lineup.connect({topic: _decoding(app, lineup, topic, parts) for topic in (*lineup.engine().topics, REKEYED)})
+
+
+def _decoding(app: Any, lineup: Lineup, topic: str, parts: Any) -> Any:
+    """Register an agent named `topic` that decodes what is sent to the returned channel and passes it to `parts`.
+
+    Decoding runs on the event loop: an epoch is decoded in milliseconds, most of them outside the interpreter lock, and
+    a thread of its own would only move the work, since `step` waits for every part."""
+    channel = app.channel(maxsize=1)
+
+    async def decode(stream: Any) -> None:
+        async for share in stream:
+            try:
+                await parts.send(value=lineup.part(share, decode_share(lineup.engine(), share.raw)))
+            except Exception as problem:  # a supervisor would restart the agent and lose the epoch; the worker must end
+                lineup.fail(problem)
+
+    app.agent(channel, name=topic)(decode)
+    return channel
+
+
+def _step(app: Any, lineup: Lineup) -> Any:
+    """Register the agent that counts whole epochs; returns its channel, which takes `Part`s."""
+    # Room for one part of each topic and of `rekeyed`: no agent waits for another of the same epoch.
+    channel = app.channel(maxsize=len(lineup.engine().topics) + 1)
+
+    async def step(stream: Any) -> None:
+        async for part in stream:
+            try:
+                lineup.gather(part)
+            except Exception as problem:  # as in `decode`
+                lineup.fail(problem)
+
+    app.agent(channel, name=STEP)(step)
+    return channel

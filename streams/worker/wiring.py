@@ -1,0 +1,214 @@
+"""One worker put together: all between its Kafka clients and its engine, its agents, and its timers.
+
+`streams.worker.worker` runs it in Faust's shell with threads and real clients; the simulator runs the same over its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
+
+from schemas.topics import REKEYED
+from streams.delivery.at_least_once import AtLeastOnce
+from streams.delivery.contract import Delivery
+from streams.delivery.flow import Flow
+from streams.delivery.handover import FlowOwner
+from streams.delivery.reading import KafkaSource
+from streams.delivery.transactional import Transactional
+from streams.kafka.clients import Clients
+from streams.kafka.fetcher import Fetcher
+from streams.kafka.patience import Asking, in_words
+from streams.kafka.reader import Reader
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings import WorkerSettings
+from streams.runtime.threads import Runner
+from streams.state.local import LocalState, StateDamaged
+from streams.state.restore import Restore
+from streams.state.snapshots import Snapshots
+from streams.worker import agents
+from streams.worker.agent_pipeline import Lineup
+from streams.worker.control import ControlWatch
+
+log = logging.getLogger("grayline.worker")
+
+EXPIRE_INTERVAL_S = 1.0
+CONTROL_INTERVAL_S = 0.25
+CLOSE_LIMIT_S = 1.0
+
+
+class TimerFailed(Exception):
+    """A mistake of ours in what a timer does: the worker ends, and nothing more is committed."""
+
+
+class Shell(Protocol):
+    """What runs agents and timers, as faust.App does."""
+
+    def channel(self, *, maxsize: int) -> Any: ...
+    def agent(self, channel: Any, *, name: str) -> Callable[[Any], Any]: ...
+    def timer(self, interval: float, *, name: str) -> Callable[[Callable[[], Awaitable[None]]], Any]: ...
+
+
+class Wiring:
+    """The parts of one worker, from `connect` on. The agents and timers are attached before, and idle until then.
+
+    clock: wall time in ms. name: by which heartbeats and transactions know this worker."""
+
+    def __init__(
+        self, settings: WorkerSettings, engine: Any, runner: Runner, clock: Callable[[], int], metrics: Metrics, *,
+        name: str,
+    ) -> None:  # fmt: skip
+        self.settings = settings
+        self.metrics = metrics
+        self.lineup = Lineup(lambda: self.engine, self._step)
+        self.flow: Flow | None = None
+        self.source: KafkaSource | None = None
+        self.local: LocalState | None = None
+        self.control: ControlWatch | None = None
+        self.fetcher: Fetcher
+        self.snapshots: Snapshots
+        self._first_engine = engine  # until the flow has it, which changes it with the rules
+        self._runner = runner
+        self._clock = clock
+        self._name = name
+
+    @property
+    def engine(self) -> Any:
+        return self._first_engine if self.flow is None else self.flow.engine
+
+    def attach(self, app: Shell) -> None:
+        """Register the agents, and the timers of what wall time decides."""
+        agents.attach(app, self.lineup)
+        self.every(app, EXPIRE_INTERVAL_S, self.expire)
+        self.every(app, CONTROL_INTERVAL_S, self.obey)
+
+    def every(self, app: Shell, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        """A timer, at work while the source is."""
+
+        @app.timer(interval_s, name=work.__name__)
+        async def tick() -> None:
+            if self.source is None:
+                return
+            try:
+                await work()
+            except Exception as problem:
+                raise TimerFailed(f"the timer {work.__name__!r} failed: {in_words(problem)}") from problem
+
+    async def expire(self) -> None:
+        assert self.flow is not None
+        self.flow.expire(self._clock())
+
+    async def obey(self) -> None:
+        """Take over what operators have told."""
+        assert self.flow is not None
+        assert self.control is not None
+        self.flow.adopt_pause(await self._runner.control(self.control.poll))
+
+    def _step(self, decoded: list[Any]) -> None:
+        assert self.flow is not None
+        self.flow.step(decoded)
+
+    async def connect(
+        self,
+        clients: Clients,
+        asking: Asking,
+        open_local: Callable[[str], LocalState | None],
+        ready: Callable[[], None],
+        ended: Callable[[BaseException | None], None],
+    ) -> KafkaSource:
+        """Put all parts together; reading begins when the source that is returned does.
+
+        asking: for what is asked of the broker before that. open_local: opens the local store, if there is to be one,
+        given the cluster's id. ready: called whenever all state is back. ended: called when reading has ended, with
+        what went wrong. Raises Refused, StateRefused, DeliveryFailed, BrokerAway, KafkaException."""
+        settings, engine, runner = self.settings, self._first_engine, self._runner
+        monotonic = asyncio.get_running_loop().time
+        fetcher = self.fetcher = Fetcher(settings, (*engine.topics, REKEYED), clients, self.metrics.trouble)
+        cluster, engine.partitions = await asking.fetch(fetcher.topology)
+        self.local = open_local(cluster)
+        delivery = self._delivery(clients, engine.partitions)
+        try:
+            await asking.deliver(delivery.open)
+        except BaseException:
+            delivery.close()  # its thread may still wait for the broker
+            raise
+        self.snapshots = Snapshots(
+            lambda: flow.engine,
+            self.local,
+            group=settings.group,
+            interval_ms=settings.snapshot_interval_ms,
+            monotonic=monotonic,
+            wall_ms=self._clock,
+            new_id=lambda: uuid.uuid4().hex[:12],
+        )
+        restore = partial(
+            Restore,
+            reader=Reader(clients, settings.consumer_config()),
+            runner=runner,
+            local=self.local,
+            group=settings.group,
+            may_skip=settings.start_from is not None,
+            trouble=self.metrics.trouble,
+        )
+        flow = self.flow = Flow(
+            engine,
+            self.lineup.count,
+            delivery,
+            self.snapshots,
+            self.metrics,
+            runner,
+            restore,
+            worker=self._name,
+            group=settings.group,
+            commit_interval_ms=settings.commit_interval_ms,
+            monotonic=monotonic,
+        )
+        self._first_engine = None  # under other rules it would stay in memory
+        flow.on_ready = ready
+        self.control = ControlWatch(clients, settings.consumer_config())
+        flow.adopt_pause(await asking.control(self.control.start), at_once=True)
+        owner = FlowOwner(flow, asyncio.get_running_loop(), fetcher.group)
+        self.source = KafkaSource(settings, fetcher, flow, runner, owner, ended)
+        return self.source
+
+    def _delivery(self, clients: Clients, partitions: int) -> Delivery:
+        settings, config, trouble = self.settings, self.settings.producer_config(), self.metrics.transaction_trouble
+        if settings.delivery == "at_least_once":
+            return AtLeastOnce(
+                config, self.fetcher.group, note_parts=partitions, clients=clients, trouble=trouble
+            )  # fmt: skip
+        return Transactional(
+            config,
+            self.fetcher.group,
+            transactional_id=f"{settings.group}-{settings.name or uuid.uuid4().hex}",
+            note_parts=partitions,
+            clients=clients,
+            trouble=trouble,
+            clock=asyncio.get_running_loop().time,
+        )
+
+    async def close(self) -> None:
+        """Whatever still waits for the broker or holds the disk lets go."""
+        if self.flow is not None:
+            self.flow.abandon()
+            self.flow.close()
+        if self.local is not None:
+            self.local.close()
+        if self.control is not None:
+            with suppress(TimeoutError):  # its thread may wait for a broker that does not answer
+                await asyncio.wait_for(self._runner.control(self.control.close), CLOSE_LIMIT_S)
+
+
+def open_state(settings: WorkerSettings, cluster: str) -> LocalState | None:
+    """The local store, if there is to be one; one that is damaged is begun anew, since the topic has all of it. Raises
+    StateRefused."""
+    if settings.state_dir is None:
+        return None
+    try:
+        return LocalState.open(settings.state_dir, cluster=cluster, group=settings.group)
+    except StateDamaged as problem:
+        log.error("the local state is begun anew, and restored from the snapshots topic: %s", problem)
+        return LocalState.open(settings.state_dir, cluster=cluster, group=settings.group, rebuild=True)

@@ -1,0 +1,351 @@
+"""The worker: Faust's app, agents and timers, and a web server, around the Kafka source and sink.
+
+Faust is the shell, never the delivery path: its Kafka client is off (`enable_kafka = False`), its channels are in
+memory, and what is committed when is decided in `streams.delivery.flow`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaException
+from mode.supervisors import CrashingSupervisor
+
+from rules.diagnostics import RuleErrors
+from rules.model import RuleSet
+from streams.delivery.flow import Flow
+from streams.holds.breaker import Breaker
+from streams.ingest.epoch import OutRecord
+from streams.kafka.clients import Clients
+from streams.kafka.patience import Patience, in_words
+from streams.runtime.metrics import Metrics
+from streams.runtime.settings import WorkerSettings
+from streams.runtime.silence import FeedWatch
+from streams.runtime.threads import Threads
+from streams.worker.pages import pages
+from streams.worker.shell import App, Shell
+from streams.worker.web_server import serving
+from streams.worker.wiring import Wiring, open_state
+
+log = logging.getLogger("grayline.worker")
+
+OBSERVE_INTERVAL_S = 1.0
+
+
+class DrainTimedOut(Exception):
+    """The epoch in hand could not be finished and committed in time."""
+
+    exit_code = 1
+
+
+def nothing() -> None:
+    """For a worker that has nothing to check, or to warm."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A worker's progress at one moment, for a live view."""
+
+    processed: int  # records since start
+    rate: float  # records a second, over the last few seconds
+    lag_records: int  # behind the ends of all owned partitions
+    partitions: tuple[int, ...]
+    ready: bool
+    restoring: dict[int, float]  # partition -> share of its state that is back, 0 to 1
+    warming: bool  # some counter may lack events from before it began to count
+    recent_blocks: tuple[OutRecord, ...]  # the last records for `block-events`, oldest first
+
+
+class Worker:
+    """One worker, from joining the group to leaving it.
+
+    engine: streams.engine.engine.Engine or anything with its methods; clock: wall time in ms, for expiry and ages. reload:
+    reads the rules again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. check: asks the broker
+    whether this worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a minute."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        engine: Any,
+        *,
+        reload: Callable[[], RuleSet] | None = None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        check: Callable[[], None] = nothing,
+        warm: Callable[[], None] = nothing,
+    ) -> None:
+        self.settings = settings
+        self._threads = Threads()
+        self.metrics = Metrics()
+        self.problem: BaseException | None = None
+        self.name = settings.name or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        self._reload = reload
+        self._reloading: asyncio.Task[None] | None = None
+        self._reload_again = False
+        self._check = check
+        self._warm = warm
+        self._waiting = ""  # why the start waits for a broker, if it does
+        self._wiring = Wiring(settings, engine, self._threads, clock, self.metrics, name=self.name)
+        self._feeds = FeedWatch(settings.silent_after_ms)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._shell: Shell | None = None
+        self._thread: threading.Thread | None = None
+        self._started = threading.Event()  # assigned for the first time, or ended
+        self._ending: asyncio.Future[Any] | None = None
+
+    @property
+    def engine(self) -> Any:
+        return self._wiring.engine
+
+    def run(self) -> int:
+        """Work until a signal, `stop` or `stop_after`; returns the exit code: 0, 1 (failed) or 2 (refused to start).
+        `problem` holds what went wrong."""
+        try:
+            asyncio.run(self._main())
+        except Exception as problem:
+            self._failed(problem)
+        finally:
+            self._started.set()
+        if self.problem is None:
+            return 0
+        log.error("stopped: %s", in_words(self.problem))
+        return int(getattr(self.problem, "exit_code", 1))
+
+    def start(self) -> None:
+        """Run in a thread of its own; returns once the group has assigned partitions (or none) to this worker and their
+        state is back, or the worker has ended. End it with `stop`."""
+        self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
+        self._thread.start()
+        self._started.wait()
+
+    def stop(self) -> int:
+        """Drain and end, from any thread; with `start`, waits for the end. Returns the exit code so far."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._end_soon)
+        if self._thread is not None:
+            self._thread.join()
+        return int(getattr(self.problem, "exit_code", 1)) if self.problem else 0
+
+    def snapshot(self) -> Snapshot:
+        flow = self._wiring.flow
+        return Snapshot(
+            processed=flow.processed if flow else 0,
+            rate=self.metrics.rate(),
+            lag_records=sum(self.metrics.lag_records.values()),
+            partitions=tuple(sorted(flow.owned)) if flow else (),
+            ready=bool(flow and flow.ready),
+            restoring={p: min(1.0, r.done / r.total) for p, r in flow.restoring.items()} if flow else {},
+            warming=self.engine.warming() > 0,
+            recent_blocks=tuple(flow.recent) if flow else (),
+        )
+
+    async def _main(self) -> None:
+        """The pages are there before the broker is, and until the last: /health tells that the process lives."""
+        self._loop = asyncio.get_running_loop()
+        settings = self.settings
+        answer = pages(self.metrics, self._status, settings.web_token)
+        async with serving(answer, settings.web_bind, settings.web_port) if settings.web_port else nullcontext():
+            await self._work()
+
+    async def _work(self) -> None:
+        self._shell = Shell(self._app(), self._end_soon, self._reload_soon, loop=self._loop)
+        try:
+            await self._shell.start()  # returns when stopped, or when a timer or a service has failed
+        finally:
+            self.problem = self.problem or self._shell.crash_reason
+            await self._shell.stop()
+            await self._wiring.close()
+            self._threads.close()
+
+    async def _begin(self, app: App) -> None:
+        threads, asking = self._threads, Patience(self._threads, self.settings.broker_wait_ms / 1000, self._waits)
+        try:
+            await asking.fetch(self._check)
+            await threads.fetch(self._warm)
+            source = await self._wiring.connect(
+                Clients(), asking, partial(open_state, self.settings), self._started.set, self._reading_ended
+            )
+            await app.add_runtime_dependency(source)
+            log.info("reading: topics=%s group=%s", ",".join(self.engine.topics), self.settings.group)
+            self._reload_if_asked()
+        except Exception as problem:
+            self._failed(problem)
+
+    def _waits(self, why: str) -> None:
+        self._waiting = why
+        self.metrics.waiting(bool(why))
+
+    def _failed(self, problem: Exception) -> None:
+        """The worker ends, with what went wrong first."""
+        if self.problem is None and not isinstance(problem, (KafkaException, OSError)):
+            if not hasattr(problem, "exit_code"):  # those with one say in words what is wrong
+                log.error("the worker failed unexpectedly", exc_info=problem)
+        self._reading_ended(problem)
+
+    def _app(self) -> App:
+        app = App(
+            self.settings.group,
+            # Never dialled: Faust only wants an address it can parse.
+            broker="kafka://localhost",
+            autodiscover=False,
+            agent_supervisor=CrashingSupervisor,
+            web_enabled=False,
+        )
+        app.begin = lambda: self._begin(app)
+        self._wiring.attach(app)
+        self._wiring.every(app, OBSERVE_INTERVAL_S, self.observe)
+        return app
+
+    async def observe(self) -> None:
+        """Once a second: what metrics tell of the moment."""
+        now, wiring = self.snapshot(), self._wiring
+        flow = wiring.flow
+        assert flow is not None
+        self.metrics.observe(wiring.fetcher.lag, flow.engine.stats(), flow.engine.warming())
+        self.metrics.observe_state(now.restoring, wiring.snapshots.ages_s(), len(flow.live))
+        breaker = flow.engine.breaker
+        self.metrics.observe_safety(breaker.open(flow.engine.clocks()), breaker.paused)
+        self._listen(flow)
+
+    def _listen(self, flow: Flow) -> None:
+        """Which feeds have fallen silent."""
+        now_ms = round(time.monotonic() * 1000)
+        heard, flow.heard = flow.heard, Counter()
+        if not flow.owned:
+            self._feeds.forget()
+        elif flow.restoring:
+            self._feeds.restart(now_ms)
+        for topic in flow.engine.topics:
+            turn = self._feeds.told(topic, heard[topic], now_ms)
+            if turn is not None:
+                log.log(logging.ERROR if turn.silent else logging.INFO, "%s", turn)
+        self.metrics.observe_feeds(self._feeds.silent(), self._feeds.quiet_ms(now_ms))
+
+    def _status(self) -> dict[str, object]:
+        now = self.snapshot()
+        return {
+            "ready": now.ready,
+            "waiting": self._waiting,
+            "warming": now.warming,
+            "rules_version": self.engine.rules.version,
+            "paused": self.engine.breaker.paused,
+            "partitions": list(now.partitions),
+            "restoring": {str(partition): round(share, 3) for partition, share in now.restoring.items()},
+            "processed": now.processed,
+            "lag_records": now.lag_records,
+        }
+
+    def _reading_ended(self, problem: BaseException | None) -> None:
+        self.problem = self.problem or problem
+        if self._shell is not None:
+            self._shell.set_shutdown_soon()
+
+    def _reload_soon(self) -> None:
+        """At SIGHUP. What is being read at the moment may be older than what this one is about."""
+        if self._loop is None or self._reload is None:
+            return
+        if self._reloading is None and self._wiring.source is not None:
+            self._reloading = self._loop.create_task(self._reload_rules())
+        else:
+            self._reload_again = True
+
+    async def _reload_rules(self) -> None:
+        """Read the rules again and hand them to the flow; whatever is wrong with them, the old ones stay."""
+        assert self._reload is not None
+        flow = self._wiring.flow
+        assert flow is not None
+        try:
+            rules = await asyncio.get_running_loop().run_in_executor(None, self._prepared)
+            if set(rules.topics) != set(self.engine.topics):
+                raise ValueError(
+                    f"the new rules read {', '.join(rules.topics)} and the old ones {', '.join(self.engine.topics)}: "
+                    "every member of the group must read the same topics, so this needs a restart of all of them"
+                )
+            flow.adopt_rules(rules)
+            self.metrics.rules_read(True)
+            log.info("%s: in force from the next commit on%s", _said(rules), _LATER if flow.restoring else "")
+        except Exception as problem:
+            said = problem.lines if isinstance(problem, RuleErrors) else [str(problem)]
+            log.error("the rules were not read again, the old ones stay: %s", said[0])
+            for line in said[1:]:
+                log.error("%s", line)
+            self.metrics.rules_read(False)
+        finally:
+            self._reloading = None
+            self._reload_if_asked()
+
+    def _reload_if_asked(self) -> None:
+        """What was asked for while it could not be done."""
+        if self._reload_again:
+            self._reload_again = False
+            self._reload_soon()
+
+    def _prepared(self) -> RuleSet:
+        from streams.engine.warm import warm
+
+        assert self._reload is not None
+        rules = self._reload()
+        warm(rules)
+        return rules
+
+    def _end_soon(self) -> None:
+        if self._ending is None and self._shell is not None:
+            self._ending = self._shell.add_future(self._drain())
+
+    async def _drain(self) -> None:
+        """The source first, while the agents still run; only then the rest of the shell."""
+        source = self._wiring.source
+        assert self._shell is not None
+        if source is None:  # still at its start
+            self._shell.set_shutdown_soon()
+            return
+        log.info("draining")
+        try:
+            await asyncio.wait_for(source.drain(), self.settings.drain_limit_ms / 1000)
+        except TimeoutError:
+            limit_s = self.settings.drain_limit_ms / 1000
+            self.problem = self.problem or DrainTimedOut(f"the epoch in hand was not committed within {limit_s:.0f} s")
+            self._shell.set_shutdown_soon()
+
+
+def worker_for(
+    settings: WorkerSettings,
+    rules: RuleSet,
+    *,
+    home_region: str = "KR",
+    warmed: bool = False,
+    reload: Callable[[], RuleSet] | None = None,
+    check: Callable[[], None] = nothing,
+) -> Worker:
+    """A worker that runs these rules, its kernels compiled before it reads.
+
+    warmed: the caller has run `streams.engine.warm.warm` in this process."""
+    from streams.engine.engine import Engine
+    from streams.engine.warm import warm
+
+    def prepare() -> None:
+        log.info("preparing kernels: seconds from the cache, about a minute on a first start ever")
+        warm(rules, region=home_region)
+
+    log.info("%s", _said(rules))
+    breaker = Breaker(settings.breaker_opens, settings.breaker_factor)
+    engine = Engine(rules, region=home_region, breaker=breaker)
+    return Worker(settings, engine, reload=reload, check=check, warm=nothing if warmed else prepare)
+
+
+_LATER = " that follows the restore under way"
+
+
+def _said(rules: RuleSet) -> str:
+    named = ",".join(rule.name for rule in rules.rules)
+    return f"rules read: version={rules.version} topics={','.join(rules.topics)} rules={named}"
