@@ -47,7 +47,7 @@ class Hold(msgspec.Struct):
     directions: list[str] = []
     actions: list[str] = []
     reason: str | None = None
-    evidence: msgspec.Raw = msgspec.Raw()  # read by nobody here
+    evidence: Any = None
     announcement: str | None = None
 
 

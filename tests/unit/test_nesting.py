@@ -25,16 +25,13 @@ from streams.captures.lines import LineReader
 from streams.captures.pseudonyms import Pseudonyms
 from streams.cli import command
 from streams.counting import chunk
-from streams.holds.breaker import Breaker, BreakerRowError
-from streams.holds.ledger_rows import LedgerRowError
-from streams.holds.ledger_rows import decode as holds_of
+from streams.holds import breaker, ledger_rows
 from streams.holds.pause import pause_of
 from streams.ingest.decode import Decoder
 from streams.ingest.epoch import RawBatch
 from streams.operators.blocks import BadValue, BlockTable
+from streams.state import manifest
 from streams.state.folder import IDENTITY, Folder, StateDamaged
-from streams.state.manifest import ManifestError
-from streams.state.manifest import decode as manifest_of
 from streams.traffic.labels import read_labels
 
 AT_MS = 1_794_798_000_000
@@ -200,7 +197,8 @@ CONTENT = {"rules_version": "v", "directions": [], "actions": [], "reason": "r",
 HOLD = {"rule": "r", "mode": "enforce", "from": 1, "until": 2, "active": True}
 FEED = {"topic": CDR, "partition": 0}
 MANIFEST = {
-    "format": 1, "snapshot": "s", "partition": 0, "partitions": 1, "chunks": [], "base_bytes": 0, "rules_version": "v",
+    "format": manifest.FORMAT, "snapshot": "s", "partition": 0, "partitions": 1, "chunks": [], "base_bytes": 0,
+    "rules_version": "v",
 }  # fmt: skip
 
 
@@ -221,24 +219,25 @@ def unknown_of_a_pause(value: bytes) -> None:
 
 
 def ledger_row(value: bytes) -> None:
-    holds_of(821011110001, b'{"format":1,"holds":[%b]}' % plus(HOLD, "content", plus(CONTENT, "more", value)))
+    hold = plus(HOLD, "content", plus(CONTENT, "more", value))
+    ledger_rows.decode(821011110001, b'{"format":%d,"holds":[%b]}' % (ledger_rows.FORMAT, hold))
 
 
 def breaker_row(value: bytes) -> None:
-    Breaker(10).load(0, b'{"format":1,"feeds":[%b]}' % plus(FEED, "minute", value))
+    breaker.Breaker(10).load(0, b'{"format":%d,"feeds":[%b]}' % (breaker.FORMAT, plus(FEED, "minute", value)))
 
 
-def manifest(value: bytes) -> None:
-    manifest_of(plus(MANIFEST | {"offsets": {}}, "taken_ms", value))
+def manifest_time(value: bytes) -> None:
+    manifest.decode(plus(MANIFEST | {"offsets": {}}, "taken_ms", value))
 
 
 def manifest_offsets(value: bytes) -> None:
-    manifest_of(plus(MANIFEST | {"taken_ms": 1}, "offsets", b'{"cdr":%b}' % value))
+    manifest.decode(plus(MANIFEST | {"taken_ms": 1}, "offsets", b'{"cdr":%b}' % value))
 
 
 def image(value: bytes) -> None:
     rest = b'"arrays":[["a","int64",[%b]]]}\n' % value
-    chunk.decode(b'{"format":1,"crc":"%08x",' % zlib.crc32(rest) + rest)
+    chunk.decode(b'{"format":%d,"crc":"%08x",' % (chunk.FORMAT, zlib.crc32(rest)) + rest)
 
 
 READ_FROM_KAFKA: dict[Callable[[bytes], None], type[Exception]] = {
@@ -246,10 +245,10 @@ READ_FROM_KAFKA: dict[Callable[[bytes], None], type[Exception]] = {
     unknown_of_a_block_event: BadValue,
     pause: ValueError,
     unknown_of_a_pause: ValueError,
-    ledger_row: LedgerRowError,
-    breaker_row: BreakerRowError,
-    manifest: ManifestError,
-    manifest_offsets: ManifestError,
+    ledger_row: ledger_rows.LedgerRowError,
+    breaker_row: breaker.BreakerRowError,
+    manifest_time: manifest.ManifestError,
+    manifest_offsets: manifest.ManifestError,
     image: chunk.ImageError,
 }
 
