@@ -6,11 +6,11 @@ import ast
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from rules.catalog import EXACT_MAX
 from rules.diagnostics import WARNING
 from rules.document import Document, Node
 from rules.expression_check import dotted
 from rules.expressions import Expression
+from rules.kinds import KINDS
 from rules.model import Limit, Rule
 
 FEEDS = ("events", "complete")
@@ -71,11 +71,10 @@ def _beyond_exact(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
     for left, _, right, _ in _comparisons(rule):
         for side, other in ((left, right), (right, left)):
             counter = rule.counters.get(dotted(side) or "")
-            most = EXACT_MAX.get(counter.kind) if counter is not None else None
+            most = KINDS[counter.kind].exact_max if counter is not None else None
             if counter is None or most is None:
                 continue
-            reading = "an estimate" if counter.kind == "distinct" else f'only "at least {most}"'
-            hint = f"`{counter.name}` is exact up to {most} and beyond that {reading}"
+            hint = f"`{counter.name}` is exact up to {most} and beyond that {KINDS[counter.kind].beyond}"
             limit = rule.limits.get(dotted(other) or "")
             if limit is not None:
                 values = _limit_nodes(keys, limit)
@@ -119,7 +118,7 @@ def _accepts_everything(doc: Document, rule: Rule, keys: dict[str, Node]) -> Non
 def _complete_only(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
     """On a feed of `complete` records nothing is known of a call before it has ended."""
     for counter in rule.counters.values():
-        if counter.kind == "concurrent":
+        if KINDS[counter.kind].needs_live_calls:
             message = f"`{counter.name}` sees no live call on a feed of `complete` records"
             _warn(doc, keys["when"], message, "each call arrives with its release; count calls on cdr.complete instead")
         elif counter.events & {"setup", "answer"}:

@@ -18,9 +18,11 @@ from rules.expression_check import NUMBER, Kind
 from rules.expressions import Expression
 from rules.hours import Hours
 from rules.hours_file import read_hours
+from rules.kinds import ENDED
 from rules.model import BLOCKS, DIRECTIONS, MODES, Counter, Limit, Rule, RuleSet
 from rules.protected import check_protected, load_protected
 from rules.reading import choice, choice_list, duration, entries, expression, items, mapping, name, number, text
+from schemas.feeds import FEEDS, counted
 
 SECTIONS = ("hours", "counters", "rules")
 RULE_KEYS = ("name", "summary", "when", "then", "mode")
@@ -141,7 +143,7 @@ def _hours(doc: Document, node: Node) -> dict[str, Hours | None]:
 
 def _counters(doc: Document, node: Node) -> dict[str, Counter | None]:
     """By name; None stands for a counter that is wrong, its name included, so that reading it is no further error."""
-    fields = {field for names in catalog.FIELDS.values() for field in names}
+    fields = catalog.all_fields()
     out: dict[str, Counter | None] = {}
     for key, value in entries(doc, node, "`counters`") or ():
         if taken := key.text in fields or key.text in RESERVED:
@@ -205,7 +207,7 @@ class _RuleReader:
 
     def _limits(self, node: Node) -> dict[str, Limit | None]:
         doc = self.doc
-        fields = {field for names in catalog.FIELDS.values() for field in names}
+        fields = catalog.all_fields()
         out: dict[str, Limit | None] = {}
         for key, value in entries(doc, node, "`limits`") or ():
             if key.text in self.counters or key.text in fields or key.text in RESERVED:
@@ -239,10 +241,10 @@ class _RuleReader:
         if any(c is None for c in read):
             return None  # a counter that is wrong has been noted; its names would only repeat that
         known = [c for c in read if c is not None]
-        topics = sorted({c.topic for c in known}) or list(catalog.FIELDS)
+        topics = sorted({c.topic for c in known}) or [f.name for f in counted() if f.vouching]
         names: dict[str, Kind] = dict.fromkeys(limits, NUMBER)
-        for field, kind in catalog.FIELDS[topics[0]].items():
-            if all(field in catalog.FIELDS[topic] for topic in topics):
+        for field, kind in catalog.fields(topics[0]).items():
+            if all(field in FEEDS[topic].columns for topic in topics):
                 names[field] = kind
         for n, counter in self.counters.items():
             for part in counter.outputs if counter is not None else ():
@@ -253,7 +255,7 @@ class _RuleReader:
         if not known:
             doc.error(node, "when: reads no counter", "compare a counter with a limit", tuple(self.counters))
             return None
-        if "duration" in when.names and not any(c.events & catalog.ENDED for c in known):
+        if "duration" in when.names and not any(c.events & ENDED for c in known):
             doc.error(node, "when: `duration` is not known before the call ends", "read a counter on cdr.release")
             return None
         return when

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rules.expressions import Expression
 from rules.hours import Hours
+from rules.kinds import KINDS
 
 MODES = ("enforce", "shadow", "review")
 BLOCKS = ("calls", "messages")
@@ -19,28 +20,27 @@ class Counter:
     their names, so that rule files can share state."""
 
     name: str = field(compare=False)
-    topic: str  # "message-relay" or "cdr"
-    events: frozenset[str]  # which events of the topic count, names from schemas.codes.EVENTS
-    per: str  # "sender" (message-relay) or "caller" (cdr)
-    kind: str  # "events", "gray", "distinct", "concurrent", "sum" or "mean"
-    field: str | None = None  # what `distinct`, `sum` and `mean` look at
-    window_ms: int = 0  # events, distinct, sum, mean
-    resolution_ms: int = 0  # events, sum, mean: window/60 unless given; divides the window
-    short_ms: int = 0  # gray: half-lives
-    long_ms: int = 0
-    max_age_ms: int = 0  # concurrent
+    topic: str  # a name of schemas.feeds
+    events: frozenset[str]  # which events of the topic count, names from schemas.feeds.EVENTS
+    per: str  # the field with the number that is counted
+    kind: str  # a name of rules.kinds
+    field: str | None = None  # what the kind looks at in the record, if it looks at something
+    settings: tuple[tuple[str, int], ...] = ()  # the kind's own numbers by name, in the order of the names
     where: Expression | None = None  # over fields of the record
+
+    def __getitem__(self, name: str) -> int:
+        """One of the kind's own numbers: `window_ms`."""
+        return dict(self.settings)[name]
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names a `when` can read, without the counter's own: ("",) or ("short", "long")."""
-        return ("short", "long") if self.kind == "gray" else ("",)
+        return KINDS[self.kind].outputs
 
     @property
     def reach_ms(self) -> int:
-        """How long an event still weighs in this counter: how far back its evidence goes. Of a gray level, eight
-        long half-lives leave 0.4 %."""
-        return self.window_ms or self.max_age_ms or 8 * self.long_ms
+        """How long an event still weighs in this counter: how far back its evidence goes."""
+        return KINDS[self.kind].reach_ms(self)
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 # Kinds of event. A `complete` record becomes set-up, answer (if any), release and complete, in this order.
-EVENTS = ("message", "setup", "answer", "release", "complete")
+EVENTS = ("message", "setup", "answer", "release", "complete", "report", "trap", "control")
 MESSAGE, SETUP, ANSWER, RELEASE, COMPLETE = range(5)
 
 # Place 0 is "absent" in every enumeration below.
 CHANNELS = ("", "sms", "lms", "mms", "rcs", "kakao")
 ORIGINS = ("", "domestic", "international", "web", "roaming")
 VERIFIED = ("", "full", "partial", "none")
+REPORT_KINDS = ("", "message", "call")
+DEPTHS = ("", "record", "limited", "full")
+CONTROL_ACTIONS = ("", "allow", "disallow", "release", "approve", "reject", "block", "register", "unregister")
 
 NUMBER_TYPES = (
     "other",  # not E.164: short codes, alphanumeric senders, SIP URIs, `anonymous`; or E.164 of no known type

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from schemas import records, topics
+from schemas.feeds import FEEDS
 
 _HOLD: dict[str, Any] = {
     "block_id": "9f0c4a7be21d5a63",
@@ -110,12 +111,12 @@ def schema(topic: str) -> dict[str, Any]:
     _, definitions = msgspec.json.schema_components([record], ref_template="#/$defs/{name}")
     # A plain object at the top reads better than a reference to one, and every code generator takes it.
     out = definitions.pop(record.__name__)
-    if topic == topics.CDR:
+    if topic in FEEDS and (times := FEEDS[topic].complete):
         time = {"type": ["integer", "string"]}
         out["if"] = {"properties": {"event": {"const": "complete"}}, "required": ["event"]}
         out["then"] = {
-            "required": ["setup_at", "release_at"],
-            "properties": {"setup_at": time, "release_at": time},
+            "required": [times[0], times[-1]],
+            "properties": {times[0]: time, times[-1]: time},
         }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:grayline:{topic}"}
     out["title"] = f"{topic}, headers" if topic == topics.DEAD_LETTERS else topic

@@ -1,27 +1,22 @@
-"""What a record of each topic is, and the exact decoder of the input topics, which alone decides what is wrong.
-
-The structs are the one source: `FIELDS` is read off them, and so are the exported JSON Schemas. Times are integer
-milliseconds since the epoch; on input RFC 3339 with a zone is understood as well.
+"""What a record of each topic is. The structs are the one source: decoders read their fields off them, and so do the
+exported JSON Schemas. Times are integer milliseconds since the epoch; on input RFC 3339 with a zone is understood too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields as struct_fields
 
-from schemas.objects import ObjectError, kind_of, read_pairs
-from schemas.times import YEAR_2000_MS, YEAR_10000_MS, TimeError, parse_time
-from schemas.topics import CDR, MESSAGE_RELAY
+from schemas.times import YEAR_2000_MS, YEAR_10000_MS
 
 # Characters. Longer strings are no ids or numbers, and a message of 64 Ki characters is none either.
 ID_MAX = 256
 NUMBER_MAX = 128
 TEXT_MAX = 65_536
+URL_MAX = 2_048
 
 Id = Annotated[str, Meta(min_length=1, max_length=ID_MAX)]
 Phone = Annotated[str, Meta(min_length=1, max_length=NUMBER_MAX, description="a number or identity in any spelling")]
@@ -39,6 +34,10 @@ Channel = Literal["sms", "lms", "mms", "rcs", "kakao"]
 Origin = Literal["domestic", "international", "web", "roaming"]
 Verified = Literal["full", "partial", "none"]
 CallEvent = Literal["setup", "answer", "release", "complete"]
+ReportKind = Literal["message", "call"]
+Depth = Literal["record", "limited", "full"]
+ControlAction = Literal["allow", "disallow", "release", "approve", "reject", "block", "register", "unregister"]
+Url = Annotated[str, Meta(min_length=1, max_length=URL_MAX)]
 
 
 class MessageRelay(Struct, kw_only=True, omit_defaults=True):
@@ -76,6 +75,48 @@ class Cdr(Struct, kw_only=True, omit_defaults=True):
     setup_at: Time | None = None
     answer_at: Time | None = None
     release_at: Time | None = None
+
+
+class Report(Struct, kw_only=True, omit_defaults=True):
+    """A citizen's report of a number that called or wrote to them."""
+
+    report_id: Id
+    at: Time
+    number: Phone
+    reporter: Phone
+    kind: ReportKind | None = None
+    text: Text | None = None
+    message_id: Id | None = None
+    relay: Id | None = None
+    reseller: Id | None = None
+    recording_url: Url | None = None
+
+
+class Trap(Struct, kw_only=True, omit_defaults=True):
+    """A call or message that reached a honeypot number. depth: what the trap did with it: noted its record only, hung
+    up on answer, or announced the recording and recorded. The same sender, trap and time twice is one hit."""
+
+    at: Time
+    sender: Phone
+    trap: Phone
+    depth: Depth
+    text: Text | None = None
+    source_ip: Id | None = None
+    recording_url: Url | None = None
+
+
+class Control(Struct, kw_only=True, omit_defaults=True):
+    """What an operator says of one number. rule: of which rule's hold, all of them without it. until: how long it is to
+    hold, for those that end."""
+
+    id: Id
+    at: Time
+    number: Phone
+    action: ControlAction
+    operator: Id
+    reason: Text
+    rule: Id | None = None
+    until: Time | None = None
 
 
 Digits = Annotated[str, Meta(pattern=r"^\+[0-9]{8,15}$", description="E.164")]
@@ -178,142 +219,29 @@ class FieldKind:
     max_length: int = 0
 
 
-class RecordError(Exception):
-    """Why a record is no record of its topic. code: a word for metrics, one of not_json, empty, missing_field,
-    duplicate_field, wrong_type, bad_time, bad_value, too_long. field: None when it is about the record as a whole."""
-
-    def __init__(self, code: str, field: str | None, reason: str) -> None:
-        super().__init__(f"{field}: {reason}" if field else reason)
-        self.code = code
-        self.field = field
-        self.reason = reason
+CHOICES = (Channel, Origin, Verified, CallEvent, ReportKind, Depth, ControlAction)
+_TEXTS = (
+    (Id, "id", ID_MAX),
+    (Phone, "number", NUMBER_MAX),
+    (Text, "text", TEXT_MAX),
+    (Url, "text", URL_MAX),
+)
 
 
 def _kind(annotation: Any, required: bool) -> FieldKind:
     alternatives = (annotation, *get_args(annotation))
     if TimeMs in alternatives:
         return FieldKind("time", required)
-    for choice in (Channel, Origin, Verified, CallEvent):
+    for choice in CHOICES:
         if choice in alternatives:
             return FieldKind("choice", required, choices=get_args(choice))
-    for alias, name, longest in ((Id, "id", ID_MAX), (Phone, "number", NUMBER_MAX), (Text, "text", TEXT_MAX)):
+    for alias, name, longest in _TEXTS:
         if alias in alternatives:
             return FieldKind(name, required, max_length=longest)
-    raise TypeError(f"a field of a record has a type that the decoder does not know: {annotation}")
+    raise TypeError(f"a field of a record has a type that the decoders do not know: {annotation}")
 
 
-def _fields(record: type[Struct]) -> dict[str, FieldKind]:
+def fields_of(record: type[Struct]) -> dict[str, FieldKind]:
+    """The fields of an input topic's record, in the order of its definition."""
     hints = get_type_hints(record, include_extras=True)
     return {info.name: _kind(hints[info.name], info.required) for info in struct_fields(record)}
-
-
-RECORDS: dict[str, type[Struct]] = {MESSAGE_RELAY: MessageRelay, CDR: Cdr}
-FIELDS: dict[str, dict[str, FieldKind]] = {topic: _fields(record) for topic, record in RECORDS.items()}
-REQUIRED: dict[str, tuple[str, ...]] = {
-    topic: tuple(name for name, kind in fields.items() if kind.required) for topic, fields in FIELDS.items()
-}
-OPTIONAL: dict[str, tuple[str, ...]] = {
-    topic: tuple(name for name, kind in fields.items() if not kind.required) for topic, fields in FIELDS.items()
-}
-COMPLETE_TIMES = ("setup_at", "answer_at", "release_at")
-
-
-def decode(topic: str, value: bytes | None, fields: frozenset[str]) -> dict[str, object]:
-    """The record's required fields and those of `fields` that it has, times as integer ms; `verified`, if asked for,
-    is "none" when absent, and a `complete` record has its times whether asked for or not.
-
-    No other field is looked at, whatever it holds: its value is the business of those rules that read it. Raises
-    RecordError for the first thing wrong, and nothing else, whatever the bytes."""
-    wanted = _wanted(topic, fields)
-    record: dict[str, object] = {}
-    for error in _errors(topic, wanted, value, record):
-        raise error
-    if "verified" in wanted:
-        record.setdefault("verified", "none")
-    return record
-
-
-def check_all(topic: str, value: bytes | None) -> list[RecordError]:
-    """Everything that is wrong in any known field, in the order of the record's definition."""
-    return list(_errors(topic, FIELDS[topic], value, {}))
-
-
-@lru_cache(maxsize=64)
-def _wanted(topic: str, fields: frozenset[str]) -> dict[str, FieldKind]:
-    return {name: kind for name, kind in FIELDS[topic].items() if kind.required or name in fields}
-
-
-def _errors(
-    topic: str, wanted: dict[str, FieldKind], value: bytes | None, record: dict[str, object]
-) -> Iterator[RecordError]:
-    """Fills `record` with the wanted fields that are right, and yields an error for each that is not."""
-    try:
-        pairs = read_pairs(value)
-    except ObjectError as error:
-        yield RecordError(error.code, None, str(error))
-        return
-    found = dict(pairs)
-    complete = topic == CDR and found.get("event") == "complete"
-    if complete:
-        wanted = wanted | {name: FIELDS[CDR][name] for name in COMPLETE_TIMES}
-    twice = _twice(pairs) if len(found) < len(pairs) else ()
-    for name, kind in wanted.items():
-        required = kind.required or (complete and name in ("setup_at", "release_at"))
-        if name in twice:
-            yield RecordError("duplicate_field", name, "is given more than once: give it once")
-        elif (item := found.get(name)) is not None:
-            try:
-                record[name] = _value(name, kind, item)
-            except RecordError as error:
-                yield error
-        elif required:
-            of = "`complete` record" if name in COMPLETE_TIMES else f"{topic} record"
-            yield RecordError("missing_field", name, f"is {'null' if name in found else 'absent'}: every {of} has it")
-    if complete:
-        yield from _times_out_of_order(record)
-
-
-def _twice(pairs: list[tuple[str, Any]]) -> set[str]:
-    seen: set[str] = set()
-    return {name for name, _ in pairs if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
-
-
-def _value(name: str, kind: FieldKind, item: object) -> int | str:
-    """The field's value as `decode` gives it. Messages never repeat what the record holds."""
-    if kind.kind == "time":
-        if isinstance(item, bool) or not isinstance(item, int | str):
-            raise RecordError(
-                "wrong_type", name, f"is {kind_of(item)}: give integer milliseconds or an RFC 3339 string"
-            )
-        try:
-            return parse_time(item)
-        except TimeError as error:
-            raise RecordError("bad_time", name, str(error)) from None
-    if not isinstance(item, str):
-        raise RecordError("wrong_type", name, f"is {kind_of(item)}: give a string")
-    if kind.choices:
-        if item not in kind.choices:
-            raise RecordError("bad_value", name, f"is none of {', '.join(kind.choices)}")
-        return item
-    if not item:
-        raise RecordError("bad_value", name, "is an empty string: give its value or leave the field out")
-    if len(item) > kind.max_length:
-        raise RecordError("too_long", name, f"has {len(item)} characters: at most {kind.max_length} are right")
-    # JSON's \ud800 passes as text here but is none: it could not be written out again.
-    if not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item):
-        raise RecordError("bad_value", name, "holds half of a surrogate pair: give whole characters")
-    return item
-
-
-def _times_out_of_order(record: dict[str, object]) -> Iterator[RecordError]:
-    """What does not fit among those times of a `complete` record that are right in themselves."""
-    at, setup, answer, release = (record.get(name) for name in ("at", *COMPLETE_TIMES))
-    if isinstance(release, int):
-        if isinstance(at, int) and at != release:
-            yield RecordError("bad_value", "at", "differs from release_at: they are equal in a `complete` record")
-        if isinstance(setup, int) and setup > release:
-            yield RecordError("bad_value", "setup_at", "is after release_at")
-        if isinstance(answer, int) and answer > release:
-            yield RecordError("bad_value", "answer_at", "is after release_at")
-    if isinstance(setup, int) and isinstance(answer, int) and answer < setup:
-        yield RecordError("bad_value", "answer_at", "is before setup_at")

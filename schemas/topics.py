@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 MESSAGE_RELAY = "message-relay"
 CDR = "cdr"
+REPORTS = "reports"
+TRAPS = "traps"
+CONTROL = "control"
 BLOCK_EVENTS = "block-events"
 BLOCK_HISTORY = "block-history"
 REVIEW_QUEUE = "review-queue"
@@ -16,8 +19,6 @@ LEDGER = "ledger"
 SNAPSHOTS = "snapshots"
 REKEYED = "rekeyed"
 CONTROL_GLOBAL = "control-global"
-
-INPUTS = (MESSAGE_RELAY, CDR)
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
@@ -43,6 +44,14 @@ def _kept(days: int) -> dict[str, str]:
 _SPECS = (
     TopicSpec(MESSAGE_RELAY, True, _kept(days=7), "input: messages as relays hand them on, keyed by sender"),
     TopicSpec(CDR, True, _kept(days=7), "input: events of calls, keyed by caller"),
+    TopicSpec(REPORTS, True, _kept(days=90), "input: citizens' reports of numbers, keyed by the reported number"),
+    TopicSpec(TRAPS, True, _kept(days=90), "input: what reached honeypot numbers, keyed by sender"),
+    TopicSpec(
+        CONTROL,
+        True,
+        _kept(days=5 * 365),
+        "input: what operators say of one number, keyed by that number; part of the audit trail",
+    ),
     TopicSpec(
         CONTROL_GLOBAL,
         False,

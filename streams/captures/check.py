@@ -14,8 +14,9 @@ from difflib import get_close_matches
 from itertools import chain, islice
 from typing import Any
 
-from schemas import records
+from schemas import decoding
 from schemas.codes import NUMBER_TYPES
+from schemas.feeds import FEEDS
 from schemas.numbers import masked, normalise
 from schemas.objects import ObjectError, read_pairs
 from schemas.printable import printable
@@ -27,7 +28,6 @@ PLACES_KEPT = 3  # examples of where a field is wrong
 UNKNOWN_NAMES_MAX = 100
 IDS_MAX = 5_000_000
 SHAPE_CHARACTERS_MAX = 40
-ID_FIELDS = ("message_id", "call_id")
 
 
 @dataclass(slots=True)
@@ -100,10 +100,10 @@ class Check:
             first = list(islice(items, GUESSED_FROM))
             items = chain(first, items)
             named = {item.topic for item in first}
-            if not named & set(records.FIELDS):
+            if not named & set(FEEDS):
                 guess = self._guess(sample, first)
             else:
-                topics = ", ".join(sorted(topic for topic in named if topic in records.FIELDS))
+                topics = ", ".join(sorted(topic for topic in named if topic in FEEDS))
                 self.taken_as.append(f"{sample.name}: {sample.form} that name their topics ({topics})")
         else:
             self.taken_as.append(f"{sample.name}: {sample.form}, taken as {self._topic}, as told")
@@ -111,19 +111,18 @@ class Check:
             topic = self._topic or guess or item.topic
             if item.problem is not None:
                 self._add(Problem(sample.name, item.line, None, "bad_line", None, item.problem))
-            elif topic in records.FIELDS:
+            elif topic in FEEDS:
                 self._record(topic, item, sample.name)
             else:
                 self._other(topic, item, sample.name)
 
     def _guess(self, sample: Sample, first: Iterable[Item]) -> str:
         names = Counter(name for item in first for name in _names(item.value))
-        score = {topic: sum(names[name] for name in _own(topic)) for topic in records.FIELDS}
+        score = {topic: sum(names[name] for name in _own(topic)) for topic in FEEDS}
         best = max(score, key=lambda topic: score[topic])
         if not score[best] or sum(value == score[best] for value in score.values()) > 1:
             raise CaptureError(
-                f"{sample.name}: its fields do not tell which topic it is: "
-                f"say --topic, one of {', '.join(records.FIELDS)}"
+                f"{sample.name}: its fields do not tell which topic it is: say --topic, one of {', '.join(FEEDS)}"
             )
         have = ", ".join(name for name in _own(best) if names[name])
         self.taken_as.append(
@@ -132,13 +131,13 @@ class Check:
         return best
 
     def _other(self, topic: str | None, item: Item, name: str) -> None:
-        reason = f"is of topic {printable(topic or '')}, which is none of {', '.join(records.FIELDS)}: say --topic"
+        reason = f"is of topic {printable(topic or '')}, which is none of {', '.join(FEEDS)}: say --topic"
         self._add(Problem(name, item.line, None, "bad_line", None, reason))
 
     def _record(self, topic: str, item: Item, name: str) -> None:
         tally = self.topics.get(topic)
         if tally is None:
-            fields = {field: FieldTally(kind.required) for field, kind in records.FIELDS[topic].items()}
+            fields = {field: FieldTally(kind.required) for field, kind in FEEDS[topic].fields.items()}
             tally = self.topics[topic] = TopicTally(fields=fields)
         tally.records += 1
         try:
@@ -147,7 +146,7 @@ class Check:
             tally.bad_records += 1
             self._add(Problem(name, item.line, topic, error.code, None, str(error)))
             return
-        errors = records.check_all(topic, item.value)
+        errors = decoding.check_all(topic, item.value)
         tally.bad_records += bool(errors)
         wrong = {each.field for each in errors}
         for field_name, of in tally.fields.items():
@@ -157,7 +156,7 @@ class Check:
                 of.null += 1
             else:
                 of.present += 1
-                if records.FIELDS[topic][field_name].kind == "number" and field_name not in wrong:
+                if FEEDS[topic].fields[field_name].kind == "number" and field_name not in wrong:
                     of.numbers[NUMBER_TYPES[normalise(found[field_name], self._region).type]] += 1
         for unknown in found.keys() - tally.fields.keys():
             if unknown in tally.unknown or len(tally.unknown) < UNKNOWN_NAMES_MAX:
@@ -167,7 +166,7 @@ class Check:
             self._bad_field(topic, tally, item, name, each, found)
 
     def _bad_field(
-        self, topic: str, tally: TopicTally, item: Item, name: str, error: records.RecordError, found: dict[str, Any]
+        self, topic: str, tally: TopicTally, item: Item, name: str, error: decoding.RecordError, found: dict[str, Any]
     ) -> None:
         assert error.field is not None
         of = tally.fields[error.field]
@@ -176,14 +175,14 @@ class Check:
             of.places.append(f"{name}:{item.line}")
         of.right.setdefault(error.code, error.reason)
         value = found.get(error.field)
-        kind = records.FIELDS[topic][error.field].kind
+        kind = FEEDS[topic].fields[error.field].kind
         looks_like = None if value is None else shape(kind, value)
         self._add(Problem(name, item.line, topic, error.code, error.field, error.reason, looks_like))
 
     def _note_id(self, topic: str, tally: TopicTally, found: dict[str, Any], place: str) -> None:
         """An id given twice is no error: deliveries are repeated. Many of them in a sample ask for a word."""
-        own = next((found[name] for name in ID_FIELDS if isinstance(found.get(name), str)), None)
-        if own is None or len(self._ids) >= IDS_MAX:
+        own = found.get(FEEDS[topic].id or "")
+        if not isinstance(own, str) or len(self._ids) >= IDS_MAX:
             return
         key = (topic, own, str(found.get("event")))
         if key in self._ids:
@@ -276,8 +275,8 @@ def lines(check: Check) -> Iterator[str]:
 
 def _own(topic: str) -> list[str]:
     """Names of required fields that no other topic has."""
-    others = {name for other in records.FIELDS if other != topic for name in records.FIELDS[other]}
-    return [name for name in records.REQUIRED[topic] if name not in others]
+    others = {name for other in FEEDS if other != topic for name in FEEDS[other].fields}
+    return [name for name in FEEDS[topic].required if name not in others]
 
 
 def _names(value: bytes | None) -> set[str]:

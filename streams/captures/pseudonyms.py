@@ -23,7 +23,8 @@ from pathlib import Path
 
 import orjson
 
-from schemas import records
+from schemas import decoding
+from schemas.feeds import FEEDS
 from schemas.numbers import Number, e164_rules, normalise
 from schemas.objects import ObjectError, read_pairs
 from streams.captures.writing import Record
@@ -93,10 +94,10 @@ class Pseudonyms:
             self.changed["record_withheld"] += 1
             # Still no JSON object, so that a replay of the capture finds it wrong for the same reason.
             return b"" if error.code == "empty" else f"withheld: {error.code}".encode()
-        wrong = {error.field for error in records.check_all(topic, value)}
+        wrong = {error.field for error in decoding.check_all(topic, value)}
         out: dict[str, object] = {}
         for name, item in pairs:
-            kind = records.FIELDS[topic].get(name)
+            kind = FEEDS[topic].fields.get(name)
             if kind is None or item is None:
                 continue
             if name in wrong:

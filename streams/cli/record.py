@@ -141,12 +141,12 @@ def command(
 
 
 def _pseudonyms(topics: list[str], key_file: Path | None, texts: str, region: str) -> Pseudonyms:
-    from schemas.records import FIELDS
+    from schemas.feeds import FEEDS
     from streams.captures.pseudonyms import KeyProblem, Pseudonyms, read_key
 
-    if unknown := [topic for topic in topics if topic not in FIELDS]:
+    if unknown := [topic for topic in topics if topic not in FEEDS]:
         raise click.BadParameter(
-            f"only input topics can be pseudonymised ({', '.join(FIELDS)}), not {', '.join(unknown)}",
+            f"only input topics can be pseudonymised ({', '.join(FEEDS)}), not {', '.join(unknown)}",
             param_hint="--topics",
         )
     try:

@@ -47,14 +47,14 @@ def check_command(
 
     Exit codes: 0 every record is right, 1 some are not, 2 a file cannot be read, or wrong usage.
     """
-    from schemas.records import FIELDS
+    from schemas.feeds import FEEDS
     from streams.captures.check import Check, lines
     from streams.captures.rows import CaptureError
     from streams.captures.samples import read_open, read_sample
     from streams.cli.replay import progress
 
-    if topic is not None and topic not in FIELDS:
-        raise click.BadParameter(f"no such topic: {topic}; choose from {', '.join(FIELDS)}", param_hint="--topic")
+    if topic is not None and topic not in FEEDS:
+        raise click.BadParameter(f"no such topic: {topic}; choose from {', '.join(FEEDS)}", param_hint="--topic")
     check = Check(topic, home_region, problems_max)
     try:
         with progress(files, "check") as advance:

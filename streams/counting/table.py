@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
+from rules.expressions import Expression
+from rules.kinds import KINDS
 from rules.model import Counter
+from schemas.feeds import FEEDS
 from streams.counting.chunk import BYTES
 from streams.counting.kinds.base import CounterState, Events
-from streams.counting.kinds.registry import KINDS
 from streams.counting.rows import HEADER, NEWEST, NUMBER, Store
 from streams.engine.compiled_rule import CompiledRule
-from streams.ingest.fields import distinct_columns, field_column
+from streams.ingest.fields import field_column
 from streams.ingest.merge import Merged
 
 READINGS = VOUCHED, ALL = "vouched", "all"
@@ -64,7 +66,7 @@ class TopicState:
         self.counters: dict[Counter, CounterState] = {}
         at = HEADER
         for counter in dict.fromkeys(c for rule in rules for c in rule.counters if c.topic == name):
-            state = KINDS[counter.kind](counter, at)
+            state = KINDS[counter.kind].state(counter, at)
             self.counters[counter] = state
             at += state.words
         self.ids = {counter_id(counter, state): counter for counter, state in self.counters.items()}
@@ -118,8 +120,7 @@ class TopicState:
         masks: dict[tuple[object, ...], np.ndarray] = {}
         out = {}
         for counter in self.counters:
-            looks_at = counter.field if counter.kind == "distinct" or counter.field == "duration" else None
-            same = (counter.events, counter.where, looks_at)
+            same = (counter.events, counter.where, _value_columns(counter))
             if same not in masks:
                 masks[same] = self._hit(counter, view)
             out[counter] = masks[same]
@@ -132,10 +133,11 @@ class TopicState:
             names = counter.where.names
             columns = {name: field_column(name, events.columns, slice(None)) for name in names}
             hit &= counter.where.evaluate(columns, events.n)
-        if counter.kind == "distinct":
-            hit &= _amounts(counter, events) != 0
-        elif counter.field == "duration":
+        columns_of_value = _value_columns(counter)
+        if columns_of_value == ("duration",):
             hit &= events["duration"] >= 0
+        elif columns_of_value != ("id",):
+            hit &= _values(counter, events) != 0
         return hit
 
     def read(
@@ -145,7 +147,7 @@ class TopicState:
         a second time as of those. A reading of either kind comes right after its event has counted."""
         state, rows = self.counters[counter], view.store.rows
         batch = Events(
-            view.rows, view.events["at"], view.as_of, hit & (view.rows >= 0), wanted, _amounts(counter, view.events),
+            view.rows, view.events["at"], view.as_of, hit & (view.rows >= 0), wanted, _values(counter, view.events),
             view.events["event"], view.events["closed"],
         )  # fmt: skip
         if as_of is None:
@@ -321,14 +323,16 @@ class TopicState:
         return stores + sum(state.nbytes() for state in self.counters.values())
 
 
-def _amounts(counter: Counter, events: Merged) -> np.ndarray:
+def _value_columns(counter: Counter) -> tuple[str, ...]:
+    return KINDS[counter.kind].value_columns(counter, FEEDS[counter.topic])
+
+
+def _values(counter: Counter, events: Merged) -> np.ndarray:
     """int64[n]: what the counter looks at in each event."""
-    if counter.kind == "distinct":
-        first, *others = (events[name] for name in distinct_columns(counter))
-        for other in others:
-            first = np.where(first != 0, first, other)
-        return first
-    return events["duration"] if counter.field == "duration" else events["id"]
+    first, *others = (events[name] for name in _value_columns(counter))
+    for other in others:
+        first = np.where(first != 0, first, other)
+    return first
 
 
 def _interleaved(batch: Events, as_of: np.ndarray) -> Events:
@@ -342,12 +346,17 @@ def _interleaved(batch: Events, as_of: np.ndarray) -> Events:
     )  # fmt: skip
 
 
+def _plain(value: object) -> object:
+    """What says the same of equal values of a definition's field, in whichever process."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return value.source if isinstance(value, Expression) else value
+
+
 def counter_id(counter: Counter, state: CounterState) -> str:
     """Of what the counter counts and of the form it is kept in: rows of one id mean the same in any worker."""
     told = (
-        counter.topic, sorted(counter.events), counter.per, counter.kind, counter.field, counter.window_ms,
-        counter.resolution_ms, counter.short_ms, counter.long_ms, counter.max_age_ms,
-        counter.where.source if counter.where else None,
+        [(field.name, _plain(getattr(counter, field.name))) for field in fields(counter) if field.compare],
         state.words, [(name, pool.cells.shape[1], pool.cells.dtype.name) for name, pool in state.pools().items()],
     )  # fmt: skip
     return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()

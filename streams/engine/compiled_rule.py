@@ -9,9 +9,11 @@ from types import CodeType
 
 import numpy as np
 
+from rules.kinds import KINDS
 from rules.model import Counter, Limit, Rule
 from rules.units import duration_text
-from streams.ingest.fields import FIELD_COLUMNS, field_column
+from schemas.feeds import FEEDS
+from streams.ingest.fields import field_column
 from streams.ingest.merge import Merged
 
 
@@ -35,7 +37,9 @@ class CompiledRule:
         self.counters = list(dict.fromkeys(rule.counters.values()))
         self.readings = [reading for name in sorted(rule.when.names) if (reading := _reading(rule, name)) is not None]
         self.limits: list[Limit] = [rule.limits[name] for name in sorted(rule.when.names) if name in rule.limits]
-        self.fields = [name for name in sorted(rule.when.names) if name in FIELD_COLUMNS]
+        self.fields = [
+            name for name in sorted(rule.when.names) if any(name in FEEDS[topic].columns for topic in self.topics)
+        ]
         self.numeric = [reading.name for reading in self.readings] + [limit.name for limit in self.limits]
         self.reads_duration = "duration" in self.fields or any(
             c.field == "duration" or (c.where is not None and "duration" in c.where.names) for c in self.counters
@@ -91,8 +95,8 @@ def _reading(rule: Rule, name: str) -> Reading | None:
     counter = rule.counters.get(base)
     if counter is None:
         return None
-    period = {"short": counter.short_ms, "long": counter.long_ms, "": counter.window_ms or counter.max_age_ms}[part]
-    return Reading(name, counter, counter.outputs.index(part), duration_text(period))
+    period_ms = KINDS[counter.kind].period_ms(counter, part)
+    return Reading(name, counter, counter.outputs.index(part), duration_text(period_ms))
 
 
 def _compared(rule: Rule) -> dict[str, CodeType]:

@@ -30,8 +30,8 @@ import msgspec
 import numpy as np
 import orjson
 
+from schemas.feeds import FEEDS
 from schemas.json_reading import Int64, JsonReader, Unreadable
-from schemas.topics import CDR, MESSAGE_RELAY
 from streams.ingest.epoch import REKEYED_BASE, Place
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ WAITING_MAX = 1000
 FORMAT = 2
 FORMATS = 1, FORMAT  # 1: all openings were counted together, and are taken for those on vouched-for evidence
 PAUSED = "paused"
-TOPICS = (CDR, MESSAGE_RELAY)
+CODES_MAX = 256  # of input topics
 RULE, FEED, TOTAL = ("rule", "feed", "total")
 SPOOFABLE = "spoofable-"  # before `feed` and `total`, where they are of openings on spoofable evidence
 SHARES = {RULE: 1, FEED: 2, TOTAL: 3}
@@ -138,14 +138,14 @@ class Gate:
     rules: list[str]  # names by slot
     spoofable: frozenset[int]  # slots of the rules that accept spoofable evidence
     minute: np.ndarray  # int64[m]: of the feed's clock at the firing, since the epoch
-    is_message: np.ndarray  # bool[m]: of message-relay, else of cdr
+    topic: np.ndarray  # uint8[m]: codes of schemas.feeds
     partition: np.ndarray  # int32[m]: as the engine counts places
     firings: Firings
 
     def held_back(self, k: int) -> str:
         """Asked for each firing that would open an enforced hold, in order: why it must not, or "" when it may. For a
         rule and number it stays held back until the minute ends."""
-        place = TOPICS[int(self.is_message[k])], int(self.partition[k])
+        place = _topics()[int(self.topic[k])], int(self.partition[k])
         slot, number = int(self.firings.rule[k]), int(self.firings.number[k])
         return self.breaker.ask(place, int(self.minute[k]), self.rules[slot], number, slot in self.spoofable)
 
@@ -285,26 +285,32 @@ def gate_of(
     of before the epoch, ms."""
     if breaker.is_idle or not len(firings.event):
         return None
-    is_message = events.of_topic(MESSAGE_RELAY)
-    minute = _feed_minutes(is_message, events["partition"], accepted.time, clocks)
+    topic = events["topic"]
+    minute = _feed_minutes(topic, events["partition"], accepted.time, clocks)
     event = np.flatnonzero(accepted.verdict == 0)[firings.event]
-    return Gate(breaker, rules, spoofable, minute[event], is_message[event], events["partition"][event], firings)
+    return Gate(breaker, rules, spoofable, minute[event], topic[event], events["partition"][event], firings)
 
 
 def _feed_minutes(
-    is_message: np.ndarray, partition: np.ndarray, time: np.ndarray, clocks: Mapping[Place, int]
+    topic: np.ndarray, partition: np.ndarray, time: np.ndarray, clocks: Mapping[Place, int]
 ) -> np.ndarray:
     """int64[n]: the minute of each event's feed by its clock, the running maximum of its events' times (ms)."""
-    feed = partition.astype(np.int64) * 2 + is_message
+    feed = partition.astype(np.int64) * CODES_MAX + topic
     order = np.argsort(feed, kind="stable")
     distinct, rank = np.unique(feed[order], return_inverse=True)
-    before = [clocks.get((TOPICS[f & 1], f >> 1), 0) // MINUTE_MS for f in distinct.tolist()]
+    names = _topics()
+    before = [clocks.get((names[f % CODES_MAX], f // CODES_MAX), 0) // MINUTE_MS for f in distinct.tolist()]
     minute = np.maximum(time[order] // MINUTE_MS, np.array(before, np.int64)[rank])
     # The feeds lie one behind the other, each with its rank above the minutes: one pass takes all their maxima.
     running = np.maximum.accumulate((rank << 32) + minute)
     out = np.empty(len(feed), np.int64)
     out[order] = running & 0xFFFFFFFF
     return out
+
+
+def _topics() -> dict[int, str]:
+    """Input topics by their code."""
+    return {feed.code: name for name, feed in FEEDS.items()}
 
 
 def _plain(value: object) -> object:

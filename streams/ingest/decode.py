@@ -16,7 +16,8 @@ from typing import cast
 import numpy as np
 from phonenumbers import country_code_for_region
 
-from schemas import codes, numbers, records, topics
+from schemas import codes, decoding, numbers, records, topics
+from schemas.feeds import EVENTS, FEEDS
 from streams.ingest.epoch import OutRecord, RawBatch
 from streams.ingest.packed import Packed
 from streams.kernels import fields as field_kernels
@@ -24,11 +25,6 @@ from streams.kernels import identity
 from streams.kernels.scan import SLOW, name_words, scan
 from streams.kernels.words import PADDING, hash_bytes
 
-ID_FIELD = {topics.MESSAGE_RELAY: "message_id", topics.CDR: "call_id"}
-NUMBER_FIELD = {topics.MESSAGE_RELAY: "sender", topics.CDR: "caller"}
-PEER_FIELD = {topics.MESSAGE_RELAY: "recipient", topics.CDR: "callee"}
-TIME_FIELDS = {topics.MESSAGE_RELAY: ("at",), topics.CDR: ("at", "setup_at", "answer_at", "release_at")}
-CHOICES = {"channel": codes.CHANNELS, "origin": codes.ORIGINS, "verified": codes.VERIFIED, "event": codes.EVENTS}
 UNVERIFIED = codes.VERIFIED.index("none")
 
 # A dead letter longer than this is kept as headers, its sha256 and its beginning (design, section 3).
@@ -59,19 +55,22 @@ class Decoder:
 
     def __init__(self, topic: str, wanted: frozenset[str], region: str = "KR") -> None:
         self.topic = topic
+        self.feed = feed = FEEDS[topic]
         self.region = region
-        self.wanted = frozenset(wanted) | {"origin", "verified"}
-        unknown = self.wanted - set(records.OPTIONAL[topic])
+        self.wanted = frozenset(wanted) | set(feed.vouching)
+        unknown = self.wanted - set(feed.optional)
         if unknown:
             raise ValueError(f"{topic} has no optional field {', '.join(sorted(unknown))}")
-        self.names = (*records.REQUIRED[topic], *sorted(self.wanted | set(TIME_FIELDS[topic][1:])))
+        self.names = (*feed.required, *sorted(self.wanted | set(feed.complete)))
+        self._events = tuple(event if event in feed.events else "" for event in EVENTS)
         self.place = {name: i for i, name in enumerate(self.names)}
         self._name_words = name_words(self.names)
         self._spans = np.empty((0, len(self.names), 2), np.int64)
         self._following = np.zeros(len(self.names), np.int64)
-        self._choice_words = {name: name_words(values) for name, values in CHOICES.items()}
-        # `event` in a record is never "message": that name belongs to the other topic.
-        self._choice_words["event"][codes.MESSAGE] = 0
+        choices = dict(feed.choices) | ({"event": self._events} if "event" in feed.fields else {})
+        self._choice_words = {name: name_words(values) for name, values in choices.items() if name in self.names}
+        for event in np.flatnonzero([not name for name in self._events]) if "event" in choices else ():
+            self._choice_words["event"][event] = 0  # that name belongs to another topic
         self._country = country_code_for_region(region)
         self._classes = _fast_classes(region)
         self._spellings = np.zeros((1 << 12, 4), np.uint64)
@@ -86,8 +85,8 @@ class Decoder:
         keep = np.ones(n, bool)
         for i in np.flatnonzero(status == SLOW).tolist():
             try:
-                self._fill(columns, i, records.decode(self.topic, raw.values[i], self.wanted))
-            except records.RecordError as error:
+                self._fill(columns, i, decoding.decode(self.topic, raw.values[i], self.wanted))
+            except decoding.RecordError as error:
                 keep[i] = False
                 counts[error.code] += 1
                 dead.append(dead_letter(raw, i, error))
@@ -96,23 +95,35 @@ class Decoder:
         dead_lines = raw.order[~keep].tolist()
         if dead:
             columns = {name: column[keep] for name, column in columns.items()}
-        if self.topic == topics.CDR:
+        if self.feed.id is None:
+            columns["id"] = _identity(columns)
+        if self.feed.complete:
             columns = _expand(columns)
         return Decoded(self.topic, columns, int(raw.order[-1]) if n else -1, dead, dead_lines, counts)
 
     def kinds(self) -> dict[str, np.dtype]:
         """The columns of this topic that stand for fields of the record, and their types."""
-        return {name: c.dtype for name, c in self._columns(0).items() if name not in TIME_FIELDS[self.topic][1:]}
+        return {name: c.dtype for name, c in self._columns(0).items() if name not in self.feed.complete}
 
     def _columns(self, n: int) -> dict[str, np.ndarray]:
         """Zeroed columns; zero is "absent" in each."""
-        out = {name: np.zeros(n, np.int64) for name in (*TIME_FIELDS[self.topic], "id", "number", "peer")}
-        for name in ("number_type", "peer_type", "access", "event"):
+        out = {name: np.zeros(n, np.int64) for name in (*self.feed.times, "id", "number", "peer")}
+        for name in ("number_type", "peer_type", "access"):
             out[name] = np.zeros(n, np.uint8)
-        for name in self.wanted:
-            out[name] = np.zeros(n, np.uint8 if name in CHOICES else np.int64)
-        out["verified"][:] = UNVERIFIED
+        for name in (*self.wanted, *self.feed.required):
+            if name in self._choice_words:
+                out[name] = np.zeros(n, np.uint8)
+            elif name in self.wanted:
+                out[name] = np.zeros(n, np.int64)
+        out["event"] = np.full(n, self._only_event(), np.uint8)
+        out["topic"] = np.full(n, self.feed.code, np.uint8)
+        if "verified" in out:
+            out["verified"][:] = UNVERIFIED
         return out
+
+    def _only_event(self) -> int:
+        """The code of the topic's kind of event; 0 where the record says which."""
+        return 0 if "event" in self._choice_words else EVENTS.index(self.feed.events[0])
 
     def _fast(
         self, values: Sequence[bytes | None], columns: dict[str, np.ndarray]
@@ -135,22 +146,23 @@ class Decoder:
         scan(base, ends, self._name_words, self._following, spans, kinds, status)
         skip = status.copy()
         for name in self.names:
-            at, required = self.place[name], name in records.REQUIRED[self.topic]
-            if name in TIME_FIELDS[self.topic]:
+            at, required = self.place[name], name in self.feed.required
+            if name in self.feed.times:
                 field_kernels.times(base, spans, kinds, at, required, columns[name], status)
-            elif name in CHOICES:
+            elif name in self._choice_words:
                 words = self._choice_words[name]
                 field_kernels.choices(base, spans, kinds, at, required, words, columns[name], status)
-            elif name == ID_FIELD[self.topic]:
+            elif name == self.feed.id:
                 field_kernels.hashes(base, spans, kinds, at, True, records.ID_MAX, columns["id"], status)
-            elif name == NUMBER_FIELD[self.topic]:
+            elif name == self.feed.number:
                 self._numbers(base, buffer, spans, kinds, at, status, columns, "number", columns["access"])
-            elif name == PEER_FIELD[self.topic]:
+            elif name == self.feed.peer:
                 self._numbers(base, buffer, spans, kinds, at, status, columns, "peer", np.empty(n, np.uint8))
             else:
-                longest = records.TEXT_MAX if name == "text" else records.ID_MAX
-                field_kernels.hashes(base, spans, kinds, at, False, longest, columns[name], status)
-        if self.topic == topics.CDR:
+                longest = self.feed.fields[name].max_length
+                column = columns[name] if name in columns else np.empty(n, np.int64)  # checked, and read by nobody
+                field_kernels.hashes(base, spans, kinds, at, required, longest, column, status)
+        if self.feed.complete:
             status[_inconsistent(columns)] = SLOW
         np.maximum(status, skip, out=status)
         return buffer, status
@@ -205,22 +217,25 @@ class Decoder:
 
     def _fill(self, columns: dict[str, np.ndarray], i: int, record: dict[str, object]) -> None:
         """Writes one exactly decoded record over whatever the kernels left in row i."""
+        feed = self.feed
+        fixed = {"verified": UNVERIFIED, "topic": feed.code, "event": self._only_event()}
         for name, column in columns.items():
-            column[i] = UNVERIFIED if name == "verified" else 0
+            column[i] = fixed.get(name, 0)
         for name, value in record.items():
-            if name in TIME_FIELDS[self.topic]:
+            if name in feed.times:
                 columns[name][i] = value
-            elif name in CHOICES:
-                columns[name][i] = CHOICES[name].index(str(value))
-            elif name in (NUMBER_FIELD[self.topic], PEER_FIELD[self.topic]):
+            elif name == "event":
+                columns[name][i] = EVENTS.index(str(value))
+            elif name in feed.choices:
+                columns[name][i] = feed.choices[name].index(str(value))
+            elif name in (feed.number, feed.peer):
                 number = numbers.normalise(str(value), self.region)
-                target = "number" if name == NUMBER_FIELD[self.topic] else "peer"
+                target = "number" if name == feed.number else "peer"
                 columns[target][i], columns[f"{target}_type"][i] = number.key, number.type
                 if target == "number":
                     columns["access"][i] = number.access
-            else:
-                column = columns["id" if name == ID_FIELD[self.topic] else name]
-                column[i] = text_hash(str(value))
+            elif (name := "id" if name == feed.id else name) in columns:
+                columns[name][i] = text_hash(str(value))
 
 
 def text_hash(text: str) -> int:
@@ -230,7 +245,7 @@ def text_hash(text: str) -> int:
     return int(hash_bytes(padded.ctypes.data, 0, len(raw)))
 
 
-def dead_letter(raw: RawBatch, i: int, error: records.RecordError) -> OutRecord:
+def dead_letter(raw: RawBatch, i: int, error: decoding.RecordError) -> OutRecord:
     """The record verbatim, with what was wrong and where it came from in headers named as Kafka Connect names them."""
     value = raw.values[i]
     partition = raw.partition if raw.origin is None else raw.origin
@@ -257,6 +272,15 @@ def _fast_classes(region: str) -> np.ndarray:
             low = int(tail.ljust(3, "0"))
             classes[low : low + 10 ** (3 - len(tail)), shortest : longest + 1] = number_type
     return classes
+
+
+def _identity(columns: dict[str, np.ndarray]) -> np.ndarray:
+    """int64[n]: an id of records that have none: the same for equal numbers, peers and times, and hardly for others."""
+    id = np.zeros(len(columns["at"]), np.uint64)
+    for name in ("number", "peer", "at"):
+        id = (id ^ columns[name].view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        id ^= id >> np.uint64(29)
+    return np.maximum(id, np.uint64(1)).view(np.int64)
 
 
 def _inconsistent(columns: dict[str, np.ndarray]) -> np.ndarray:

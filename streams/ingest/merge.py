@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas import codes, topics
+from schemas.feeds import EVENTS, FEEDS, VOUCHING
 from streams.ingest.decode import Decoded
+
+# Columns that every epoch has: a topic without them has nobody who vouches for its numbers.
+ALWAYS = dict.fromkeys(VOUCHING, np.dtype(np.uint8))
 
 
 @dataclass(slots=True)
@@ -26,12 +29,11 @@ class Merged:
 
     def of_topic(self, topic: str) -> np.ndarray:
         """bool[n]"""
-        message = self["event"] == codes.MESSAGE
-        return message if topic == topics.MESSAGE_RELAY else ~message
+        return self["topic"] == FEEDS[topic].code
 
     def of_events(self, names: frozenset[str]) -> np.ndarray:
         """bool[n]: events whose kind is one of these names."""
-        table = np.array([name in names for name in codes.EVENTS])
+        table = np.array([name in names for name in EVENTS])
         return table[self["event"]]
 
     def first_of_line(self) -> np.ndarray:
@@ -51,6 +53,7 @@ def merge(decoded: list[Decoded], kinds: Mapping[str, np.dtype]) -> Merged:
     parts = [part for part in decoded if len(part)]
     if not parts:
         return Merged({})
+    kinds = ALWAYS | dict(kinds)
     for part in parts:
         part.columns.setdefault("duration", np.full(len(part), -1, np.int64))
     names = dict.fromkeys([*kinds, *(name for part in parts for name in part.columns)])

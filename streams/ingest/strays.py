@@ -15,9 +15,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from schemas.numbers import published
-from schemas.records import RecordError
-from schemas.topics import INPUTS, REKEYED
+from schemas.decoding import RecordError
+from schemas.feeds import FEEDS
+from schemas.subjects import key_text
+from schemas.topics import REKEYED
 from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES, Decoded, dead_letter
 from streams.ingest.epoch import ORIGINS_MAX, REKEYED_BASE, Headers, OutRecord, RawBatch
 from streams.kernels.partition import partition_of
@@ -116,7 +117,7 @@ def _send_home(raw: RawBatch, decoded: Decoded, strays: np.ndarray, home: np.nda
             headers = [
                 (TOPIC, topic), (PARTITION, b"%d" % partition), (OFFSET, b"%d" % offset), (TIMESTAMP, b"%d" % timestamp)
             ]  # fmt: skip
-            decoded.rekeyed.append(OutRecord(REKEYED, published(number).encode(), value, headers, to))
+            decoded.rekeyed.append(OutRecord(REKEYED, key_text(number), value, headers, to))
     if decoded.rekeyed:
         decoded.counts[SENT_HOME] = len(decoded.rekeyed)
     kept = np.ones(len(home), bool)
@@ -156,8 +157,8 @@ def _origin(headers: Headers, partitions: int) -> tuple[str, int, int, int]:
             raise RecordError(BAD_HEADERS, name, "is given more than once: give it once")
         told[name] = value
     topic = (told.get(TOPIC) or b"").decode("ascii", "replace")
-    if topic not in INPUTS:
-        raise RecordError(BAD_HEADERS, TOPIC, f"is none of {', '.join(INPUTS)}: only Grayline writes to {REKEYED}")
+    if topic not in FEEDS:
+        raise RecordError(BAD_HEADERS, TOPIC, f"is none of {', '.join(FEEDS)}: only Grayline writes to {REKEYED}")
     return (
         topic,
         _integer(told, PARTITION, 0, min(partitions or ORIGINS_MAX, ORIGINS_MAX) - 1),

@@ -8,7 +8,8 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from schemas.topics import BLOCK_EVENTS, DEAD_LETTERS, INPUTS, LEDGER, REKEYED, SNAPSHOTS, TOPICS, TopicSpec
+from schemas.feeds import FEEDS
+from schemas.topics import BLOCK_EVENTS, DEAD_LETTERS, LEDGER, REKEYED, SNAPSHOTS, TOPICS, TopicSpec
 from streams.kafka.errors import passing_codes
 from streams.kafka.settings import BrokerAway, KafkaProblem, KafkaSettings
 
@@ -155,7 +156,7 @@ def check_topics(
     with the way out, when one of the topics is missing or has another count. Inputs that nobody reads may be missing.
     """
     read = list(inputs)
-    ours = [spec for spec in specs if spec.name not in (*INPUTS, *read)]
+    ours = [spec for spec in specs if spec.name not in (*FEEDS, *read)]
     counts = _counts(settings, [*read, *(spec.name for spec in ours)], timeout_s)
     count = _one_count({name: counts[name] for name in read})
     other = {spec.name: counts[spec.name] for spec in ours if spec.partitions_like_input and counts[spec.name] != count}

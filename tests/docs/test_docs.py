@@ -14,11 +14,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from rules import catalog
+from rules import catalog, kinds
 from rules.diagnostics import render
 from rules.load import check_texts, load, load_protected, packs
-from schemas import records, topics
+from schemas import decoding
 from schemas.export import schema
+from schemas.feeds import FEEDS, counted
 from streams.kafka.settings import read_properties
 from streams.runtime.metrics import Metrics
 from tests.docs.pages import OUR_BROKER, PAGES, ROOT, UPDATE, Block, Terminal, blocks, matches, rule_file, update
@@ -130,7 +131,7 @@ def caught_up(broker: str, group: str) -> bool:
     consumer = Consumer({"bootstrap.servers": broker, "group.id": group})
     try:
         found = consumer.list_topics(timeout=10).topics
-        places = [TopicPartition(name, p) for name in topics.INPUTS if name in found for p in found[name].partitions]
+        places = [TopicPartition(name, p) for name in FEEDS if name in found for p in found[name].partitions]
         done = {(place.topic, place.partition): place.offset for place in consumer.committed(places, timeout=10)}
         ends = {(p.topic, p.partition): consumer.get_watermark_offsets(p, timeout=10)[1] for p in places}
     except KafkaException as problem:
@@ -211,8 +212,8 @@ def test_a_record_in_a_page_is_one_of_its_topic(block: Block) -> None:
     assert said, f"{block.place}: say `<!-- schema: TOPIC -->` before it"
     record = json.loads(block.text)
     jsonschema.validate(record, schema(said[1]), cls=jsonschema.Draft202012Validator)
-    if said[1] in topics.INPUTS:
-        assert records.check_all(said[1], block.text.encode()) == []
+    if said[1] in FEEDS:
+        assert decoding.check_all(said[1], block.text.encode()) == []
 
 
 def test_a_settings_file_in_a_page_is_accepted(tmp_path: Path) -> None:
@@ -244,10 +245,10 @@ def said_in(page: str) -> str:
     return (ROOT / page).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("topic", topics.INPUTS)
+@pytest.mark.parametrize("topic", FEEDS)
 def test_the_record_reference_names_every_field(topic: str) -> None:
     text = said_in("docs/records.md").partition(f"## `{topic}`")[2].partition("\n## ")[0]
-    for name, kind in records.FIELDS[topic].items():
+    for name, kind in FEEDS[topic].fields.items():
         row = re.search(rf"^\| `{name}` \|(.*)\|$", text, re.M)
         assert row, f"{topic} has a field {name}"
         assert ("required" in row[1]) == kind.required, f"{topic}: {name}"
@@ -255,7 +256,7 @@ def test_the_record_reference_names_every_field(topic: str) -> None:
 
 
 def test_the_record_reference_names_every_reason_of_a_dead_letter() -> None:
-    codes = re.search(r"one of ([a-z_,\s]+)\.", records.RecordError.__doc__ or "")
+    codes = re.search(r"one of ([a-z_,\s]+)\.", decoding.RecordError.__doc__ or "")
     assert codes
     text = said_in("docs/records.md")
     for code in re.split(r",\s+", codes[1]):
@@ -264,11 +265,10 @@ def test_the_record_reference_names_every_reason_of_a_dead_letter() -> None:
 
 def test_the_rule_reference_names_everything_there_is_to_choose_from() -> None:
     text = said_in("docs/rules.md")
-    words = {*catalog.SOURCES, *catalog.KIND_KEYS, "resolution", "max_age", "where", "spoofable"}
-    words |= {f"count: {name}" for name in catalog.COUNTS}
-    words |= {name for names in catalog.FIELDS.values() for name in names}
-    words |= {name for names in catalog.DISTINCT.values() for name in names}
-    for kind in (kind for names in catalog.FIELDS.values() for kind in names.values()):
+    words = {*catalog.sources(), *kinds.all_keys(), "where", "spoofable"}
+    words |= {f"count: {name}" for name in kinds.counted_kinds()}
+    words |= catalog.all_fields() | {name for feed in counted() for name in feed.distinct}
+    for kind in (kind for feed in counted() for kind in catalog.fields(feed.name).values()):
         words |= set(getattr(kind, "choices", ()))
     missing = {word for word in words if f"`{word}`" not in text and f'`"{word}"`' not in text}
     assert not missing

@@ -17,7 +17,8 @@ from confluent_kafka.admin import AdminClient
 
 from rules.load import check_texts
 from rules.model import RuleSet
-from schemas.topics import BLOCK_HISTORY, CDR, DEAD_LETTERS, INPUTS, MESSAGE_RELAY, REKEYED, TOPICS
+from schemas.feeds import FEEDS
+from schemas.topics import BLOCK_HISTORY, CDR, DEAD_LETTERS, MESSAGE_RELAY, REKEYED, TOPICS
 from streams.engine.engine import Engine
 from streams.kafka import topics
 from streams.kafka.partition import partition_of
@@ -86,7 +87,7 @@ def feed() -> Feed:
 
 
 def with_java(broker: Broker, feed: Feed) -> None:
-    for topic in INPUTS:
+    for topic in FEEDS:
         lines = [f"{number}\t{value.decode()}" for t, number, value in feed if t == topic]
         broker.console_producer(topic, lines, key_separator="\t")
 
@@ -142,7 +143,7 @@ def worked(broker: Broker, feed: Feed, send: Callable[[Broker, Feed], None], wor
     """The feed, sent so, as these workers count it; a single one is stopped half way, and another goes on."""
     fresh_topics(broker)
     send(broker, feed)
-    strays = sum(is_stray(message) for message in read(broker, *INPUTS))
+    strays = sum(is_stray(message) for message in read(broker, *FEEDS))
     group = uuid.uuid4().hex
     done: list[Worker] = []
     if workers == 1:
@@ -165,7 +166,7 @@ def worked(broker: Broker, feed: Feed, send: Callable[[Broker, Feed], None], wor
         len(read(broker, REKEYED)),
         len(read(broker, DEAD_LETTERS)),
         int(
-            sum(each.metrics.value("events_total", feed=topic, outcome="accepted") for each in done for topic in INPUTS)
+            sum(each.metrics.value("events_total", feed=topic, outcome="accepted") for each in done for topic in FEEDS)
         ),
     )
 

@@ -1,7 +1,5 @@
 """Amounts (sum and mean) against their oracle."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 
 from streams.counting.kinds.amounts import Amounts
 from streams.counting.kinds.base import Events
-from streams.kernels.amounts import COUNT_MAX
+from streams.kernels.amounts import COUNT_MAX, WORDS
 from tests.kernels.oracle_amounts import OracleAmounts
 
 START = 1_700_000_000_000
@@ -18,11 +16,11 @@ NUMBERS = 4
 
 
 def counter(kind="sum", window_ms=100, resolution_ms=10):
-    return Amounts(SimpleNamespace(kind=kind, window_ms=window_ms, resolution_ms=resolution_ms), AT)
+    return Amounts({"window_ms": window_ms, "resolution_ms": resolution_ms}, AT, mean=kind == "mean")
 
 
 def rows_of(n=NUMBERS):
-    rows = np.zeros((n, AT + Amounts.words + 1), np.int64)
+    rows = np.zeros((n, AT + WORDS + 1), np.int64)
     rows[:, 0] = rows[:, -1] = 77
     return rows
 

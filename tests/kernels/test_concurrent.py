@@ -12,17 +12,20 @@ from schemas.codes import ANSWER, RELEASE, SETUP
 from streams.counting.kinds import pool
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.concurrent import Concurrent
+from streams.kernels.concurrent import WORDS
 from tests.kernels.oracle_concurrent import ConcurrentOracle
 
 BASE_MS = 1_763_000_000_000
 MAX_AGE_MS = 10_000
 CAPACITY = 4
 AT = 2
-LENGTH = AT + Concurrent.words + 1
+LENGTH = AT + WORDS + 1
 
 
 def counter() -> Concurrent:
-    kind = Counter("live", "cdr", frozenset({"setup", "release"}), "caller", "concurrent", max_age_ms=MAX_AGE_MS)
+    kind = Counter(
+        "live", "cdr", frozenset({"setup", "release"}), "caller", "concurrent", settings=(("max_age_ms", MAX_AGE_MS),)
+    )
     return Concurrent(kind, AT)
 
 
@@ -108,7 +111,7 @@ def test_readings_are_those_of_the_oracle(seed, n, span, lost):
     np.testing.assert_array_equal(out, want)
     assert_slots_are_sound(state, rows)
     assert not rows[:, :AT].any()
-    assert not rows[:, AT + Concurrent.words :].any()
+    assert not rows[:, AT + WORDS :].any()
     for r in range(CAPACITY):
         assert (rows[r, AT] < 0) or len(oracles[r].calls) <= 2
 

@@ -11,16 +11,17 @@ from rules.model import Counter
 from streams.counting.kinds import pool
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.distinct import Distinct
+from streams.kernels.distinct import WORDS
 from tests.kernels.oracle_distinct import DistinctOracle, estimate
 
 BASE_MS = 1_763_000_000_000
 CAPACITY = 6
 AT = 3  # the counter's first word in a row that others share
-LENGTH = AT + Distinct.words + 1
+LENGTH = AT + WORDS + 1
 
 
 def counter(window_ms: int) -> Distinct:
-    kind = Counter("callees", "cdr", frozenset({"setup"}), "caller", "distinct", "callee", window_ms=window_ms)
+    kind = Counter("callees", "cdr", frozenset({"setup"}), "caller", "distinct", "callee", (("window_ms", window_ms),))
     return Distinct(kind, AT)
 
 
@@ -98,7 +99,7 @@ def test_readings_are_those_of_the_oracle(seed, n, window_ms, keys):
     np.testing.assert_array_equal(out, want)
     assert_slots_are_sound(state, rows)
     assert not rows[:, :AT].any()
-    assert not rows[:, AT + Distinct.words :].any()
+    assert not rows[:, AT + WORDS :].any()
 
 
 @settings(max_examples=60, deadline=None)

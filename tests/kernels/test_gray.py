@@ -1,13 +1,12 @@
 """Gray levels against their oracle."""
 
-from types import SimpleNamespace
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.gray import Gray
+from streams.kernels.gray import WORDS
 from tests.kernels.oracle_gray import FLOOR, OracleGray
 
 START = 1_700_000_000_000
@@ -17,11 +16,11 @@ SHAPE = (60, 3600)  # half-lives in ms
 
 
 def counter():
-    return Gray(SimpleNamespace(short_ms=SHAPE[0], long_ms=SHAPE[1]), AT)
+    return Gray({"short_ms": SHAPE[0], "long_ms": SHAPE[1]}, AT)
 
 
 def rows_of():
-    rows = np.zeros((NUMBERS, AT + Gray.words + 1), np.int64)
+    rows = np.zeros((NUMBERS, AT + WORDS + 1), np.int64)
     rows[:, 0] = rows[:, -1] = 77
     return rows
 
@@ -98,7 +97,7 @@ def test_forgetting_an_idle_row_changes_no_later_reading(steps, beyond):
     idle = state.idle(rows, np.arange(NUMBERS), START + horizon)
     later = [(r, horizon + t, horizon + t, hit, True) for r in range(NUMBERS) for t, hit in ((0, 0), (3, 1), (90, 1))]
     kept, gone = rows.copy(), rows.copy()
-    gone[idle, AT : AT + Gray.words] = 0
+    gone[idle, AT : AT + WORDS] = 0
     np.testing.assert_array_equal(state.process(gone, events_of(later)), state.process(kept, events_of(later)))
     levels = rows.view(np.float64)[:, AT + 1 : AT + 3]
     assert (levels[~idle].max(axis=1, initial=0) > FLOOR).all()

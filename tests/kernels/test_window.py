@@ -1,7 +1,5 @@
 """WindowCount against its oracle: forms, growth, lateness, reclaiming."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +8,7 @@ from hypothesis import strategies as st
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.pool import PoolFull, SlotPool
 from streams.counting.kinds.window import WindowCount
-from streams.kernels.window import CELL_MAX, COUNT_MAX
+from streams.kernels.window import CELL_MAX, COUNT_MAX, WORDS
 from tests.kernels.oracle_window import OracleWindow
 
 START = 1_700_000_000_000
@@ -19,11 +17,11 @@ NUMBERS = 5
 
 
 def counter(window_ms, resolution_ms):
-    return WindowCount(SimpleNamespace(window_ms=window_ms, resolution_ms=resolution_ms), AT)
+    return WindowCount({"window_ms": window_ms, "resolution_ms": resolution_ms}, AT)
 
 
 def rows_of(n=NUMBERS):
-    rows = np.zeros((n, AT + WindowCount.words + 1), np.int64)
+    rows = np.zeros((n, AT + WORDS + 1), np.int64)
     rows[:, :AT] = 77
     rows[:, -1] = 77
     return rows
@@ -168,7 +166,7 @@ def test_saved_rows_restored_in_another_order_read_the_same():
 
 def test_a_full_pool_says_so():
     state, rows = counter(100, 10), rows_of(400)
-    state.pool = SlotPool(16, np.uint32, slots_max=300)
+    state.pool = SlotPool(16, "uint32", slots_max=300)
     steps = [(r, t, t, True, False) for t in range(0, 60, 10) for r in range(400)]
     with pytest.raises(PoolFull, match="300 slots"):
         state.process(rows, events_of(steps))

@@ -44,15 +44,15 @@ def readings(counter: Counter, counted: list[Event], as_of_ms: int) -> tuple[Val
     """One value per output of the counter, None without a sample. `counted`: the number's events that count in it, in
     arrival order."""
     if counter.kind == "gray":
-        return tuple(_level(counted, as_of_ms, half) for half in (counter.short_ms, counter.long_ms))
+        return tuple(_level(counted, as_of_ms, half) for half in (counter["short_ms"], counter["long_ms"]))
     if counter.kind == "concurrent":
-        return (_live(counted, as_of_ms, counter.max_age_ms),)
+        return (_live(counted, as_of_ms, counter["max_age_ms"]),)
     if counter.kind == "distinct":
-        inside = [event for event in counted if as_of_ms - event.at_ms < counter.window_ms]
+        inside = [event for event in counted if as_of_ms - event.at_ms < counter["window_ms"]]
         return (float(len({event.things[counter.field or ""] for event in inside})),)
-    now = as_of_ms // counter.resolution_ms
-    oldest = now - counter.window_ms // counter.resolution_ms
-    inside = [event for event in counted if oldest < event.at_ms // counter.resolution_ms <= now]
+    now = as_of_ms // counter["resolution_ms"]
+    oldest = now - counter["window_ms"] // counter["resolution_ms"]
+    inside = [event for event in counted if oldest < event.at_ms // counter["resolution_ms"] <= now]
     if counter.kind == "events":
         return (float(len(inside)),)
     total_ms = sum(event.duration_ms or 0 for event in inside)

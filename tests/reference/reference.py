@@ -14,12 +14,13 @@ from typing import Any
 
 import orjson
 
-from rules.model import BLOCKS, DIRECTIONS, Rule, RuleSet
+from rules.model import BLOCKS, DIRECTIONS, Counter, Rule, RuleSet
 from rules.units import duration_text
 from schemas import topics
 from schemas.codes import ACCESS_CODES, NUMBER_TYPES
+from schemas.decoding import RecordError, decode
+from schemas.feeds import FEEDS
 from schemas.numbers import normalise
-from schemas.records import OPTIONAL, RecordError, decode
 from streams.holds.ledger import block_id, event_id
 from tests.reference.conditions import Value, compared_with, holds, limit_at
 from tests.reference.counting import Event, counts, readings
@@ -146,11 +147,11 @@ class Reference:
         for rule in self.rules.rules:
             mine = [c for c in rule.counters.values() if c.topic == topic]
             for names in [c.where.names for c in mine if c.where] + ([rule.when.names] if mine else []):
-                wanted |= names & set(OPTIONAL[topic])
+                wanted |= names & set(FEEDS[topic].optional)
             for counter in mine:
                 if counter.kind == "distinct":
                     wanted |= {"content_hash", "text"} if counter.field == "content" else {str(counter.field)}
-        return frozenset(wanted & set(OPTIONAL[topic]))
+        return frozenset(wanted & set(FEEDS[topic].optional))
 
     def _events(self, topic: str, record: dict[str, Any]) -> Iterator[Event]:
         id_name, number_name, peer_name = ACTOR[topic]
@@ -216,8 +217,8 @@ class Reference:
             for output, value in zip(counter.outputs, values, strict=True):
                 full = f"{name}.{output}" if output else name
                 read[full] = value
-                one = counter.window_ms or counter.max_age_ms
-                periods[full] = one or (counter.short_ms if output == "short" else counter.long_ms)
+                one = _window_ms(counter)
+                periods[full] = one or (counter["short_ms"] if output == "short" else counter["long_ms"])
         limits: dict[str, Value] = {name: limit_at(limit, event.at_ms) for name, limit in rule.limits.items()}
         if not holds(rule.when.source, rule.when.names, event.fields | limits | read):
             return None
@@ -319,3 +320,9 @@ def dead_letter(line: Line, error: RecordError) -> Produced:
         ("__connect.errors.exception.message", str(error).encode()),
     )
     return Produced(topics.DEAD_LETTERS, line.key, line.value, headers)
+
+
+def _window_ms(counter: Counter) -> int:
+    """The window or greatest age of a counter that has one, 0 for gray levels."""
+    said = dict(counter.settings)
+    return said.get("window_ms") or said.get("max_age_ms") or 0

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from schemas.topics import INPUTS, REKEYED, TOPICS
+from schemas.feeds import FEEDS
+from schemas.topics import REKEYED, TOPICS
 from tests.sim.broker import FakeBroker
 from tests.sim.checkers.one_owner import Owners
 from tests.sim.disk import Disk
@@ -68,7 +69,7 @@ class World:
         return self.disks.setdefault(name, Disk())
 
     def input_places(self) -> list[tuple[str, int]]:
-        return [(topic, p) for topic in (*INPUTS, REKEYED) for p in range(self.partitions)]
+        return [(topic, p) for topic in (*FEEDS, REKEYED) for p in range(self.partitions)]
 
     def committed(self) -> dict[tuple[str, int], int]:
         return {place: at for place, (at, _) in self.broker.groups.group(GROUP).offsets.items()}

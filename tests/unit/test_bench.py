@@ -14,7 +14,7 @@ import pytest
 from bench.jobs.profile import Stopwatch
 from bench.scene import BenchFailed, expect_blocked
 from bench.traffic import DAY_MS, RECORD_BYTES, gray_input, morning_ms, triggers
-from schemas import records, topics
+from schemas import decoding, topics
 
 ROOT = Path(__file__).parents[2]
 START_MS = 1_794_790_800_000  # Monday 2026-11-16, 10:00 in Korea
@@ -56,7 +56,7 @@ def test_every_message_is_valid_unique_and_readable_by_the_other_processors() ->
     ids = set()
     for key, value, at_ms in gray_input(2000, START_MS).records():
         assert len(value) == RECORD_BYTES
-        assert records.check_all(topics.MESSAGE_RELAY, value) == []
+        assert decoding.check_all(topics.MESSAGE_RELAY, value) == []
         told = msgspec.json.decode(value)
         assert told["sender"] == key.decode()
         assert told["at"] == told["ts"] == at_ms

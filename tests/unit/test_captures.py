@@ -22,8 +22,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from schemas.decoding import check_all
 from schemas.numbers import e164_rules, normalise
-from schemas.records import check_all
 from schemas.topics import CDR, MESSAGE_RELAY
 from streams.captures import files
 from streams.captures.files import plain_lines, read_capture, read_stream

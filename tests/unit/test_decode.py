@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import codes
+from schemas.decoding import RecordError, decode
+from schemas.feeds import FEEDS
 from schemas.numbers import normalise
-from schemas.records import OPTIONAL, RecordError, decode
 from schemas.topics import CDR, MESSAGE_RELAY
 from streams.ingest.decode import DEAD_LETTER_KEPT_BYTES, DEAD_LETTER_WHOLE_BYTES, Decoded, Decoder, text_hash
 from streams.ingest.epoch import RawBatch
@@ -24,7 +25,7 @@ AT_MS = 1_794_798_000_000
 MESSAGE = {"message_id": "m1", "at": AT_MS, "sender": "010-1111-0001", "recipient": "+821099900001"}
 CALL = {"call_id": "c1", "event": "setup", "at": AT_MS, "caller": "+827011110001", "callee": "114"}
 COMPLETE = CALL | {"event": "complete", "setup_at": AT_MS - 9000, "answer_at": AT_MS - 5000, "release_at": AT_MS}
-EVERYTHING = {topic: frozenset(names) - {"setup_at", "answer_at", "release_at"} for topic, names in OPTIONAL.items()}
+EVERYTHING = {topic: frozenset(feed.optional) - set(feed.complete) for topic, feed in FEEDS.items()}
 NOTHING = {MESSAGE_RELAY: frozenset[str](), CDR: frozenset[str]()}
 VALID = {
     MESSAGE_RELAY: [
@@ -71,6 +72,7 @@ def _rows(topic: str, record: dict[str, Any]) -> list[dict[str, int]]:
     number, peer = normalise(record[names[1]]), normalise(record[names[2]])
     row = {"id": text_hash(record[names[0]]), "number": number.key, "number_type": number.type, "access": number.access}
     row |= {"peer": peer.key, "peer_type": peer.type, "at": record["at"], "event": KIND[record.get("event", "message")]}
+    row["topic"] = {MESSAGE_RELAY: 0, CDR: 1}[topic]
     for name in EVERYTHING[topic]:
         value = record.get(name)
         row[name] = CHOICES[name].index(value or "") if name in CHOICES else text_hash(value) if value else 0
@@ -142,7 +144,7 @@ def spelled(draw: st.DrawFn, text: str) -> str:
 def objects(draw: st.DrawFn, topic: str) -> bytes:
     """A record as a feed might spell it, seldom quite right."""
     base: dict[str, Any] = dict(draw(st.sampled_from(VALID[topic])))
-    for name in draw(st.lists(st.sampled_from([*base, *OPTIONAL[topic], "unknown", "a.t", "At"]), max_size=4)):
+    for name in draw(st.lists(st.sampled_from([*base, *FEEDS[topic].optional, "unknown", "a.t", "At"]), max_size=4)):
         right = TIMES if name == "at" or name.endswith("_at") else NUMBERS if name in (*base,) else TEXTS
         base[name] = draw(st.one_of(right, right, TEXTS, ODD))
     for name in draw(st.lists(st.sampled_from(list(base)), max_size=1)):

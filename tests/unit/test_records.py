@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import codes
-from schemas.records import FIELDS, ID_MAX, NUMBER_MAX, OPTIONAL, REQUIRED, TEXT_MAX, RecordError, check_all, decode
-from schemas.topics import CDR, MESSAGE_RELAY
+from schemas.decoding import RecordError, check_all, decode
+from schemas.feeds import FEEDS
+from schemas.records import ID_MAX, NUMBER_MAX, TEXT_MAX
+from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
 
 AT_MS = 1_794_798_000_000
 MESSAGE = {"message_id": "m1", "at": AT_MS, "sender": "010-1111-0001", "recipient": "+821099900001"}
@@ -22,7 +24,7 @@ COMPLETE = CALL | {
     "release_at": AT_MS + 9000,
 }
 NOTHING: frozenset[str] = frozenset()
-EVERYTHING = {topic: frozenset(names) for topic, names in OPTIONAL.items()}
+EVERYTHING = {topic: frozenset(feed.optional) for topic, feed in FEEDS.items()}
 
 
 def encoded(record: object) -> bytes:
@@ -62,7 +64,7 @@ def test_an_absent_or_null_verified_means_none_and_other_nulls_are_absent() -> N
 @pytest.mark.parametrize("topic", [MESSAGE_RELAY, CDR])
 def test_every_required_field_is_missed_when_absent_or_null(topic: str) -> None:
     record: dict[str, Any] = MESSAGE if topic == MESSAGE_RELAY else CALL
-    for name in REQUIRED[topic]:
+    for name in FEEDS[topic].required:
         for broken in (without(record, name), record | {name: None}):
             error = failure(topic, encoded(broken))
             assert (error.code, error.field) == ("missing_field", name)
@@ -216,25 +218,31 @@ def test_check_all_finds_everything_that_is_wrong_at_once() -> None:
 
 
 def test_the_choices_of_a_field_are_those_that_have_codes() -> None:
-    assert FIELDS[MESSAGE_RELAY]["channel"].choices == codes.CHANNELS[1:]
-    assert FIELDS[CDR]["event"].choices == codes.EVENTS[1:]
-    for fields in FIELDS.values():
-        assert fields["origin"].choices == codes.ORIGINS[1:]
-        assert fields["verified"].choices == codes.VERIFIED[1:]
+    assert FEEDS[MESSAGE_RELAY].fields["channel"].choices == codes.CHANNELS[1:]
+    assert FEEDS[CDR].fields["event"].choices == FEEDS[CDR].events
+    for topic in (MESSAGE_RELAY, CDR):
+        assert FEEDS[topic].fields["origin"].choices == codes.ORIGINS[1:]
+        assert FEEDS[topic].fields["verified"].choices == codes.VERIFIED[1:]
 
 
 def test_the_fields_of_the_input_topics_are_those_of_the_record_reference() -> None:
-    assert REQUIRED == {
+    assert {topic: feed.required for topic, feed in FEEDS.items()} == {
         MESSAGE_RELAY: ("message_id", "at", "sender", "recipient"),
         CDR: ("call_id", "event", "at", "caller", "callee"),
+        REPORTS: ("report_id", "at", "number", "reporter"),
+        TRAPS: ("at", "sender", "trap", "depth"),
+        CONTROL: ("id", "at", "number", "action", "operator", "reason"),
     }
     assert {
         MESSAGE_RELAY: (
             *("relay", "reseller", "account", "carrier", "channel", "origin", "verified", "text", "content_hash"),
         ),
         CDR: ("relay", "carrier", "origin", "verified", "cause", "setup_at", "answer_at", "release_at"),
-    } == OPTIONAL
-    assert {name: kind.kind for name, kind in FIELDS[CDR].items()} == {
+        REPORTS: ("kind", "text", "message_id", "relay", "reseller", "recording_url"),
+        TRAPS: ("text", "source_ip", "recording_url"),
+        CONTROL: ("rule", "until"),
+    } == {topic: feed.optional for topic, feed in FEEDS.items()}
+    assert {name: kind.kind for name, kind in FEEDS[CDR].fields.items()} == {
         **{"call_id": "id", "event": "choice", "at": "time", "caller": "number", "callee": "number", "relay": "id"},
         **{"carrier": "id", "origin": "choice", "verified": "choice", "cause": "id"},
         **{"setup_at": "time", "answer_at": "time", "release_at": "time"},
@@ -243,7 +251,7 @@ def test_the_fields_of_the_input_topics_are_those_of_the_record_reference() -> N
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 values = scalars | st.lists(scalars, max_size=2) | st.sampled_from(["setup", "complete", AT_MS, AT_MS + 9000])
-names = st.sampled_from(sorted({*FIELDS[CDR], *FIELDS[MESSAGE_RELAY], "x"}))
+names = st.sampled_from(sorted({*FEEDS[CDR].fields, *FEEDS[MESSAGE_RELAY].fields, "x"}))
 
 
 @st.composite
@@ -269,9 +277,9 @@ def test_any_bytes_are_a_record_or_a_record_error(topic: str, value: bytes) -> N
     assert [str(error) for error in errors[:1]] == raised
     if raised:
         return
-    assert set(REQUIRED[topic]) <= set(record) <= set(FIELDS[topic])
+    assert set(FEEDS[topic].required) <= set(record) <= set(FEEDS[topic].fields)
     for name, item in record.items():
-        assert isinstance(item, int if FIELDS[topic][name].kind == "time" else str)
+        assert isinstance(item, int if FEEDS[topic].fields[name].kind == "time" else str)
         assert item
         if isinstance(item, str):
             item.encode()

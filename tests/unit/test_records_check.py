@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from schemas.records import FIELDS
+from schemas.feeds import FEEDS
 from schemas.topics import CDR, MESSAGE_RELAY
 from streams.captures.check import shape
 from streams.captures.writing import CaptureWriter, Record
@@ -56,7 +56,7 @@ def test_right_records_end_with_code_0_and_every_field_is_counted(sample: Path) 
     told = report(sample, lines(call(1, carrier="KT"), call(2, carrier=None), call(3)), code=0)
     assert (told["records"], told["bad_records"], told["codes"], told["problems"]) == (3, 0, {}, [])
     fields = told["topics"][CDR]["fields"]
-    assert list(fields) == list(FIELDS[CDR])
+    assert list(fields) == list(FEEDS[CDR].fields)
     assert fields["call_id"] == {
         "required": True, "present": 3, "absent": 0, "null": 0, "bad": 0, "places": [], "reasons": {},
         "number_types": {},

@@ -7,7 +7,8 @@ import jsonschema
 import msgspec
 import pytest
 
-from schemas import export, records, topics
+from schemas import decoding, export, topics
+from schemas.feeds import FEEDS
 
 TOPICS = sorted(export.PUBLISHED)
 
@@ -39,8 +40,8 @@ def test_each_required_field_of_a_schema_is_required(topic: str) -> None:
 @pytest.mark.parametrize("topic", [topics.MESSAGE_RELAY, topics.CDR])
 def test_the_example_of_an_input_topic_passes_the_exact_decoder_whole(topic: str) -> None:
     value = json.dumps(export.PUBLISHED[topic][1]).encode()
-    assert records.check_all(topic, value) == []
-    decoded = records.decode(topic, value, frozenset(records.OPTIONAL[topic]))
+    assert decoding.check_all(topic, value) == []
+    decoded = decoding.decode(topic, value, frozenset(FEEDS[topic].optional))
     assert set(decoded) == set(export.PUBLISHED[topic][1])
 
 
@@ -61,7 +62,7 @@ def test_topics_that_must_keep_records_say_so() -> None:
     assert int(blocks["delete.retention.ms"]) >= 30 * topics.DAY_MS
     # Kafka's default for a record is 1,048,588 bytes, and a dead letter has headers besides.
     assert int(topics.TOPICS[topics.DEAD_LETTERS].config["max.message.bytes"]) > 1_048_588
-    for name in topics.INPUTS:
+    for name in FEEDS:
         spec = topics.TOPICS[name]
         assert spec.partitions_like_input
         assert "retention.ms" in spec.config

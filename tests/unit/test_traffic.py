@@ -11,7 +11,7 @@ import pytest
 
 from schemas import numbers
 from schemas.codes import NUMBER_TYPES
-from schemas.records import check_all
+from schemas.decoding import check_all
 from streams.kafka.partition import murmur2, partition_of
 from streams.traffic.generate import START_MS, Traffic, TrafficSettings, generate
 from streams.traffic.hours import DAY_MS, KOREA_MS, activity, is_weekend

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-from streams.counting.kinds.pool import Saved, SlotPool
+    from streams.counting.kinds.pool import Saved, SlotPool
 
 
 @dataclass(slots=True)

@@ -6,24 +6,57 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-if TYPE_CHECKING:
-    from rules.model import Counter
+from rules.kinds import WINDOW_MS_MAX, WINDOW_MS_MIN, Kind
+from rules.reading import duration
 from schemas.codes import RELEASE, SETUP
 from streams.counting.kinds.base import Events
+from streams.counting.kinds.late import Late
 from streams.counting.kinds.pool import Pooled, SlotPool
-from streams.kernels import concurrent as kernel
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from rules.document import Document, Node
+    from rules.model import Counter
+    from rules.reading import Keys
+    from schemas.feeds import InputTopic
+    from streams.kernels import concurrent as kernel
+else:
+    np, kernel = Late("numpy"), Late("streams.kernels.concurrent")
+
+
+class Live(Kind):
+    """`count: concurrent`"""
+
+    name, key, needs = "concurrent", "count", ("count", "max_age")
+    exact_max, beyond = 64, 'only "at least 64"'
+    needs_live_calls = True
+
+    def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
+        if "max_age" not in keys:
+            return {}
+        age_ms = duration(doc, keys["max_age"], "max_age", WINDOW_MS_MIN, WINDOW_MS_MAX)
+        return {} if age_ms is None else {"max_age_ms": age_ms}
+
+    def events(self, doc: Document, node: Node, feed: InputTopic, events: frozenset[str]) -> frozenset[str]:
+        if not events >= {"setup", "release"}:
+            doc.error(node, "simultaneous calls are counted from set-up to release", "write `on: cdr`")
+        return frozenset({"setup", "release"})
+
+    def reach_ms(self, counter: Counter) -> int:
+        return counter["max_age_ms"]
+
+    def state(self, counter: Counter, at: int) -> Concurrent:
+        return Concurrent(counter, at)
 
 
 class Concurrent(Pooled):
     """Four words in the row; a slot of 128 bytes from the third call on, of 1 KB beyond 8, of 16 KB beyond 64."""
 
-    words = kernel.WORDS
-
     def __init__(self, counter: Counter, at: int) -> None:
+        self.words = kernel.WORDS
         self.at = at
-        self.max_age_ms = counter.max_age_ms
+        self.max_age_ms = counter["max_age_ms"]
         self.tiny = SlotPool(kernel.TINY_CELLS)
         self.small = SlotPool(kernel.SMALL_CELLS)
         self.large = SlotPool(kernel.LARGE_CELLS)

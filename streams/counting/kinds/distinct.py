@@ -6,26 +6,64 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+from rules.kinds import Kind, window
+from rules.reading import choice
+from streams.counting.kinds.base import Events
+from streams.counting.kinds.late import Late
+from streams.counting.kinds.pool import Pooled, SlotPool
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from rules.document import Document
     from rules.model import Counter
-from streams.counting.kinds.base import Events
-from streams.counting.kinds.pool import Pooled, SlotPool
-from streams.kernels import distinct as kernel
+    from rules.reading import Keys
+    from schemas.feeds import InputTopic
+    from streams.kernels import distinct as kernel
+else:
+    np, kernel = Late("numpy"), Late("streams.kernels.distinct")
+
+SKETCH_BUCKETS = 12  # a busy row works at window/12
+
+
+class DistinctValues(Kind):
+    """`distinct: FIELD`"""
+
+    name, key, needs = "distinct", "distinct", ("distinct", "window")
+    exact_max, beyond = 32, "an estimate"
+
+    def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
+        window_ms = window(doc, keys)
+        if window_ms is not None and window_ms % SKETCH_BUCKETS:
+            doc.error(keys["window"], f"the window cannot be cut into {SKETCH_BUCKETS} equal parts of whole ms")
+        return {} if window_ms is None else {"window_ms": window_ms}
+
+    def field(self, doc: Document, keys: Keys, feed: InputTopic) -> str | None:
+        if "distinct" not in keys:
+            return None
+        return choice(doc, keys["distinct"], "field to count distinct values of", feed.distinct)
+
+    def value_columns(self, counter: Counter, feed: InputTopic) -> tuple[str, ...]:
+        assert counter.field is not None
+        return feed.distinct_columns(counter.field)
+
+    def reach_ms(self, counter: Counter) -> int:
+        return counter["window_ms"]
+
+    def state(self, counter: Counter, at: int) -> Distinct:
+        return Distinct(counter, at)
 
 
 class Distinct(Pooled):
     """Four words in the row; a slot of 128 bytes from the third key on, of 512 beyond 8 keys, of 3.3 KB beyond 32."""
 
-    words = kernel.WORDS
-
     def __init__(self, counter: Counter, at: int) -> None:
+        self.words = kernel.WORDS
         self.at = at
-        self.window_ms = counter.window_ms
+        self.window_ms = counter["window_ms"]
         self.tiny = SlotPool(kernel.TINY_CELLS)
         self.wide = SlotPool(kernel.WIDE_CELLS)
-        self.sketch = SlotPool(kernel.CELLS, np.uint8)
+        self.sketch = SlotPool(kernel.CELLS, "uint8")
         self._scratch = np.zeros((1, kernel.REGISTERS), np.uint8)
 
     def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:

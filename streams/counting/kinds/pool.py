@@ -13,9 +13,19 @@ returns the event it stopped at, and its caller calls `grow` and the kernel agai
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
-from streams.counting.aligned import aligned_zeros
+from streams.counting.kinds.late import Late
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from streams.counting import aligned
+
+    Saved = dict[str, tuple[np.ndarray, np.ndarray]]
+    """By pool: int64[m] places among the rows saved, and their m slots' cells."""
+else:
+    np, aligned = Late("numpy"), Late("streams.counting.aligned")
 
 SLOTS_FIRST = 256
 SLOTS_MAX = 1 << 24  # of one pool; 4 GB of 60 cells of 4 bytes each. Rows of numbers run out of memory well before.
@@ -31,7 +41,7 @@ class SlotPool:
     cells: dtype[capacity, width]; free: int64[capacity], of which the first top[0] are the free slots, taken from the
     end; top: int64[1]."""
 
-    def __init__(self, width: int, dtype: type[np.generic] = np.int64, slots_max: int = SLOTS_MAX) -> None:
+    def __init__(self, width: int, dtype: str = "int64", slots_max: int = SLOTS_MAX) -> None:
         self.slots_max = slots_max
         self.cells: np.ndarray = np.zeros((0, width), dtype)
         self.free: np.ndarray = np.zeros(0, np.int64)
@@ -51,7 +61,7 @@ class SlotPool:
                 f"all {old} slots of {self.cells.shape[1]} cells are in use, which is the bound: "
                 "fewer numbers per worker (more partitions, more workers) or shorter windows are needed"
             )
-        cells = aligned_zeros((new, self.cells.shape[1]), self.cells.dtype)
+        cells = aligned.aligned_zeros((new, self.cells.shape[1]), self.cells.dtype)
         cells[:old] = self.cells
         top = int(self.top[0])
         free = np.zeros(new, np.int64)
@@ -81,9 +91,6 @@ class SlotPool:
     def nbytes(self) -> int:
         """Bytes of the slots in use and of the free list; the pages of slots never taken have not been touched."""
         return self.used * self.cells.shape[1] * self.cells.itemsize + self.free.nbytes + self.top.nbytes
-
-
-Saved = dict[str, tuple[np.ndarray, np.ndarray]]  # by pool: int64[m] places among the rows saved, their m slots' cells
 
 
 class Pooled:

@@ -4,26 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from rules.kinds import Kind, bucketed_window
 from streams.counting.kinds.base import Events
+from streams.counting.kinds.late import Late
 from streams.counting.kinds.pool import Pooled, SlotPool
-from streams.kernels.window import COUNT_BITS, WORDS, window_count
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from rules.document import Document
     from rules.model import Counter
+    from rules.reading import Keys
+    from streams.kernels import window as kernel
+else:
+    np, kernel = Late("numpy"), Late("streams.kernels.window")
+
+
+class Window(Kind):
+    """`count: events`"""
+
+    name, key, needs, may = "events", "count", ("count", "window"), ("resolution",)
+
+    def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
+        return bucketed_window(doc, keys)
+
+    def reach_ms(self, counter: Counter) -> int:
+        return counter["window_ms"]
+
+    def state(self, counter: Counter, at: int) -> WindowCount:
+        return WindowCount(counter, at)
 
 
 class WindowCount(Pooled):
     """Output: events in the window as of the reading; 0 without any. A bucket's count stops at 2**32 - 1."""
 
-    words = WORDS
-
     def __init__(self, counter: Counter, at: int) -> None:
+        self.words = kernel.WORDS
         self.at = at
-        self.resolution_ms = counter.resolution_ms
-        self.buckets = counter.window_ms // counter.resolution_ms
-        self.pool = SlotPool(ring_width(self.buckets), np.uint32)
+        self.resolution_ms = counter["resolution_ms"]
+        self.buckets = counter["window_ms"] // counter["resolution_ms"]
+        self.pool = SlotPool(ring_width(self.buckets), "uint32")
 
     def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
         out = np.full(len(events.row), np.nan)
@@ -34,8 +54,8 @@ class WindowCount(Pooled):
         return (out,)
 
     def idle(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
-        words = rows[candidates, self.at : self.at + WORDS]
-        newest = np.where(words[:, 0] < 0, words[:, 1], (words >> COUNT_BITS).max(axis=1))
+        words = rows[candidates, self.at : self.at + self.words]
+        newest = np.where(words[:, 0] < 0, words[:, 1], (words >> kernel.COUNT_BITS).max(axis=1))
         return newest <= horizon // self.resolution_ms - self.buckets
 
     def pools(self) -> dict[str, SlotPool]:
@@ -43,7 +63,7 @@ class WindowCount(Pooled):
 
     def _run(self, rows: np.ndarray, events: Events, start: int, out: np.ndarray) -> int:
         pool = self.pool
-        return window_count(
+        return kernel.window_count(
             rows, self.at, pool.cells, pool.free, pool.top,
             events.row, events.at, events.as_of, events.hit, events.read,
             float(self.resolution_ms), self.buckets, start, out,

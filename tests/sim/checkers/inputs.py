@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from schemas.records import RecordError, decode
-from schemas.topics import CDR, INPUTS, MESSAGE_RELAY, REKEYED
+from schemas.decoding import RecordError, decode
+from schemas.feeds import FEEDS
+from schemas.topics import CDR, MESSAGE_RELAY, REKEYED
 from streams.ingest.epoch import REKEYED_BASE
 from tests.reference.reference import Line
 from tests.sim.history import home_of
@@ -42,7 +43,7 @@ def is_stray(world: World, topic: str, partition: int, value: bytes | None) -> b
 
 def lines(world: World, upto: dict[tuple[str, int], int] | None = None) -> Iterator[Line]:
     """upto: the offset before which each place is read, its end unless given."""
-    for topic in INPUTS:
+    for topic in FEEDS:
         for place in world.broker.places(topic):
             for r in records(world, place, upto):
                 if not is_stray(world, *place, r.value):

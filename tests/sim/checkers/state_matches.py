@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rules.model import RuleSet
-from schemas.topics import INPUTS, REKEYED
+from schemas.feeds import FEEDS
+from schemas.topics import REKEYED
 from streams.engine.engine import Engine
 from streams.ingest.decode_share import decode_share
 from streams.ingest.epoch import RawBatch
@@ -37,9 +38,9 @@ def counted(world: World, rules: RuleSet) -> Engine:
     engine.partitions = world.partitions
     committed = world.committed()
     for place in world.input_places():
-        if place[0] in INPUTS:
+        if place[0] in FEEDS:
             engine.begin(place[1], place[0], complete=True)
-    for topic in (*INPUTS, REKEYED):
+    for topic in (*FEEDS, REKEYED):
         for place in world.broker.places(topic):
             found = records(world, place, committed)
             if found:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from schemas.topics import INPUTS, REKEYED
+from schemas.feeds import FEEDS
+from schemas.topics import REKEYED
 from tests.sim.checkers.inputs import is_stray, origin
 from tests.sim.history import home_of
 from tests.sim.world import World
@@ -13,7 +14,7 @@ from tests.sim.world import World
 def check(world: World, once: bool) -> None:
     expected = Counter(
         (topic, p, record.offset)
-        for topic in INPUTS
+        for topic in FEEDS
         for _, p in world.broker.places(topic)
         for record in world.broker.logs[topic, p].committed()
         if is_stray(world, topic, p, record.value)

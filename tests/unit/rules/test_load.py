@@ -58,8 +58,8 @@ def test_a_good_file_is_read_into_values():
     assert rule.spoofable
     assert rule.limits["level"].always == 30
     assert [(name, value) for name, _, value in rule.limits["level"].during] == [("office", 12)]
-    assert rule.counters["rate"].resolution_ms == 1_000
-    assert (rule.counters["gray"].short_ms, rule.counters["gray"].long_ms) == (60_000, 21_600_000)
+    assert rule.counters["rate"]["resolution_ms"] == 1_000
+    assert (rule.counters["gray"]["short_ms"], rule.counters["gray"]["long_ms"]) == (60_000, 21_600_000)
     assert (rule.file, rule.line) == ("rules.yaml", 8)
     assert rules.warnings == ()
 

@@ -1,0 +1,148 @@
+"""What a kind of counter is to rule files: which keys it takes, what it counts and reads, how far back it looks.
+
+Each kind is defined beside the code that runs it (streams/counting/kinds) and registers itself here, so that reading a
+rule file, evidence, advice and identity ask one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import rules
+from rules.document import Document, Node
+from rules.reading import Keys, choice, duration
+from rules.units import duration_text
+
+if TYPE_CHECKING:
+    from rules.model import Counter
+    from schemas.feeds import InputTopic
+
+WINDOW_MS_MIN = 1_000
+WINDOW_MS_MAX = 31 * 86_400_000
+BUCKETS_DEFAULT = 60
+BUCKETS_MAX = 3_600
+# `duration` is known once a call has ended.
+ENDED = frozenset({"release", "complete"})
+
+
+class Kind:
+    """One kind of counter; subclasses say what differs. No state of its own.
+
+    name: as `Counter.kind` has it. key: of the rule file, the one that says the kind; for `count`, `name` is its value.
+    needs, may: all keys that it takes beside `on`, `per` and `where`. outputs: what `when` can read of it, "" for the
+    counter's own name. exact_max: readings up to it are exact, and what they are beyond it says `beyond`."""
+
+    name: str
+    key: str
+    needs: tuple[str, ...]
+    may: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ("",)
+    exact_max: int | None = None
+    beyond = ""
+    needs_live_calls = False  # sees nothing on a feed that tells of a call only when it has ended
+
+    def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
+        """The kind's numbers from the rule file, what is wrong noted: they are part of the counter's identity."""
+        raise NotImplementedError
+
+    def events(self, doc: Document, node: Node, feed: InputTopic, events: frozenset[str]) -> frozenset[str]:
+        """Those of the events of an `on:` that count, what is wrong noted at `node`."""
+        return events
+
+    def field(self, doc: Document, keys: Keys, feed: InputTopic) -> str | None:
+        """The field of the record that it looks at, what is wrong noted; None where it looks at none."""
+        return None
+
+    def value_columns(self, counter: Counter, feed: InputTopic) -> tuple[str, ...]:
+        """The columns of what it looks at in an event, the first that is present; an event without any does not
+        count, but for the record's id, which every event has."""
+        return ("id",)
+
+    def reach_ms(self, counter: Counter) -> int:
+        """How long an event still weighs in it: how far back its evidence goes."""
+        raise NotImplementedError
+
+    def period_ms(self, counter: Counter, output: str) -> int:
+        """How far an output looks back, as evidence says it: a window, a half-life or a greatest age."""
+        return self.reach_ms(counter)
+
+    def state(self, counter: Counter, at: int) -> Any:
+        """What counts (streams.counting.kinds.base.CounterState); `at`: its first word of a row."""
+        raise NotImplementedError
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> None:
+    """Adds a kind, or raises ValueError when its name is another's."""
+    if KINDS.get(kind.name, kind) is not kind:
+        raise ValueError(f"two kinds of counter are named {kind.name!r}")
+    KINDS[kind.name] = kind
+
+
+def kind_keys() -> tuple[str, ...]:
+    """The keys of a counter that say its kind, each once."""
+    return tuple(dict.fromkeys(kind.key for kind in _kinds().values()))
+
+
+def counted_kinds() -> tuple[str, ...]:
+    """What `count:` can say."""
+    return tuple(name for name, kind in _kinds().items() if kind.key == "count")
+
+
+def all_keys() -> tuple[str, ...]:
+    """Every key that some kind takes, the ones that say the kind first."""
+    return tuple(dict.fromkeys((*kind_keys(), *(k for kind in _kinds().values() for k in (*kind.needs, *kind.may)))))
+
+
+def _kinds() -> Mapping[str, Kind]:
+    import_module(rules.KINDS_FROM)
+    return KINDS
+
+
+# -- readers that several kinds share ----------------------------------------------------------------------------------
+
+
+def window(doc: Document, keys: Keys) -> int | None:
+    if "window" not in keys:
+        return None
+    return duration(doc, keys["window"], "window", WINDOW_MS_MIN, WINDOW_MS_MAX)
+
+
+def bucketed_window(doc: Document, keys: Keys) -> dict[str, int]:
+    """A window and the resolution that divides it."""
+    window_ms = window(doc, keys)
+    if window_ms is None:
+        return {}
+    if "resolution" not in keys:
+        if window_ms % BUCKETS_DEFAULT:
+            doc.error(
+                keys["window"], "the window cannot be cut into 60 equal parts", "add a `resolution:` that divides it"
+            )
+        return {"window_ms": window_ms, "resolution_ms": window_ms // BUCKETS_DEFAULT}
+    resolution = duration(doc, keys["resolution"], "resolution", 1, window_ms)
+    if resolution is None:
+        return {}
+    if window_ms % resolution:
+        message = f"resolution {duration_text(resolution)} does not divide the window {duration_text(window_ms)}"
+        doc.error(keys["resolution"], message)
+    elif window_ms // resolution > BUCKETS_MAX:
+        least = duration_text(-(-window_ms // BUCKETS_MAX))
+        message = f"{window_ms // resolution:,} parts of a window are too many; the most is {BUCKETS_MAX:,}"
+        doc.error(keys["resolution"], message, f"use a resolution of {least} or more")
+    return {"window_ms": window_ms, "resolution_ms": resolution}
+
+
+def duration_events(doc: Document, node: Node, events: frozenset[str]) -> frozenset[str]:
+    """The events of a kind that adds up durations."""
+    if not events <= ENDED:
+        doc.error(
+            node, "`duration` is known only when a call has ended", "write `on: cdr.release` or `on: cdr.complete`"
+        )
+    return events
+
+
+def duration_field(doc: Document, keys: Keys, key: str) -> str | None:
+    return choice(doc, keys[key], "field to add up", ("duration",)) if key in keys else None

@@ -1,0 +1,43 @@
+"""The table of subjects: who can be counted, and who can be held. One row says all that the product knows of each.
+
+Records lie in the partition of their number. A counter per any other subject would have to be re-keyed first, which
+the product does not do yet: `is_counted` says so, and rule files that ask for it are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.numbers import published
+from schemas.topics import BLOCK_EVENTS
+
+
+@dataclass(frozen=True)
+class Subject:
+    """fields: of records, those that name it, whichever topic they are of. is_counted: a counter can be per it.
+    blocks: the topic on which it is blocked; None where nobody can block it."""
+
+    name: str
+    fields: tuple[str, ...]
+    is_counted: bool = False
+    blocks: str | None = None
+
+
+NUMBER = Subject("number", ("sender", "caller", "number"), is_counted=True, blocks=BLOCK_EVENTS)
+
+SUBJECTS: dict[str, Subject] = {
+    subject.name: subject
+    for subject in (
+        NUMBER,
+        Subject("recipient", ("recipient",)),
+        Subject("callee", ("callee",)),
+        Subject("relay", ("relay",)),
+        Subject("reseller", ("reseller",)),
+        Subject("account", ("account",)),
+        Subject("carrier", ("carrier",)),
+    )
+}
+
+
+def key_text(number: int) -> bytes:
+    """The key of a number's records on every topic that is keyed by it, by which its partition is found (murmur2)."""
+    return published(number).encode()
