@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from streams.counting.image import Images
+from streams.counting.plan import Plan
 from streams.counting.table import ALL, READINGS, VOUCHED, TopicState
-from streams.engine.compiled_rule import CompiledRule
 from streams.ingest.admission import Accepted, Intake
 from streams.ingest.epoch import REKEYED_BASE, Place
 from streams.ingest.merge import Merged
@@ -23,13 +23,13 @@ REKEYED_HOLDS_BACK_MS = 86_400_000
 
 
 class Counted:
-    """State of the counters of these rules, of all partitions together."""
+    """State of the counters of a plan, of all partitions together."""
 
-    def __init__(self, rules: list[CompiledRule], lateness_ms: int, numbers_max: int) -> None:
-        self.topics = tuple(sorted({topic for rule in rules for topic in rule.topics}))
-        self.crosses = any(len(rule.topics) > 1 for rule in rules)
-        self.states = {name: TopicState(name, rules, numbers_max) for name in self.topics}
-        self._reads_duration = any(rule.reads_duration for rule in rules)
+    def __init__(self, plan: Plan, lateness_ms: int, numbers_max: int) -> None:
+        self.topics = plan.topics
+        self.crosses = plan.crosses
+        self.states = {name: TopicState(name, counters, numbers_max) for name, counters in plan.counters.items()}
+        self._reads_duration = plan.reads_duration
         self.intake = Intake(lateness_ms=lateness_ms, track_answers=self._reads_duration)
         self.places = Places(self.intake)
         self.images = Images(self.states, self.places)

@@ -17,11 +17,10 @@ import numpy as np
 from rules.expressions import Expression
 from rules.kinds import KINDS
 from rules.model import Counter
-from schemas.feeds import FEEDS
 from streams.counting.chunk import BYTES
 from streams.counting.kinds.base import CounterState, Events
+from streams.counting.plan import value_columns
 from streams.counting.rows import HEADER, NEWEST, NUMBER, Store
-from streams.engine.compiled_rule import CompiledRule
 from streams.ingest.fields import field_column
 from streams.ingest.merge import Merged
 
@@ -61,11 +60,11 @@ class Readings:
 
 
 class TopicState:
-    def __init__(self, name: str, rules: list[CompiledRule], numbers_max: int) -> None:
+    def __init__(self, name: str, counters: list[Counter], numbers_max: int) -> None:
         self.name = name
         self.counters: dict[Counter, CounterState] = {}
         at = HEADER
-        for counter in dict.fromkeys(c for rule in rules for c in rule.counters if c.topic == name):
+        for counter in counters:
             state = KINDS[counter.kind].state(counter, at)
             self.counters[counter] = state
             at += state.words
@@ -120,7 +119,7 @@ class TopicState:
         masks: dict[tuple[object, ...], np.ndarray] = {}
         out = {}
         for counter in self.counters:
-            same = (counter.events, counter.where, _value_columns(counter))
+            same = (counter.events, counter.where, value_columns(counter))
             if same not in masks:
                 masks[same] = self._hit(counter, view)
             out[counter] = masks[same]
@@ -133,7 +132,7 @@ class TopicState:
             names = counter.where.names
             columns = {name: field_column(name, events.columns, slice(None)) for name in names}
             hit &= counter.where.evaluate(columns, events.n)
-        columns_of_value = _value_columns(counter)
+        columns_of_value = value_columns(counter)
         if columns_of_value == ("duration",):
             hit &= events["duration"] >= 0
         elif columns_of_value != ("id",):
@@ -323,13 +322,9 @@ class TopicState:
         return stores + sum(state.nbytes() for state in self.counters.values())
 
 
-def _value_columns(counter: Counter) -> tuple[str, ...]:
-    return KINDS[counter.kind].value_columns(counter, FEEDS[counter.topic])
-
-
 def _values(counter: Counter, events: Merged) -> np.ndarray:
     """int64[n]: what the counter looks at in each event."""
-    first, *others = (events[name] for name in _value_columns(counter))
+    first, *others = (events[name] for name in value_columns(counter))
     for other in others:
         first = np.where(first != 0, first, other)
     return first

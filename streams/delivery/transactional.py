@@ -38,8 +38,8 @@ class Transactional:
     """A transactional producer, and another in its place when its fate is not known.
 
     config: librdkafka's settings of a transactional producer. consumer: what tells the group's metadata and its
-    committed offsets (streams.kafka.consumer_calls.Group: a bare consumer makes other threads wait for its polls); it must read
-    committed (`isolation.level`), so that it is told stable offsets only. trouble: told a word at each mishap
+    committed offsets (streams.kafka.consumer_calls: a bare consumer makes other threads wait for its polls); it must
+    read committed (`isolation.level`), so that it is told stable offsets only. trouble: told a word at each mishap
     (txn_aborted, txn_timed_out, txn_fenced, txn_unanswered, producer_replaced, or an error's name).
 
     No call to the broker is waited for longer than `transaction.timeout.ms`; between two, `close` is heard.

@@ -41,9 +41,6 @@ class CompiledRule:
             name for name in sorted(rule.when.names) if any(name in FEEDS[topic].columns for topic in self.topics)
         ]
         self.numeric = [reading.name for reading in self.readings] + [limit.name for limit in self.limits]
-        self.reads_duration = "duration" in self.fields or any(
-            c.field == "duration" or (c.where is not None and "duration" in c.where.names) for c in self.counters
-        )
         self._compared = _compared(rule)
 
     def columns(

@@ -3,7 +3,7 @@
     merge     all topics' events in arrival order              streams/ingest/merge.py
     intake    clocks; late, future, twice                      streams/ingest/admission.py
     counters  each counts and is read event by event           streams/counting/table.py, streams/counting/kinds/
-    rules     `when` over whole columns, in two readings       streams/engine/evaluate.py, streams/engine/compiled_rule.py
+    rules     `when` over whole columns, in two readings       streams/engine/evaluate.py, compiled_rule.py beside it
     ledger    firings become changes of holds                  streams/holds/ledger.py
     output    changes become records                           streams/holds/output.py
 
@@ -26,6 +26,7 @@ from rules.model import MODES, RuleSet
 from schemas import topics
 from schemas.numbers import published
 from streams.counting.counts import BEGINNING, Counted
+from streams.counting.plan import plan_of
 from streams.counting.table import ALL
 from streams.engine.compiled_rule import CompiledRule
 from streams.engine.evaluate import Evaluator, Fired, vouched_for
@@ -81,7 +82,7 @@ class Engine:
         self.decoders = {name: Decoder(name, record_fields(rules, name), region) for name in self.topics}
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
-        self._counted = Counted(compiled, lateness_ms, numbers_max)
+        self._counted = Counted(plan_of(rules), lateness_ms, numbers_max)
         self._evaluator = Evaluator(rules, compiled, self._counted)
         self._output = Output(self.ledger)
         self._spoofable = frozenset(slot for slot, rule in enumerate(rules.rules) if rule.spoofable)

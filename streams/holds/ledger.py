@@ -6,8 +6,8 @@ event fires, so a compiled loop passes over those that change nothing and Python
 
 Beside enforcement, in review and in shadow, a rule has a bound (streams/holds/quota.py): numbers can be forged.
 
-Holds outlive the worker, as rows of the ledger topic (streams/holds/ledger_rows.py), and the rule files: a rule that is no
-longer loaded keeps its holds until they end, and one that changed its mode keeps those it has in the old one.
+Holds outlive the worker, as rows of the ledger topic (streams/holds/ledger_rows.py), and the rule files: a rule that is
+no longer loaded keeps its holds until they end, and one that changed its mode keeps those it has in the old one.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from streams.ingest.strays import sort_out, unwrap
 
 def decode_share(engine: Any, raw: RawBatch) -> list[Decoded]:
     """One for each topic that the share's records are about, without the records whose number belongs to another
-    partition (streams.ingest.strays). engine: a streams.engine.engine.Engine, for its decoders and its partition count."""
+    partition (streams.ingest.strays). engine: it has the decoders, and knows the partition count."""
     if raw.topic != REKEYED:
         return [_decode(engine, raw)]
     batches, wrong = unwrap(raw, engine.decoders, engine.partitions)

@@ -31,6 +31,7 @@ from streams.kafka.ownership import (
 )
 from streams.kafka.polls import epoch_of, goes_back, still_owned
 from streams.kafka.settings import BrokerAway
+from streams.kafka.worker_config import consumer_config
 from streams.runtime.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Fetcher:
         self._rebalanced = False
         self._failed: Exception | None = None
         self._quiet_until: dict[int, float] = {}
-        config = settings.consumer_config() | {
+        config = consumer_config(settings) | {
             "error_cb": self._on_error,
             "enable.partition.eof": True,
             "logger": logging.getLogger("grayline.kafka"),

@@ -29,8 +29,8 @@ def window_count(rows, at, cells, free, top, row, time, as_of, hit, read, resolu
     """Count and read the events start.. in order; the index of the first that needs a free slot, or their number.
 
     rows int64[:, :], the counter's first word `at`; cells uint32[slots, width], free int64[slots], top int64[1] as in
-    streams.counting.kinds.pool; row, time, as_of int64[:], hit, read bool[:], out float64[:]; n buckets of `resolution` ms,
-    a float: a quotient of integers below 2**48 truncates exactly."""
+    streams.counting.kinds.pool; row, time, as_of int64[:], hit, read bool[:], out float64[:]; n buckets of
+    `resolution` ms, a float: a quotient of integers below 2**48 truncates exactly."""
     for i in range(start, len(row)):
         if i + 2 * AHEAD < len(row):
             prefetch_row(rows, row[i + 2 * AHEAD], at)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from streams.kafka.settings import KEEP_KNOWN_BROKERS, TRANSACTION
 from streams.runtime.start_from import SettingsProblem, StartFrom
 
 DEFAULT_GROUP = "grayline"
@@ -21,7 +20,6 @@ SNAPSHOT_INTERVAL_MS = 10_000
 SILENT_AFTER_MS = 300_000
 BREAKER_OPENS = 100
 BREAKER_FACTOR = 10.0
-SESSION_TIMEOUT_MS = 10_000
 DELIVERIES = ("exactly_once", "at_least_once")
 
 
@@ -35,8 +33,8 @@ LEAST = {
 class WorkerSettings:
     """Everything one worker needs beside its rules.
 
-    `consumer` and `producer` are librdkafka settings as KafkaSettings makes them; the worker lays over them what its
-    own correctness depends on (no automatic commits, the `range` assignor, an idempotent producer)."""
+    `consumer` and `producer` are librdkafka settings as KafkaSettings makes them; streams.kafka.worker_config lays over
+    them what the worker's own correctness depends on."""
 
     consumer: Mapping[str, object]
     producer: Mapping[str, object]
@@ -84,35 +82,3 @@ class WorkerSettings:
             return ip_address(self.web_bind).is_loopback
         except ValueError:
             return False
-
-    def consumer_config(self) -> dict[str, object]:
-        return {
-            # A fast reader stalls for the back-off whenever 100,000 messages are queued; the default is a second.
-            "fetch.queue.backoff.ms": 1,
-            # A killed worker's partitions stand still for this long.
-            "session.timeout.ms": SESSION_TIMEOUT_MS,
-            **KEEP_KNOWN_BROKERS,
-            **self.consumer,
-            **({"group.instance.id": self.name} if self.name else {}),
-            "group.id": self.group,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            # Equal partition numbers of all topics must fall to one worker; the sticky assignors scatter them.
-            "partition.assignment.strategy": "range",
-            # Lost offsets are the operator's decision, never a silent jump.
-            "auto.offset.reset": "error",
-            "isolation.level": "read_committed",
-        }
-
-    def producer_config(self) -> dict[str, object]:
-        """Without the transactional id, which the delivery adds."""
-        return {
-            "linger.ms": 5,
-            # Java's default; librdkafka's own is CRC32, which scatters a number's records for Java readers.
-            "partitioner": "murmur2_random",
-            **KEEP_KNOWN_BROKERS,
-            # A killed worker's open transaction stalls read-committed blockers for this long.
-            **(TRANSACTION if self.delivery == "exactly_once" else {}),
-            **self.producer,
-            "enable.idempotence": True,
-        }

@@ -1,6 +1,7 @@
 """One worker put together: all between its Kafka clients and its engine, its agents, and its timers.
 
-`streams.worker.worker` runs it in Faust's shell with threads and real clients; the simulator runs the same over its own."""
+`streams.worker.worker` runs it in Faust's shell with threads and real clients; the simulator runs the same over its
+own."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.fetcher import Fetcher
 from streams.kafka.patience import Asking, in_words
 from streams.kafka.reader import Reader
+from streams.kafka.worker_config import consumer_config, producer_config
 from streams.runtime.metrics import Metrics
 from streams.runtime.settings import WorkerSettings
 from streams.runtime.threads import Runner
@@ -146,7 +148,7 @@ class Wiring:
         )
         restore = partial(
             Restore,
-            reader=Reader(clients, settings.consumer_config()),
+            reader=Reader(clients, consumer_config(settings)),
             runner=runner,
             local=self.local,
             group=settings.group,
@@ -168,14 +170,14 @@ class Wiring:
         )
         self._first_engine = None  # under other rules it would stay in memory
         flow.on_ready = ready
-        self.control = ControlWatch(clients, settings.consumer_config())
+        self.control = ControlWatch(clients, consumer_config(settings))
         flow.adopt_pause(await asking.control(self.control.start), at_once=True)
         owner = FlowOwner(flow, asyncio.get_running_loop(), fetcher.group)
         self.source = KafkaSource(settings, fetcher, flow, runner, owner, ended)
         return self.source
 
     def _delivery(self, clients: Clients, partitions: int) -> Delivery:
-        settings, config, trouble = self.settings, self.settings.producer_config(), self.metrics.transaction_trouble
+        settings, config, trouble = self.settings, producer_config(self.settings), self.metrics.transaction_trouble
         if settings.delivery == "at_least_once":
             return AtLeastOnce(
                 config, self.fetcher.group, note_parts=partitions, clients=clients, trouble=trouble

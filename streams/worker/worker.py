@@ -70,9 +70,9 @@ class Snapshot:
 class Worker:
     """One worker, from joining the group to leaving it.
 
-    engine: streams.engine.engine.Engine or anything with its methods; clock: wall time in ms, for expiry and ages. reload:
-    reads the rules again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. check: asks the broker
-    whether this worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a minute."""
+    engine: an Engine or anything with its methods; clock: wall time in ms, for expiry and ages. reload: reads the rules
+    again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. check: asks the broker whether this
+    worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a minute."""
 
     def __init__(
         self,

@@ -96,10 +96,19 @@ class NoCollector:
     def restore(self) -> None: ...
 
 
-WAITING = ("streams.delivery.flow", "streams.delivery.handover", "streams.worker.control", "streams.kafka.consumer_calls",
-           "streams.kafka.reconnecting", "streams.kafka.ownership",
-           "streams.delivery.at_least_once", "streams.kafka.fetcher", "streams.delivery.transactional", "streams.runtime.metrics",
-           "streams.worker.wiring")  # fmt: skip
+WAITING = (
+    "streams.delivery.flow",
+    "streams.delivery.handover",
+    "streams.worker.control",
+    "streams.kafka.consumer_calls",
+    "streams.kafka.reconnecting",
+    "streams.kafka.ownership",
+    "streams.delivery.at_least_once",
+    "streams.kafka.fetcher",
+    "streams.delivery.transactional",
+    "streams.runtime.metrics",
+    "streams.worker.wiring",
+)
 
 
 @contextmanager

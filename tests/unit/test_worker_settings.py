@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streams.kafka.worker_config import consumer_config, producer_config
 from streams.runtime.settings import WorkerSettings
 from streams.runtime.start_from import SettingsProblem, StartFrom, parse_start_from
 
@@ -55,10 +56,10 @@ def test_a_number_out_of_range_is_named(wrong: dict[str, int]) -> None:
 def test_what_exactness_needs_cannot_be_configured_away() -> None:
     client = {**CLIENT, "enable.auto.commit": True, "auto.offset.reset": "latest", "enable.idempotence": False}
     told = WorkerSettings(consumer=client, producer=client)
-    assert told.consumer_config()["enable.auto.commit"] is False
-    assert told.consumer_config()["auto.offset.reset"] == "error"
-    assert told.consumer_config()["partition.assignment.strategy"] == "range"
-    assert told.producer_config()["enable.idempotence"] is True
+    assert consumer_config(told)["enable.auto.commit"] is False
+    assert consumer_config(told)["auto.offset.reset"] == "error"
+    assert consumer_config(told)["partition.assignment.strategy"] == "range"
+    assert producer_config(told)["enable.idempotence"] is True
 
 
 def test_a_token_is_not_shown() -> None:

@@ -1,0 +1,42 @@
+"""What a set of rules asks of counting: which counters of which topics, and what else has to be kept for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rules.kinds import KINDS
+from rules.model import Counter, RuleSet
+from schemas.feeds import FEEDS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """counters: by topic, each once, in the order of the rules. crosses: some rule reads several topics.
+    reads_duration: something looks at how long calls lasted, so that answers are remembered."""
+
+    counters: dict[str, list[Counter]]
+    crosses: bool
+    reads_duration: bool
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        return tuple(self.counters)
+
+
+def plan_of(rules: RuleSet) -> Plan:
+    distinct = dict.fromkeys(c for rule in rules.rules for c in rule.counters.values())
+    return Plan(
+        {topic: [c for c in distinct if c.topic == topic] for topic in rules.topics},
+        any(len({c.topic for c in rule.counters.values()}) > 1 for rule in rules.rules),
+        any("duration" in rule.when.names for rule in rules.rules) or any(map(_reads_duration, distinct)),
+    )
+
+
+def value_columns(counter: Counter) -> tuple[str, ...]:
+    """The columns of what a counter looks at in an event, the first that is present."""
+    return KINDS[counter.kind].value_columns(counter, FEEDS[counter.topic])
+
+
+def _reads_duration(counter: Counter) -> bool:
+    where = counter.where.names if counter.where is not None else ()
+    return "duration" in where or "duration" in value_columns(counter)
