@@ -171,9 +171,15 @@ class Recorder:
         self._progress.end_at({place: self._bounds(place)[1] for place in self._progress.places})
 
     def _bounds(self, place: Place) -> tuple[int, int]:
-        from confluent_kafka import TopicPartition
+        from confluent_kafka import KafkaException, TopicPartition
 
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_TIMEOUT_S)
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_TIMEOUT_S)
+        except KafkaException as error:
+            raise KafkaProblem(
+                f"where partition {place[1]} of {place[0]} ends is not told by {self._settings.brokers}: "
+                f"{error.args[0].str()}"
+            ) from error
         return low, high
 
     def _trouble(self, place: Place, error: Any) -> None:

@@ -77,8 +77,6 @@ def _say(
 ) -> None:
     settings = load_settings(brokers, kafka_config)
 
-    from confluent_kafka import KafkaException
-
     from streams.holds.pause import TEXT_MAX, Pause
     from streams.kafka.settings import KafkaProblem
     from streams.operators.pausing import say_and_wait
@@ -89,7 +87,7 @@ def _say(
     said = Pause(uuid.uuid4().hex, paused, time.time_ns() // 1_000_000, operator or _login(), reason)
     try:
         told = say_and_wait(settings, said, timeout_s)
-    except (KafkaProblem, KafkaException) as problem:
+    except KafkaProblem as problem:
         raise click.ClickException(str(problem)) from problem
     _print(said.id, paused, told, as_json)
     sys.exit(0 if told.is_obeyed else 1)

@@ -235,7 +235,7 @@ def command(
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
     def check() -> None:
-        check_topics(kafka, ruleset.topics)
+        check_topics(kafka, ruleset.topics, 0.8 * broker_wait_s)  # so that a short wait has a reason to tell
 
     code = worker_for(settings, ruleset, home_region=home_region, reload=read_rules, check=check).run()
     # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.
@@ -243,11 +243,12 @@ def command(
     os._exit(code)
 
 
-def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...]) -> None:
-    """Raises KafkaProblem when a topic is missing, partition counts differ, or a dead letter or a stray would not fit;
-    BrokerAway when no broker answers."""
+def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...], limit_s: float) -> None:
+    """limit_s: of each question. Raises KafkaProblem when a topic is missing, partition counts differ, or a dead letter
+    or a stray would not fit; BrokerAway when no broker answers."""
     from streams.kafka import topics
 
-    topics.check_topics(kafka, inputs)
-    for note in topics.check_limits(kafka, inputs):
+    timeout_s = min(topics.TIMEOUT_S, limit_s)
+    topics.check_topics(kafka, inputs, timeout_s=timeout_s)
+    for note in topics.check_limits(kafka, inputs, timeout_s):
         logging.getLogger("grayline.kafka").info("%s", note)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.json_reading import JsonReader, Unreadable
 from schemas.topics import BLOCK_STATUS, CONTROL_GLOBAL
@@ -17,6 +17,7 @@ from streams.kafka.clients import Clients
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
 BROKER_TIMEOUT_S = 10.0
+QUIET = {"log_level": 0}  # what goes wrong is said once, by us
 POLL_S = 0.2
 # Three heartbeats: a partition that was heard of so lately has a worker.
 LIVE_MS = 15_000
@@ -48,18 +49,21 @@ class Told:
 
 
 def say_and_wait(settings: KafkaSettings, said: Pause, timeout_s: float) -> Told:
-    """Raises KafkaProblem, KafkaException."""
-    with _Status(settings) as status:
-        status.rewind()
-        _produce(settings, said)
-        return status.wait(said.paused, timeout_s)
+    """Raises KafkaProblem, also when the broker falls silent before anybody can know whether workers obey."""
+    try:
+        with _Status(settings) as status:
+            status.rewind()
+            _produce(settings, said)
+            return status.wait(said.paused, timeout_s)
+    except KafkaException as problem:
+        raise KafkaProblem(f"the broker at {settings.brokers} does not answer: {problem.args[0].str()}") from problem
 
 
 def _produce(settings: KafkaSettings, said: Pause) -> None:
     """Raises KafkaProblem when the record did not arrive."""
     record = said.record()
     problems: list[KafkaError] = []
-    producer = Clients().producer(settings.producer())
+    producer = Clients().producer(QUIET | settings.producer())
     producer.produce(
         record.topic, record.value, record.key, partition=0,
         on_delivery=lambda error, message: problems.append(error) if error else None,
@@ -76,7 +80,7 @@ class _Status:
         config = settings.consumer(f"grayline-control-{uuid.uuid4().hex[:8]}") | {
             "enable.auto.commit": False, "isolation.level": "read_committed", "auto.offset.reset": "earliest",
         }  # fmt: skip
-        self._consumer: Any = Clients().consumer(config)
+        self._consumer: Any = Clients().consumer(QUIET | config)
         self._ends: dict[int, int] = {}
         self._unread = 0
 
@@ -122,7 +126,19 @@ class _Status:
             waited_s = time.monotonic() - began_s
             enough = not told.silent or waited_s >= SILENT_AFTER_S
             if waited_s >= timeout_s or (told.is_obeyed and enough):
+                self._tell_silence_from_an_outage(told)
                 return told
+
+    def _tell_silence_from_an_outage(self, told: Told) -> None:
+        """Where no worker was heard the broker must answer, or nobody could have been. Raises KafkaProblem."""
+        for partition in told.silent[:1]:
+            try:
+                self._consumer.get_watermark_offsets(TopicPartition(BLOCK_STATUS, partition), timeout=BROKER_TIMEOUT_S)
+            except KafkaException as problem:
+                raise KafkaProblem(
+                    f"the word is out, and whether workers obey is not known: topic {BLOCK_STATUS!r} cannot be read "
+                    f"any more: {problem.args[0].str()}"
+                ) from problem
 
     def _beats(self) -> list[tuple[int, int, _Beat]]:
         """(partition, offset, beat) in order."""

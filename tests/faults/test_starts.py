@@ -194,6 +194,7 @@ def test_a_worker_that_no_broker_answers_ends_with_code_1_or_at_once_when_it_is_
         impatient = scene.start("--wait-for-broker", "2", bootstrap_servers=scene.proxy.bootstrap)
         assert impatient.wait(LONG_S) == 1, impatient.log
         assert "stopped: no broker let this worker start within 2 s" in impatient.log
+        assert "none has answered yet" not in impatient.log
         assert "Traceback" not in impatient.log
         scene.stop(patient)
         assert "Traceback" not in patient.log

@@ -335,7 +335,7 @@ def test_a_worker_that_cannot_sign_in_says_why(place: Place) -> None:
     made = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=another")
     subprocess.run([*made, "-keyout", f"{another}.key", "-out", str(another)], check=True, capture_output=True)
     wrong = [({n: str(place.folder / v) if v == another.name else v for n, v in c.items()}, w) for c, w in WRONG]
-    workers = [(place.worker("--wait-for-broker", "1", **changes), words) for changes, words in wrong]
+    workers = [(place.worker("--wait-for-broker", "5", **changes), words) for changes, words in wrong]
     for worker, words in workers:
         assert worker.wait(LONG_S) == 1, worker.log
         assert words in worker.log
