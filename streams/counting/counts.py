@@ -17,9 +17,10 @@ from streams.ingest.places import Places
 
 RECLAIM_ROWS = 20_000  # looked at per call of `reclaim`
 BEGINNING = int(np.iinfo(np.int64).min)
-# Strays may stop coming for good. Their clock holds reclaiming back for this long; what a stray then finds reclaimed,
-# were it older still, reads as if its number had been silent.
-REKEYED_HOLDS_BACK_MS = 86_400_000
+# Strays may stop coming for good, and so may a topic that rules read together with another. Their clocks hold
+# reclaiming back for this long; what one of their events then finds reclaimed, were it older still, reads as if the
+# number had been silent.
+OTHERS_HOLD_BACK_MS = 86_400_000
 
 
 class Counted:
@@ -75,7 +76,7 @@ class Counted:
             # A rule across topics can read this topic's numbers as of another topic's events.
             heard = {place: clock for place, clock in clocks.items() if place[0] == name or self.crosses}
             if heard:
-                state.reclaim(self._horizons_ms(heard, partitions), RECLAIM_ROWS)
+                state.reclaim(self._horizons_ms(name, heard, partitions), RECLAIM_ROWS)
         self.places.settle()
 
     def inherit(self, old: Counted) -> None:
@@ -135,19 +136,20 @@ class Counted:
             "narrowed_events": self.intake.narrowed,
         }
 
-    def _horizons_ms(self, clocks: Mapping[Place, int], partitions: int) -> np.ndarray:
-        """int64[partitions]: the time before which no reading of a partition's numbers can be asked for any more.
-        One for all partitions when they are not known."""
+    def _horizons_ms(self, topic: str, clocks: Mapping[Place, int], partitions: int) -> np.ndarray:
+        """int64[partitions]: the time before which no reading of a partition's numbers on this topic can be asked for
+        any more. One for all partitions when they are not known."""
         of: dict[int, dict[Place, int]] = {}
         for place, clock in clocks.items():
             of.setdefault(place[1] % REKEYED_BASE if partitions else 0, {})[place] = clock
         out = np.full(max(1, partitions), BEGINNING)
         for home, heard in of.items():
-            newest = max(heard.values())
+            newest = max((clock for place, clock in heard.items() if place[0] == topic), default=BEGINNING)
+            since = newest - OTHERS_HOLD_BACK_MS if newest > BEGINNING else BEGINNING
             oldest = min(
                 clock
-                for (_, partition), clock in heard.items()
-                if not partitions or partition < REKEYED_BASE or clock > newest - REKEYED_HOLDS_BACK_MS
+                for place, clock in heard.items()
+                if clock > since or (place[0] == topic and (not partitions or place[1] < REKEYED_BASE))
             )
             out[home] = oldest - self.intake.lateness_ms
         return out

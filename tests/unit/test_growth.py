@@ -101,3 +101,14 @@ def test_what_is_given_back_shows_nowhere_wherever_epochs_end(name: str, topic: 
         assert size > 10 or engine.stats()["tracked_numbers"] < 30 * 20
     assert seen[0] == seen[1] == seen[2]
     assert seen[0][0]
+
+
+def test_a_topic_that_has_fallen_silent_for_good_keeps_no_rows_of_the_other_that_rules_read_with_it() -> None:
+    engine, sizes = engine_of("both"), []
+    (call,) = churn(topics.CDR, 1, 1)
+    engine.step(decoded(engine, topics.CDR, call))
+    for records in churn(topics.MESSAGE_RELAY, 160, 60):
+        engine.step(decoded(engine, topics.MESSAGE_RELAY, records))
+        engine.maintain()
+        sizes.append(engine.stats()["tracked_numbers"])
+    assert max(sizes[100:]) <= 1.01 * max(sizes[40:100]) < 160 * 60 / 2

@@ -245,6 +245,39 @@ def run(engine: Engine, epochs: list[list[Record]], size: int) -> tuple[list[Out
 FLOOD = [forged(range(n * 30, (n + 1) * 30), MONDAY_0859_MS + n * 50 * 60_000) for n in range(60)]
 
 
+TOGETHER = """
+counters:
+  sent: {on: message-relay, per: sender, count: events, window: 1m}
+rules:
+"""
+
+
+def test_a_record_makes_one_event_although_a_hold_makes_way_in_the_middle_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quota, "HOLDS_MAX", 1)
+    rules = [("before", "enforce"), ("beside", "review"), ("behind", "enforce")]
+    then = "then: {block: [calls], directions: [outgoing], for: 2h}"
+    text = [f"  - {{name: {name}, summary: s, when: sent >= 1, {then}, mode: {mode}}}\n" for name, mode in rules]
+    engine = Engine(load_text(TOGETHER + "".join(text), "together.yaml"))
+    told = {"recipient": "+82109", "verified": "full"}
+    records = [
+        (at, orjson.dumps(told | {"message_id": f"{number}", "at": at, "sender": f"+8210{number:08}"}))
+        for number, at in ((1, MONDAY_0859_MS), (6, MONDAY_0859_MS + HOUR))  # of one partition
+    ]
+    out = engine.step(decoded(engine, topics.MESSAGE_RELAY, records)).records
+    seen = [(r.topic, (r.key or b"")[-1:], orjson.loads(r.value or b"")) for r in out]
+    second = seen[[key for _, key, _ in seen].index(b"6") - 1 :]
+    assert [(topic, key, value["change"]) for topic, key, value in second] == [
+        (topics.REVIEW_QUEUE, b"1", "expired"),
+        (topics.BLOCK_EVENTS, b"6", "opened"),
+        (topics.BLOCK_HISTORY, b"6", "opened"),
+        (topics.BLOCK_HISTORY, b"6", "opened"),
+        (topics.REVIEW_QUEUE, b"6", "opened"),
+    ]
+    assert [hold["rule"] for hold in second[1][2]["holds"]] == ["before", "behind"]
+
+
 def test_however_many_numbers_are_forged_holds_are_few_and_every_reader_sees_them_begin_and_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
