@@ -142,6 +142,11 @@ class Gate:
     partition: np.ndarray  # int32[m]: as the engine counts places
     firings: Firings
 
+    def asking(self) -> np.ndarray:
+        """int64[m]: equal for firings that ask the same feed in the same minute."""
+        feed = self.partition.astype(np.int64) * CODES_MAX + self.topic
+        return (np.unique(feed, return_inverse=True)[1].astype(np.int64) << 32) + self.minute
+
     def held_back(self, k: int) -> str:
         """Asked for each firing that would open an enforced hold, in order: why it must not, or "" when it may. For a
         rule and number it stays held back until the minute ends."""

@@ -186,8 +186,8 @@ class Ledger:
         if not len(firings.event):
             return
         gain = np.maximum(HOUR_MS, np.rint(GAIN_SHARE * firings.period).astype(np.int64))
-        minute = np.zeros(len(gain), np.int64) if gate is None else gate.minute
-        known, k = Pass(firings, gain, minute, self._holds.get), 0
+        asking = np.zeros(len(gain), np.int64) if gate is None else gate.asking()
+        known, k = Pass(firings, gain, asking, self._holds.get), 0
         while True:
             due = self._ends[0][0] if expire_by_clock and self._ends else NEVER
             k = known.next(k, due)

@@ -18,12 +18,13 @@ NEVER = np.iinfo(np.int64).max
 
 
 class Pass:
-    """group: int64[m], the place of each firing's hold in `keys`: firings of the same number, rule and lane."""
+    """group: int64[m], the place of each firing's hold in `keys`: firings of the same number, rule and lane. asking:
+    int64[m], equal where firings ask the same feed's breaker in the same minute."""
 
     def __init__(
-        self, firings: Firings, gain_ms: np.ndarray, minute: np.ndarray, find: Callable[[Key], Hold | None]
+        self, firings: Firings, gain_ms: np.ndarray, asking: np.ndarray, find: Callable[[Key], Hold | None]
     ) -> None:
-        self.firings, self.gain_ms, self.minute = firings, gain_ms, minute
+        self.firings, self.gain_ms, self.asking = firings, gain_ms, asking
         self.group, self.keys = _groups(firings)
         # Holds expire before a record, not between its firings.
         first = np.ones(len(self.group), bool)
@@ -33,8 +34,8 @@ class Pass:
         self._starts = np.array([NEVER if hold is None else hold.from_ms for hold in known], np.int64)
         self._ends = np.array([-NEVER if hold is None else hold.until_ms for hold in known], np.int64)
         self._place = {key: g for g, key in enumerate(self.keys)}
-        # Openings that change nothing: of this minute, and before this time.
-        self._passed_minute = np.full(len(known), -1, np.int64)
+        # Openings that change nothing: of this feed and minute, and before this time.
+        self._passed_asking = np.full(len(known), -1, np.int64)
         self._passed_until = np.full(len(known), -NEVER, np.int64)
         self._full = np.zeros(len(known), np.int64)  # 1: they are passed over because a bound is reached
         self._refused = np.zeros(len(known), np.int64)  # how many were for that
@@ -43,7 +44,7 @@ class Pass:
         """The first firing from k on that may change something, or whose record comes behind `due_ms` by the clock."""
         return next_change(
             k, self.group, self.firings.at, self.firings.period, self.gain_ms, self.clock_before,
-            self._starts, self._ends, due_ms, self.minute, self._passed_minute, self._passed_until,
+            self._starts, self._ends, due_ms, self.asking, self._passed_asking, self._passed_until,
             self._full, self._refused,
         )  # fmt: skip
 
@@ -59,14 +60,14 @@ class Pass:
     def pass_until(self, k: int, until_ms: int, is_full: bool) -> None:
         """Until the minute ends, and before `until_ms`, openings like this one change nothing."""
         g = self.group[k]
-        self._passed_minute[g], self._passed_until[g], self._full[g] = self.minute[k], until_ms, is_full
+        self._passed_asking[g], self._passed_until[g], self._full[g] = self.asking[k], until_ms, is_full
         self._refused[g] += is_full
 
     def look_again(self, key: Key) -> None:
         """Openings of this key may change something again."""
         g = self._place.get(key)
         if g is not None:
-            self._passed_minute[g] = -1
+            self._passed_asking[g] = -1
 
     def refused(self) -> dict[Key, int]:
         """How many firings opened nothing because a bound is reached."""

@@ -226,9 +226,13 @@ class Intake:
             self.forget(source)
         partition = self._partitions[source]
         self._clocks[source] = max(int(self._clocks[source]), saved.clock)
-        partition.state[kernels.FLOOR] = max(int(partition.state[kernels.FLOOR]), saved.floor)
         if saved.clock != NEVER:
-            partition.put(partition.seen, kernels.SEEN, kernels.SEEN_LIMIT, saved.seen, saved.clock - self.lateness_ms)
+            oldest = max(saved.clock - self.lateness_ms, saved.floor)
+            if saved.floor > partition.state[kernels.FLOOR]:  # ids of the parts before have been forgotten since
+                partition.state[kernels.FLOOR] = saved.floor
+                partition.state[kernels.SEEN], _ = partition.seen.make_room(oldest)
+                partition.state[kernels.SEEN_LIMIT] = partition.seen.limit
+            partition.put(partition.seen, kernels.SEEN, kernels.SEEN_LIMIT, saved.seen, oldest)
         if saved.clock != NEVER and self._answers_slots_max:
             oldest = saved.clock - self.answer_memory_ms
             partition.put(partition.answers, kernels.ANSWERS, kernels.ANSWERS_LIMIT, saved.answers, oldest)
@@ -248,15 +252,16 @@ class Intake:
                 partition.answers = _Memory(self._answers_slots_max)
                 partition.state[kernels.ANSWERS_LIMIT] = partition.answers.limit
 
-    def digest(self, source: int) -> tuple[int, int]:
-        """(entries that count, a sum over them in whatever order): equal for memories that answer the same."""
+    def digest(self, source: int) -> tuple[int, int, int]:
+        """(entries that count, a sum over them in whatever order, before when all is late): equal for memories that
+        answer the same."""
         clock = int(self._clocks[source])
         partition, total, count = self._partitions[source], 0, 0
         for memory, span in ((partition.seen, self.lateness_ms), (partition.answers, self.answer_memory_ms)):
             live = _live(memory.table, clock - span).view(np.uint64)
             count += len(live)
             total += int((live[:, 0] * (live[:, 1] | np.uint64(1))).sum())
-        return count, total % 2**64
+        return count, total % 2**64, max(int(partition.state[kernels.FLOOR]), clock - self.lateness_ms)
 
     def _know(self, source_max: int) -> None:
         """A source index not seen before gets empty memories and no clock."""

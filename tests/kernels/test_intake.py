@@ -89,3 +89,23 @@ def test_a_full_memory_narrows_lateness_and_says_so():
     assert _accept(intake, [(0, 1000, 0, codes.MESSAGE, 99, -1)])[0][1] == LATE
     assert intake.narrowed == 1
     assert _accept(intake, [(0, 1030, 0, codes.MESSAGE, 98, -1)])[0][1] == OK
+
+
+SAVED_EVENT = st.tuples(
+    st.integers(0, 99), st.sampled_from([codes.MESSAGE, codes.SETUP, codes.RELEASE]), st.integers(0, 20)
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(SAVED_EVENT, max_size=60), st.lists(st.integers(0, 60), min_size=1, max_size=4))
+def test_a_full_memory_that_was_saved_and_restored_answers_like_the_one_that_was_not(tail, cuts):
+    # Nothing is older than `lateness` here. What is forgotten at the bound stays forgotten.
+    events = [(0, 1000 + at, 0, event, id, -1) for at, event, id in tail]
+    *saved, rest = _cut(events, cuts)
+    intake, restored = _intake(remembered_max=9), _intake(remembered_max=9)
+    for whole, part in zip([True, *[False] * len(saved)], saved, strict=False):
+        _accept(intake, part)
+        restored.restore(0, intake.save(0, whole))
+    assert restored.digest(0) == intake.digest(0)
+    assert _accept(restored, rest) == _accept(intake, rest)
+    assert restored.digest(0) == intake.digest(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from confluent_kafka import KafkaError
 
@@ -31,6 +31,13 @@ class FakeBroker:
 
     def places(self, topic: str) -> list[Place]:
         return [(topic, p) for p in range(self.partitions(topic))]
+
+    def grow(self, topics: Iterable[str], count: int) -> None:
+        """An operator gives these topics more partitions; consumers learn of it, and their groups rebalance."""
+        for topic in topics:
+            self.logs |= {(topic, p): PartitionLog() for p in range(self._topics[topic], count)}
+            self._topics[topic] = count
+        self.groups.rebalance()
 
     @property
     def is_away(self) -> bool:

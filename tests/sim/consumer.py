@@ -309,6 +309,7 @@ class FakeConsumer:
         if fault == "lost request":
             raise failure(TIMED_OUT, "Commit failed: Local: Timed out", retriable=True)
         wanted = {(p.topic, p.partition): (p.offset, p.metadata or "") for p in offsets}
+        self._world.counted.asked(self._process.name, wanted)
         member, generation = self.identity()
         try:
             self._broker.commit_offsets(self._group, member, generation, self._instance, wanted)

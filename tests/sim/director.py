@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
-from pathlib import Path
+from functools import partial
+from random import Random
+from unittest.mock import patch
 
-from rules.load import load
-from rules.model import RuleSet
-from schemas.topics import BLOCK_EVENTS, LEDGER, SNAPSHOTS
+from schemas.topics import BLOCK_EVENTS, CONTROL_GLOBAL, LEDGER, REKEYED, SNAPSHOTS, TOPICS
+from streams.holds.pause import PAUSE_KEY, Pause
+from streams.ingest.admission import Intake
 from streams.runtime.settings import WorkerSettings
 from streams.runtime.start_from import StartFrom
 from streams.state import manifest
@@ -17,28 +19,26 @@ from tests.sim.checkers import (
     expected_blocks,
     holds_add_up,
     ledger_matches,
+    no_litter,
     offsets_advance,
     state_matches,
     strays_once,
 )
+from tests.sim.checkers.expected import expected
 from tests.sim.disk import Disk
 from tests.sim.faults import Rates
 from tests.sim.fibers import Process
 from tests.sim.history import HOUR, MINUTE, MONDAY_0859_MS, NUMBERS, Feeds
 from tests.sim.log import Record
 from tests.sim.primitives import installed
+from tests.sim.rules import rules
 from tests.sim.worker import SimWorker
 from tests.sim.world import GROUP, World
 
-RULES = Path(__file__).with_name("rules.yaml")
 WORKERS_MAX = 3
 HEAL_LIMIT_MS = 10 * MINUTE
+OBEYED_MS = 6_000  # until then every worker has obeyed the operators' newest word, and told so
 DAY_MS = 24 * HOUR
-
-
-@cache
-def rules() -> RuleSet:
-    return load([RULES], (), "KR")
 
 
 @dataclass
@@ -53,6 +53,29 @@ class Plan:
     poll_timeout_ms: int
     snapshot_interval_ms: int
     bursts: int
+    rules: str = "alone"  # tests.sim.rules
+    breaker: tuple[int, float] = (0, 0.0)
+    ids_max: int | None = None  # that a partition remembers at most
+
+    @classmethod
+    def drawn(cls, random: Random) -> Plan:
+        plan = cls(
+            delivery="at_least_once" if random.random() < 0.15 else "exactly_once",
+            names=[f"w{i}" for i in range(WORKERS_MAX)] if random.random() < 0.5 else [],
+            has_disk=random.random() < 0.6,
+            batch_size=random.choice((1, 7, 50, 10_000)),
+            commit_interval_ms=random.choice((20, 200, 1_000)),
+            poll_timeout_ms=random.choice((20, 300)),
+            snapshot_interval_ms=random.choice((50, 1_000, 10_000)),
+            bursts=random.randint(3, 12),
+        )
+        if plan.delivery == "exactly_once":
+            plan.rules = random.choice(("alone", "across"))
+            if random.random() < 0.3:
+                plan.breaker = random.choice(((1, 0.0), (2, 3.0)))
+            if random.random() < 0.2:
+                plan.ids_max = 9
+        return plan
 
 
 @dataclass
@@ -66,48 +89,63 @@ class History:
     feeds: Feeds = field(init=False)
     workers: list[SimWorker] = field(default_factory=list)
     started: int = 0
+    has_changed_rules: bool = False
 
     def __post_init__(self) -> None:
         self.world = World(self.seed, MONDAY_0859_MS + self.seed % 7 * 5 * HOUR, 1 + self.seed % 4, self.rates)
         random = self.random = self.world.random
         strays = frozenset(random.sample(NUMBERS, 3)) if random.random() < 0.4 else frozenset()
         self.feeds = Feeds(random, self.world.partitions, strays)
-        self.plan = self.plan or Plan(
-            delivery="at_least_once" if random.random() < 0.15 else "exactly_once",
-            names=[f"w{i}" for i in range(WORKERS_MAX)] if random.random() < 0.5 else [],
-            has_disk=random.random() < 0.6,
-            batch_size=random.choice((1, 7, 50, 10_000)),
-            commit_interval_ms=random.choice((20, 200, 1_000)),
-            poll_timeout_ms=random.choice((20, 300)),
-            snapshot_interval_ms=random.choice((50, 1_000, 10_000)),
-            bursts=random.randint(3, 12),
-        )
+        self.plan = self.plan or Plan.drawn(random)
+        self.world.rules_in_force, self.world.breaker = rules(self.plan.rules), self.plan.breaker
         if self.plan.delivery == "at_least_once":
-            # Nobody fences a worker that sleeps past its session: docs/operations.md says what it may do then.
-            self.world.faults.rates = replace(self.world.faults.rates, freeze=0.0, jump=0.0)
+            # Nobody fences a worker that sleeps past its session: docs/operations.md says what it may do then. And what
+            # is produced again after a crash is produced under the word and the rules of that moment.
+            rates = self.world.faults.rates
+            self.world.faults.rates = replace(rates, freeze=0.0, jump=0.0, pause=0.0, reload=0.0)
+        if self.plan.ids_max:
+            # When a full memory forgets hangs on how many of its ids are too old to count; here none gets that old.
+            self.world.faults.rates = replace(self.world.faults.rates, jump=0.0)
 
     # -- the course of it --------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Raises AssertionError when a law is broken, whatever a fiber raised, and Stuck."""
-        with warnings.catch_warnings(), installed(self.world.scheduler):
+        assert self.plan is not None
+        ids_max = self.plan.ids_max
+        intake = Intake if ids_max is None else partial(Intake, remembered_max=ids_max)
+        with (
+            warnings.catch_warnings(),
+            installed(self.world.scheduler),
+            patch("streams.counting.counts.Intake", intake),
+        ):
             warnings.simplefilter("ignore")  # coroutines of killed processes are never awaited
             self._trouble()
             self._heal()
             self.check()
             self._begin_anew()
             self._heal()
+            self._snapshot_all()
             self.check()
+            no_litter.check(self.world)
+            self._grow()
 
     def check(self) -> None:
         assert self.plan is not None
-        once = self.plan.delivery == "exactly_once"
-        offsets_advance.check(self.world)
-        strays_once.check(self.world, once)
-        holds_add_up.check(self.world, once)
-        expected_blocks.check(self.world, rules(), once)
-        expected = state_matches.check(self.world, rules(), self._running())
-        ledger_matches.check(self.world, rules(), expected)
+        world, once = self.world, self.plan.delivery == "exactly_once"
+        offsets_advance.check(world)
+        strays_once.check(world, once)
+        holds_add_up.check(world, once)
+        made = expected(world)
+        expected_blocks.check(world, made, once, self._is_plain())
+        state_matches.check(world, made, self._running())
+        ledger_matches.check(world, made)
+
+    def _is_plain(self) -> bool:
+        """Whether the reference knows all that happened."""
+        assert self.plan is not None
+        is_changed = self.world.rules_in_force is not rules(self.plan.rules) or self.has_changed_rules
+        return not (is_changed or self.world.pause or self.plan.breaker[0] or self.plan.ids_max)
 
     def _begin_anew(self) -> None:
         """Everybody is killed, and what is on the disks is lost: one worker finds everything again in the topics."""
@@ -138,6 +176,12 @@ class History:
                 self._trim()
             if random.random() < rates.jump:
                 self._jump()
+            if random.random() < rates.pause:
+                self._tell()
+            if random.random() < rates.reload:
+                self._change_rules()
+            if random.random() < rates.lose_disk and self._running():
+                self._lose_disk()
             if not self._running() or random.random() < 0.2:
                 self._start()
 
@@ -148,12 +192,48 @@ class History:
         world.note(None, "from here on nothing goes wrong")
         for worker in self.workers:
             worker.process.frozen_until_ms = 0
-        limit_ms = world.now_ms + HEAL_LIMIT_MS
-        while not self.is_caught_up():
+        self._until(self.is_caught_up)
+        self._pass(OBEYED_MS)
+        self._until(self.is_caught_up)
+
+    def _until(self, holds: Callable[[], bool]) -> None:
+        limit_ms = self.world.now_ms + HEAL_LIMIT_MS
+        while not holds():
             if not self._running():
                 self._start()
             self._pass(500, limit_ms)
-            assert world.now_ms < limit_ms, f"not caught up after {HEAL_LIMIT_MS / MINUTE:.0f} minutes: {self.lag()}"
+            assert self.world.now_ms < limit_ms, f"no peace after {HEAL_LIMIT_MS / MINUTE:.0f} minutes: {self.lag()}"
+
+    def _snapshot_all(self) -> None:
+        """Something comes in every partition, and a snapshot of each covers it."""
+        world = self.world
+        for topic, partition in world.input_places():
+            if topic != REKEYED:
+                world.broker.logs[topic, partition].append(world.now_ms, b"k", b"{")
+        self._until(lambda: self.is_caught_up() and all(self._is_covered(p) for p in range(world.partitions)))
+
+    def _is_covered(self, partition: int) -> bool:
+        newest = no_litter.newest(self.world, partition)
+        committed = {topic: at for (topic, p), at in self.world.committed().items() if p == partition}
+        return newest is not None and newest.offsets == committed
+
+    def _grow(self) -> None:
+        """The topics get one more partition: whoever runs ends, and nobody can start."""
+        world = self.world
+        before, outputs = world.committed(), [len(world.broker.logs[place].records) for place in world.output_places()]
+        world.note(None, "one more partition")
+        world.broker.grow([name for name, spec in TOPICS.items() if spec.partitions_like_input], world.partitions + 1)
+        limit_ms = world.now_ms + HEAL_LIMIT_MS
+        for starts in (False, True):
+            if starts:
+                self._start()
+            while self._running():
+                self._pass(500, limit_ms)
+                assert world.now_ms < limit_ms, "with another partition count a worker goes on"
+            assert self.workers[-1].exit == 2, f"another partition count: {self.workers[-1].problem!r}"
+        assert world.committed() == before, "something was committed with another partition count"
+        now = [len(world.broker.logs[place].records) for place in world.output_places()]
+        assert now == outputs, "something was published with another partition count"
 
     def _pass(self, duration_ms: int, limit_ms: int | None = None) -> None:
         until_ms = self.world.now_ms + duration_ms
@@ -226,11 +306,12 @@ class History:
         if has_disk and not name:
             self.world.disks[""] = Disk()
             has_disk = False
-        self.workers.append(SimWorker(self.world, process, settings, rules(), has_disk))
+        self.workers.append(SimWorker(self.world, process, settings, has_disk))
 
     def _feed(self, count: int) -> None:
         now_ms = self.world.now_ms
-        for record in self.feeds.burst(now_ms, count):
+        is_echo = self.random.random() < 0.15
+        for record in self.feeds.echo(now_ms, count) if is_echo else self.feeds.burst(now_ms, count):
             place = (record.topic, record.partition)
             self.world.broker.logs[place].append(now_ms, record.key, record.value)
         self.world.note(None, f"fed {count}")
@@ -255,6 +336,29 @@ class History:
         for place in self.world.broker.places(LEDGER):
             found += [r for r in self.world.broker.logs[place].committed() if (r.key or b"").startswith(b"#snapshot")]
         return found
+
+    def _tell(self) -> None:
+        """The operators' next word."""
+        world, random = self.world, self.random
+        paused = random.random() < 0.7 if world.pause is None else not world.pause.paused
+        pause = world.pause = Pause(id=f"p{len(world.trace)}", paused=paused, at=world.now_ms)
+        world.broker.append((CONTROL_GLOBAL, 0), PAUSE_KEY, pause.row())
+        world.note(None, f"operators tell: paused={paused}")
+
+    def _change_rules(self) -> None:
+        assert self.plan is not None
+        world = self.world
+        name = self.plan.rules if world.rules_in_force is rules("changed") else "changed"
+        world.rules_in_force, self.has_changed_rules = rules(name), True
+        world.note(None, f"operators change the rules: {world.rules_in_force.version}")
+        for worker in self._running():
+            worker.reload()
+
+    def _lose_disk(self) -> None:
+        worker = self.random.choice(self._running())
+        self.world.note(worker.process, "killed, and its disk is lost")
+        self.world.crashed(worker.process)
+        self.world.disks.pop(worker.settings.name, None)
 
     def _jump(self) -> None:
         """Every machine sleeps, the broker's too, and its timers are due when they wake up."""

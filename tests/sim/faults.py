@@ -47,7 +47,9 @@ class Rates:
     compact: float = 0.0
     trim: float = 0.0
     jump: float = 0.0
-    reload: float = 0.0
+    reload: float = 0.0  # operators change the rules
+    pause: float = 0.0  # they pause new blocks, or resume them
+    lose_disk: float = 0.0
     forget: float = 0.0
     turn: float = 0.0  # of awaits on an event loop at which others go first
 
@@ -56,7 +58,7 @@ class Rates:
         """Most histories have a few kinds of trouble, so that each also happens alone."""
         most = cls(
             crash=0.01, freeze=0.006, slow=0.02, loss=0.05, disk_error=0.05, away=0.05, scale=0.1, stop=0.05,
-            compact=0.2, trim=0.1, jump=0.02, reload=0.05, forget=0.001,
+            compact=0.2, trim=0.1, jump=0.02, reload=0.1, pause=0.15, lose_disk=0.1, forget=0.001,
             turn=0.3,
         )  # fmt: skip
         share = random.choice((0.0, 0.2, 0.4, 0.7))

@@ -104,6 +104,12 @@ class Groups:
     def store(self, name: str, offsets: GroupOffsets) -> None:
         self.group(name).offsets.update(offsets)
 
+    def rebalance(self) -> None:
+        """The topics are not what they were."""
+        for group in self.groups.values():
+            self._unsettle(group)
+            self._settle(group)
+
     def beat(self) -> None:
         """Heartbeats of all whose process runs; the others are thrown out when their session is over, and so is who
         does not join again within REBALANCE_MS."""

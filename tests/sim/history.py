@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -50,6 +50,24 @@ class Feeds:
         """The next records. A few numbers send most of them, so that rules fire."""
         offenders = self.random.sample(NUMBERS, 3)
         made = [self._record(now_ms, offenders) for _ in range(count)]
+        self.sent += made
+        return made
+
+    def echo(self, now_ms: int, count: int) -> list[Input]:
+        """Messages of one partition that were sent before, each with its id and a new time: a relay tries again, and
+        nothing else comes there. They move the partition's clock, and count nowhere."""
+        known = [
+            one for one in self.sent if one.topic == MESSAGE_RELAY and (one.value or b"").startswith(b'{"message_id"')
+        ]
+        if not known:
+            return []
+        partition = self.random.choice(known).partition
+        here = [one for one in known if one.partition == partition]
+        made = []
+        for one in self.random.choices(here, k=count):
+            record = json.loads(one.value or b"")
+            if "at" in record:
+                made.append(replace(one, value=json.dumps(record | {"at": now_ms}).encode()))
         self.sent += made
         return made
 

@@ -182,6 +182,7 @@ class FakeProducer:
         group, member, instance = (part.decode() for part in metadata[11:].split(b"\0")[:3])
         generation = struct.unpack_from("=i", metadata, 7)[0]
         offsets = {(p.topic, p.partition): (p.offset, p.metadata or "") for p in positions}
+        self._world.counted.asked(self._process.name, offsets)
         try:
             self._broker.commit_offsets(group, member, generation, instance, offsets, (self._id, self._epoch))
         except Refusal as refusal:

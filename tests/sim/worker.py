@@ -12,13 +12,12 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
-from rules.model import RuleSet
 from streams.delivery.flow import Flow
-from streams.engine.engine import Engine
 from streams.runtime.metrics import Metrics
 from streams.runtime.settings import WorkerSettings
 from streams.worker.wiring import Wiring
 from tests.sim.clients import SimClients
+from tests.sim.counted import Mode
 from tests.sim.disk import FakeLocalState
 from tests.sim.fibers import NEVER_MS, Fiber, Process
 from tests.sim.loop import SimLoop
@@ -29,16 +28,13 @@ from tests.sim.world import World
 class SimWorker:
     """`exit` is None while it runs, then its exit code (137 after a crash); `problem` is what ended it."""
 
-    def __init__(
-        self, world: World, process: Process, settings: WorkerSettings, rules: RuleSet, has_disk: bool
-    ) -> None:
+    def __init__(self, world: World, process: Process, settings: WorkerSettings, has_disk: bool) -> None:
         self.world = world
         self.process = process
         self.settings = settings
         self.exit: int | None = None
         self.problem: BaseException | None = None
         self._wiring: Wiring | None = None
-        self._rules = rules
         self._has_disk = has_disk
         self._loop = SimLoop(world.scheduler)
         self._draining: asyncio.Task[None] | None = None
@@ -58,9 +54,14 @@ class SimWorker:
         self.world.note(self.process, "told to stop")
         self._loop.call_soon_threadsafe(self._end_soon)
 
-    def adopt_rules(self, rules: RuleSet) -> None:
+    def reload(self) -> None:
+        """SIGHUP."""
+        self._loop.call_soon_threadsafe(self._read_rules)
+
+    def _read_rules(self) -> None:
+        """As streams.worker.worker.Worker does: one that is not connected yet reads them then."""
         if self.flow is not None:
-            self._loop.call_soon_threadsafe(self.flow.adopt_rules, rules)
+            self.flow.adopt_rules(self.world.rules_in_force)
 
     def _end_soon(self) -> None:
         if self._wiring is not None and self._wiring.source is not None and self._draining is None:
@@ -82,18 +83,32 @@ class SimWorker:
     async def _main(self) -> None:
         world, process, loop = self.world, self.process, self._loop
         runner = FiberRunner(world, process, loop)
+        engine, metrics = world.engine(world.rules_in_force.version), NotedMetrics(world, process)
+        engine.partitions = 0  # asked of the broker
         wiring = self._wiring = Wiring(
-            self.settings, Engine(self._rules), runner, lambda: world.now_ms, NotedMetrics(world, process),
-            name=process.name,
+            self.settings, engine, runner, lambda: world.now_ms, metrics, name=process.name
         )  # fmt: skip
         shell = SimShell(world, loop, self._broke)
         wiring.attach(shell)
+        self._note_what_is_counted(wiring)
         clients: Any = SimClients(world, process)
         source = await wiring.connect(clients, runner, self._open_local, lambda: None, self._ended)
+        self._read_rules()
         shell.start()
         await source.read()
         shell.stop()
         await wiring.close()
+
+    def _note_what_is_counted(self, wiring: Wiring) -> None:
+        count = wiring.lineup.count
+
+        async def noted(epoch: Any) -> None:
+            engine = wiring.engine
+            mode = Mode(engine.rules.version, engine.breaker.paused)
+            self.world.counted.count(self.process.name, epoch, mode)
+            await count(epoch)
+
+        wiring.lineup.count = noted  # type: ignore[method-assign]
 
     def _open_local(self, cluster: str) -> Any:
         return (

@@ -6,13 +6,18 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from schemas.feeds import FEEDS
-from schemas.topics import REKEYED, TOPICS
+from rules.model import RuleSet
+from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, REKEYED, REVIEW_QUEUE, TOPICS
+from streams.engine.engine import Engine
+from streams.holds.breaker import Breaker
+from streams.holds.pause import Pause
 from tests.sim.broker import FakeBroker
 from tests.sim.checkers.one_owner import Owners
+from tests.sim.counted import CountedLog
 from tests.sim.disk import Disk
 from tests.sim.faults import Faults, Rates
 from tests.sim.fibers import Process, Scheduler, SimCrash
+from tests.sim.rules import by_version, rules
 
 GROUP = "grayline"
 
@@ -34,6 +39,10 @@ class World:
     trace: list[str] = field(default_factory=list)
     commits: list[Commit] = field(default_factory=list)
     disks: dict[str, Disk] = field(default_factory=dict)
+    counted: CountedLog = field(default_factory=CountedLog)
+    rules_in_force: RuleSet = field(default_factory=lambda: rules("alone"))  # as the operators' files have them now
+    pause: Pause | None = None  # the operators' newest word
+    breaker: tuple[int, float] = (0, 0.0)  # its settings
     known: dict[str, Any] = field(default_factory=dict)  # what checkers have made of the logs
 
     def __post_init__(self) -> None:
@@ -65,11 +74,20 @@ class World:
         """Its memory is gone; what it left at the broker stays as it is."""
         process.dead = True
 
+    def engine(self, rules_version: str) -> Engine:
+        """A new one, as workers have it."""
+        engine = Engine(by_version(rules_version), breaker=Breaker(*self.breaker))
+        engine.partitions = self.partitions
+        return engine
+
     def disk_of(self, name: str) -> Disk:
         return self.disks.setdefault(name, Disk())
 
     def input_places(self) -> list[tuple[str, int]]:
-        return [(topic, p) for topic in (*FEEDS, REKEYED) for p in range(self.partitions)]
+        return [(topic, p) for topic in (*self.rules_in_force.topics, REKEYED) for p in range(self.partitions)]
+
+    def output_places(self) -> list[tuple[str, int]]:
+        return [(topic, p) for p in range(self.partitions) for topic in (BLOCK_EVENTS, BLOCK_HISTORY, REVIEW_QUEUE)]
 
     def committed(self) -> dict[tuple[str, int], int]:
         return {place: at for place, (at, _) in self.broker.groups.group(GROUP).offsets.items()}
@@ -80,6 +98,7 @@ class World:
         def stored(group: str, offsets: dict[tuple[str, int], tuple[int, str]]) -> None:
             if group == GROUP:
                 self.commits.append(Commit(self.now_ms, dict(offsets)))
+                self.counted.committed(offsets, self.committed())
             store(group, offsets)
 
         self.broker.groups.store = stored  # type: ignore[method-assign]

@@ -239,13 +239,13 @@ def test_a_row_that_counts_all_openings_together_is_read() -> None:
 # ------------------------------------------------------------------------------------------------------ the engine
 
 
-def line(topic: str, n: int, at: int, number: int) -> bytes:
+def line(topic: str, n: int, at: int, number: int, partition: int = 0) -> bytes:
     who = f"+82100000{number:04d}"
     if topic == CDR:
         value = {"call_id": f"c{n}", "event": "setup", "at": at, "caller": who, "callee": "+821099990000"}
     else:
         value = {"message_id": f"m{n}", "at": at, "sender": who, "recipient": "+821099990000"}
-    told = {"topic": topic, "partition": 0, "offset": n, "ts": at, "payload": json.dumps(value)}
+    told = {"topic": topic, "partition": partition, "offset": n, "ts": at, "payload": json.dumps(value)}
     return json.dumps(told).encode()
 
 
@@ -258,7 +258,7 @@ def replayed(lines: list[bytes], batch: int, breaker: Breaker) -> list[OutRecord
 TRAFFIC = st.lists(
     st.tuples(
         st.sampled_from([CDR, MESSAGE_RELAY]), st.sampled_from([0, 0, 1, 20_000, 61_000, -100_000, 7_000_000]),
-        st.integers(0, 12),
+        st.integers(0, 12), st.sampled_from([0, 0, 1]),
     ),
     min_size=10, max_size=80,
 )  # fmt: skip
@@ -267,15 +267,16 @@ TRAFFIC = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(traffic=TRAFFIC, batch=st.integers(2, 50), paused=st.booleans())
 def test_where_epochs_end_changes_neither_blocks_nor_reviews(traffic: list[Any], batch: int, paused: bool) -> None:
+    """Nor what the breaker remembers, also where one number comes by several feeds."""
     at, lines = T_MS, []
-    for n, (topic, on, number) in enumerate(traffic):
+    for n, (topic, on, number, partition) in enumerate(traffic):
         at = max(T_MS, at + on)
-        lines.append(line(topic, n, at, number))
+        lines.append(line(topic, n, at, number, partition))
     by_batch = []
     for size in (1, batch, 1000):
         breaker = Breaker(2, 1.0)
         breaker.paused = paused
-        by_batch.append((replayed(lines, size, breaker), breaker.row(0)))
+        by_batch.append((replayed(lines, size, breaker), breaker.row(0), breaker.row(1)))
     assert by_batch[0] == by_batch[1] == by_batch[2]
 
 

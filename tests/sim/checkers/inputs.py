@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from schemas.decoding import RecordError, decode
-from schemas.feeds import FEEDS
 from schemas.topics import CDR, MESSAGE_RELAY, REKEYED
 from streams.ingest.epoch import REKEYED_BASE
 from tests.reference.reference import Line
@@ -19,14 +18,9 @@ ACTOR = {MESSAGE_RELAY: "sender", CDR: "caller"}
 
 
 def once_per_input(world: World, name: str, make: Callable[[], T]) -> T:
-    """What `make` makes of the input logs and the group's commits; made again only when these have changed. A history
-    is checked before and after everybody begins anew, with the same inputs."""
-    # Behind the last record may lie the ends of transactions, which a commit passes or does not.
-    upto = world.committed()
-    key = {
-        place: [(r.offset, r.offset < upto.get(place, 0)) for r in world.broker.logs[place].committed()]
-        for place in world.input_places()
-    }
+    """What `make` makes of what is committed; made again only when that has changed. A history is checked before and
+    after everybody begins anew, with the same inputs."""
+    key = (world.committed(), [len(world.counted.order[p]) for p in range(world.partitions)])
     if world.known.get(name, (None, None))[0] != key:
         world.known[name] = (key, make())
     made: T = world.known[name][1]
@@ -41,22 +35,19 @@ def is_stray(world: World, topic: str, partition: int, value: bytes | None) -> b
     return home_of(number, world.partitions) not in (None, partition)
 
 
-def lines(world: World, upto: dict[tuple[str, int], int] | None = None) -> Iterator[Line]:
-    """upto: the offset before which each place is read, its end unless given."""
-    for topic in FEEDS:
-        for place in world.broker.places(topic):
-            for r in records(world, place, upto):
-                if not is_stray(world, *place, r.value):
-                    yield Line(*place, r.offset, r.timestamp_ms, r.value, r.key)
-    for place in world.broker.places(REKEYED):
-        for r in records(world, place, upto):
-            topic, first, _, timestamp_ms = origin(r)
-            yield Line(topic, place[1] + REKEYED_BASE * (1 + first), r.offset, timestamp_ms, r.value, r.key)
-
-
-def records(world: World, place: tuple[str, int], upto: dict[tuple[str, int], int] | None) -> list[Record]:
-    found = world.broker.logs[place].committed()
-    return found if upto is None else [r for r in found if r.offset < upto.get(place, 0)]
+def lines(world: World) -> Iterator[Line]:
+    """What is committed, in the order in which it was counted."""
+    for partition in range(world.partitions):
+        logs: dict[str, dict[int, Record]] = {}
+        for (topic, _), offset, _ in world.counted.order[partition]:
+            if topic not in logs:
+                logs[topic] = {r.offset: r for r in world.broker.logs[topic, partition].committed()}
+            r = logs[topic][offset]
+            if topic == REKEYED:
+                topic, first, _, timestamp_ms = origin(r)
+                yield Line(topic, partition + REKEYED_BASE * (1 + first), r.offset, timestamp_ms, r.value, r.key)
+            elif not is_stray(world, topic, partition, r.value):
+                yield Line(topic, partition, r.offset, r.timestamp_ms, r.value, r.key)
 
 
 def origin(record: Record) -> tuple[str, int, int, int]:

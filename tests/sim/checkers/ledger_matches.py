@@ -1,43 +1,34 @@
-"""The ledger topic holds every hold, and `block-events` names for each number exactly the holds in force."""
+"""The topic `ledger` holds every hold, what the breaker knows, and under which rules and which word of the operators'
+each partition is worked."""
 
 from __future__ import annotations
 
-import orjson
-
-from rules.model import RuleSet
-from schemas.numbers import published
-from schemas.topics import BLOCK_EVENTS, LEDGER
-from streams.engine.engine import Engine
-from tests.sim.world import World
+from schemas.topics import LEDGER
+from streams.holds.ledger_keys import breaker_key, pause_key, rules_key
+from tests.sim.checkers.expected import Expected
+from tests.sim.world import GROUP, World
 
 
-def check(world: World, rules: RuleSet, expected: Engine) -> None:
-    """expected: an engine with the holds as of the committed offsets, expired by now."""
-    for partition in range(world.partitions):
-        loaded = Engine(rules)
-        loaded.partitions = world.partitions
+def check(world: World, expected: list[Expected]) -> None:
+    """expected: with the holds as of the committed offsets, expired by now."""
+    for partition, one in enumerate(expected):
+        where = f"ledger of partition {partition}"
         log = world.broker.logs[LEDGER, partition]
-        rows = [(r.key or b"", r.value) for r in log.read(log.start, len(log.records), committed=True)[0]]
-        loaded.load_ledger([row for row in rows if not row[0].startswith(b"#")])
+        rows = {r.key or b"": r.value for r in log.read(log.start, len(log.records), committed=True)[0]}
+        loaded = world.engine(one.engine.rules.version)
+        loaded.load_ledger([(key, value) for key, value in rows.items() if not key.startswith(b"#")])
         loaded.expire(world.now_ms)
-        mine = set(expected.ledger.numbers_of(partition, world.partitions))
-        theirs = set(loaded.ledger.numbers_of(partition, world.partitions))
-        assert mine == theirs, (
-            f"ledger of partition {partition}: {len(mine - theirs)} numbers are missing, {len(theirs - mine)} too many"
-        )
+        mine, theirs = (
+            set(engine.ledger.numbers_of(partition, world.partitions)) for engine in (one.engine, loaded)
+        )  # fmt: skip
+        assert mine == theirs, f"{where}: {len(mine - theirs)} numbers are missing, {len(theirs - mine)} too many"
         for number in mine:
-            assert loaded.ledger.row(number) == expected.ledger.row(number), (
-                f"ledger of partition {partition}: {loaded.ledger.row(number)!r} != {expected.ledger.row(number)!r}"
-            )
-        _check_block_events(world, partition, expected)
-
-
-def _check_block_events(world: World, partition: int, expected: Engine) -> None:
-    newest = {r.key: r.value for r in world.broker.logs[BLOCK_EVENTS, partition].committed()}
-    for number in expected.ledger.numbers_of(partition, world.partitions):
-        wanted = sorted(expected.ledger.rules[hold.rule] for hold in expected.ledger.in_force(number, 0))
-        value = newest.get(published(number).encode())
-        told = orjson.loads(value)["holds"] if value else []
-        # A blocker ends a hold by the clock: notice of it may still be on its way.
-        in_force = sorted(hold["rule"] for hold in told if hold["until"] > world.now_ms)
-        assert in_force == wanted, f"block-events says {in_force} of a number that is blocked by {wanted}"
+            wanted, got = one.engine.ledger.row(number), loaded.ledger.row(number)
+            assert wanted == got, f"{where}: {got!r} instead of {wanted!r}"
+        pause = world.pause.row() if world.pause else None
+        for key, value in (
+            (breaker_key(GROUP), one.engine.breaker.row(partition)),
+            (rules_key(GROUP), world.rules_in_force.version.encode()),
+            (pause_key(GROUP), pause),
+        ):
+            assert rows.get(key) == value, f"{where}: {key.decode()} is {rows.get(key)!r} instead of {value!r}"

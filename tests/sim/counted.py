@@ -1,0 +1,70 @@
+"""What was counted, in which order and under what rules, as far as it is committed: what must come out hangs on it.
+
+Topics of a partition may be counted in any order, and an operator's word or new rules take effect at any commit. Each
+worker notes what it hands to its engine; when the broker stores offsets, the note beside them tells whose they are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Place = tuple[str, int]
+
+
+class Mode(NamedTuple):
+    """Under what a record was counted."""
+
+    rules_version: str
+    paused: bool
+
+
+class Counted(NamedTuple):
+    place: Place
+    offset: int
+    mode: Mode
+
+
+@dataclass
+class CountedLog:
+    """order: by partition, all that lies behind the group's committed offsets."""
+
+    order: defaultdict[int, list[Counted]] = field(default_factory=lambda: defaultdict(list))
+    _open: defaultdict[str, list[Counted]] = field(default_factory=lambda: defaultdict(list))  # by process
+    _processes: dict[str, str] = field(default_factory=dict)  # by the notes of the commits they asked for
+
+    def count(self, process: str, epoch: Any, mode: Mode) -> None:
+        """A worker is about to count a streams.ingest.epoch.Epoch."""
+        rows = sorted(
+            (order, raw.topic, partition, offset)
+            for raw in epoch.batches
+            for order, partition, offset in zip(
+                raw.order.tolist(), raw.partition.tolist(), raw.offset.tolist(), strict=True
+            )
+        )
+        self._open[process] += [Counted((topic, partition), offset, mode) for _, topic, partition, offset in rows]
+
+    def asked(self, process: str, offsets: dict[Place, tuple[int, str]]) -> None:
+        """A process asks the broker to commit these offsets, with a note beside each."""
+        self._processes |= {note: process for _, note in offsets.values()}
+
+    def committed(self, offsets: dict[Place, tuple[int, str]], before: dict[Place, int]) -> None:
+        """Of a record that was counted twice the last time holds: what had been made of it before was dropped."""
+        for process in {self._processes[note] for _, note in offsets.values() if note in self._processes}:
+            mine = {
+                place: (before.get(place, 0), at)
+                for place, (at, note) in offsets.items()
+                if self._processes.get(note) == process
+            }
+            last: dict[tuple[Place, int], int] = {}
+            rest = []
+            for i, one in enumerate(self._open[process]):
+                start, end = mine.get(one.place, (0, 0))
+                if start <= one.offset < end:
+                    last[one.place, one.offset] = i
+                elif one.offset >= end:
+                    rest.append(one)
+            for i in sorted(last.values()):
+                one = self._open[process][i]
+                self.order[one.place[1]].append(one)
+            self._open[process] = rest
