@@ -80,7 +80,7 @@ class Process:
 
     @property
     def log(self) -> str:
-        return self._log.read_text(errors="replace")
+        return self._log.read_text(errors="replace") if self._log.exists() else ""  # it has only just been forked
 
     def signal(self, number: int) -> None:
         if self.exit_code is None:

@@ -52,10 +52,7 @@ class Worker:
 
     @property
     def log(self) -> str:
-        try:
-            return self.process.log
-        except FileNotFoundError:  # it has only just been forked
-            return ""
+        return self.process.log
 
     def ready(self) -> dict[str, Any]:
         """What /ready says; nothing while it does not answer."""
