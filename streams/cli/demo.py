@@ -18,8 +18,8 @@ Examples:
 
 \b
 It prints the embedded broker's address: while it runs, kcat or `grayline blocks` can look on. The first start compiles
-kernels, for most of a minute; later ones find them in the cache. Ctrl-C ends the traffic and shows what was reached.
-Exit codes: 0 done, 1 failed (a record was lost, the worker failed), 2 used wrongly.
+kernels, for a quarter of a minute; later ones find them in the cache. Ctrl-C ends the traffic and shows what was
+reached. Exit codes: 0 done, 1 failed (a record was lost, the worker failed), 2 used wrongly.
 """
 
 

@@ -144,7 +144,7 @@ class Demo:
 
     def _warm(self, view: View) -> Warmth:
         """In a thread of its own, so that the view can tell how far it is."""
-        before, begun = kernels_compiled(), time.monotonic()
+        begun, begun_s = time.monotonic(), time.time()
         result: list[Warmth | BaseException] = []
 
         def work() -> None:
@@ -156,7 +156,7 @@ class Demo:
         thread = threading.Thread(target=work, name="warm", daemon=True)
         thread.start()
         while thread.is_alive():
-            view.compiling(kernels_compiled() - before, time.monotonic() - begun)
+            view.compiling(kernels_compiled(begun_s), time.monotonic() - begun)
             thread.join(2 * TICK_S)
         if isinstance(result[0], BaseException):
             raise result[0]

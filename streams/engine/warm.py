@@ -3,43 +3,111 @@
 The first call of a kernel compiles it, seconds each on a first start ever. In the middle of an epoch that would hold up
 blocks and overrun the time that a rebalance allows, so a scratch engine sees some records first: enough of them that
 tables grow, memories are swept, rows are given back and an image is loaded, since those are kernels too.
+
+numba compiles one kernel at a time in a process. On a first start ever a second process compiles the kernels of the
+counters that take longest (`python -m streams.engine.warm KIND...`) while this one compiles the rest, and this one then
+finds them in the cache. No kernel is in both parts: numba's cache is not made for two that write the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
 
-from rules.model import RuleSet
+from rules.kinds import KINDS
+from rules.load import load, packs
+from rules.model import Counter, RuleSet
 from schemas import topics
+from streams.counting.kinds.base import Events
+from streams.counting.rows import HEADER
 from streams.engine.engine import Engine
+from streams.ingest.decode import Decoded
 from streams.ingest.decode_share import decode_share
 from streams.ingest.epoch import RawBatch
+from streams.kernels.concurrent import count_concurrent
+from streams.kernels.distinct import count_distinct
 
 RECORDS = 3_000  # more than every table holds at first
 START_MS = 1_700_000_000_000
 MUCH_LATER_MS = 400 * 86_400_000  # longer than any counter reaches back
+EPOCHS = ((START_MS, RECORDS), (START_MS + 1, 10), (START_MS + MUCH_LATER_MS, 10))
+BESIDE = {"distinct": count_distinct, "concurrent": count_concurrent}  # half of the time
 
 
 def warm(rules: RuleSet, *, region: str = "KR") -> None:
+    counters = {counter.kind: counter for rule in rules.rules for counter in rule.counters.values()}
+    beside = [kind for kind, kernel in BESIDE.items() if kind in counters and not _is_cached(kernel)]
+    if beside:
+        with _compiling(beside):
+            _warm_all_but_counters(rules, region)
+            for kind in counters.keys() - beside:
+                _warm_counter(counters[kind])
+    _warm_engine(rules, region)
+
+
+def _warm_engine(rules: RuleSet, region: str) -> None:
     engine = Engine(rules, region=region, expire_by_clock=True)
     restored = Engine(rules, region=region)
     engine.partitions = restored.partitions = 1  # known, so that strays are looked for
-    epochs = [(START_MS, RECORDS), (START_MS + 1, 10), (START_MS + MUCH_LATER_MS, 10)]
-    for start_ms, count in epochs:
-        decoded = [
-            part
-            for topic in engine.topics
-            if (values := _VALUES[topic](start_ms, count))
-            for part in decode_share(engine, _batch(topic, values, start_ms))
-        ]
-        engine.step(decoded)
+    for start_ms, count in EPOCHS:
+        engine.step(_decoded(engine, start_ms, count))
         for piece in engine.image(0, whole=True):
             restored.load(0, piece)
         engine.maintain()
     engine.expire(START_MS + MUCH_LATER_MS)
+
+
+def _warm_all_but_counters(rules: RuleSet, region: str) -> None:
+    engine = Engine(rules, region=region)
+    engine.partitions = 1
+    for state in engine._counted.states.values():
+        state.counters.clear()
+    for start_ms, count in EPOCHS:
+        engine.count(_decoded(engine, start_ms, count))
+        engine.maintain()
+
+
+def _warm_counter(counter: Counter) -> None:
+    """One event is enough: a kernel is compiled with all it may call."""
+    state = KINDS[counter.kind].state(counter, HEADER)
+    rows = np.zeros((1, HEADER + state.words), np.int64)
+    zero, at, yes = np.zeros(1, np.int64), np.full(1, START_MS), np.ones(1, np.bool_)
+    state.process(rows, Events(zero, at, at, yes, yes, np.ones(1, np.int64), np.zeros(1, np.uint8), ~yes))
+    state.idle(rows, zero, START_MS)
+
+
+def _is_cached(kernel: Any) -> bool:
+    return any(Path(kernel.stats.cache_path).glob(f"*.{kernel.py_func.__name__}-*.nbi"))
+
+
+@contextmanager
+def _compiling(kinds: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """What the process does not get done is compiled here afterwards, so its end is only waited for."""
+    # -P: packages come from where ours do, never from the working folder, which may well have a `rules` of its own.
+    command = [sys.executable, "-P", "-m", "streams.engine.warm", *kinds]
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _decoded(engine: Engine, start_ms: int, count: int) -> list[Decoded]:
+    return [
+        part
+        for topic in engine.topics
+        if (values := _VALUES[topic](start_ms, count))
+        for part in decode_share(engine, _batch(topic, values, start_ms))
+    ]
 
 
 def _batch(topic: str, values: list[bytes | None], start_ms: int) -> RawBatch:
@@ -81,3 +149,14 @@ def _calls(start_ms: int, count: int) -> list[bytes | None]:
 
 
 _VALUES: dict[str, Callable[[int, int], list[bytes | None]]] = {topics.MESSAGE_RELAY: _messages, topics.CDR: _calls}
+
+
+def main(kinds: list[str]) -> None:
+    """Compile the kernels of the first counter of each kind that the shipped rules have."""
+    counters = [counter for rule in load([packs()]).rules for counter in rule.counters.values()]
+    for kind in kinds:
+        _warm_counter(next(counter for counter in counters if counter.kind == kind))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -12,7 +12,7 @@ A fourth live bucket or a full count turns small into ring; a ring that left its
 import numpy as np
 from numba import njit
 
-from streams.kernels.options import COMPILED, HOT
+from streams.kernels.options import COMPILED, HOT, INNER
 from streams.kernels.prefetch import AHEAD, prefetch_row
 
 WORDS = 6
@@ -133,7 +133,7 @@ def _place(rows, r, at, bucket, n):
     return -1 if full else place
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def _make_ring(rows, r, at, cells, slot):
     """Spread a small row over an empty slot. Every pair is inside the window."""
     a, b, c = rows[r, at], rows[r, at + 2], rows[r, at + 4]

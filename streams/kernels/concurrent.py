@@ -39,7 +39,7 @@ from streams.kernels.dated import (
     take,
 )
 from streams.kernels.lanes import equal_32, equal_octets_32, put_word, word
-from streams.kernels.options import COMPILED, HOT
+from streams.kernels.options import COMPILED, HOT, INNER
 from streams.kernels.prefetch import prefetch_row
 from streams.kernels.words import put_byte, trailing_zeros
 
@@ -160,7 +160,7 @@ def update_inline(r, max_age, call, t, opens, tiny):
     return True
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def to_slot(r, slot, form, count, oldest):
     """Writes the row of a list in a slot."""
     put_word(r, 0, -(slot + 1))
@@ -229,7 +229,7 @@ def mark(slot, place):
     put_byte(slot, MARKS + place, hash_of(word(slot, place)))
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def mark_all(slot, count):
     """The same for the first `count` places."""
     for place in range(count):
@@ -249,7 +249,7 @@ def update_tiny(r, max_age, call, t, opens, tiny, small):
     return True
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def widen(r, slot, width, call, t, pool, into_pool, into_width, form):
     """Moves a full list and one more call into a slot of the next pool, which has one."""
     into = take(into_pool)
@@ -260,7 +260,7 @@ def widen(r, slot, width, call, t, pool, into_pool, into_width, form):
     to_slot(r, into, form, width + 1, min(word(r, 3), t))
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def narrow(r, slot, width, pool, into_pool, into_width, form):
     """Moves a list into a slot of the pool before, which has one and is wide enough."""
     into = take(into_pool)
@@ -270,7 +270,7 @@ def narrow(r, slot, width, pool, into_pool, into_width, form):
     to_slot(r, into, form, count, word(r, 3))
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def to_row(r, slot, width, pool):
     """Puts a list of one call, or none, back into its row."""
     call, time = word(slot, 0), word(slot, width)
@@ -281,7 +281,7 @@ def to_row(r, slot, width, pool):
     put_word(r, 3, 0)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def update_small(r, max_age, call, t, opens, tiny, small, large):
     """A set-up or release on a list of up to 64. False when it needs a large slot, or when there is no tiny slot at
     hand, which it may need after a change that cannot be taken back; then no reading has changed."""
@@ -300,7 +300,7 @@ def update_small(r, max_age, call, t, opens, tiny, small, large):
     return True
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def update_large(r, max_age, call, t, opens, small, large):
     """A set-up or release on a list of up to 1024. False when there is no small slot at hand, which it may need after a
     change that cannot be taken back; then nothing has changed."""
@@ -316,7 +316,7 @@ def update_large(r, max_age, call, t, opens, small, large):
     return True
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def replace_earliest(slot, call, t):
     """Puts this call in the place of the earliest of a full list, unless it is earlier than all."""
     least = LATEST
@@ -330,7 +330,7 @@ def replace_earliest(slot, call, t):
         mark(slot, earliest)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def smallest_of(slot, time):
     """Place of the smallest id among a full list's calls set up at `time`, of which there are some."""
     smallest = -1

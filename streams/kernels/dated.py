@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from streams.kernels.lanes import equal_8, equal_32, later_of_8, put_word, word
-from streams.kernels.options import COMPILED, HOT
+from streams.kernels.options import HOT, INNER
 from streams.kernels.words import trailing_zeros
 
 WORDS = 4
@@ -95,7 +95,7 @@ def live(slot, width, count, expired_ms):
     return n
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def purge(slot, width, count, expired_ms):
     """Drops entries whose time is `expired_ms` or earlier; the others close up in order. Returns how many are left
     and the earliest of their times (the largest int64 when none is left)."""
@@ -112,7 +112,7 @@ def purge(slot, width, count, expired_ms):
     return kept, oldest
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def give_back(pool, row, width, count):
     """Zeros the `count` entries of this row's slot, and frees it. The row is left for the caller to write."""
     slot = slot_of(pool, row)
@@ -121,7 +121,7 @@ def give_back(pool, row, width, count):
     free_slot(pool, -word(row, 0) - 1)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def move_from_row(row, slot, width):
     """Copies the two keys of a full row into an empty slot. Returns the earlier of their times."""
     for k in range(INLINE):
@@ -129,7 +129,7 @@ def move_from_row(row, slot, width):
     return min(word(row, 0), word(row, 1))
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def move(slot, width, count, into, into_width):
     """Copies the first `count` entries of a slot into an empty slot of another width."""
     for k in range(count):

@@ -43,7 +43,7 @@ from streams.kernels.dated import (
     take,
 )
 from streams.kernels.lanes import put_word, word
-from streams.kernels.options import COMPILED, HOT
+from streams.kernels.options import COMPILED, HOT, INNER
 from streams.kernels.prefetch import prefetch_row
 from streams.kernels.sketch import (
     CELLS,
@@ -206,7 +206,7 @@ def add_inline(r, window, key, t, tiny):
     return True
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def to_slot(r, slot, newest, state, bound):
     """Writes a row in slot form."""
     put_word(r, 0, -(slot + 1))
@@ -215,7 +215,7 @@ def to_slot(r, slot, newest, state, bound):
     put_word(r, 3, bound)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def restart(r, key, t, tiny, wide):
     """A row whose keys have all left the window, with this key alone. Always True."""
     if word(r, 2) < WIDE:
@@ -226,7 +226,7 @@ def restart(r, key, t, tiny, wide):
     return True
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def to_row(r, time_0, key_0, time_1, key_1):
     """Writes a row of two keys; time and key 0 for none."""
     put_word(r, 0, time_0)
@@ -235,7 +235,7 @@ def to_row(r, time_0, key_0, time_1, key_1):
     put_word(r, 3, key_1)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def add_full(r, window, length, key, t, tiny, wide, sketch):
     """A hit with a key that is not in the row's full slot: in the place of those that have left the window, or in a
     larger slot. False when that one's pool has none; then no reading has changed."""
@@ -270,7 +270,7 @@ def add_full(r, window, length, key, t, tiny, wide, sketch):
     return True
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def add_full_tiny(r, window, key, t, latest, tiny, wide):
     """The same for a tiny slot."""
     slot = slot_of(tiny, r)
@@ -295,7 +295,7 @@ def add_full_tiny(r, window, key, t, latest, tiny, wide):
     return True
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def fill_sketch(r, length, key, t, slot, index, sketch):
     """Enters the slot's 32 keys and the 33rd into the empty sketch at address `sketch`, each by its newest time, and
     writes the row."""

@@ -7,7 +7,7 @@ decoder; they never judge a record themselves. `required` makes an absent field 
 import numpy as np
 from numba import njit
 
-from streams.kernels.options import COMPILED
+from streams.kernels.options import COMPILED, INNER
 from streams.kernels.scan import ABSENT, NULL, NUMBER, SLOW, STRING
 from streams.kernels.words import byte, hash_bytes, load, prefix
 
@@ -15,7 +15,7 @@ YEAR_2000_MS = 946_684_800_000
 YEAR_10000_MS = 253_402_300_800_000
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def digits(buffer, at, count):
     """The decimal number in `count` digits at `at`, -1 if one of them is no digit."""
     value = 0
@@ -27,7 +27,7 @@ def digits(buffer, at, count):
     return value
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def days_from_civil(year, month, day):
     """Days since 1970-01-01 of a Gregorian date (Howard Hinnant, "chrono-compatible low-level date algorithms")."""
     if month <= 2:
@@ -38,7 +38,7 @@ def days_from_civil(year, month, day):
     return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def rfc3339_utc(buffer, at, length):
     """ms of "YYYY-MM-DDTHH:MM:SS[.fraction]Z", -1 for anything else (offsets and oddities: the exact decoder)."""
     if length < 20 or length > 30 or byte(buffer, at + length - 1) != 90:

@@ -9,14 +9,14 @@ import numpy as np
 from numba import njit
 
 from streams.kernels.mixing import finalise
-from streams.kernels.options import COMPILED
+from streams.kernels.options import COMPILED, INNER
 from streams.kernels.scan import SLOW, STRING
 from streams.kernels.words import byte, load, prefix
 
 NOT_FAST = 255
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def e164_digits(buffer, at, length):
     """The digits of "+digits" as an int64, -1 if it is anything else or not 8 to 15 digits long."""
     if length < 9 or length > 16 or byte(buffer, at) != 43:
@@ -30,7 +30,7 @@ def e164_digits(buffer, at, length):
     return value
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def slot_of(first, second, cache):
     """Where the 16 bytes (first, second) stand in the cache, or the empty slot where they would go.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from streams.kernels.mixing import mix_pair
-from streams.kernels.options import COMPILED, HOT
+from streams.kernels.options import COMPILED, HOT, INNER
 from streams.kernels.prefetch import AHEAD, prefetch_row
 from streams.kernels.table import place
 
@@ -26,7 +26,7 @@ SETUP, ANSWER, RELEASE = 1, 2, 3
 SEEN, SEEN_LIMIT, ANSWERS, ANSWERS_LIMIT, FLOOR, NARROWED, NOTED, ANSWERS_NOTED = range(8)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def event_key(event, id_hash):
     """Key of (kind of event, id) in a memory. Never 0."""
     key = mix_pair(event, id_hash)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from streams.kernels.fields import digits
-from streams.kernels.options import COMPILED
+from streams.kernels.options import COMPILED, INNER
 from streams.kernels.scan import (
     OK,
     SLOW,
@@ -53,7 +53,7 @@ def line_ends(buffer, length, ends):
     return count
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def put_utf8(out, to, code):
     """Writes a character; returns the place behind it."""
     if code < 0x80:
@@ -75,7 +75,7 @@ def put_utf8(out, to, code):
     return to + 4
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def unescape(buffer, at, out, to):
     """Writes what the escape at `at` stands for; (place behind the escape, place behind what was written), the first
     -1 for a malformed one or half of a surrogate pair."""
@@ -112,7 +112,7 @@ def unescape(buffer, at, out, to):
     return at + 2, to + 1
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def copy_string(buffer, at, end, out, to):
     """Copies the string whose first character is at `at` to address `out` + `to`, unescaped; (place of the closing
     quote, place behind the copy), the first -1 if it is not closed before `end` or not well-formed.
@@ -155,7 +155,7 @@ def copy_string(buffer, at, end, out, to):
     return np.int64(-1), to
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def list_end(buffer, at, end):
     """The place behind the flat list of strings, true, false and null at `at`, -1 if it is anything else."""
     at = skip_space(buffer, at + 1, end)
@@ -181,7 +181,7 @@ def list_end(buffer, at, end):
     return np.int64(-1)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def whole_number(buffer, at, stop, limit):
     """The number in digits from `at` to `stop`, -1 if it is anything else or not below `limit`."""
     if stop - at > 18:
@@ -190,7 +190,7 @@ def whole_number(buffer, at, stop, limit):
     return value if value < limit else np.int64(-1)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def find_topic(buffer, at, length, topics):
     """Which of `topics` (uint64[T, 3] by `name_words`) the `length` bytes at `at` are, -1 if none."""
     if length > 16:
@@ -202,7 +202,7 @@ def find_topic(buffer, at, length, topics):
     return np.int64(-1)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def read_line(buffer, at, end, names, fields, following, topics, out, to, i, topic, numbers, spans):
     """Reads the line in buffer[at:end] into row i of `topic`, `numbers` and `spans`; the place in `out` behind its
     texts, -1 if it is SLOW."""

@@ -9,7 +9,7 @@ decoder, one record at a time: `status` says SLOW. It never rejects a record its
 import numpy as np
 from numba import njit
 
-from streams.kernels.options import COMPILED
+from streams.kernels.options import COMPILED, INNER
 from streams.kernels.words import byte, load, prefix, put, put_byte, special, trailing_zeros
 
 OK, SLOW = 0, 1
@@ -26,12 +26,12 @@ def name_words(names):
     return out
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def is_continuation(byte):
     return (byte & 0xC0) == 0x80
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def utf8_length(buffer, at):
     """Bytes of the well-formed multi-byte character at `at`, 0 if there is none (Unicode table 3-7)."""
     b0, b1, b2, b3 = byte(buffer, at), byte(buffer, at + 1), byte(buffer, at + 2), byte(buffer, at + 3)
@@ -48,7 +48,7 @@ def utf8_length(buffer, at):
     return 0
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def hex4(buffer, at):
     """The number in four hexadecimal digits at `at`, -1 if they are none."""
     code = 0
@@ -65,7 +65,7 @@ def hex4(buffer, at):
     return code
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def escape_length(buffer, at):
     """Bytes of the escape that starts with the backslash at `at`; 0 for a malformed one or a surrogate."""
     c = byte(buffer, at + 1)
@@ -77,7 +77,7 @@ def escape_length(buffer, at):
     return 0 if code < 0 or 0xD800 <= code <= 0xDFFF else 6
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def string_end(buffer, at, end):
     """(place of the closing quote, whether there are escapes) of the string whose first character is at `at`;
     place -1 if it is not closed before `end` or not well-formed."""
@@ -106,7 +106,7 @@ def string_end(buffer, at, end):
     return -1, escaped
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def number_end(buffer, at, end):
     """The place behind the JSON number at `at`, -1 if it is none (RFC 8259, section 6)."""
     if byte(buffer, at) == 45:
@@ -125,7 +125,7 @@ def number_end(buffer, at, end):
     return at
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def literal_end(buffer, at, end):
     """(place behind true, false or null at `at`, whether it is null); place -1 if it is none of them."""
     word = load(buffer, at)
@@ -140,7 +140,7 @@ def literal_end(buffer, at, end):
     return -1, False
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def skip_space(buffer, at, end):
     if byte(buffer, at) > 32:
         return at
@@ -151,7 +151,7 @@ def skip_space(buffer, at, end):
     return at
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def is_name(buffer, at, names, f):
     """Whether the string that starts at `at` is the name of field f, closing quote included."""
     length = np.int64(load(names, f * 24 + 16))
@@ -162,7 +162,7 @@ def is_name(buffer, at, names, f):
     )
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def find_field(buffer, at, names, fields):
     """Which known field's name starts at `at`; -1 if none."""
     for f in range(fields):
@@ -171,7 +171,7 @@ def find_field(buffer, at, names, fields):
     return -1
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def scan_object(buffer, at, end, names, fields, following, spans, kinds):
     """Scans the object in buffer[at:end], with `names`, `following`, and its own rows of `spans` and `kinds` given as
     addresses; OK or SLOW."""

@@ -15,7 +15,7 @@ from numba import njit
 
 from streams.kernels.lanes import octet, put_word, word
 from streams.kernels.mixing import finalise
-from streams.kernels.options import COMPILED, HOT
+from streams.kernels.options import HOT, INNER
 from streams.kernels.words import byte, put_byte, trailing_zeros
 
 SLICES = 12
@@ -71,7 +71,7 @@ def record(slot, slice_, key, packed):
     return packed
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def advance(slot, old, new):
     """Moves the window from slice `old` to the later slice `new`, less than 12 ahead: empties the slices that come
     in, forms the union anew. Returns its `packed`."""
@@ -82,7 +82,7 @@ def advance(slot, old, new):
     return unite(slot, new - SLICES + 1, old, slot + UNION)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def unite(slot, first, last, into):
     """Writes the union of slices first .. last to the 256 bytes at address `into`. Returns its `packed`."""
     for j in range(REGISTERS // 8):
@@ -106,7 +106,7 @@ def larger(a, b):
     return (a & mask) | (b & ~mask)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def clear(slot):
     """All zeros, as a free slot must be."""
     for j in range(CELLS // 8):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from numba import njit
 
 from streams.kernels.mixing import mix
-from streams.kernels.options import COMPILED
+from streams.kernels.options import COMPILED, INNER
 from streams.kernels.prefetch import AHEAD, prefetch_row
 
 LOAD_TENTHS = 6  # a table is full at this many tenths of its capacity
@@ -19,7 +19,7 @@ LOAD_TENTHS = 6  # a table is full at this many tenths of its capacity
 USED, FREE, FRESH, UNTRACKED = range(4)
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def place(table, key, home):
     """Slot of `key`, or the empty slot where it belongs, probing from slot `home`."""
     mask = len(table) - 1

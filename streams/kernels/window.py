@@ -14,7 +14,7 @@ a number that was busy once gives its slot back.
 
 from numba import njit
 
-from streams.kernels.options import COMPILED, HOT
+from streams.kernels.options import COMPILED, HOT, INNER
 from streams.kernels.prefetch import AHEAD, prefetch_row
 
 WORDS = 4
@@ -131,7 +131,7 @@ def _place(rows, r, at, bucket, n):
     return -1 if full else place
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def _make_ring(rows, r, at, cells, slot, bucket):
     """Spread a small row and one event of `bucket` over an empty slot. Every pair is inside the window."""
     mask = cells.shape[1] - 1
@@ -150,7 +150,7 @@ def _make_ring(rows, r, at, cells, slot, bucket):
     rows[r, at + 2] = total
 
 
-@njit(**COMPILED)
+@njit(**INNER)
 def _make_small(rows, r, at, cells, slot, newest, n):
     """Pack what is left of a ring, at most RING_LEFT events, and empty its slot."""
     mask = cells.shape[1] - 1

@@ -72,7 +72,7 @@ class Worker:
 
     engine: an Engine or anything with its methods; clock: wall time in ms, for expiry and ages. reload: reads the rules
     again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. check: asks the broker whether this
-    worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a minute."""
+    worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a while."""
 
     def __init__(
         self,
@@ -334,7 +334,7 @@ def worker_for(
     from streams.engine.warm import warm
 
     def prepare() -> None:
-        log.info("preparing kernels: seconds from the cache, about a minute on a first start ever")
+        log.info("preparing kernels: seconds from the cache, a quarter of a minute on a first start ever")
         warm(rules, region=home_region)
 
     log.info("%s", _said(rules))

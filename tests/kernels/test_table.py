@@ -6,11 +6,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 
+from streams.kernels import mixing
 from streams.kernels import table as kernels
-from streams.kernels.mixing import mix
 
 INT64 = st.integers(-(2**63), 2**63 - 1).filter(bool)
+
+
+@njit
+def mix(key):
+    """A helper of kernels has no other way in from Python."""
+    return mixing.mix(key)
+
+
+@njit
+def place(table, key, slot):
+    return kernels.place(table, key, slot)
 
 
 def _colliding(slot: int, count: int) -> list[int]:
@@ -27,7 +39,7 @@ def test_mix_is_splitmix64():
 def _filled(pairs: dict[int, int], capacity: int) -> np.ndarray:
     table = np.zeros((capacity, 2), np.int64)
     for key, row in pairs.items():
-        slot = kernels.place(table, key, mix(key) & (capacity - 1))
+        slot = place(table, key, mix(key) & (capacity - 1))
         table[slot] = key, row
     return table
 
