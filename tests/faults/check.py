@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from confluent_kafka import Message
 
-from schemas.records import RecordError, decode
+from schemas.decoding import RecordError, decode
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, DEAD_LETTERS, REKEYED, REVIEW_QUEUE, SHADOW_EVENTS
 from streams.captures.replay import Replay
 from streams.engine.engine import Engine

@@ -104,11 +104,12 @@ def main(rules: Path) -> None:
     from streams import cli
     from streams.cli import run  # noqa: F401 (imported here, so that children need not)
     from streams.engine.warm import warm
-    from streams.worker import worker as app
+    from streams.worker import wiring, worker
     from tests.faults import kills
 
-    assert app
-    app.EXPIRE_INTERVAL_S = EXPIRE_INTERVAL_S
+    assert worker
+    assert wiring.EXPIRE_INTERVAL_S == 1.0  # under this name, or it would be set in vain
+    wiring.EXPIRE_INTERVAL_S = EXPIRE_INTERVAL_S
     warm(load([rules]))
     running: set[int] = set()
     for line in sys.stdin:

@@ -16,10 +16,11 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.decoding import RecordError
+from schemas.decoding import decode as decode_record
+from schemas.feeds import FEEDS
 from schemas.json_reading import DEPTH_MAX, JsonReader, Unreadable, is_too_deep
 from schemas.objects import ObjectError, read_pairs
-from schemas.records import OPTIONAL, RecordError
-from schemas.records import decode as decode_record
 from schemas.topics import CDR, MESSAGE_RELAY
 from streams.captures.lines import LineReader
 from streams.captures.pseudonyms import Pseudonyms
@@ -91,7 +92,7 @@ def test_a_reader_reads_or_says_why_not(value: bytes) -> None:
 def test_kernels_and_exact_decoder_agree_on_deep_records(
     topic: str, record: dict[str, Any], made: Callable[[int], bytes], depth: int
 ) -> None:
-    known, required = OPTIONAL[topic][0], next(iter(record))
+    known, required = FEEDS[topic].optional[0], next(iter(record))
     values: list[bytes | None] = [
         json.dumps(record).encode(),
         plus(record, "unknown", made(depth)),
