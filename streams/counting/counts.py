@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from schemas import codes
 from streams.counting.image import Images
 from streams.counting.plan import Plan
 from streams.counting.table import ALL, READINGS, VOUCHED, TopicState
@@ -16,6 +17,9 @@ from streams.ingest.merge import Merged
 from streams.ingest.places import Places
 
 RECLAIM_ROWS = 20_000  # looked at per call of `reclaim`
+FULL = codes.VERIFIED.index("full")
+INTERNATIONAL = codes.ORIGINS.index("international")
+FOREIGN = codes.NUMBER_TYPES.index("international")
 BEGINNING = int(np.iinfo(np.int64).min)
 # Strays may stop coming for good, and so may a topic that rules read together with another. Their clocks hold
 # reclaiming back for this long; what one of their events then finds reclaimed, were it older still, reads as if the
@@ -38,22 +42,30 @@ class Counted:
     def accept(self, events: Merged) -> Accepted:
         sources = self.places.sources(events, self.topics)
         accepted = self.intake.accept(
-            sources, events["at"], events["timestamp"], events["event"], events["id"], events["duration"]
-        )
+            sources, events["at"], events["timestamp"], events["event"], events["id"], events["duration"],
+            vouched_for(events),
+        )  # fmt: skip
         self.places.heard(sources, accepted.time)
+        # What is no E.164 number is never blocked: one reading will do, and it has all events.
+        one = events["number"] <= 0
+        accepted.first_vouched[one] = False
+        accepted.closed_vouched[one] = accepted.closed[one]
+        accepted.duration_vouched[one] = accepted.duration[one]
         return accepted
 
-    def tell_apart(self, events: Merged, vouched: np.ndarray) -> np.ndarray:
-        """bool[n]: events of numbers whose two readings differ, behind this epoch if not before. vouched: bool[n]. Call
-        it before the epoch counts: until here both readings of the numbers that are new among them are the same."""
+    def tell_apart(self, events: Merged) -> np.ndarray:
+        """bool[n]: events of numbers whose two readings differ, behind this epoch if not before. Call it before the
+        epoch counts: until here both readings of the numbers that are new among them are the same."""
         states = self.states
-        if vouched.all() and not any(len(state.stores[ALL]) for state in states.values()):
-            return np.zeros(events.n, np.bool_)
+        apart = ~events["vouched"] | events["first_vouched"]
+        apart |= events["closed"] != events["closed_vouched"]
+        apart |= events["duration"] != events["duration_vouched"]
+        if not (apart.any() or any(len(state.stores[ALL]) for state in states.values())):
+            return apart
         mine = {name: events.of_topic(name) for name in states}
         for name, state in states.items():
-            numbers = events["number"][mine[name] & ~vouched]
+            numbers = events["number"][mine[name] & apart]
             state.tell_apart(numbers, np.ones(len(numbers), np.bool_))
-        apart = ~vouched
         for name, state in states.items():
             found = state.are_told_apart(events["number"])
             apart |= found if self.crosses else found & mine[name]
@@ -62,12 +74,12 @@ class Counted:
                 state.tell_apart(events["number"][apart], mine[name][apart])
         return apart
 
-    def count(self, events: Merged, vouched: np.ndarray) -> None:
+    def count(self, events: Merged) -> None:
         """Counts an epoch and reads nothing."""
-        apart = self.tell_apart(events, vouched)
+        apart = self.tell_apart(events)
         for state in self.states.values():
-            for reading, among in ((VOUCHED, vouched), (ALL, apart)):
-                state.count(events, among, reading)
+            state.count(as_vouched(events), events["vouched"], VOUCHED)
+            state.count(events, apart & ~events["first_vouched"], ALL)
 
     def reclaim(self, partitions: int) -> None:
         """A bounded piece of reclaiming work; changes no later reading. partitions: 0 when they are not known."""
@@ -153,3 +165,30 @@ class Counted:
             )
             out[home] = oldest - self.intake.lateness_ms
         return out
+
+
+def vouched_for(events: Merged) -> np.ndarray:
+    """bool[n]: somebody vouches for the caller id: fully verified, and no domestic number of foreign origin."""
+    foreign = (events["origin"] == INTERNATIONAL) & (events["number_type"] != FOREIGN)
+    return (events["verified"] == FULL) & ~foreign
+
+
+def as_vouched(events: Merged) -> Merged:
+    """The events with what the vouched reading knows of their calls."""
+    return Merged(events.columns | {"closed": events["closed_vouched"], "duration": events["duration_vouched"]})
+
+
+def kept(events: Merged, accepted: Accepted) -> tuple[Merged, np.ndarray]:
+    """The events that count in some reading, with what the intake says of them; and their places, int64[k]."""
+    told = {
+        "at": accepted.time,
+        "closed": accepted.closed,
+        "duration": accepted.duration,
+        "vouched": vouched_for(events) | (events["number"] <= 0),
+        "first_vouched": accepted.first_vouched,
+        "closed_vouched": accepted.closed_vouched,
+        "duration_vouched": accepted.duration_vouched,
+    }
+    seen = Merged(events.columns | told)
+    index = np.flatnonzero(accepted.counts())
+    return (seen if len(index) == events.n else seen.take(index)), index

@@ -25,11 +25,11 @@ import orjson
 from rules.model import MODES, RuleSet
 from schemas import topics
 from schemas.numbers import published
-from streams.counting.counts import BEGINNING, Counted
+from streams.counting.counts import BEGINNING, Counted, kept
 from streams.counting.plan import plan_of
 from streams.counting.table import ALL
 from streams.engine.compiled_rule import CompiledRule
-from streams.engine.evaluate import Evaluator, Fired, vouched_for
+from streams.engine.evaluate import Evaluator, Fired
 from streams.holds.breaker import Breaker, Gate, Trip, gate_of
 from streams.holds.ledger import Change, Ledger
 from streams.holds.output import Output, Snapshot
@@ -107,8 +107,8 @@ class Engine:
             accepted = self._counted.accept(events)
             self._account(outcome, events, accepted)
             before = accepted.clock_max_before[events.first_of_line()]
-            kept, kept_before = _kept(events, accepted, before)
-            fired = self._evaluator.firings(kept, kept_before)
+            counting, places = kept(events, accepted)
+            fired = self._evaluator.firings(counting, before[places])
             firings = fired.firings
             gate = gate_of(self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted, clocks)
             self._emit(outcome, self._changes(fired, gate))
@@ -146,8 +146,8 @@ class Engine:
         """Counts an epoch that was evaluated before: no rule, no hold, nothing to produce."""
         events = merge(decoded, self._kinds)
         if events.n:
-            kept, _ = _kept(events, self._counted.accept(events), np.zeros(events.n, np.int64))
-            self._counted.count(kept, vouched_for(kept))
+            counting, _ = kept(events, self._counted.accept(events))
+            self._counted.count(counting)
 
     def image(self, partition: int, whole: bool) -> list[bytes]:
         """Pieces (half a megabyte at most) of what was counted in a partition: all, or what changed since its last
@@ -276,12 +276,3 @@ class Engine:
         for snapshots in pending.values():
             outcome.records += self._output.records(snapshots)
         pending.clear()
-
-
-def _kept(events: Merged, accepted: Accepted, clock_before: np.ndarray) -> tuple[Merged, np.ndarray]:
-    """The accepted events with their counted times, and the clock before each one's record."""
-    columns = {**events.columns, "at": accepted.time, "closed": accepted.closed, "duration": accepted.duration}
-    if not accepted.verdict.any():
-        return Merged(columns), clock_before
-    index = np.flatnonzero(accepted.verdict == 0)
-    return Merged(columns).take(index), clock_before[index]

@@ -8,23 +8,17 @@ alone is for people to look at. A rule that accepts spoofable evidence has the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from rules.model import BLOCKS, DIRECTIONS, MODES, Protected, RuleSet
-from schemas import codes
-from streams.counting.counts import Counted
+from streams.counting.counts import Counted, as_vouched
 from streams.counting.table import ALL, VOUCHED, View
 from streams.engine.compiled_rule import CompiledRule
 from streams.holds.firings import REVIEW, Firings
 from streams.ingest.epoch import REKEYED_BASE
 from streams.ingest.merge import Merged
-
-FULL = codes.VERIFIED.index("full")
-INTERNATIONAL = codes.ORIGINS.index("international")
-FOREIGN = codes.NUMBER_TYPES.index("international")
 
 
 @dataclass(slots=True)
@@ -99,20 +93,19 @@ class Evaluator:
 
     def _evaluate(self, events: Merged) -> list[Evaluated]:
         """Counts the epoch in every counter and evaluates every rule in both readings."""
-        vouched = vouched_for(events)
-        apart = self._counted.tell_apart(events, vouched)
-        parts = self._read(events, vouched, VOUCHED)
+        apart = self._counted.tell_apart(events)
+        parts = self._read(as_vouched(events), events["vouched"], VOUCHED)
         if not apart.any():
             return parts
-        seen = {}
+        enforced = {}
         for part in parts:
             if part.rule.rule.spoofable:
                 part.fires &= ~apart[part.view.index]
-            seen[part.rule] = np.zeros(events.n, np.bool_)
-            seen[part.rule][part.view.index] = part.fires
-        others = self._read(events, apart, ALL)
+            enforced[part.rule] = np.zeros(events.n, np.bool_)
+            enforced[part.rule][part.view.index] = part.fires
+        others = self._read(events, apart & ~events["first_vouched"], ALL)
         for part in others:
-            part.fires &= ~seen[part.rule][part.view.index]
+            part.fires &= ~enforced[part.rule][part.view.index]
             if not part.rule.rule.spoofable and part.rule.rule.mode == "enforce":
                 part.lane = REVIEW
         return parts + others
@@ -142,13 +135,6 @@ class Evaluator:
             as_of = view.as_of if alone or newest is None else newest
             out.append(Evaluated(rule, MODES.index(rule.rule.mode), view, columns, fires, as_of))
         return out
-
-
-def vouched_for(events: Mapping[str, np.ndarray] | Merged) -> np.ndarray:
-    """bool[n]: somebody vouches for the caller id: fully verified, and no domestic number of foreign origin. What is
-    no E.164 number is never blocked, so that it needs no second reading."""
-    foreign = (events["origin"] == INTERNATIONAL) & (events["number_type"] != FOREIGN)
-    return (events["verified"] == FULL) & ~foreign | (events["number"] <= 0)
 
 
 def _may_be_blocked(numbers: np.ndarray, protected: Protected | None) -> np.ndarray:

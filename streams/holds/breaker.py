@@ -286,13 +286,13 @@ def gate_of(
     clocks: Mapping[Place, int],
 ) -> Gate | None:
     """For the firings of an epoch; None when nothing is held back. rules: names by slot; spoofable: slots of those that
-    accept spoofable evidence. events: all of the epoch, of which `firings.event` counts the accepted ones. clocks: as
+    accept spoofable evidence. events: all of the epoch, of which `firings.event` counts those that count. clocks: as
     of before the epoch, ms."""
     if breaker.is_idle or not len(firings.event):
         return None
     topic = events["topic"]
     minute = _feed_minutes(topic, events["partition"], accepted.time, clocks)
-    event = np.flatnonzero(accepted.verdict == 0)[firings.event]
+    event = np.flatnonzero(accepted.counts())[firings.event]
     return Gate(breaker, rules, spoofable, minute[event], topic[event], events["partition"][event], firings)
 
 

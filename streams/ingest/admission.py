@@ -9,6 +9,9 @@ Rules, per partition of a topic, in log order (each partition's answers depend o
 4. An event whose (kind, id) was first seen at a time no more than `lateness_ms` behind the clock is a duplicate. It
    changes nothing but the clock, and does not renew the first time.
 5. Everything else is remembered and counts.
+6. In the vouched reading events that nobody vouches for are not looked up and not remembered: a duplicate of one, the
+   answer or release of one, is none there. In the reading of all, a vouched-for event takes the place of such an
+   entry, and an answer that is vouched for is not replaced by another.
 
 Two different (kind, id) of one partition are confused with a chance of 2**-64 a pair: the memory keeps 64-bit hashes.
 
@@ -46,6 +49,14 @@ class Accepted:
     closed: np.ndarray  # bool[n]: an OK set-up whose call is already known to be released
     duration: np.ndarray  # int64[n]: ms from answer to release, as given or as remembered; -1 unknown
     clock_max_before: np.ndarray  # int64[n]: the largest clock of all partitions before the event; NEVER at first
+    # The vouched reading, of events that somebody vouches for.
+    first_vouched: np.ndarray  # bool[n]: a DUPLICATE that counts here
+    closed_vouched: np.ndarray  # bool[n]
+    duration_vouched: np.ndarray  # int64[n]
+
+    def counts(self) -> np.ndarray:
+        """bool[n]: in some reading."""
+        return (self.verdict == OK) | self.first_vouched
 
 
 class _Memory:
@@ -68,8 +79,8 @@ class _Memory:
             if slots < self.slots_max:
                 slots *= 2
             else:
-                held = (self.table[:, 0] != 0) & (self.table[:, 1] >= oldest)
-                times = self.table[held, 1]
+                held = (self.table[:, 0] != 0) & (self.table[:, 1] >> 1 >= oldest)
+                times = self.table[held, 1] >> 1
                 oldest = int(np.partition(times, len(times) // 2)[len(times) // 2]) + 1
         table = np.zeros((slots, 2), np.int64)
         count = kernels.refill(self.table, table, oldest)
@@ -111,7 +122,7 @@ class _Partition:
 
     def put(self, memory: _Memory, count: int, limit: int, entries: np.ndarray, oldest: int) -> None:
         """Saved entries come back into a memory; those before `oldest` are no longer remembered."""
-        entries = np.ascontiguousarray(entries[entries[:, 1] >= oldest])
+        entries = np.ascontiguousarray(entries[entries[:, 1] >> 1 >= oldest])
         done = 0
         while (done := kernels.put(memory.table, self.state, count, limit, entries, done)) < len(entries):
             self.state[count], kept = memory.make_room(oldest)
@@ -127,8 +138,8 @@ class Saved:
     whole: bool  # False: on top of what was saved before
     clock: int  # ms; NEVER before the first event
     floor: int  # ms: events before it are late, since ids were forgotten at the bound; NEVER for none
-    seen: np.ndarray  # int64[n, 2]: key, time
-    answers: np.ndarray  # int64[m, 2]; empty where durations are not asked for
+    seen: np.ndarray  # int64[n, 2]: key, mark
+    answers: np.ndarray  # int64[m, 2]: likewise; empty where durations are not asked for
 
 
 class Intake:
@@ -162,19 +173,22 @@ class Intake:
         event: np.ndarray,
         id_hash: np.ndarray,
         duration_known: np.ndarray,
+        vouched: np.ndarray,
     ) -> Accepted:
         """Judge n events in arrival order; where one call ends and the next begins changes no answer.
 
         source: int32[n], a small index from 0 for each topic-partition. at, timestamp: int64[n], ms; a timestamp
         <= 0 is unknown, and nothing is future then.
-        event: uint8[n], schemas.codes. id_hash: int64[n]. duration_known: int64[n], ms, -1 unknown."""
+        event: uint8[n], schemas.codes. id_hash: int64[n]. duration_known: int64[n], ms, -1 unknown. vouched: bool[n],
+        somebody vouches for the event."""
         n = len(source)
         if n and int(source.min()) < 0:
             raise ValueError(f"source {int(source.min())}: topic-partitions are numbered from 0")
         self._know(int(source.max(initial=-1)))
         time, clock, clock_max_before = (np.empty(n, np.int64) for _ in range(3))
         verdict, future, closed = np.empty(n, np.uint8), np.empty(n, np.bool_), np.zeros(n, np.bool_)
-        duration = np.array(duration_known, np.int64)
+        first_vouched, closed_vouched = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+        duration, duration_vouched = np.array(duration_known, np.int64), np.array(duration_known, np.int64)
         kernels.judge(
             source, at, timestamp, self._clocks, self.lateness_ms, self.ahead_ms,
             time, clock, verdict, future, clock_max_before,
@@ -183,8 +197,13 @@ class Intake:
         by_source = np.argsort(source, kind="stable")
         present, starts = np.unique(source[by_source], return_index=True)
         for slot, order in zip(present, np.split(by_source, starts[1:]), strict=True) if n else ():
-            self._sift(self._partitions[slot], order, event, id_hash, time, clock, verdict, closed, duration)
-        return Accepted(time, verdict, future, closed, duration, clock_max_before)
+            self._sift(
+                self._partitions[slot], order, (event, id_hash, vouched, time), clock,
+                (verdict, closed, duration, first_vouched, closed_vouched, duration_vouched),
+            )  # fmt: skip
+        return Accepted(
+            time, verdict, future, closed, duration, clock_max_before, first_vouched, closed_vouched, duration_vouched
+        )
 
     def clocks(self) -> dict[int, int]:
         """Source index -> clock, ms, of those that have had an event."""
@@ -260,7 +279,7 @@ class Intake:
         for memory, span in ((partition.seen, self.lateness_ms), (partition.answers, self.answer_memory_ms)):
             live = _live(memory.table, clock - span).view(np.uint64)
             count += len(live)
-            total += int((live[:, 0] * (live[:, 1] | np.uint64(1))).sum())
+            total += int((live[:, 0] * (2 * live[:, 1] + np.uint64(1))).sum())
         return count, total % 2**64, max(int(partition.state[kernels.FLOOR]), clock - self.lateness_ms)
 
     def _know(self, source_max: int) -> None:
@@ -274,20 +293,16 @@ class Intake:
         self,
         partition: _Partition,
         order: np.ndarray,
-        event: np.ndarray,
-        id_hash: np.ndarray,
-        time: np.ndarray,
+        events: tuple[np.ndarray, ...],
         clock: np.ndarray,
-        verdict: np.ndarray,
-        closed: np.ndarray,
-        duration: np.ndarray,
+        out: tuple[np.ndarray, ...],
     ) -> None:
+        """events, out: as the kernel takes them, before and behind the clock."""
         start = 0
         while True:
             start = kernels.sift(
                 partition.seen.table, partition.answers.table, partition.state, partition.journal,
-                partition.answers_journal, order, start, event, id_hash,
-                time, clock, self.lateness_ms, self.answer_memory_ms, verdict, closed, duration,
+                partition.answers_journal, order, start, *events, clock, self.lateness_ms, self.answer_memory_ms, *out,
             )  # fmt: skip
             if start == len(order):
                 return
@@ -297,4 +312,4 @@ class Intake:
 
 def _live(table: np.ndarray, oldest: int) -> np.ndarray:
     """int64[n, 2]: copies of a memory's entries at or after `oldest`."""
-    return table[(table[:, 0] != 0) & (table[:, 1] >= oldest)]
+    return table[(table[:, 0] != 0) & (table[:, 1] >> 1 >= oldest)]

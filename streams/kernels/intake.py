@@ -1,9 +1,12 @@
 """Which events count: partition clocks, the future rule, lateness, duplicates, and what is remembered of calls.
 
-A memory is int64[capacity, 2], an open-addressing table of (key, time): the key is the mix of the kind of event and
-its id (`event_key`), so it is its own hash; 0 is an empty slot. A remembered time counts only while it is no older
-than the reader's horizon: an expired entry reads as absent whether or not it has been swept, so when a table is
-rebuilt changes no answer.
+A memory is int64[capacity, 2], an open-addressing table of (key, mark): the key is the mix of the kind of event and its
+id (`event_key`), so it is its own hash; 0 is an empty slot. The mark is 2 x time, and 1 more where nobody vouches for
+the event (`mark_of`). A remembered time counts only while it is no older than the reader's horizon: an expired entry
+reads as absent whether or not it has been swept, so when a table is rebuilt changes no answer.
+
+The vouched reading sees entries of vouched-for events alone. One memory serves both: a vouched-for event takes the
+place of an entry that nobody vouches for, and the other way round only when that one has expired.
 """
 
 from __future__ import annotations
@@ -59,15 +62,16 @@ def judge(source, at, timestamp, clocks, lateness, ahead, time, clock, verdict, 
 
 @njit(**COMPILED)
 def sift(
-    seen, answers, state, journal, answers_journal, order, start, event, id_hash, time, clock, lateness, answer_memory,
-    verdict, closed, duration,
+    seen, answers, state, journal, answers_journal, order, start, event, id_hash, vouched, time, clock, lateness,
+    answer_memory, verdict, closed, duration, first_vouched, closed_vouched, duration_vouched,
 ):  # fmt: skip
     """Duplicates, known releases and call durations of one partition's events.
 
     order: int64[m], its events' places in the batch, ascending. seen: memory of (kind, id); answers: memory of
     answers, of length 0 when none is kept. journal, answers_journal: int64[., 2], what was put into either memory since
-    it was last saved; state counts on where one has no room. verdict, closed, duration: of the whole batch, written
-    where they change.
+    it was last saved; state counts on where one has no room. Of the whole batch, written where they change: verdict,
+    closed, duration of the reading of all; first_vouched: a duplicate that is none in the vouched reading; closed and
+    duration in that one.
     Works from order[start]; returns m, or the place in `order` before which a memory must be rebuilt."""
     seen_mask = len(seen) - 1
     answers_mask = len(answers) - 1
@@ -95,34 +99,58 @@ def sift(
         if seen[slot, 0] == 0:
             seen[slot, 0] = key
             state[SEEN] += 1
-        elif seen[slot, 1] >= horizon:
+        elif time_of(seen[slot, 1]) >= horizon:
             verdict[i] = DUPLICATE
-            continue
-        seen[slot, 1] = time[i]
-        note(journal, state, NOTED, key, time[i])
+            first_vouched[i] = vouched[i] and not is_vouched(seen[slot, 1])
+            if not first_vouched[i]:
+                continue
+        seen[slot, 1] = mark_of(time[i], vouched[i])
+        note(journal, state, NOTED, key, seen[slot, 1])
         if event[i] == SETUP:
             key = event_key(RELEASE, id_hash[i])
             slot = place(seen, key, key & seen_mask)
-            closed[i] = seen[slot, 0] != 0 and seen[slot, 1] >= horizon
+            closed[i] = seen[slot, 0] != 0 and time_of(seen[slot, 1]) >= horizon
+            closed_vouched[i] = closed[i] and is_vouched(seen[slot, 1])
         elif len(answers) > 0 and (event[i] == ANSWER or event[i] == RELEASE):
             key = event_key(ANSWER, id_hash[i])
             slot = place(answers, key, key & answers_mask)
+            known = answers[slot, 0] != 0 and time_of(answers[slot, 1]) >= clock[i] - answer_memory
+            known_vouched = known and is_vouched(answers[slot, 1])
             if event[i] == ANSWER:
+                if known_vouched and not vouched[i]:
+                    continue
                 state[ANSWERS] += answers[slot, 0] == 0
                 answers[slot, 0] = key
-                answers[slot, 1] = time[i]
-                note(answers_journal, state, ANSWERS_NOTED, key, time[i])
-            elif duration[i] == -1 and answers[slot, 0] != 0 and answers[slot, 1] >= clock[i] - answer_memory:
-                duration[i] = max(0, time[i] - answers[slot, 1])
+                answers[slot, 1] = mark_of(time[i], vouched[i])
+                note(answers_journal, state, ANSWERS_NOTED, key, answers[slot, 1])
+            elif duration[i] == -1 and known:
+                duration[i] = max(0, time[i] - time_of(answers[slot, 1]))
+                if known_vouched:
+                    duration_vouched[i] = duration[i]
     return m
 
 
 @njit(**HOT)
-def note(journal, state, count, key, time):
+def mark_of(time, vouched):
+    return 2 * time + (not vouched)
+
+
+@njit(**HOT)
+def time_of(mark):
+    return mark >> 1
+
+
+@njit(**HOT)
+def is_vouched(mark):
+    return mark & 1 == 0
+
+
+@njit(**HOT)
+def note(journal, state, count, key, mark):
     """Appends an entry, as long as there is room, and counts it either way."""
     if state[count] < len(journal):
         journal[state[count], 0] = key
-        journal[state[count], 1] = time
+        journal[state[count], 1] = mark
     state[count] += 1
 
 
@@ -130,8 +158,8 @@ def note(journal, state, count, key, time):
 def put(memory, state, count, limit, entries, start):
     """Puts saved entries into a memory, later ones over earlier ones of the same key.
 
-    entries: int64[n, 2]. count, limit: the places in `state` of the memory's entries and of its limit. Works from
-    entry `start`; returns n, or the entry before which the memory must be rebuilt."""
+    entries: int64[n, 2], key and mark. count, limit: the places in `state` of the memory's entries and of its limit.
+    Works from entry `start`; returns n, or the entry before which the memory must be rebuilt."""
     mask = len(memory) - 1
     for k in range(start, len(entries)):
         if state[count] >= state[limit]:
@@ -148,7 +176,7 @@ def count_since(memory, oldest):
     """Entries whose time is at or after `oldest`."""
     count = 0
     for slot in range(len(memory)):
-        count += memory[slot, 0] != 0 and memory[slot, 1] >= oldest
+        count += memory[slot, 0] != 0 and time_of(memory[slot, 1]) >= oldest
     return count
 
 
@@ -160,7 +188,7 @@ def refill(old, new, oldest):
     mask = len(new) - 1
     count = 0
     for i in range(len(old)):
-        if old[i, 0] != 0 and old[i, 1] >= oldest:
+        if old[i, 0] != 0 and time_of(old[i, 1]) >= oldest:
             slot = place(new, old[i, 0], old[i, 0] & mask)
             new[slot, 0] = old[i, 0]
             new[slot, 1] = old[i, 1]

@@ -31,6 +31,7 @@ AHEAD_MS = 5 * MINUTE_MS
 LATENESS_MS = HOUR_MS
 ANSWER_MEMORY_MS = 4 * HOUR_MS
 
+READINGS = ("vouched", "all")
 LANES = {"enforce": topics.BLOCK_EVENTS, "shadow": topics.SHADOW_EVENTS, "review": topics.REVIEW_QUEUE}
 ACTOR = {topics.MESSAGE_RELAY: ("message_id", "sender", "recipient"), topics.CDR: ("call_id", "caller", "callee")}
 
@@ -66,39 +67,59 @@ class Hold:
     active: bool = True
 
 
+class Memory:
+    """What one reading remembers of ids and answers: time, and whether somebody vouched."""
+
+    def __init__(self) -> None:
+        self.ids: dict[tuple[str, str], tuple[int, bool]] = {}
+        self.answers: dict[str, tuple[int, bool]] = {}
+
+    def knows(self, event: str, id: str, clock_ms: int) -> bool:
+        return (event, id) in self.ids and self.ids[event, id][0] >= clock_ms - LATENESS_MS
+
+
 class Partition:
-    """Clock, ids and answers of one partition of one topic."""
+    """Clock of one partition of one topic, and what either reading remembers."""
 
     def __init__(self) -> None:
         self.clock_ms: int | None = None
-        self.ids: dict[tuple[str, str], int] = {}
-        self.answers: dict[str, int] = {}
+        self.memories = {reading: Memory() for reading in READINGS}
 
-    def knows(self, event: str, id: str) -> bool:
-        at_ms = self.ids.get((event, id))
-        return at_ms is not None and self.clock_ms is not None and at_ms >= self.clock_ms - LATENESS_MS
-
-    def accept(self, event: Event, ts_ms: int) -> bool:
-        """Sets the event's time and what earlier events say about it; False when it is late or a duplicate."""
+    def accept(self, event: Event, ts_ms: int) -> dict[str, Event]:
+        """The event by the readings in which it counts, with its time and what earlier events there say about it."""
         if ts_ms > 0 and event.at_ms > ts_ms + AHEAD_MS:
             event.at_ms = ts_ms
         if self.clock_ms is not None and event.at_ms < self.clock_ms - LATENESS_MS:
-            return False
+            return {}
         self.clock_ms = event.at_ms if self.clock_ms is None else max(self.clock_ms, event.at_ms)
-        if self.knows(event.event, event.id):
-            return False
-        self.ids[event.event, event.id] = event.at_ms
+        clock_ms = self.clock_ms
+        fresh = {
+            reading: not self.memories[reading].knows(event.event, event.id, clock_ms) and (event.vouched or not only)
+            for reading, only in (("vouched", True), ("all", False))
+        }
+        counts = {}
+        for reading, memory in self.memories.items():
+            # In the reading of all an event that is vouched for takes the place of one that is not.
+            if fresh[reading] or fresh["vouched"]:
+                seen = replace(event, fields=dict(event.fields))
+                self._remember(memory, seen, clock_ms)
+                if fresh[reading]:
+                    counts[reading] = seen
+        return counts
+
+    def _remember(self, memory: Memory, event: Event, clock_ms: int) -> None:
+        memory.ids[event.event, event.id] = event.at_ms, event.vouched
         if event.event == "setup":
-            event.closed = self.knows("release", event.id)
-        if event.event == "answer":
-            self.answers[event.id] = event.at_ms
-        if event.event == "release" and event.duration_ms is None:
-            answer_ms = self.answers.get(event.id)
-            if answer_ms is not None and answer_ms >= self.clock_ms - ANSWER_MEMORY_MS:
-                event.duration_ms = max(0, event.at_ms - answer_ms)
+            event.closed = memory.knows("release", event.id, clock_ms)
+        answer_ms, vouched = memory.answers.get(event.id, (None, False))
+        if answer_ms is not None and answer_ms < clock_ms - ANSWER_MEMORY_MS:
+            answer_ms = None
+        if event.event == "answer" and (event.vouched or answer_ms is None or not vouched):
+            memory.answers[event.id] = event.at_ms, event.vouched
+        if event.event == "release" and event.duration_ms is None and answer_ms is not None:
+            event.duration_ms = max(0, event.at_ms - answer_ms)
         if event.duration_ms is not None:
             event.fields["duration"] = event.duration_ms / 1000
-        return True
 
 
 class Reference:
@@ -110,9 +131,9 @@ class Reference:
         self.out: list[Produced] = []
         self.seen: set[tuple[str, int, int]] = set()
         self.partitions: defaultdict[tuple[str, int], Partition] = defaultdict(Partition)
-        self.events: defaultdict[tuple[str, int], list[Event]] = defaultdict(list)  # by topic and number
-        # By rule, the counter's name in it, and number: those events that count in it.
-        self.counted: defaultdict[tuple[str, str, int], list[Event]] = defaultdict(list)
+        # By reading, topic and number; and by reading, rule, the counter's name in it, and number: what counts in it.
+        self.events: defaultdict[tuple[str, str, int], list[Event]] = defaultdict(list)
+        self.counted: defaultdict[tuple[str, str, str, int], list[Event]] = defaultdict(list)
         self.holds: dict[tuple[int, int, str], Hold] = {}
 
     def run(self, lines: Iterable[Line]) -> list[Produced]:
@@ -134,10 +155,11 @@ class Reference:
             return
         changes: defaultdict[str, list[tuple[str, Hold, list[Hold]]]] = defaultdict(list)
         for event in self._events(line.topic, record):
-            if self.partitions[line.topic, line.partition].accept(event, line.ts_ms):
-                self.events[line.topic, event.number].append(event)
-                for change, hold in self._rules(event):
-                    changes[hold.lane].append((change, replace(hold), self._in_force(hold)))
+            seen = self.partitions[line.topic, line.partition].accept(event, line.ts_ms)
+            for reading, counting in seen.items():
+                self.events[reading, line.topic, event.number].append(counting)
+            for change, hold in self._rules(event.number, seen):
+                changes[hold.lane].append((change, replace(hold), self._in_force(hold)))
         for made in changes.values():
             self._publish(made)
 
@@ -182,38 +204,39 @@ class Reference:
 
     # --------------------------------------------------------------------------------------------------------- rules
 
-    def _rules(self, event: Event) -> Iterator[tuple[str, Hold]]:
-        """What the event changes. A rule is evaluated when the event can change one of its counters."""
+    def _rules(self, number: int, seen: dict[str, Event]) -> Iterator[tuple[str, Hold]]:
+        """What the event changes, which the readings see so. A rule is evaluated in each in which the event can change
+        one of its counters."""
         for place, rule in enumerate(self.rules.rules):
-            hits = [name for name, counter in rule.counters.items() if counts(counter, event)]
-            for name in hits:
-                self.counted[rule.name, name, event.number].append(event)
-            if hits and event.number > 0 and not self.protected.covers(event.number):
-                evidence, lane = None, rule.mode
-                if event.vouched and not rule.spoofable:
-                    evidence = self._fires(rule, event, vouched_only=True)
-                if evidence is None:
-                    evidence = self._fires(rule, event, vouched_only=False)
-                    if rule.mode == "enforce" and not rule.spoofable:
-                        lane = "review"
-                if evidence is None:
-                    continue
-                change = self._ledger(place, rule, lane, event, evidence)
+            able = []
+            for reading, event in seen.items():
+                hits = [name for name, counter in rule.counters.items() if counts(counter, event)]
+                for name in hits:
+                    self.counted[reading, rule.name, name, number].append(event)
+                able += [reading] if hits else []
+            if number <= 0 or self.protected.covers(number):
+                continue
+            evidence, lane = None, rule.mode
+            if "vouched" in able and not rule.spoofable:
+                evidence = self._fires(rule, seen["vouched"], "vouched")
+            if evidence is None and "all" in able:
+                evidence = self._fires(rule, seen["all"], "all")
+                if rule.mode == "enforce" and not rule.spoofable:
+                    lane = "review"
+            if evidence is not None:
+                at_ms = next(iter(seen.values())).at_ms
+                change = self._ledger(place, rule, lane, number, at_ms, evidence)
                 if change is not None:
                     yield change
 
-    def _fires(self, rule: Rule, event: Event, vouched_only: bool) -> list[dict[str, Any]] | None:
-        """What the rule fires on at the event, as if there were no events but these; None when it does not fire."""
-
-        def of(events: list[Event]) -> list[Event]:
-            return [e for e in events if e.vouched or not vouched_only]
-
-        known = [e for topic in {c.topic for c in rule.counters.values()} for e in of(self.events[topic, event.number])]
+    def _fires(self, rule: Rule, event: Event, reading: str) -> list[dict[str, Any]] | None:
+        """What the rule fires on at the event, as if there were no events but the reading's; None when it does not."""
+        known = [e for t in {c.topic for c in rule.counters.values()} for e in self.events[reading, t, event.number]]
         as_of_ms = max(e.at_ms for e in known)
         read: dict[str, Value] = {}
         periods: dict[str, int] = {}
         for name, counter in rule.counters.items():
-            values = readings(counter, of(self.counted[rule.name, name, event.number]), as_of_ms)
+            values = readings(counter, self.counted[reading, rule.name, name, event.number], as_of_ms)
             for output, value in zip(counter.outputs, values, strict=True):
                 full = f"{name}.{output}" if output else name
                 read[full] = value
@@ -239,13 +262,13 @@ class Reference:
     # -------------------------------------------------------------------------------------------------------- ledger
 
     def _ledger(
-        self, place: int, rule: Rule, lane: str, event: Event, evidence: list[dict[str, Any]]
+        self, place: int, rule: Rule, lane: str, number: int, at_ms: int, evidence: list[dict[str, Any]]
     ) -> tuple[str, Hold] | None:
-        at_ms, until_ms = event.at_ms, event.at_ms + rule.period_ms
-        hold = self.holds.get((event.number, place, lane))
+        until_ms = at_ms + rule.period_ms
+        hold = self.holds.get((number, place, lane))
         if hold is None or at_ms >= hold.until_ms:
-            hold = Hold(event.number, place, lane, at_ms, until_ms, evidence)
-            self.holds[event.number, place, lane] = hold
+            hold = Hold(number, place, lane, at_ms, until_ms, evidence)
+            self.holds[number, place, lane] = hold
             return "opened", hold
         if at_ms < hold.from_ms or until_ms - hold.until_ms < max(HOUR_MS, rule.period_ms * 5 / 100):
             return None
