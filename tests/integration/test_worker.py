@@ -276,7 +276,9 @@ def test_the_pages_tell_health_readiness_and_metrics(here: Here) -> None:
         status, body = get(port, "/ready")
         assert status == 200
         told = json.loads(body)
-        assert (told["ready"], told["warming"], told["partitions"]) == (True, True, [0, 1])
+        assert (told["ready"], told["partitions"]) == (True, [0, 1])
+        # Whether earlier tests have left records that this worker did not count.
+        assert told["warming"] is any(not complete for _, _, complete in worker.engine.begun)
         status, body = get(port, "/metrics")
         assert status == 200
         assert "grayline_epoch_seconds_count" in body
