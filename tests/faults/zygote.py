@@ -111,6 +111,8 @@ def main(rules: Path) -> None:
     assert wiring.EXPIRE_INTERVAL_S == 1.0  # under this name, or it would be set in vain
     wiring.EXPIRE_INTERVAL_S = EXPIRE_INTERVAL_S
     warm(load([rules]))
+    # As `grayline run` does in its first lines; here, so that a worker has it before anybody knows its pid.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     running: set[int] = set()
     for line in sys.stdin:
         order = json.loads(line)
@@ -137,8 +139,6 @@ def main(rules: Path) -> None:
 
 def _become_worker(order: dict[str, Any]) -> None:
     os.setpgid(0, 0)  # Ctrl-C is for the tests, not for the workers
-    # As `grayline run` does, whose first lines come a moment later.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for old, new in ((0, nothing), (1, log), (2, log)):
