@@ -78,7 +78,7 @@ class Scene:
 
     def use(self, rules: str) -> None:
         """Workers that start from now on have these rules."""
-        self.rules_file.write_text(rules)
+        self._write_rules(rules)
         self.rules = load([self.rules_file])
         # Rules whose changes depend on more than a log tells: on how topics were interleaved, on when rules changed.
         self.loose = across_topics(self.rules)
@@ -88,12 +88,18 @@ class Scene:
     def reload(self, rules: str) -> None:
         """SIGHUP for every worker, with these rules in the file. Those that are in both files must be the same but for
         their words."""
-        self.rules_file.write_text(rules)
+        self._write_rules(rules)
         for worker in self.workers:
             worker.signal(signal.SIGHUP)
         others = load([self.rules_file])
         self.loose |= across_topics(others) | ({r.name for r in self.rules.rules} ^ {r.name for r in others.rules})
         self.reread = True
+
+    def _write_rules(self, rules: str) -> None:
+        """All at once: a worker may be starting, and one that finds half a file rightly refuses to run."""
+        new = self.rules_file.with_suffix(".new")
+        new.write_text(rules)
+        new.replace(self.rules_file)
 
     def is_told(self, rule: str) -> bool:
         """Whether the logs alone tell what the rule does. Pauses decide where an enforced opening goes, and come from
