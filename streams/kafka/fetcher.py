@@ -84,6 +84,7 @@ class Fetcher:
         self._owner: Owner
         self._code_of = {topic: code for code, topic in enumerate(topics)}
         self._position: dict[Place, int] = {}
+        self._waiting: frozenset[Place] = frozenset()  # of them, those that the last assignment has paused
         self._partitions = 0  # of each topic, once `topology` has asked
         self._rebalanced = False
         self._failed: Exception | None = None
@@ -158,8 +159,9 @@ class Fetcher:
         rebalanced, self._rebalanced = self._rebalanced, False
         if any(map(self._message_type.error, messages)):
             messages = self._without_errors(messages)
-        if rebalanced:
-            messages = still_owned(messages, self._position)
+        if rebalanced:  # what was gathered before it of a partition that waits now comes again behind `resume`
+            read = {place: at for place, at in self._position.items() if place not in self._waiting}
+            messages = still_owned(messages, read)
         if not messages:
             return None
         epoch = epoch_of(messages, self._topics, self._code_of, self._message_type)
@@ -221,6 +223,7 @@ class Fetcher:
             consumer.assign([])
             return
         self._position = dict(start.offsets)
+        self._waiting = frozenset(waiting)
         consumer.assign([TopicPartition(*place, offset) for place, offset in start.offsets.items()])
         # librdkafka keeps a pause for a partition that goes and comes back: one that was given up before `resume` was
         # served would never be read again.

@@ -228,7 +228,7 @@ class Restore:
         wanted = {chunk.key.encode(): chunk for chunk in manifest.chunks}
         low, end = await self._runner.restore(lambda: self._reader.ends(SNAPSHOTS, self.partition))
         span = self._reader.span(SNAPSHOTS, self.partition, low, end)
-        while wanted and not span.done:
+        while not span.done:  # to its end: behind the last chunk may lie those of a snapshot that was never finished
             for message in await self._runner.restore(span.read):
                 chunk = wanted.get(message.key())
                 if chunk is None:

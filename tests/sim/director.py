@@ -28,7 +28,7 @@ from tests.sim.checkers.expected import expected
 from tests.sim.disk import Disk
 from tests.sim.faults import Rates
 from tests.sim.fibers import Process
-from tests.sim.history import HOUR, MINUTE, MONDAY_0859_MS, NUMBERS, Feeds
+from tests.sim.history import HOUR, MINUTE, MONDAY_0859_MS, NUMBERS, Feeds, Input
 from tests.sim.log import Record
 from tests.sim.primitives import installed
 from tests.sim.rules import rules
@@ -56,6 +56,9 @@ class Plan:
     rules: str = "alone"  # tests.sim.rules
     breaker: tuple[int, float] = (0, 0.0)
     ids_max: int | None = None  # that a partition remembers at most
+    session_ms: int = 6_000
+    ends_with_echo: bool = False  # the last that comes are duplicates
+    slice_bytes: int = 8 * 1024 * 1024  # of a snapshot in one transaction; the first chunk goes in any case
 
     @classmethod
     def drawn(cls, random: Random) -> Plan:
@@ -118,6 +121,7 @@ class History:
             warnings.catch_warnings(),
             installed(self.world.scheduler),
             patch("streams.counting.counts.Intake", intake),
+            patch("streams.state.snapshots.SLICE_BYTES_MAX", self.plan.slice_bytes),
         ):
             warnings.simplefilter("ignore")  # coroutines of killed processes are never awaited
             self._trouble()
@@ -184,6 +188,8 @@ class History:
                 self._lose_disk()
             if not self._running() or random.random() < 0.2:
                 self._start()
+        if self.plan.ends_with_echo:
+            self._put(self.feeds.echo(self.world.now_ms, 5))
 
     def _heal(self) -> None:
         """No more trouble: within a few minutes everything that was fed is committed, whoever has to do it."""
@@ -220,11 +226,12 @@ class History:
     def _grow(self) -> None:
         """The topics get one more partition: whoever runs ends, and nobody can start."""
         world = self.world
-        before, outputs = world.committed(), [len(world.broker.logs[place].records) for place in world.output_places()]
+        before = world.committed()
         world.note(None, "one more partition")
         world.broker.grow([name for name, spec in TOPICS.items() if spec.partitions_like_input], world.partitions + 1)
         limit_ms = world.now_ms + HEAL_LIMIT_MS
         for starts in (False, True):
+            outputs = [len(world.broker.logs[place].records) for place in world.output_places()]
             if starts:
                 self._start()
             while self._running():
@@ -290,7 +297,7 @@ class History:
         self.started += 1
         process = Process(f"{name or 'w'}.{self.started}")
         settings = WorkerSettings(
-            consumer={"session.timeout.ms": 6_000},
+            consumer={"session.timeout.ms": self.plan.session_ms},
             producer={},
             group=GROUP,
             start_from=StartFrom("earliest"),
@@ -311,10 +318,13 @@ class History:
     def _feed(self, count: int) -> None:
         now_ms = self.world.now_ms
         is_echo = self.random.random() < 0.15
-        for record in self.feeds.echo(now_ms, count) if is_echo else self.feeds.burst(now_ms, count):
+        self._put(self.feeds.echo(now_ms, count) if is_echo else self.feeds.burst(now_ms, count))
+
+    def _put(self, records: list[Input]) -> None:
+        for record in records:
             place = (record.topic, record.partition)
-            self.world.broker.logs[place].append(now_ms, record.key, record.value)
-        self.world.note(None, f"fed {count}")
+            self.world.broker.logs[place].append(self.world.now_ms, record.key, record.value)
+        self.world.note(None, f"fed {len(records)}")
 
     def _compact(self) -> None:
         self.world.note(None, "compaction")

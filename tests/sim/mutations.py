@@ -8,14 +8,17 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
 from schemas.topics import LEDGER
+from streams.counting.image import Images
 from streams.delivery.flow import Flow
 from streams.delivery.transactional import Transactional
 from streams.engine.engine import Engine
+from streams.holds.breaker import Breaker
+from streams.ingest.admission import NEVER, Intake
 from streams.kafka.consumer_calls import Group
 from streams.kafka.reconnecting import LastingConsumer
 from streams.state.restore import Restore
@@ -30,6 +33,7 @@ HISTORIES_MAX = 100
 CRASHES = Rates(crash=0.02, scale=0.2, slow=0.02)
 LOSSES = Rates(loss=0.3, slow=0.02)
 FREEZES = Rates(freeze=0.03, slow=0.05, scale=0.3)
+CHANGES = Rates(scale=0.6, stop=0.4, slow=0.02)
 TURNS = Rates(turn=0.5)
 COMES_AND_GOES = Rates(freeze=0.06, slow=0.1, scale=0.5, stop=0.4)
 
@@ -41,6 +45,7 @@ class Mutation:
     what: str
     rates: Rates
     apply: Callable[[], Any]
+    plan: dict[str, Any] = field(default_factory=dict)  # in what its histories differ from others
 
 
 def offsets_before_outputs() -> Any:
@@ -177,6 +182,48 @@ def lost_brokers_are_waited_for() -> Any:
     return patch.object(LastingConsumer, "_another", lambda self, topic: None)
 
 
+class _AsEver(dict[Any, Any]):
+    def get(self, key: Any, default: Any = None) -> Any:
+        class Same:
+            def __eq__(self, other: object) -> bool:
+                return True
+
+        return Same()
+
+
+def clocks_that_only_duplicates_moved_left_out() -> Any:
+    place = Images._place
+
+    def mutant(self: Any, *arguments: Any) -> Any:
+        self._last_clocks = _AsEver(self._last_clocks)
+        return place(self, *arguments)
+
+    return patch.object(Images, "_place", mutant)
+
+
+def unfinished_chunks_left_for_ever() -> Any:
+    adopt, interrupt = Snapshots.adopt, Snapshots.interrupt
+
+    def adopted(self: Any, partition: int, manifest: Any, *, is_local: bool, litter: Any = ()) -> None:
+        adopt(self, partition, manifest, is_local=is_local)
+
+    def interrupted(self: Any) -> None:
+        interrupt(self)
+        for state in self._partitions.values():
+            state.litter = ()
+
+    return _both(patch.object(Snapshots, "adopt", adopted), patch.object(Snapshots, "interrupt", interrupted))
+
+
+def floor_of_ids_not_saved() -> Any:
+    save = Intake.save
+    return patch.object(Intake, "save", lambda self, source, whole: replace(save(self, source, whole), floor=NEVER))
+
+
+def breaker_rows_not_written() -> Any:
+    return patch.object(Breaker, "changed_rows", lambda self: [])
+
+
 @contextmanager
 def _both(one: Any, other: Any) -> Iterator[None]:
     with one, other:
@@ -200,6 +247,22 @@ MUTATIONS = {
         Mutation("a zombie commits without a generation", FREEZES, zombie_commits_without_a_generation),
         Mutation("a pause is taken for forgotten with its assignment", COMES_AND_GOES, pause_taken_for_forgotten),
         Mutation("what the engine returns is gathered by whoever counted", TURNS, outcomes_wait_for_their_caller),
+        Mutation(
+            "a delta leaves out clocks that only duplicates moved",
+            CRASHES,
+            clocks_that_only_duplicates_moved_left_out,
+            {"ends_with_echo": True},
+        ),
+        Mutation(
+            "unfinished snapshots' chunks are never removed",
+            CRASHES,
+            unfinished_chunks_left_for_ever,
+            {"slice_bytes": 1},
+        ),
+        Mutation(
+            "a snapshot does not say what a full memory has forgotten", CRASHES, floor_of_ids_not_saved, {"ids_max": 9}
+        ),
+        Mutation("what a breaker knows is not written", CRASHES, breaker_rows_not_written, {"breaker": (1, 0.0)}),
         Mutation("who has lost its brokers waits for them", Rates(forget=0.02), lost_brokers_are_waited_for),
     )
 }
@@ -210,7 +273,7 @@ def noticed(mutation: Mutation, histories: int = HISTORIES_MAX) -> tuple[int, st
     with mutation.apply():
         for seed in range(1, histories + 1):
             try:
-                history(seed, mutation.rates).run()
+                history(seed, mutation).run()
             except (AssertionError, RuntimeError) as problem:
                 law = root(problem)
                 if not isinstance(law, AssertionError) and not hasattr(law, "exit_code"):
@@ -226,14 +289,14 @@ def root(problem: BaseException) -> BaseException:
     return problem
 
 
-def history(seed: int, rates: Rates) -> History:
+def history(seed: int, mutation: Mutation) -> History:
     """Small and eventful."""
     plan = Plan(
         delivery="exactly_once", names=["w0", "w1", "w2"] if seed % 2 else [], has_disk=seed % 3 == 0, batch_size=50,
         commit_interval_ms=(20, 200)[seed % 2], poll_timeout_ms=50, snapshot_interval_ms=(50, 1_000)[seed // 2 % 2],
         bursts=8,
     )  # fmt: skip
-    return History(seed, rates, plan)
+    return History(seed, mutation.rates, replace(plan, **mutation.plan))
 
 
 def main() -> int:

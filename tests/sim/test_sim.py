@@ -6,12 +6,14 @@ import hashlib
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from tests.sim.director import History
 from tests.sim.faults import Rates
+from tests.sim.mutations import CHANGES, Mutation, history
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 200
@@ -20,13 +22,13 @@ FRESH = int.from_bytes(os.urandom(4), "big")
 
 
 def replay(seed: int) -> History:
-    history = History(seed)
+    one = History(seed)
     try:
-        history.run()
+        one.run()
     except Exception as problem:
-        tail = "\n".join(history.world.trace[-30:])
+        tail = "\n".join(one.world.trace[-30:])
         pytest.fail(f"{problem}\n{problem.__cause__}\n{tail}\nto see it again: make sim SEED={seed} ARGS=--trace")
-    return history
+    return one
 
 
 @pytest.mark.slow
@@ -51,10 +53,17 @@ def test_whatever_goes_wrong_every_law_holds_in_the_end() -> None:
 
 
 def test_without_trouble_one_worker_commits_and_nothing_is_aborted() -> None:
-    history = History(4, Rates())
-    history.run()
-    assert not [line for line in history.world.trace if "abort" in line or "trouble" in line]
-    assert len(history.world.commits) > 1
+    one = History(4, Rates())
+    one.run()
+    assert not [line for line in one.world.trace if "abort" in line or "trouble" in line]
+    assert len(one.world.commits) > 1
+
+
+@pytest.mark.slow
+def test_records_that_a_poll_gathered_before_a_rebalance_are_read_again_by_whoever_restores_their_partition() -> None:
+    """Workers come and go quickly: one poll sees a partition go and come back, its state to be restored."""
+    for seed in range(1, 19):
+        history(seed, Mutation("none", CHANGES, nullcontext)).run()
 
 
 def test_a_seed_repeats_its_history_whatever_the_order_of_hashes() -> None:
