@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
+from rules.catalog import said_on
 from rules.diagnostics import WARNING
 from rules.document import Document, Node
 from rules.expression_check import dotted
@@ -117,13 +118,14 @@ def _accepts_everything(doc: Document, rule: Rule, keys: dict[str, Node]) -> Non
 
 def _complete_only(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
     """On a feed of `complete` records nothing is known of a call before it has ended."""
+    whole = said_on(frozenset({"complete"}).__eq__)
     for counter in rule.counters.values():
         if KINDS[counter.kind].needs_live_calls:
             message = f"`{counter.name}` sees no live call on a feed of `complete` records"
-            _warn(doc, keys["when"], message, "each call arrives with its release; count calls on cdr.complete instead")
+            _warn(doc, keys["when"], message, f"each call arrives with its release; count calls {whole} instead")
         elif counter.events & {"setup", "answer"}:
             message = f"`{counter.name}` sees a call only when it ends on a feed of `complete` records"
-            _warn(doc, keys["when"], message, "say `on: cdr.complete`, and expect blocks to come a call later")
+            _warn(doc, keys["when"], message, f"say {whole}, and expect blocks to come a call later")
 
 
 def _limit_nodes(keys: dict[str, Node], limit: Limit) -> dict[str, Node]:

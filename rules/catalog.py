@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rules.expression_check import NUMBER, Choice, Kind
 from schemas import codes
 from schemas.feeds import FEEDS, InputTopic, counted
@@ -15,6 +17,11 @@ PERIOD_MS_MAX = 366 * 86_400_000
 def sources() -> dict[str, tuple[str, frozenset[str]]]:
     """`on:` -> topic and the events that count."""
     return {said: (feed.name, events) for feed in counted() for said, events in feed.sources.items()}
+
+
+def said_on(wanted: Callable[[frozenset[str]], bool]) -> str:
+    """For hints: "`on: X` or `on: Y`", of all sources with the wanted events."""
+    return " or ".join(f"`on: {said}`" for said, (_, events) in sources().items() if wanted(events))
 
 
 def fields(topic: str) -> dict[str, Kind]:

@@ -30,7 +30,9 @@ def read_counter(doc: Document, name: str, node: Node) -> Counter | None:
     field = kind.field(doc, keys, FEEDS[topic]) if topic else None
     where = expression(doc, keys["where"], "where", catalog.fields(topic)) if "where" in keys and topic else None
     if where is not None and "duration" in where.names and not events <= ENDED:
-        doc.error(keys["where"], "`duration` is not known before the call ends", "use `on: cdr.release`")
+        doc.error(
+            keys["where"], "`duration` is not known before the call ends", f"use {catalog.said_on(ENDED.issuperset)}"
+        )
     if len(doc.diagnostics) > before:
         return None
     return Counter(name, topic, events, FEEDS[topic].number, kind.name, field, tuple(sorted(settings.items())), where)

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import rules
+from rules import catalog
 from rules.document import Document, Node
 from rules.reading import Keys, choice, duration
 from rules.units import duration_text
@@ -138,9 +139,8 @@ def bucketed_window(doc: Document, keys: Keys) -> dict[str, int]:
 def duration_events(doc: Document, node: Node, events: frozenset[str]) -> frozenset[str]:
     """The events of a kind that adds up durations."""
     if not events <= ENDED:
-        doc.error(
-            node, "`duration` is known only when a call has ended", "write `on: cdr.release` or `on: cdr.complete`"
-        )
+        hint = f"write {catalog.said_on(ENDED.issuperset)}"
+        doc.error(node, "`duration` is known only when a call has ended", hint)
     return events
 
 

@@ -256,7 +256,8 @@ class _RuleReader:
             doc.error(node, "when: reads no counter", "compare a counter with a limit", tuple(self.counters))
             return None
         if "duration" in when.names and not any(c.events & ENDED for c in known):
-            doc.error(node, "when: `duration` is not known before the call ends", "read a counter on cdr.release")
+            hint = f"read a counter with {catalog.said_on(ENDED.issuperset)}"
+            doc.error(node, "when: `duration` is not known before the call ends", hint)
             return None
         return when
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Names of kinds of event by their code. Codes are mixed into remembered ids, which are stored: new ones go to the end.
 EVENTS: list[str] = list(codes.EVENTS)
+CODES = 256  # of topics: a column of bytes
 # How a record says who vouches for its number, where a topic has these two fields.
 VOUCHING = ("origin", "verified")
 
@@ -133,6 +134,7 @@ def register(row: InputTopic) -> InputTopic:
     other_events = {event for other in FEEDS.values() for event in other.events}
     problems = [
         (row.name in FEEDS, "the topic has a row already"),
+        (not 0 <= row.code < CODES, f"code {row.code} is none from 0 to {CODES - 1}"),
         (any(row.code == other.code for other in FEEDS.values()), f"code {row.code} is another topic's"),
         (row.name not in topics.TOPICS, "schemas/topics.py does not say how it is made"),
         (bool(other_events & set(row.events)), "an event of its is another topic's"),

@@ -5,7 +5,7 @@ exported JSON Schemas. Times are integer milliseconds since the epoch; on input 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields as struct_fields
@@ -219,7 +219,6 @@ class FieldKind:
     max_length: int = 0
 
 
-CHOICES = (Channel, Origin, Verified, CallEvent, ReportKind, Depth, ControlAction)
 _TEXTS = (
     (Id, "id", ID_MAX),
     (Phone, "number", NUMBER_MAX),
@@ -232,8 +231,8 @@ def _kind(annotation: Any, required: bool) -> FieldKind:
     alternatives = (annotation, *get_args(annotation))
     if TimeMs in alternatives:
         return FieldKind("time", required)
-    for choice in CHOICES:
-        if choice in alternatives:
+    for choice in alternatives:
+        if get_origin(choice) is Literal:
             return FieldKind("choice", required, choices=get_args(choice))
     for alias, name, longest in _TEXTS:
         if alias in alternatives:

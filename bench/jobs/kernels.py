@@ -41,15 +41,15 @@ class Bench:
     """A store of one topic with the six counters, and events for it."""
 
     def __init__(self, numbers: int, seed: int = 1) -> None:
+        from rules.kinds import KINDS
         from rules.load import load_text
-        from streams.counting.kinds.registry import KINDS
         from streams.counting.rows import HEADER, Store
 
         (rule,) = load_text(COUNTERS).rules
         self.counters = {}
         at = HEADER
         for name, counter in rule.counters.items():
-            self.counters[name] = KINDS[counter.kind](counter, at)
+            self.counters[name] = KINDS[counter.kind].state(counter, at)
             at += self.counters[name].words
         self.store = Store(at - HEADER, numbers + 1)
         self.seconds = dict.fromkeys(("rows and times", *self.counters), 0.0)

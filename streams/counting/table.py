@@ -21,7 +21,7 @@ from streams.counting.chunk import BYTES
 from streams.counting.kinds.base import CounterState, Events
 from streams.counting.plan import value_columns
 from streams.counting.rows import HEADER, NEWEST, NUMBER, Store
-from streams.ingest.fields import field_column
+from streams.ingest.fields import field_column, is_present
 from streams.ingest.merge import Merged
 
 READINGS = VOUCHED, ALL = "vouched", "all"
@@ -133,10 +133,8 @@ class TopicState:
             columns = {name: field_column(name, events.columns, slice(None)) for name in names}
             hit &= counter.where.evaluate(columns, events.n)
         columns_of_value = value_columns(counter)
-        if columns_of_value == ("duration",):
-            hit &= events["duration"] >= 0
-        elif columns_of_value != ("id",):
-            hit &= _values(counter, events) != 0
+        if columns_of_value != ("id",):
+            hit &= np.logical_or.reduce([is_present(name, events[name]) for name in columns_of_value])
         return hit
 
     def read(
@@ -324,10 +322,11 @@ class TopicState:
 
 def _values(counter: Counter, events: Merged) -> np.ndarray:
     """int64[n]: what the counter looks at in each event."""
-    first, *others = (events[name] for name in value_columns(counter))
-    for other in others:
-        first = np.where(first != 0, first, other)
-    return first
+    *names, last = value_columns(counter)
+    value = events[last]
+    for name in reversed(names):
+        value = np.where(is_present(name, events[name]), events[name], value)
+    return value
 
 
 def _interleaved(batch: Events, as_of: np.ndarray) -> Events:

@@ -13,21 +13,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from rules.kinds import KINDS
 from rules.load import load, packs
 from rules.model import Counter, RuleSet
-from schemas import topics
+from schemas.feeds import FEEDS
 from streams.counting.kinds.base import Events
 from streams.counting.rows import HEADER
 from streams.engine.engine import Engine
+from streams.engine.warm_records import records
 from streams.ingest.decode import Decoded
 from streams.ingest.decode_share import decode_share
 from streams.ingest.epoch import RawBatch
@@ -105,50 +105,15 @@ def _decoded(engine: Engine, start_ms: int, count: int) -> list[Decoded]:
     return [
         part
         for topic in engine.topics
-        if (values := _VALUES[topic](start_ms, count))
+        if (values := list(records(FEEDS[topic], start_ms, count)))
         for part in decode_share(engine, _batch(topic, values, start_ms))
     ]
 
 
-def _batch(topic: str, values: list[bytes | None], start_ms: int) -> RawBatch:
+def _batch(topic: str, values: list[bytes], start_ms: int) -> RawBatch:
     n = len(values)
     order = np.arange(n)
     return RawBatch(topic, order, np.zeros(n, np.int32), start_ms + order, np.full(n, start_ms), values)
-
-
-def _messages(start_ms: int, count: int) -> list[bytes | None]:
-    values: list[bytes | None] = []
-    for i in range(count):
-        # A third from one sender, so that its counters grow out of their small forms.
-        sender = "+821000000000" if i % 3 == 0 else f"+82101{i:07d}"
-        record: dict[str, object] = {
-            "message_id": f"m{start_ms}-{i}", "at": start_ms + i, "sender": sender, "recipient": f"+82102{i:07d}",
-            "relay": "r", "reseller": "s", "account": "a", "carrier": "c", "channel": "sms",
-            "origin": "international" if i % 2 else "domestic", "verified": "full", "text": f"text {i % 50}",
-            "content_hash": f"{i % 50}",
-        }  # fmt: skip
-        values.append(orjson.dumps(record))
-    values.append(b"{}")  # a dead letter
-    return values
-
-
-def _calls(start_ms: int, count: int) -> list[bytes | None]:
-    values: list[bytes | None] = []
-    for i in range(count):
-        call: dict[str, object] = {
-            "call_id": f"c{start_ms}-{i // 2}", "caller": "+827000000000" if i % 3 == 0 else f"+82101{i // 2:07d}",
-            "callee": f"+82102{i:07d}", "relay": "r", "carrier": "c", "origin": "domestic", "verified": "full",
-        }  # fmt: skip
-        setup, release = start_ms + i, start_ms + i + 5
-        if i % 10 == 9:
-            call |= {"event": "complete", "at": release, "setup_at": setup, "answer_at": setup, "release_at": release}
-        else:
-            call |= {"event": ("setup", "answer", "release")[i % 3], "at": setup}
-        values.append(orjson.dumps(call))
-    return values
-
-
-_VALUES: dict[str, Callable[[int, int], list[bytes | None]]] = {topics.MESSAGE_RELAY: _messages, topics.CDR: _calls}
 
 
 def main(kinds: list[str]) -> None:

@@ -30,7 +30,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from schemas.feeds import FEEDS
+from schemas.feeds import CODES, FEEDS
 from schemas.json_reading import Int64, JsonReader, Unreadable
 from streams.ingest.epoch import REKEYED_BASE, Place
 
@@ -45,7 +45,6 @@ WAITING_MAX = 1000
 FORMAT = 2
 FORMATS = 1, FORMAT  # 1: all openings were counted together, and are taken for those on vouched-for evidence
 PAUSED = "paused"
-CODES_MAX = 256  # of input topics
 RULE, FEED, TOTAL = ("rule", "feed", "total")
 SPOOFABLE = "spoofable-"  # before `feed` and `total`, where they are of openings on spoofable evidence
 SHARES = {RULE: 1, FEED: 2, TOTAL: 3}
@@ -144,7 +143,7 @@ class Gate:
 
     def asking(self) -> np.ndarray:
         """int64[m]: equal for firings that ask the same feed in the same minute."""
-        feed = self.partition.astype(np.int64) * CODES_MAX + self.topic
+        feed = self.partition.astype(np.int64) * CODES + self.topic
         return (np.unique(feed, return_inverse=True)[1].astype(np.int64) << 32) + self.minute
 
     def held_back(self, k: int) -> str:
@@ -300,11 +299,11 @@ def _feed_minutes(
     topic: np.ndarray, partition: np.ndarray, time: np.ndarray, clocks: Mapping[Place, int]
 ) -> np.ndarray:
     """int64[n]: the minute of each event's feed by its clock, the running maximum of its events' times (ms)."""
-    feed = partition.astype(np.int64) * CODES_MAX + topic
+    feed = partition.astype(np.int64) * CODES + topic
     order = np.argsort(feed, kind="stable")
     distinct, rank = np.unique(feed[order], return_inverse=True)
     names = _topics()
-    before = [clocks.get((names[f % CODES_MAX], f // CODES_MAX), 0) // MINUTE_MS for f in distinct.tolist()]
+    before = [clocks.get((names[f % CODES], f // CODES), 0) // MINUTE_MS for f in distinct.tolist()]
     minute = np.maximum(time[order] // MINUTE_MS, np.array(before, np.int64)[rank])
     # The feeds lie one behind the other, each with its rank above the minutes: one pass takes all their maxima.
     running = np.maximum.accumulate((rank << 32) + minute)

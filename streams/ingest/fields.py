@@ -25,6 +25,11 @@ def record_fields(rules: RuleSet, topic: str) -> frozenset[str]:
     return frozenset(wanted & set(feed.optional))
 
 
+def is_present(name: str, column: np.ndarray) -> np.ndarray:
+    """bool[n]: events that have this column's field."""
+    return column >= 0 if name == "duration" else column != 0
+
+
 def field_column(name: str, columns: Mapping[str, np.ndarray], index: np.ndarray | slice) -> np.ndarray:
     """The column of one record field as expressions read it: codes with 0 for absent, or float64 with NaN. Types move
     up by one, so that 0 can mean "absent"."""
@@ -32,5 +37,5 @@ def field_column(name: str, columns: Mapping[str, np.ndarray], index: np.ndarray
     if name.endswith("_type"):
         return column + np.uint8(1)
     if name == "duration":
-        return np.where(column < 0, np.nan, column / 1000.0)
+        return np.where(is_present(name, column), column / 1000.0, np.nan)
     return column

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rules.catalog import said_on
 from rules.kinds import WINDOW_MS_MAX, WINDOW_MS_MIN, Kind
 from rules.reading import duration
 from schemas.codes import RELEASE, SETUP
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 else:
     np, kernel = Late("numpy"), Late("streams.kernels.concurrent")
 
+ENDS = frozenset({"setup", "release"})
+
 
 class Live(Kind):
     """`count: concurrent`"""
@@ -39,9 +42,10 @@ class Live(Kind):
         return {} if age_ms is None else {"max_age_ms": age_ms}
 
     def events(self, doc: Document, node: Node, feed: InputTopic, events: frozenset[str]) -> frozenset[str]:
-        if not events >= {"setup", "release"}:
-            doc.error(node, "simultaneous calls are counted from set-up to release", "write `on: cdr`")
-        return frozenset({"setup", "release"})
+        if not events >= ENDS:
+            hint = f"write {said_on(ENDS.issubset)}"
+            doc.error(node, "simultaneous calls are counted from set-up to release", hint)
+        return ENDS
 
     def reach_ms(self, counter: Counter) -> int:
         return counter["max_age_ms"]
