@@ -1,38 +1,30 @@
 """A stand-in for the engine: counts nothing, remembers what it was handed, and announces a block where asked.
 
-For tests and measurements of everything around the engine; its methods are those of `streams.engine.engine.Engine`."""
+For tests and measurements of everything around the engine; it keeps `streams.engine.contract.LiveEngine`, as the type
+checker sees (tests.contract_check)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from streams.holds.breaker import Breaker, Trip
+import numpy as np
+
+from rules.model import RuleSet
+from streams.engine.contract import Outcome
+from streams.holds.breaker import Breaker
+from streams.ingest.decode import Decoded
 from streams.ingest.epoch import OutRecord, RawBatch
 
-
-@dataclass
-class Outcome:
-    records: list[OutRecord] = field(default_factory=list)
-    feeds: dict[str, Counter[str]] = field(default_factory=dict)
-    changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    ledger: list[OutRecord] = field(default_factory=list)
-    diverted: Counter[str] = field(default_factory=Counter)
-    at_bound: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    trips: list[Trip] = field(default_factory=list)
+NO_EVENTS = np.empty(0, np.int64)
 
 
 @dataclass
-class Decoded:
-    topic: str
-    raw: RawBatch
-    dead_letters: list[OutRecord] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
+class Undecoded(Decoded):
+    """Records as they were fetched, and no events: whoever looks for strays among them finds none."""
 
-    def __len__(self) -> int:
-        """No events: whoever looks for strays among them finds none."""
-        return 0
+    raw: RawBatch | None = None
 
 
 class Decoder:
@@ -44,7 +36,12 @@ class Decoder:
     def decode(self, raw: RawBatch) -> Decoded:
         bad = [value for value in raw.values if value is not None and value.startswith(b"bad")]
         letters = [OutRecord("dead-letters", None, value) for value in bad]
-        return Decoded(self.topic, raw, letters, Counter(records=len(raw.values), not_json=len(bad)))
+        counts = Counter(records=len(raw.values), not_json=len(bad))
+        return Undecoded(self.topic, {"line": NO_EVENTS}, -1, letters, counts=counts, raw=raw)
+
+
+def fetched(decoded: list[Decoded]) -> Iterator[tuple[str, RawBatch]]:
+    return ((one.topic, one.raw) for one in decoded if isinstance(one, Undecoded) and one.raw is not None)
 
 
 class Ledger:
@@ -52,7 +49,7 @@ class Ledger:
         return [0] * partitions
 
 
-@dataclass
+@dataclass(frozen=True)
 class Rules:
     version: str = "stand-in"
 
@@ -68,7 +65,7 @@ class StandIn:
         self.expired_at: list[int] = []
         self.keep = True
         self.partitions = 0
-        self.rules = Rules()
+        self.rules: Rules | RuleSet = Rules()
         self.ledger = Ledger()
         self.breaker = Breaker()
         self.replayed: list[tuple[str, int, int]] = []  # (topic, partition, offset) counted silently
@@ -79,11 +76,13 @@ class StandIn:
     def step(self, decoded: list[Decoded]) -> Outcome:
         outcome = Outcome([letter for one in decoded for letter in one.dead_letters])
         for one in decoded:
-            outcome.feeds[one.topic] = one.counts + Counter(accepted=len(one.raw.values) - one.counts["not_json"])
+            outcome.feeds[one.topic] = one.counts.copy()
+        for topic, raw in fetched(decoded):
+            outcome.feeds[topic]["accepted"] = len(raw.values) - outcome.feeds[topic]["not_json"]
         if not self.keep:
             return outcome
-        arrived = sorted((order, one.topic, i) for one in decoded for i, order in enumerate(one.raw.order.tolist()))
-        raws = {one.topic: one.raw for one in decoded}
+        raws = dict(fetched(decoded))
+        arrived = sorted((order, topic, i) for topic, raw in raws.items() for i, order in enumerate(raw.order.tolist()))
         for _, topic, i in arrived:
             raw = raws[topic]
             value = raw.values[i]
@@ -97,18 +96,18 @@ class StandIn:
         return outcome
 
     def count(self, decoded: list[Decoded]) -> None:
-        for one in decoded:
-            offsets = zip(one.raw.partition.tolist(), one.raw.offset.tolist(), strict=True)
-            self.replayed += [(one.topic, partition, offset) for partition, offset in offsets]
+        for topic, raw in fetched(decoded):
+            offsets = zip(raw.partition.tolist(), raw.offset.tolist(), strict=True)
+            self.replayed += [(topic, partition, offset) for partition, offset in offsets]
 
-    def image(self, partition: int, *, whole: bool) -> list[bytes]:
+    def image(self, partition: int, whole: bool) -> list[bytes]:
         return [b"image of %d" % partition]
 
     def image_must_be_whole(self, partition: int) -> bool:
         return False
 
-    def load(self, partition: int, chunk: bytes) -> int:
-        assert chunk == b"image of %d" % partition
+    def load(self, partition: int, piece: bytes) -> int:
+        assert piece == b"image of %d" % partition
         self.loaded.append(partition)
         return 0
 
@@ -131,6 +130,10 @@ class StandIn:
         return Outcome()
 
     def maintain(self) -> None: ...
+
+    def with_rules(self, rules: RuleSet) -> StandIn:
+        self.rules = rules
+        return self
 
     def stats(self) -> dict[str, float]:
         return {"tracked": float(len(self.seen))}

@@ -42,7 +42,7 @@ class Summary:
     other_topics: Counter[str] = field(default_factory=Counter)
     feeds: dict[str, Counter[str]] = field(default_factory=dict)
     changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    at_bound: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # see streams.engine.engine.Outcome
+    at_bound: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # see streams.engine.contract.Outcome
     records: Counter[str] = field(default_factory=Counter)  # produced, by topic
 
     def as_json(self) -> dict[str, object]:

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from schemas.topics import BLOCK_EVENTS, LEDGER
 from streams.delivery.contract import Delivery
@@ -28,7 +28,10 @@ from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
 
 if TYPE_CHECKING:
+    from rules.model import RuleSet
+    from streams.engine.contract import LiveEngine, Outcome
     from streams.holds.pause import Pause
+    from streams.ingest.decode import Decoded
     from streams.ingest.epoch import Epoch, Place
     from streams.kafka.ownership import Start
 
@@ -46,7 +49,7 @@ class Flow:
 
     def __init__(
         self,
-        engine: Any,
+        engine: LiveEngine,
         count: Callable[[Epoch], Awaitable[None]],
         delivery: Delivery,
         snapshots: Snapshots,
@@ -93,7 +96,7 @@ class Flow:
         self._kept: dict[int, dict[Place, int]] = {}  # partitions in memory as of these offsets, committed by us
         self._is_ahead = False  # memory is ahead of what is committed, and the rebalance that did it is not over
         self._abandoned = False
-        self._next_rules: Any = None
+        self._next_rules: RuleSet | None = None
         self._pause: Pause | None = None
         self._next_pause: Pause | None = None
         self._collector = Collector()
@@ -123,7 +126,7 @@ class Flow:
         self.engine.maintain()
         self._collector.between_batches()
 
-    def step(self, decoded: list[Any]) -> None:
+    def step(self, decoded: list[Decoded]) -> None:
         """Count the parts of one epoch, which `process` has handed out. What the engine returns is gathered here and in
         `expire`, where it is returned: a timer may run at every `await`, so outcomes that wait for their caller could
         change places, and a number's `expired` would leave before its `opened`."""
@@ -134,7 +137,7 @@ class Flow:
         if self.live and not self._is_ahead and not self._abandoned:
             self._gather(self.engine.expire(now_ms))
 
-    def _gather(self, outcome: Any) -> None:
+    def _gather(self, outcome: Outcome) -> None:
         for record in (*outcome.records, *outcome.ledger):
             self._put(record)
         self._metrics.outcome(outcome)
@@ -240,11 +243,12 @@ class Flow:
 
     # -- rules -------------------------------------------------------------------------------------------------
 
-    def adopt_rules(self, rules: Any) -> None:
+    def adopt_rules(self, rules: RuleSet) -> None:
         """Go on with these rules from the next commit on."""
         self._next_rules = rules
 
     def _switch(self) -> None:
+        assert self._next_rules is not None
         rules, self._next_rules = self._next_rules, None
         self.engine = self.engine.with_rules(rules)
         for partition in self.live:

@@ -14,12 +14,12 @@ from schemas.topics import BLOCK_STATUS
 from streams.ingest.epoch import OutRecord
 
 if TYPE_CHECKING:
-    from streams.engine.engine import Engine
+    from streams.engine.contract import LiveEngine
     from streams.ingest.epoch import Place
 
 
 def heartbeats(
-    worker: str, engine: Engine, position: Mapping[Place, int], owned: frozenset[int], restoring: frozenset[int]
+    worker: str, engine: LiveEngine, position: Mapping[Place, int], owned: frozenset[int], restoring: frozenset[int]
 ) -> list[OutRecord]:
     """One record for each owned partition.
 

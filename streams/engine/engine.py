@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from operator import itemgetter
 
 import numpy as np
@@ -29,8 +28,9 @@ from streams.counting.counts import BEGINNING, Counted, kept
 from streams.counting.plan import plan_of
 from streams.counting.table import ALL
 from streams.engine.compiled_rule import CompiledRule
+from streams.engine.contract import Outcome
 from streams.engine.evaluate import Evaluator, Fired
-from streams.holds.breaker import Breaker, Gate, Trip, gate_of
+from streams.holds.breaker import Breaker, Gate, gate_of
 from streams.holds.ledger import Change, Ledger
 from streams.holds.output import Output, Snapshot
 from streams.ingest.admission import Accepted
@@ -41,19 +41,6 @@ from streams.ingest.merge import Merged, merge
 
 LATENESS_MS = 3_600_000
 NUMBERS_MAX = 1 << 25
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What an epoch leads to."""
-
-    records: list[OutRecord] = field(default_factory=list)  # in the order they are to be produced
-    feeds: dict[str, Tally[str]] = field(default_factory=dict)  # by topic: records, accepted, late, future, ...
-    changes: Tally[tuple[str, str, str]] = field(default_factory=Tally)  # (rule, lane, change)
-    ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
-    diverted: Tally[str] = field(default_factory=Tally)  # changes in review that would have been enforced, by why
-    at_bound: Tally[tuple[str, str, str]] = field(default_factory=Tally)  # (rule, lane, given_up or not_opened)
-    trips: list[Trip] = field(default_factory=list)  # what began to hold openings back
 
 
 class Engine:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Protocol
 
 from schemas.topics import REKEYED
 from streams.ingest.decode import Decoded
@@ -10,9 +11,26 @@ from streams.ingest.epoch import RawBatch
 from streams.ingest.strays import sort_out, unwrap
 
 
-def decode_share(engine: Any, raw: RawBatch) -> list[Decoded]:
+class Decodes(Protocol):
+    """A decoder of one topic, as streams.ingest.decode.Decoder is."""
+
+    def decode(self, raw: RawBatch) -> Decoded: ...
+
+
+class Decoding(Protocol):
+    """What decoding needs of an engine."""
+
+    partitions: int  # of every input topic; 0 if unknown
+
+    @property
+    def decoders(self) -> Mapping[str, Decodes]:
+        """One for each topic that is counted."""
+        ...
+
+
+def decode_share(engine: Decoding, raw: RawBatch) -> list[Decoded]:
     """One for each topic that the share's records are about, without the records whose number belongs to another
-    partition (streams.ingest.strays). engine: it has the decoders, and knows the partition count."""
+    partition (streams.ingest.strays)."""
     if raw.topic != REKEYED:
         return [_decode(engine, raw)]
     batches, wrong = unwrap(raw, engine.decoders, engine.partitions)
@@ -22,5 +40,5 @@ def decode_share(engine: Any, raw: RawBatch) -> list[Decoded]:
     return [*decoded, wrong]
 
 
-def _decode(engine: Any, raw: RawBatch) -> Decoded:
+def _decode(engine: Decoding, raw: RawBatch) -> Decoded:
     return sort_out(raw, engine.decoders[raw.topic].decode(raw), engine.partitions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -20,6 +20,19 @@ RATE_SPAN_S = 5.0
 UNCOUNTED = {"untracked_events": "untracked", "narrowed_events": "narrowed"}
 # What a feed counts besides these and "records" and "rekeyed" are reasons of dead letters.
 VERDICTS = ("accepted", "late", "future", "duplicate")
+
+
+class Tallies(Protocol):
+    """What an epoch's outcome has counted (streams.engine.contract.Outcome)."""
+
+    @property
+    def feeds(self) -> Mapping[str, Mapping[str, int]]: ...
+    @property
+    def changes(self) -> Mapping[tuple[str, str, str], int]: ...
+    @property
+    def diverted(self) -> Mapping[str, int]: ...
+    @property
+    def at_bound(self) -> Mapping[tuple[str, str, str], int]: ...
 
 
 class Metrics:
@@ -73,8 +86,7 @@ class Metrics:
         while len(self._seen) > 2 and self._seen[0][0] < self._seen[-1][0] - RATE_SPAN_S:
             self._seen.popleft()
 
-    def outcome(self, outcome: Any) -> None:
-        """Take over what a streams.engine.engine.Outcome counted."""
+    def outcome(self, outcome: Tallies) -> None:
         for feed, tally in outcome.feeds.items():
             for name, count in tally.items():
                 if name in VERDICTS:

@@ -21,6 +21,7 @@ from typing import Any
 from schemas.topics import LEDGER, SNAPSHOTS
 from streams.counting.chunk import NewerImage
 from streams.counting.image import ImageError
+from streams.engine.contract import LiveEngine
 from streams.holds.breaker import BreakerRowError
 from streams.holds.ledger_keys import (
     INTERNAL_KEY,
@@ -57,7 +58,7 @@ class Restore:
 
     def __init__(
         self,
-        engine: Any,
+        engine: LiveEngine,
         reader: Reader,
         runner: Runner,
         local: LocalState | None,

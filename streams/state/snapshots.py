@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from schemas.topics import LEDGER, SNAPSHOTS
+from streams.engine.contract import LiveEngine
 from streams.holds.ledger_keys import manifest_key
 from streams.ingest.epoch import OutRecord
 from streams.state.local import LocalState
@@ -50,7 +50,7 @@ class _Pending:
 class Snapshots:
     def __init__(
         self,
-        engine: Callable[[], Any],
+        engine: Callable[[], LiveEngine],
         local: LocalState | None,
         *,
         group: str,

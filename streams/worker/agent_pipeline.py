@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from streams.ingest.epoch import RawBatch
 
 if TYPE_CHECKING:
+    from streams.engine.contract import LiveEngine
+    from streams.ingest.decode import Decoded
     from streams.ingest.epoch import Epoch
 
 
@@ -27,13 +29,13 @@ class Part:
 
     epoch: int
     of: int  # how many parts this epoch has
-    decoded: list[Any]  # streams.ingest.decode.Decoded, one per topic that the share's records are about
+    decoded: list[Decoded]  # one per topic that the share's records are about
 
 
 class Lineup:
     """One epoch at a time; the caller waits until it is counted before it hands in the next."""
 
-    def __init__(self, engine: Callable[[], Any], step: Callable[[list[Any]], None]) -> None:
+    def __init__(self, engine: Callable[[], LiveEngine], step: Callable[[list[Decoded]], None]) -> None:
         """engine: asked for at every use, since a rule change replaces it. step: counts a whole epoch and takes what
         the engine returns, before anybody else may ask the engine for something (Flow.step)."""
         self.engine = engine
@@ -57,7 +59,7 @@ class Lineup:
             await self._send[raw.topic].send(value=Share(self._number, raw))
         await self._done
 
-    def part(self, share: Share, decoded: list[Any]) -> Part:
+    def part(self, share: Share, decoded: list[Decoded]) -> Part:
         return Part(share.epoch, self._shares, decoded)
 
     def gather(self, part: Part) -> None:

@@ -20,6 +20,8 @@ from streams.delivery.flow import Flow
 from streams.delivery.handover import FlowOwner
 from streams.delivery.reading import KafkaSource
 from streams.delivery.transactional import Transactional
+from streams.engine.contract import LiveEngine
+from streams.ingest.decode import Decoded
 from streams.kafka.clients import Clients
 from streams.kafka.fetcher import Fetcher
 from streams.kafka.patience import Asking, in_words
@@ -60,9 +62,15 @@ class Wiring:
     clock: wall time in ms. name: by which heartbeats and transactions know this worker."""
 
     def __init__(
-        self, settings: WorkerSettings, engine: Any, runner: Runner, clock: Callable[[], int], metrics: Metrics, *,
+        self,
+        settings: WorkerSettings,
+        engine: LiveEngine,
+        runner: Runner,
+        clock: Callable[[], int],
+        metrics: Metrics,
+        *,
         name: str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.settings = settings
         self.metrics = metrics
         self.lineup = Lineup(lambda: self.engine, self._step)
@@ -72,14 +80,16 @@ class Wiring:
         self.control: ControlWatch | None = None
         self.fetcher: Fetcher
         self.snapshots: Snapshots
-        self._first_engine = engine  # until the flow has it, which changes it with the rules
+        self._first_engine: LiveEngine | None = engine  # until the flow has it, which changes it with the rules
         self._runner = runner
         self._clock = clock
         self._name = name
 
     @property
-    def engine(self) -> Any:
-        return self._first_engine if self.flow is None else self.flow.engine
+    def engine(self) -> LiveEngine:
+        engine = self._first_engine if self.flow is None else self.flow.engine
+        assert engine is not None
+        return engine
 
     def attach(self, app: Shell) -> None:
         """Register the agents, and the timers of what wall time decides."""
@@ -109,7 +119,7 @@ class Wiring:
         assert self.control is not None
         self.flow.adopt_pause(await self._runner.control(self.control.poll))
 
-    def _step(self, decoded: list[Any]) -> None:
+    def _step(self, decoded: list[Decoded]) -> None:
         assert self.flow is not None
         self.flow.step(decoded)
 
@@ -126,7 +136,7 @@ class Wiring:
         asking: for what is asked of the broker before that. open_local: opens the local store, if there is to be one,
         given the cluster's id. ready: called whenever all state is back. ended: called when reading has ended, with
         what went wrong. Raises Refused, StateRefused, DeliveryFailed, BrokerAway, KafkaException."""
-        settings, engine, runner = self.settings, self._first_engine, self._runner
+        settings, engine, runner = self.settings, self.engine, self._runner
         monotonic = asyncio.get_running_loop().time
         fetcher = self.fetcher = Fetcher(settings, (*engine.topics, REKEYED), clients, self.metrics.trouble)
         cluster, engine.partitions = await asking.fetch(fetcher.topology)

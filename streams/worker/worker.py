@@ -25,6 +25,7 @@ from mode.supervisors import CrashingSupervisor
 from rules.diagnostics import RuleErrors
 from rules.model import RuleSet
 from streams.delivery.flow import Flow
+from streams.engine.contract import LiveEngine
 from streams.holds.breaker import Breaker
 from streams.ingest.epoch import OutRecord
 from streams.kafka.clients import Clients
@@ -70,14 +71,14 @@ class Snapshot:
 class Worker:
     """One worker, from joining the group to leaving it.
 
-    engine: an Engine or anything with its methods; clock: wall time in ms, for expiry and ages. reload: reads the rules
+    clock: wall time in ms, for expiry and ages. reload: reads the rules
     again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. check: asks the broker whether this
     worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a while."""
 
     def __init__(
         self,
         settings: WorkerSettings,
-        engine: Any,
+        engine: LiveEngine,
         *,
         reload: Callable[[], RuleSet] | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
@@ -104,7 +105,7 @@ class Worker:
         self._ending: asyncio.Future[Any] | None = None
 
     @property
-    def engine(self) -> Any:
+    def engine(self) -> LiveEngine:
         return self._wiring.engine
 
     def run(self) -> int:

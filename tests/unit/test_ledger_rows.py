@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from rules.load import load_text
 from rules.model import MODES
 from schemas import topics
-from streams.engine.engine import Engine, Outcome
+from streams.engine.contract import Outcome
+from streams.engine.engine import Engine
 from streams.holds.firings import ENFORCE, REVIEW, SHADOW, Firings
 from streams.holds.ledger import TOMBSTONE_AFTER_MS, Change, Ledger
 from streams.holds.ledger_rows import LedgerRowError

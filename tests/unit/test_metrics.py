@@ -8,10 +8,10 @@ from collections import Counter
 import numpy as np
 
 from rules.load import load, packs
+from streams.engine.contract import Outcome
 from streams.engine.engine import Engine
 from streams.ingest.epoch import RawBatch
 from streams.runtime.metrics import UNCOUNTED, Metrics
-from tests.stand_in import Outcome
 
 
 def test_verdicts_are_events_and_everything_else_a_feed_counts_is_a_dead_letter() -> None:

@@ -1,0 +1,135 @@
+"""The contract of an engine: what delivery, restore, snapshots, heartbeats and the worker ask of it.
+
+The type checker holds `streams.engine.engine.Engine` and the stand-in of the tests to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rules.model import RuleSet
+from streams.holds.breaker import Breaker, Trip
+from streams.ingest.decode import Decoded
+from streams.ingest.decode_share import Decodes
+from streams.ingest.epoch import OutRecord, Place
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an epoch leads to."""
+
+    records: list[OutRecord] = field(default_factory=list)  # in the order they are to be produced
+    feeds: dict[str, Counter[str]] = field(default_factory=dict)  # by topic: records, accepted, late, future, ...
+    changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (rule, lane, change)
+    ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
+    diverted: Counter[str] = field(default_factory=Counter)  # changes in review that would have been enforced, by why
+    at_bound: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (rule, lane, given_up or not_opened)
+    trips: list[Trip] = field(default_factory=list)  # what began to hold openings back
+
+
+class Versioned(Protocol):
+    """Rules, as far as whoever delivers asks for them."""
+
+    @property
+    def version(self) -> str: ...
+
+
+class Enforced(Protocol):
+    """Holds, as far as heartbeats tell of them."""
+
+    def enforced_by_partition(self, partitions: int) -> Sequence[int]:
+        """How many enforced holds each partition's numbers have."""
+        ...
+
+
+class LiveEngine(Protocol):
+    """All state of one worker, kept by partition. One thread at a time calls it; nothing in it waits."""
+
+    partitions: int
+    """Of every input topic. Whoever connects the worker sets it, before anything is counted."""
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """The inputs that are counted, without `rekeyed`."""
+        ...
+
+    @property
+    def decoders(self) -> Mapping[str, Decodes]:
+        """One for each of `topics`."""
+        ...
+
+    @property
+    def rules(self) -> Versioned: ...
+
+    @property
+    def ledger(self) -> Enforced: ...
+
+    @property
+    def breaker(self) -> Breaker:
+        """What holds openings back: its `paused` is set, and its rows are saved and loaded, from outside."""
+        ...
+
+    # -- counting
+
+    def step(self, decoded: list[Decoded]) -> Outcome:
+        """Count one epoch and evaluate the rules."""
+        ...
+
+    def expire(self, now_ms: int) -> Outcome:
+        """The notices and tombstones that are due by wall time."""
+        ...
+
+    def maintain(self) -> None:
+        """A bounded piece of reclaiming work between two epochs; it changes no later reading."""
+        ...
+
+    def with_rules(self, rules: RuleSet) -> LiveEngine:
+        """The same state under other rules, of the same topics. This engine must not be used any more."""
+        ...
+
+    # -- one partition's state
+
+    def begin(self, partition: int, topic: str, complete: bool) -> None:
+        """A place starts without a snapshot, before its first event; `complete`: its log is read from the beginning."""
+        ...
+
+    def load(self, partition: int, piece: bytes) -> int:
+        """Load a piece of an image, in the order in which they were taken; returns how many numbers it had. Raises
+        ImageError."""
+        ...
+
+    def count(self, decoded: list[Decoded]) -> None:
+        """Count an epoch that was evaluated before: no rule, no hold, nothing to produce."""
+        ...
+
+    def load_ledger(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Load (key, value) rows of a partition's ledger, in log order. Raises LedgerRowError."""
+        ...
+
+    def image(self, partition: int, whole: bool) -> list[bytes]:
+        """Pieces of what was counted in a partition: all, or what changed since its last image."""
+        ...
+
+    def image_must_be_whole(self, partition: int) -> bool:
+        """Whether the next image cannot build on the ones before."""
+        ...
+
+    def drop(self, partition: int) -> None:
+        """Forget everything of the partition."""
+        ...
+
+    # -- what it tells
+
+    def clocks(self) -> Mapping[Place, int]:
+        """The event time of each place that was heard, ms."""
+        ...
+
+    def warming(self) -> int:
+        """How many counters of how many places may lack events."""
+        ...
+
+    def stats(self) -> Mapping[str, float]:
+        """Sizes of the state, by name."""
+        ...
