@@ -12,7 +12,7 @@ from streams.counting.image import Images
 from streams.counting.plan import Plan
 from streams.counting.table import ALL, READINGS, VOUCHED, TopicState
 from streams.ingest.admission import Accepted, Intake
-from streams.ingest.epoch import REKEYED_BASE, Place
+from streams.ingest.epoch import NO_ORIGIN, Place, home_of, origin_of
 from streams.ingest.merge import Merged
 from streams.ingest.places import Places
 
@@ -153,7 +153,7 @@ class Counted:
         any more. One for all partitions when they are not known."""
         of: dict[int, dict[Place, int]] = {}
         for place, clock in clocks.items():
-            of.setdefault(place[1] % REKEYED_BASE if partitions else 0, {})[place] = clock
+            of.setdefault(home_of(place[1]) if partitions else 0, {})[place] = clock
         out = np.full(max(1, partitions), BEGINNING)
         for home, heard in of.items():
             newest = max((clock for place, clock in heard.items() if place[0] == topic), default=BEGINNING)
@@ -161,7 +161,7 @@ class Counted:
             oldest = min(
                 clock
                 for place, clock in heard.items()
-                if clock > since or (place[0] == topic and (not partitions or place[1] < REKEYED_BASE))
+                if clock > since or (place[0] == topic and (not partitions or origin_of(place[1]) == NO_ORIGIN))
             )
             out[home] = oldest - self.intake.lateness_ms
         return out

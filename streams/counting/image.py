@@ -19,7 +19,7 @@ from streams.counting import chunk
 from streams.counting.chunk import ImageError, decode
 from streams.counting.table import TopicState
 from streams.ingest.admission import NEVER, Saved
-from streams.ingest.epoch import REKEYED_BASE, Place
+from streams.ingest.epoch import Place, home_of, origin_of, partition_of_strays
 from streams.ingest.places import Places
 
 __all__ = ["ImageError", "Images"]
@@ -80,7 +80,7 @@ class Images:
     def drop(self, partition: int, partitions: int) -> None:
         """Nothing is known of this partition's counters, clocks and memories."""
         self._taken.discard(partition)
-        self._last_clocks = {place: c for place, c in self._last_clocks.items() if place[1] % REKEYED_BASE != partition}
+        self._last_clocks = {place: c for place, c in self._last_clocks.items() if home_of(place[1]) != partition}
         self._places.drop(partition)
         for state in self._states.values():
             state.drop(partition, partitions)
@@ -99,7 +99,7 @@ class Images:
         since = self._places.since(place)
         fields = {
             "topic": topic,
-            "rekeyed": partition // REKEYED_BASE,  # 0, or 1 and the partition that they came from
+            "rekeyed": 1 + origin_of(partition),  # 0, or 1 and the partition that they came from
             "clock": None if saved.clock == NEVER else saved.clock,
             "floor": None if saved.floor == NEVER else saved.floor,
             "counters": [{"id": known} for known in ids],
@@ -114,7 +114,7 @@ class Images:
             )
 
     def _load_place(self, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray], state: TopicState) -> None:
-        place = fields["topic"], fields["partition"] + REKEYED_BASE * fields["rekeyed"]
+        place = fields["topic"], partition_of_strays(fields["partition"], fields["rekeyed"] - 1)
         clock, floor = (NEVER if fields[name] is None else fields[name] for name in ("clock", "floor"))
         saved = Saved(fields["whole"], clock, floor, arrays["seen"], arrays["answers"])
         self._places.intake.restore(self._places.source(place), saved)

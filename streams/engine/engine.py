@@ -35,7 +35,7 @@ from streams.holds.ledger import Change, Ledger
 from streams.holds.output import Output, Snapshot
 from streams.ingest.admission import Accepted
 from streams.ingest.decode import Decoded, Decoder
-from streams.ingest.epoch import REKEYED_BASE, OutRecord
+from streams.ingest.epoch import NO_ORIGIN, OutRecord, origin_of
 from streams.ingest.fields import record_fields
 from streams.ingest.merge import Merged, merge
 
@@ -159,7 +159,7 @@ class Engine:
     def begin(self, partition: int, topic: str, complete: bool) -> None:
         """A place starts without a snapshot, before its first event. `complete`: its log is read from its very first
         record; otherwise its counters may lack events at first, and evidence says so."""
-        if not complete and topic in self._counted.states and partition < REKEYED_BASE:
+        if not complete and topic in self._counted.states and origin_of(partition) == NO_ORIGIN:
             self._counted.places.begin((topic, partition), self._counted.states[topic].counters)
 
     def warming(self) -> int:

@@ -17,7 +17,7 @@ from streams.counting.counts import Counted, as_vouched
 from streams.counting.table import ALL, VOUCHED, View
 from streams.engine.compiled_rule import CompiledRule
 from streams.holds.firings import REVIEW, Firings
-from streams.ingest.epoch import REKEYED_BASE
+from streams.ingest.epoch import home_of
 from streams.ingest.merge import Merged
 
 
@@ -69,7 +69,7 @@ class Evaluator:
         rule, event = rule[order], event[order]
         firings = Firings(
             event, events["line"][event], events["number"][event], rule, lane[order], events["at"][event],
-            self._periods[rule], clock_before[event], events["partition"][event] % REKEYED_BASE,
+            self._periods[rule], clock_before[event], home_of(events["partition"][event]),
         )  # fmt: skip
         return Fired(firings, parts, part[order], place[order])
 

@@ -32,7 +32,7 @@ import orjson
 
 from schemas.feeds import CODES, FEEDS
 from schemas.json_reading import Int64, JsonReader, Unreadable
-from streams.ingest.epoch import REKEYED_BASE, Place
+from streams.ingest.epoch import Place, home_of
 
 if TYPE_CHECKING:
     from streams.holds.firings import Firings
@@ -176,7 +176,7 @@ class Breaker:
         if feed is None:
             feed = self._feeds[place, spoofable] = Feed(*place, minute, spoofable=spoofable)
         feed.advance(minute)
-        self._changed.add(_home(place))
+        self._changed.add(home_of(place[1]))
         waits = _hash(rule, number)
         # Behind WAITING_MAX each time counts: rather too much is held back than nothing any more.
         counts = waits not in feed.now.waiting
@@ -203,7 +203,7 @@ class Breaker:
             if asked > most:
                 now.over.add(scope)
                 if not was_over:
-                    self._trips.append(Trip(*feed.named(scope), _home((feed.topic, feed.partition)), limit))
+                    self._trips.append(Trip(*feed.named(scope), home_of(feed.partition), limit))
         return was_over or scope in now.over
 
     def _limit(self, feed: Feed, scope: str) -> int:
@@ -219,8 +219,9 @@ class Breaker:
 
     def _beside(self, feed: Feed) -> list[Feed]:
         """The feeds of the same partition and evidence, itself included."""
-        home, of = _home((feed.topic, feed.partition)), feed.spoofable
-        return [other for (place, spoofable), other in self._feeds.items() if _home(place) == home and spoofable == of]
+        home, of = home_of(feed.partition), feed.spoofable
+        feeds = self._feeds.items()
+        return [other for (place, spoofable), other in feeds if home_of(place[1]) == home and spoofable == of]
 
     def trips(self) -> list[Trip]:
         """What began to hold back since this was last asked."""
@@ -248,7 +249,7 @@ class Breaker:
 
     def row(self, partition: int) -> bytes | None:
         """All of a partition's state, equal bytes for equal states; None when there is none."""
-        feeds = [feed for (place, _), feed in sorted(self._feeds.items()) if _home(place) == partition]
+        feeds = [feed for (place, _), feed in sorted(self._feeds.items()) if home_of(place[1]) == partition]
         if not feeds:
             return None
         return orjson.dumps(_Row(FORMAT, feeds), _plain, orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
@@ -271,7 +272,7 @@ class Breaker:
 
     def drop(self, partition: int) -> None:
         """Forgets the partition."""
-        self._feeds = {key: feed for key, feed in self._feeds.items() if _home(key[0]) != partition}
+        self._feeds = {key: feed for key, feed in self._feeds.items() if home_of(key[0][1]) != partition}
         self._changed.discard(partition)
 
 
@@ -319,10 +320,6 @@ def _topics() -> dict[int, str]:
 
 def _plain(value: object) -> object:
     return sorted(value) if isinstance(value, set) else msgspec.structs.asdict(value)  # type: ignore[arg-type]
-
-
-def _home(place: Place) -> int:
-    return place[1] % REKEYED_BASE
 
 
 def _hash(rule: str, number: int) -> int:

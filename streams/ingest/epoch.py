@@ -4,19 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
-# What partition o sent through `rekeyed` to partition p counts as from partition p + REKEYED_BASE * (1 + o) of its own
-# topic. So the strays of each origin have a clock and a memory of ids of their own and come in the order of one log: an
-# origin that lags does not make its strays late. Such places fit an int32.
-REKEYED_BASE = 1 << 16
-ORIGINS_MAX = (1 << 15) - 1  # partitions that strays may come from; no topic has more
-
 Headers = list[tuple[str, bytes | None]]
 
+# (topic, partition). What an origin sent home through `rekeyed` counts as from a partition of its topic that Kafka does
+# not have, `partition_of_strays`. So the strays of each origin have a clock and a memory of ids of their own and come
+# in the order of one log: an origin that lags does not make its strays late. Such partitions fit an int32.
+Place = tuple[str, int]
+NO_ORIGIN = -1
+ORIGINS_MAX = (1 << 15) - 1  # partitions that strays may come from; no topic has more
+_HOMES_MAX = 1 << 16
+_Partitions = TypeVar("_Partitions", int, np.ndarray)
 
-Place = tuple[str, int]  # (topic, partition)
+
+def partition_of_strays(home: _Partitions, origin: _Partitions) -> _Partitions:
+    """What the records that partition `origin` sent to `home` count as from; with NO_ORIGIN, `home` itself."""
+    return home + _HOMES_MAX * (1 + origin)
+
+
+def home_of(partition: _Partitions) -> _Partitions:
+    """The partition of Kafka's whose owner counts this one."""
+    return partition % _HOMES_MAX
+
+
+def origin_of(partition: _Partitions) -> _Partitions:
+    """The partition that its records were sent home from; NO_ORIGIN for records that lay at home."""
+    return partition // _HOMES_MAX - 1
 
 
 @dataclass(slots=True)

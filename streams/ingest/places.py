@@ -16,7 +16,7 @@ import numpy as np
 
 from rules.model import Counter
 from streams.ingest.admission import NEVER, Intake
-from streams.ingest.epoch import REKEYED_BASE, Place
+from streams.ingest.epoch import NO_ORIGIN, Place, home_of, origin_of
 from streams.ingest.merge import Merged
 
 
@@ -40,7 +40,7 @@ class Places:
         for topic in topics:
             mine = events.of_topic(topic)
             partition = events["partition"][mine]
-            if int(partition.max(initial=0)) < REKEYED_BASE:
+            if origin_of(int(partition.max(initial=0))) == NO_ORIGIN:
                 number_of = np.zeros(int(partition.max(initial=-1)) + 1, np.int32)
                 for p in np.flatnonzero(np.bincount(partition)).tolist():
                     number_of[p] = self.source((topic, p))
@@ -53,7 +53,7 @@ class Places:
     def of(self, partition: int) -> Iterator[tuple[Place, int]]:
         """The places of this partition, and their numbers."""
         for place, source in self._sources.items():
-            if place[1] % REKEYED_BASE == partition:
+            if home_of(place[1]) == partition:
                 yield place, source
 
     def clocks(self, partition: int | None = None, topics: Iterable[str] | None = None) -> dict[Place, int]:
@@ -63,7 +63,7 @@ class Places:
             place: clocks[source]
             for place, source in self._sources.items()
             if source in clocks
-            and (partition is None or place[1] % REKEYED_BASE == partition)
+            and (partition is None or home_of(place[1]) == partition)
             and (topics is None or place[0] in topics)
         }
 
@@ -99,7 +99,7 @@ class Places:
         """The rules have changed: these counters count in a topic now, `fresh` ones among them from here on."""
         for place in [place for place in self._since if place[0] == topic]:
             self.set_since(place, {c: at for c, at in self._since[place].items() if c in counters})
-        for place in [place for place in self._sources if place[0] == topic and place[1] < REKEYED_BASE]:
+        for place in [place for place in self._sources if place[0] == topic and origin_of(place[1]) == NO_ORIGIN]:
             if fresh and (place in self.clocks() or place in self._unheard):
                 self.begin(place, fresh)
 
@@ -115,7 +115,7 @@ class Places:
 
     def lacks(self, counter: Counter, partition: int, as_of_ms: int) -> bool:
         """Whether the counter's reading of a number of this partition may lack events."""
-        since = self._since.get((counter.topic, partition % REKEYED_BASE))
+        since = self._since.get((counter.topic, home_of(partition)))
         if not since or counter not in since:
             return False
         at = since[counter]

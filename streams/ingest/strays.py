@@ -20,7 +20,7 @@ from schemas.feeds import FEEDS
 from schemas.subjects import key_text
 from schemas.topics import REKEYED
 from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES, Decoded, dead_letter
-from streams.ingest.epoch import ORIGINS_MAX, REKEYED_BASE, Headers, OutRecord, RawBatch
+from streams.ingest.epoch import ORIGINS_MAX, Headers, OutRecord, RawBatch, home_of, partition_of_strays
 from streams.kernels.partition import partition_of
 
 # Where a re-keyed record lay first, and when it was produced there: decimal digits, but for the topic.
@@ -50,7 +50,7 @@ def sort_out(raw: RawBatch, decoded: Decoded, partitions: int) -> Decoded:
     number, place = columns["number"], columns["partition"]
     home = np.empty(len(number), np.int32)
     partition_of(number, partitions, home)
-    arrived = place % REKEYED_BASE if raw.origin is not None else place
+    arrived = home_of(place) if raw.origin is not None else place
     elsewhere = np.flatnonzero(home != arrived)
     if not len(elsewhere):
         return decoded
@@ -64,7 +64,7 @@ def sort_out(raw: RawBatch, decoded: Decoded, partitions: int) -> Decoded:
 
 def unwrap(raw: RawBatch, read: Collection[str], partitions: int) -> tuple[list[RawBatch], Decoded]:
     """What lies in `rekeyed`, by the topic it came from, as fetched there: with its first offset and Kafka timestamp.
-    `partition` tells the partition of `rekeyed` and the first one together (see REKEYED_BASE), `origin` the first one.
+    `partition` is `partition_of_strays` of the partition of `rekeyed` and the first one, `origin` the first one.
 
     read: the topics that are counted; other inputs' strays belong to other rules, and are left out. The second result
     has no columns: a dead letter for each record whose headers do not say where it came from."""
@@ -110,7 +110,7 @@ def _send_home(raw: RawBatch, decoded: Decoded, strays: np.ndarray, home: np.nda
     ):
         value = raw.values[i]
         if raw.origin is not None:
-            _bury(raw, decoded, i, _strayed_twice(partition % REKEYED_BASE, to))
+            _bury(raw, decoded, i, _strayed_twice(home_of(partition), to))
         elif value is not None and len(value) > DEAD_LETTER_WHOLE_BYTES:
             _bury(raw, decoded, i, _too_large(len(value), to))
         else:
@@ -182,7 +182,7 @@ def _batch(raw: RawBatch, topic: str, rows: np.ndarray) -> RawBatch:
         raw,
         topic=topic,
         order=raw.order[index],
-        partition=(raw.partition[index] + REKEYED_BASE * (1 + partition)).astype(np.int32),
+        partition=partition_of_strays(raw.partition[index], partition).astype(np.int32),
         offset=offset,
         timestamp=timestamp,
         values=[raw.values[i] for i in here],

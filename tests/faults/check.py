@@ -18,7 +18,7 @@ from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, DEAD_LETTERS, REKEYED, R
 from streams.captures.replay import Replay
 from streams.engine.engine import Engine
 from streams.ingest.decode_share import decode_share
-from streams.ingest.epoch import REKEYED_BASE, OutRecord
+from streams.ingest.epoch import OutRecord, partition_of_strays
 from streams.ingest.strays import OFFSET, PARTITION, TIMESTAMP, TOPIC
 from streams.kafka.polls import batch_of
 from streams.state.local import LocalState
@@ -136,7 +136,7 @@ def _is_stray(line: Line, reference: Reference, partitions: int) -> bool:
 def _at_home(rekeyed: Message) -> Line:
     """A stray as `rekeyed` has brought it home: those of each origin are by themselves."""
     topic, origin, _, timestamp_ms = _origin(rekeyed)
-    partition = rekeyed.partition() + REKEYED_BASE * (1 + origin)
+    partition = partition_of_strays(rekeyed.partition(), origin)
     return Line(topic, partition, rekeyed.offset(), timestamp_ms, rekeyed.value(), rekeyed.key())
 
 

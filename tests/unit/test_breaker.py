@@ -15,7 +15,7 @@ from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, LEDGER, MESSAGE_REL
 from streams.captures.replay import Replay
 from streams.engine.engine import Engine
 from streams.holds.breaker import MINUTE_MS, WAITING_MAX, Breaker, BreakerRowError, Trip
-from streams.ingest.epoch import REKEYED_BASE, OutRecord
+from streams.ingest.epoch import OutRecord, partition_of_strays
 
 T_MS = 1_794_798_000_000
 M = T_MS // MINUTE_MS
@@ -124,7 +124,8 @@ def test_all_feeds_of_a_partition_have_a_limit_together() -> None:
         assert asked(breaker, M, 3, rule=rule) == "..."
     assert asked(breaker, M, 3, rule="c", place=(MESSAGE_RELAY, 0)) == "..."
     assert asked(breaker, M, 1, rule="d", place=(MESSAGE_RELAY, 0)) == "t"
-    assert asked(breaker, M, 1, rule="d", place=(MESSAGE_RELAY, REKEYED_BASE)) == "t", "strays belong to it too"
+    strays = MESSAGE_RELAY, partition_of_strays(0, 0)
+    assert asked(breaker, M, 1, rule="d", place=strays) == "t", "strays belong to it too"
     assert asked(breaker, M, 1, rule="d", place=(MESSAGE_RELAY, 1)) == ".", "partitions count for themselves"
 
 
@@ -177,7 +178,7 @@ def test_without_a_limit_nothing_is_held_back_unless_paused() -> None:
 
 QUESTIONS = st.lists(
     st.tuples(
-        st.sampled_from([PLACE, (MESSAGE_RELAY, 0), (CDR, REKEYED_BASE)]),
+        st.sampled_from([PLACE, (MESSAGE_RELAY, 0), (CDR, partition_of_strays(0, 0))]),
         st.integers(0, 2),  # minutes on
         st.sampled_from(["a", "b", "c"]),
         st.integers(1, 9),
@@ -205,7 +206,7 @@ def test_a_restored_partition_gives_the_same_answers(questions: list[Any], cut: 
 def test_only_partitions_that_changed_are_written_and_a_dropped_one_is_forgotten() -> None:
     breaker = Breaker(3)
     asked(breaker, M, 1, place=(CDR, 2))
-    asked(breaker, M, 1, place=(CDR, 1 + REKEYED_BASE))
+    asked(breaker, M, 1, place=(CDR, partition_of_strays(1, 0)))
     assert [partition for partition, _ in breaker.changed_rows()] == [1, 2]
     assert breaker.changed_rows() == []
     breaker.drop(1)

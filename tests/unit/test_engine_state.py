@@ -19,7 +19,7 @@ from streams.counting.chunk import FORMAT, fields_of
 from streams.counting.image import ImageError
 from streams.engine.engine import Engine
 from streams.ingest.decode import Decoded
-from streams.ingest.epoch import REKEYED_BASE, OutRecord, RawBatch
+from streams.ingest.epoch import NO_ORIGIN, OutRecord, RawBatch, partition_of_strays
 from streams.kernels.partition import partition_of
 from streams.traffic.generate import TrafficSettings, generate
 from tests.reference.reference import Line
@@ -62,8 +62,8 @@ def decoded(engine: Engine, lines: list[Line], only: Iterable[int] = range(PARTI
             raw = RawBatch(topic, order, np.zeros(n, np.int32), order, timestamps, [line.value for _, line in mine])
             part = engine.decoders[topic].decode(raw)
             home = homes(part.columns["number"])
-            origin = part.columns["timestamp"] % 3
-            part.columns["partition"] = (home + by_way * REKEYED_BASE * (1 + origin)).astype(np.int32)
+            origin = part.columns["timestamp"] % 3 if by_way else np.full_like(home, NO_ORIGIN)
+            part.columns["partition"] = partition_of_strays(home, origin).astype(np.int32)
             keep = np.isin(home, list(only))
             part.columns = {name: column[keep] for name, column in part.columns.items()}
             out.append(part)

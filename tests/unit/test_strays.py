@@ -19,7 +19,16 @@ from schemas.topics import CDR, DEAD_LETTERS, MESSAGE_RELAY, REKEYED
 from streams.engine.engine import Engine
 from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES, Decoded, Decoder
 from streams.ingest.decode_share import decode_share
-from streams.ingest.epoch import REKEYED_BASE, Headers, OutRecord, RawBatch
+from streams.ingest.epoch import (
+    NO_ORIGIN,
+    ORIGINS_MAX,
+    Headers,
+    OutRecord,
+    RawBatch,
+    home_of,
+    origin_of,
+    partition_of_strays,
+)
 from streams.ingest.strays import sort_out, unwrap
 from streams.kafka.partition import partition_of
 
@@ -163,7 +172,7 @@ def test_a_stray_comes_home_as_a_record_of_its_own_topic_with_its_first_timestam
     back, sms = (sort_out(each, DECODERS[each.topic].decode(each), 4) for each in batches)
     assert back.columns["line"].tolist() == [0, 0, 0, 0, 2]
     assert sms.columns["line"].tolist() == [1]
-    assert set(back.columns["partition"].tolist()) == {(home(number, 4) or 0) + REKEYED_BASE * (1 + away)}
+    assert set(back.columns["partition"].tolist()) == {partition_of_strays(home(number, 4) or 0, away)}
     assert back.columns["timestamp"].tolist() == [AT_MS] * 4 + [AT_MS + 1]
     assert batches[0].offset.tolist() == [100, 101]
     direct = DECODERS[CDR].decode(batch([(home(number, 4) or 0, complete(number, 0))]))
@@ -337,3 +346,15 @@ def test_an_epoch_sends_strays_home_before_its_other_outputs_and_counts_them_the
     assert topics == [DEAD_LETTERS, "block-events", "block-history"]
     together = second.step(decode_share(second, batch([(here, call(number, i)) for i in (0, 4, 1, 2, 3)])))
     assert [(r.key, r.value) for r in together.records] == [(r.key, r.value) for r in home_again.records[1:]]
+
+
+def test_the_partition_of_strays_tells_their_home_and_their_origin_and_fits_an_int32() -> None:
+    homes, origins = np.meshgrid([0, 1, 7, ORIGINS_MAX - 1], [NO_ORIGIN, 0, 1, 300, ORIGINS_MAX - 1])
+    counted_as = partition_of_strays(homes, origins)
+    assert (home_of(counted_as) == homes).all()
+    assert (origin_of(counted_as) == origins).all()
+    assert (counted_as[origins == NO_ORIGIN] == homes[origins == NO_ORIGIN]).all()
+    assert len(np.unique(counted_as)) == counted_as.size
+    assert counted_as.max() <= np.iinfo(np.int32).max
+    last = int(counted_as[-1, -1])
+    assert (home_of(last), origin_of(last)) == (ORIGINS_MAX - 1, ORIGINS_MAX - 1)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from schemas.decoding import RecordError, decode
 from schemas.topics import CDR, MESSAGE_RELAY, REKEYED
-from streams.ingest.epoch import REKEYED_BASE
+from streams.ingest.epoch import partition_of_strays
 from tests.reference.reference import Line
 from tests.sim.history import home_of
 from tests.sim.log import Record
@@ -45,7 +45,7 @@ def lines(world: World) -> Iterator[Line]:
             r = logs[topic][offset]
             if topic == REKEYED:
                 topic, first, _, timestamp_ms = origin(r)
-                yield Line(topic, partition + REKEYED_BASE * (1 + first), r.offset, timestamp_ms, r.value, r.key)
+                yield Line(topic, partition_of_strays(partition, first), r.offset, timestamp_ms, r.value, r.key)
             elif not is_stray(world, topic, partition, r.value):
                 yield Line(topic, partition, r.offset, r.timestamp_ms, r.value, r.key)
 

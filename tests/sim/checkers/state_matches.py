@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from streams.engine.engine import Engine
-from streams.ingest.epoch import REKEYED_BASE
+from streams.ingest.epoch import home_of
 from tests.sim.checkers.expected import Expected
 from tests.sim.worker import SimWorker
 from tests.sim.world import World
@@ -38,9 +38,7 @@ def difference(one: Engine, other: Engine, partition: int) -> str:
         mine, yours = mine_told[topic, name], yours_told.get((topic, name), {})
         if mine != yours:
             told.append(f"{topic} {name}: {sorted(set(mine.items()) ^ set(yours.items()))[:4]}")
-    clocks = [
-        {place: at for place, at in e.clocks().items() if place[1] % REKEYED_BASE == partition} for e in (one, other)
-    ]
+    clocks = [{place: at for place, at in e.clocks().items() if home_of(place[1]) == partition} for e in (one, other)]
     if clocks[0] != clocks[1]:
         told.append(f"clocks {clocks[0]} != {clocks[1]}")
     if one.breaker.row(partition) != other.breaker.row(partition):
