@@ -105,7 +105,7 @@ class Recorder:
 
     def batches(self) -> Iterator[list[Record]]:
         """Records as they come, every POLL_S or so, until the span's end. Lists may be empty."""
-        from confluent_kafka import KafkaError
+        from streams.kafka.errors import Meaning, meaning_of
 
         heard = time.monotonic()
         while len(self._progress.done) < len(self._progress.places):
@@ -118,7 +118,7 @@ class Recorder:
                 error = message.error()
                 if error is None:
                     self._take(place, message, batch)
-                elif error.code() == KafkaError._PARTITION_EOF:
+                elif meaning_of(error) is Meaning.END:
                     self._progress.came_to(place, message.offset())
                 else:
                     self._trouble(place, error)
@@ -184,16 +184,12 @@ class Recorder:
 
     def _trouble(self, place: Place, error: Any) -> None:
         """librdkafka goes on by itself after every error that we do not raise for."""
-        from confluent_kafka import KafkaError
+        from streams.kafka.errors import Meaning, meaning_of
 
         where = f"partition {place[1]} of {place[0]}"
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        if meaning_of(error) is Meaning.LOST_OFFSET:
             raise KafkaProblem(f"{where}: its records were deleted before they could be read ({error.str()})")
-        gone = (
-            KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART,
-            KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION,
-        )  # fmt: skip
-        if error.fatal() or error.code() in gone:
+        if error.fatal() or meaning_of(error) in (Meaning.NO_RIGHT, Meaning.NO_TOPIC):
             raise KafkaProblem(f"cannot read {where}: {error.str()}")
 
 

@@ -13,6 +13,7 @@ import click
 
 from streams.cli.topics import kafka_options
 from streams.runtime.saying import say_problem
+from streams.runtime.settings import DELIVERIES, EXACTLY_ONCE
 
 if TYPE_CHECKING:
     from rules.model import RuleSet
@@ -103,8 +104,8 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
 @click.option(
     "--delivery",
     envvar="GRAYLINE_DELIVERY",
-    type=click.Choice(["exactly_once", "at_least_once"]),
-    default="exactly_once",
+    type=click.Choice(DELIVERIES),
+    default=EXACTLY_ONCE,
     show_default=True,
     help="at_least_once is for brokers without transactions: after a crash, equal records may come again.",
 )

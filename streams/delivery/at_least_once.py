@@ -16,7 +16,7 @@ from schemas.topics import LEDGER
 from streams.delivery.contract import PATIENCE_S, DeliveryFailed
 from streams.ingest.epoch import Offsets, OutRecord
 from streams.kafka.clients import Clients
-from streams.kafka.errors import client_errors, error_of, passing_codes, rebalance_codes
+from streams.kafka.errors import Meaning, client_errors, error_of, meaning_of, passes
 from streams.kafka.notes import Notes
 from streams.kafka.producing import ERRORS_ONLY, arguments_of, places_of
 
@@ -117,9 +117,9 @@ class AtLeastOnce:
             if error is None:
                 self.note = note
                 return True
-            if error.code() in rebalance_codes():
+            if meaning_of(error) is Meaning.REBALANCE:
                 return False
-            if error.code() not in passing_codes():
+            if not passes(error):
                 raise DeliveryFailed(f"offsets could not be committed: {error.str()}")
             log.warning("commit put off, trying again: code=%s %s", error.name(), error.str())
             self._trouble(error.name())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from streams.delivery.contract import PATIENCE_S, DeliveryFailed, Fenced
 from streams.ingest.epoch import Offsets, OutRecord
 from streams.kafka.clients import Clients
-from streams.kafka.errors import _fence_codes, _hopeless_codes, client_errors, error_of, passing_codes, rebalance_codes
+from streams.kafka.errors import Meaning, client_errors, error_of, meaning_of, passes
 from streams.kafka.notes import Notes
 from streams.kafka.producing import ERRORS_ONLY, arguments_of, places_of
 
@@ -121,10 +121,10 @@ class Transactional:
                     return self._committed(note)
             else:
                 self._abort(why)  # 4, and 5 when that fails
-                if why.code() in rebalance_codes():
+                if meaning_of(why) is Meaning.REBALANCE:
                     self._forget()
                     return False
-            failures += why.code() not in passing_codes()
+            failures += not passes(why)
             self._give_up_unless_it_may_help(why, failures)
             self._begun_at = None  # `_send` begins anew, with the first record
 
@@ -208,7 +208,7 @@ class Transactional:
     def _replace(self, why: KafkaError) -> None:
         """Another producer under the same id. Raises Fenced when the last one was, too, and too young to have been
         timed out by the broker, which looks the same to a producer."""
-        if why.code() in _fence_codes():
+        if meaning_of(why) is Meaning.FENCE:
             self._fenced(why)
         log.warning("producer replaced: code=%s %s", why.name(), why.str())
         self._trouble("producer_replaced")
@@ -237,10 +237,10 @@ class Transactional:
                     return producer
                 except client_errors() as problem:
                     error = error_of(problem)
-                if error.code() in _fence_codes():
+                if meaning_of(error) is Meaning.FENCE:
                     self._fenced(error)
                     break
-                if error.fatal() or not (error.retriable() or error.code() in passing_codes()):
+                if error.fatal() or not (error.retriable() or passes(error)):
                     raise DeliveryFailed(f"the broker refuses transactional id {self._id!r}: {error.str()}")
                 self._wait(f"transactional id {self._id!r} was not granted")
 
@@ -259,7 +259,7 @@ class Transactional:
                 error = next((place.error for place in answers if place.error is not None), None)
                 if error is None:
                     return any(place.metadata == note for place in answers)
-            if error.code() not in passing_codes():
+            if not passes(error):
                 raise DeliveryFailed(f"whether the last commit happened cannot be read: {error.str()}")
             self._wait("whether the last commit happened is not known")
 
@@ -275,11 +275,9 @@ class Transactional:
 
     def _give_up_unless_it_may_help(self, why: KafkaError, failures: int) -> None:
         """Waits a moment before the next attempt, or says why there is none."""
-        from confluent_kafka import KafkaError
-
-        if why.code() == KafkaError.FENCED_INSTANCE_ID:
+        if meaning_of(why) is Meaning.NAME_TAKEN:
             raise Fenced(self._name_taken(why))
-        if why.code() in _hopeless_codes():
+        if meaning_of(why) in (Meaning.RECORD, Meaning.NO_TOPIC, Meaning.NO_RIGHT):
             what = f"a record for topic {self._refused!r}" if self._refused else "output"
             raise DeliveryFailed(f"{what} cannot be delivered, nothing was committed: {why.str()}")
         if failures >= ATTEMPTS_MAX:

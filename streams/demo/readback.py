@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas.json_reading import JsonReader, Unreadable
 from schemas.topics import BLOCK_EVENTS, REVIEW_QUEUE
+from streams.kafka.clients import Clients
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 from streams.operators.blocks import BlockState
 
@@ -28,10 +29,10 @@ class ReadBack:
         self._consumer: Any = None
 
     def __enter__(self) -> ReadBack:
-        from confluent_kafka import Consumer, TopicPartition
+        from confluent_kafka import TopicPartition
 
         config = {"log_level": 0, **self._kafka.consumer("grayline-demo-view", offset_reset="earliest")}
-        self._consumer = Consumer(config)
+        self._consumer = Clients().consumer(config)
         self._consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in self._next])
         return self
 
@@ -75,9 +76,9 @@ def committed(
     kafka: KafkaSettings, group: str, topics: tuple[str, ...], partitions: int, timeout_s: float
 ) -> dict[str, int]:
     """Records that `group` has committed as read, by topic; every partition was read from offset 0."""
-    from confluent_kafka import Consumer, TopicPartition
+    from confluent_kafka import TopicPartition
 
-    consumer = Consumer({"log_level": 0, **kafka.consumer(group)})
+    consumer = Clients().consumer({"log_level": 0, **kafka.consumer(group)})
     try:
         places = [TopicPartition(topic, partition) for topic in topics for partition in range(partitions)]
         found = consumer.committed(places, timeout=timeout_s)

@@ -31,7 +31,7 @@ from streams.kafka.embedded import EmbeddedBroker
 from streams.kafka.settings import KafkaSettings
 from streams.operators.blocks import BlockState
 from streams.runtime.logs import FORMAT, PrintableFormatter
-from streams.runtime.settings import WorkerSettings
+from streams.runtime.settings import AT_LEAST_ONCE, WorkerSettings
 from streams.runtime.start_from import StartFrom
 from streams.traffic.generate import Traffic, TrafficSettings
 
@@ -267,5 +267,5 @@ def _worker_settings(kafka: KafkaSettings) -> WorkerSettings:
         producer=kafka.producer(),
         group=GROUP,
         start_from=StartFrom("earliest"),
-        delivery="at_least_once",  # the embedded broker has no transactions
+        delivery=AT_LEAST_ONCE,  # the embedded broker has no transactions
     )

@@ -1,4 +1,4 @@
-"""Where every Kafka client of a worker is made, so that a simulation can hand in its own."""
+"""Where every Kafka client is made, so that a simulation can hand in its own."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ class Clients:
         from confluent_kafka import Producer
 
         return Producer({"logger": logging.getLogger("grayline.kafka"), **config})
+
+    def admin(self, config: Mapping[str, object]) -> Any:
+        from confluent_kafka.admin import AdminClient
+
+        return AdminClient(dict(config))

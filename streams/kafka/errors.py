@@ -1,8 +1,111 @@
-"""Kafka's error codes: which pass, which tell of a rebalance, which cannot be survived."""
+"""Kafka's error codes, each once, with what it means for us."""
 
 from __future__ import annotations
 
+from enum import Enum
+
 from confluent_kafka import KafkaError
+
+
+class Meaning(Enum):
+    """What is to be done about an error, whoever meets it."""
+
+    END = "the end of a partition: nothing is wrong"
+    AWAY = "a broker cannot be reached: it passes"
+    BUSY = "a broker cannot do now what it was asked: it passes, and must be asked again"
+    LEADER = "a partition's leader is only just being found: it passes"
+    COORDINATOR = "a coordinator is only just being found or loaded: it passes"
+    REBALANCE = "the partitions are, or are about to be, another member's"
+    FENCE = "another producer has this one's transactional id"
+    NAME_TAKEN = "another process has this member's name"
+    LOST_OFFSET = "the records that are asked for are no longer at the broker"
+    RECORD = "a record or its metadata is refused, and would be again"
+    NO_TOPIC = "the topic or the partition is not there"
+    EXISTS = "the topic is there already"
+    NO_RIGHT = "the user lacks a right"
+    NO_LOGIN = "the broker does not let this user in"
+    MISMATCH = "the group's members do not fit together"
+    FATAL = "the client cannot go on"
+    OTHER = "nothing that we know"
+
+
+_CODES = {
+    Meaning.END: (KafkaError._PARTITION_EOF,),
+    Meaning.AWAY: (
+        KafkaError._TRANSPORT,
+        KafkaError._RESOLVE,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+    ),
+    Meaning.BUSY: (
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.CONCURRENT_TRANSACTIONS,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+    ),
+    Meaning.LEADER: (
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+    ),
+    Meaning.COORDINATOR: (
+        KafkaError._WAIT_COORD,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.NOT_COORDINATOR,
+    ),
+    Meaning.REBALANCE: (
+        KafkaError._ASSIGNMENT_LOST,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    ),
+    Meaning.FENCE: (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH),
+    Meaning.NAME_TAKEN: (KafkaError.FENCED_INSTANCE_ID,),
+    Meaning.LOST_OFFSET: (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE),
+    Meaning.RECORD: (
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.OFFSET_METADATA_TOO_LARGE,
+    ),
+    Meaning.NO_TOPIC: (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION),
+    Meaning.EXISTS: (KafkaError.TOPIC_ALREADY_EXISTS,),
+    Meaning.NO_RIGHT: (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    ),
+    Meaning.NO_LOGIN: (KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.UNSUPPORTED_SASL_MECHANISM),
+    Meaning.MISMATCH: (KafkaError.INCONSISTENT_GROUP_PROTOCOL,),
+    Meaning.FATAL: (KafkaError._FATAL,),
+}
+_MEANINGS = {code: meaning for meaning, codes in _CODES.items() for code in codes}
+
+
+def meaning_of(error: KafkaError) -> Meaning:
+    return _MEANINGS.get(error.code(), Meaning.OTHER)
+
+
+def passes(error: KafkaError) -> bool:
+    """Whether it helps to ask again after a while."""
+    return meaning_of(error) in (Meaning.AWAY, Meaning.BUSY, Meaning.LEADER, Meaning.COORDINATOR)
+
+
+def passes_for_readers(error: KafkaError) -> bool:
+    """Whether an assigned consumer goes on by itself. It meets `BUSY` only where it does not: a broker whose disk has
+    failed."""
+    return meaning_of(error) in (Meaning.AWAY, Meaning.LEADER)
 
 
 def client_errors() -> tuple[type[Exception], ...]:
@@ -23,99 +126,3 @@ def error_of(problem: BaseException) -> KafkaError:
             return cause.args[0]
         cause = cause.__cause__ or cause.__context__
     return KafkaError(KafkaError._FATAL, str(problem))
-
-
-def rebalance_codes() -> frozenset[int]:
-    """The partitions are, or are about to be, another member's."""
-
-    return frozenset(
-        (
-            KafkaError.ILLEGAL_GENERATION,
-            KafkaError.UNKNOWN_MEMBER_ID,
-            KafkaError.REBALANCE_IN_PROGRESS,
-            KafkaError._ASSIGNMENT_LOST,
-        )
-    )
-
-
-def passing_codes() -> frozenset[int]:
-    """A broker that is away, or whose coordinator moves."""
-
-    return frozenset(
-        (
-            KafkaError._TRANSPORT,
-            KafkaError._RESOLVE,
-            KafkaError._TIMED_OUT,
-            KafkaError._TIMED_OUT_QUEUE,
-            KafkaError._MSG_TIMED_OUT,
-            KafkaError._ALL_BROKERS_DOWN,
-            KafkaError._WAIT_COORD,
-            KafkaError.REQUEST_TIMED_OUT,
-            KafkaError.COORDINATOR_NOT_AVAILABLE,
-            KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-            KafkaError.NOT_COORDINATOR,
-            KafkaError.NETWORK_EXCEPTION,
-            KafkaError.LEADER_NOT_AVAILABLE,
-            KafkaError.NOT_LEADER_FOR_PARTITION,
-            KafkaError.NOT_ENOUGH_REPLICAS,
-            KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-            KafkaError.KAFKA_STORAGE_ERROR,
-            KafkaError.CONCURRENT_TRANSACTIONS,
-            KafkaError.UNSTABLE_OFFSET_COMMIT,
-        )
-    )
-
-
-def _fence_codes() -> frozenset[int]:
-
-    return frozenset((KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH))
-
-
-def _hopeless_codes() -> frozenset[int]:
-    """Errors of records, topics or rights, which the same records would meet again."""
-
-    return frozenset(
-        (
-            KafkaError.MSG_SIZE_TOO_LARGE,
-            KafkaError.RECORD_LIST_TOO_LARGE,
-            KafkaError.INVALID_RECORD,
-            KafkaError.POLICY_VIOLATION,
-            KafkaError.TOPIC_EXCEPTION,
-            KafkaError.UNKNOWN_TOPIC_OR_PART,
-            KafkaError._UNKNOWN_TOPIC,
-            KafkaError._UNKNOWN_PARTITION,
-            KafkaError.OFFSET_METADATA_TOO_LARGE,
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.GROUP_AUTHORIZATION_FAILED,
-            KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-            KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-        )
-    )
-
-
-_LOST_OFFSET = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
-
-
-_HOPELESS = frozenset(
-    (
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError.UNSUPPORTED_SASL_MECHANISM,
-        KafkaError.INCONSISTENT_GROUP_PROTOCOL,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError._FATAL,
-    )
-)
-
-
-PASSING = frozenset(
-    (
-        KafkaError._TRANSPORT,
-        KafkaError._TIMED_OUT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._RESOLVE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-    )
-)

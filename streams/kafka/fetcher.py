@@ -17,10 +17,9 @@ from confluent_kafka import KafkaError, TopicPartition
 from streams.ingest.epoch import Epoch, Place
 from streams.kafka.clients import Clients
 from streams.kafka.consumer_calls import Group
-from streams.kafka.errors import _HOPELESS, _LOST_OFFSET
+from streams.kafka.errors import Meaning, meaning_of
 from streams.kafka.ownership import (
     BROKER_TIMEOUT_S,
-    LACKING,
     Refused,
     Start,
     committed_offsets,
@@ -45,7 +44,7 @@ LEAVE_LIMIT_S = 9.0
 LAG_INTERVAL_S = 1.0
 POLL_S = 0.05
 NOTES_TIMEOUT_S = 15.0  # longer than a killed worker's open transaction
-SETTLING_TOPIC = frozenset(("LEADER_NOT_AVAILABLE", "REPLICA_NOT_AVAILABLE"))
+HOPELESS = (Meaning.NO_RIGHT, Meaning.NO_LOGIN, Meaning.MISMATCH, Meaning.NAME_TAKEN, Meaning.FATAL)
 
 
 class ReadFailed(Exception):
@@ -110,7 +109,7 @@ class Fetcher:
             metadata = self._consumer.list_topics(topic, timeout=BROKER_TIMEOUT_S)
             cluster = metadata.cluster_id or cluster
             known = metadata.topics[topic]
-            if known.error is not None and known.error.name() in SETTLING_TOPIC:
+            if known.error is not None and meaning_of(known.error) is Meaning.LEADER:
                 raise BrokerAway(f"the brokers do not know who leads {topic!r}: {known.error.str()}")
             counts[topic] = len(known.partitions)
         if len(set(counts.values())) != 1 or 0 in counts.values():
@@ -135,7 +134,7 @@ class Fetcher:
         Raises Refused."""
         for message in self._consumer.consume(100, POLL_S):
             error = message.error()
-            if error is not None and error.name() in LACKING:
+            if error is not None and meaning_of(error) is Meaning.NO_RIGHT:
                 raise Refused(lacks_the_group(self._settings.group, error))
 
     def subscribe(self, owner: Owner) -> None:
@@ -261,17 +260,17 @@ class Fetcher:
 
     def _on_error(self, error: KafkaError, message: Message | None = None) -> None:
         """End of a partition is news to nobody; what heals by itself is logged, now and then; the rest stops us."""
-        code = error.code()
-        if code == KafkaError._PARTITION_EOF:
+        meaning, code = meaning_of(error), error.code()
+        if meaning is Meaning.END:
             if message is not None:
                 self._ends[message.topic(), message.partition()] = message.offset()
             return
-        if code in _LOST_OFFSET and message is not None:
+        if meaning is Meaning.LOST_OFFSET and message is not None:
             self._failed = Refused(
                 f"the next records of partition {message.partition()} of {message.topic()!r} are no longer at the "
                 f"broker ({error.str()}); start again with --from earliest, latest or TIME to go on behind the gap"
             )
-        elif error.fatal() or code in _HOPELESS:
+        elif error.fatal() or meaning in HOPELESS:
             self._failed = ReadFailed(f"the broker refuses to be read: {error.str()}")
         else:
             self._trouble(error.name())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from schemas.topics import REKEYED
 from streams.ingest.epoch import Place
+from streams.kafka.errors import Meaning, meaning_of
 from streams.kafka.notes import noted_parts
 from streams.kafka.settings import BrokerAway
 from streams.runtime.start_from import StartFrom
@@ -25,9 +26,6 @@ BROKER_TIMEOUT_S = 10.0
 # A killed worker's transaction holds its offsets back until the broker ends it (transaction.timeout.ms, 10 s).
 STABLE_TIMEOUT_S = 30.0
 SETTLE_S = 0.2
-SETTLING = frozenset(("NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "_WAIT_COORD"))
-LACKING = frozenset(("GROUP_AUTHORIZATION_FAILED", "TOPIC_AUTHORIZATION_FAILED"))
-
 
 # Topics of ours: only a group that came from a version without them has never committed them.
 INTERNAL = (REKEYED,)
@@ -113,9 +111,9 @@ def committed_offsets(
             if failed is None:
                 return answers
             error, which = failed.error, f" for partition {failed.partition} of {failed.topic!r}"
-        if error.name() in LACKING:
+        if meaning_of(error) is Meaning.NO_RIGHT:
             raise Refused(lacks_the_group(group, error, which))
-        if error.name() not in SETTLING or time.monotonic() > until_s:
+        if meaning_of(error) is not Meaning.COORDINATOR or time.monotonic() > until_s:
             raise BrokerAway(
                 f"the group coordinator does not tell what group {group!r} has committed{which}: {error.str()}"
             )

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import KafkaException
 
-from streams.kafka.errors import passing_codes
+from streams.kafka.errors import passes
 from streams.kafka.settings import BrokerAway
 
 log = logging.getLogger("grayline.start")
@@ -85,7 +85,7 @@ class Patience:
 
 
 def _may_pass(problem: BrokerAway | KafkaException) -> bool:
-    return isinstance(problem, BrokerAway) or problem.args[0].code() in passing_codes()
+    return isinstance(problem, BrokerAway) or passes(problem.args[0])
 
 
 def in_words(problem: BaseException) -> str:

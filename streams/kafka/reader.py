@@ -8,7 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaError, TopicPartition
 
 from streams.kafka.clients import Clients, outsider
-from streams.kafka.errors import PASSING
+from streams.kafka.errors import Meaning, meaning_of, passes_for_readers
 
 BROKER_TIMEOUT_S = 30.0
 POLL_S = 0.1
@@ -78,7 +78,7 @@ class Span:
                 elif message.offset() >= self.position:
                     found.append(message)
                     self.position = message.offset() + 1
-            elif error.code() == KafkaError._PARTITION_EOF:
+            elif meaning_of(error) is Meaning.END:
                 self.position = max(self.position, message.offset())
             else:
                 self._trouble(error)
@@ -88,7 +88,7 @@ class Span:
 
     def _trouble(self, error: KafkaError) -> None:
         place = f"partition {self.partition} of {self.topic!r}"
-        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        if meaning_of(error) is Meaning.LOST_OFFSET:
             raise RecordsGone(f"{place} no longer has the records from offset {self.position} on ({error.str()})")
-        if error.fatal() or not (error.retriable() or error.code() in PASSING):
+        if error.fatal() or not (error.retriable() or passes_for_readers(error)):
             raise ReadBroken(f"{place} cannot be read: {error.str()}")

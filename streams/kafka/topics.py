@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.feeds import FEEDS
 from schemas.topics import BLOCK_EVENTS, DEAD_LETTERS, LEDGER, REKEYED, SNAPSHOTS, TOPICS, TopicSpec
-from streams.kafka.errors import passing_codes
+from streams.kafka.clients import Clients
+from streams.kafka.errors import Meaning, meaning_of, passes
 from streams.kafka.settings import BrokerAway, KafkaProblem, KafkaSettings
 
 if TYPE_CHECKING:
@@ -21,10 +22,7 @@ __all__ = ["KafkaProblem", "TopicState", "check_inputs", "check_limits", "check_
 TIMEOUT_S = 10.0
 BROKERS_REPLICATION = -1  # what the broker's `default.replication.factor` says
 # What a broker answers until it has taken over the partitions of a topic that its controller has just made.
-SETTLING = (
-    "NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART", "UNKNOWN_LEADER_EPOCH",
-    "FENCED_LEADER_EPOCH",
-)  # fmt: skip
+SETTLING = (Meaning.LEADER, Meaning.NO_TOPIC)
 TOPIC_LIMIT = "max.message.bytes"
 PRODUCER_LIMIT = "message.max.bytes"
 PRODUCER_LIMIT_BYTES = 1_000_000  # librdkafka's default
@@ -276,7 +274,6 @@ class _Admin:
 
     def __init__(self, settings: KafkaSettings, timeout_s: float) -> None:
         from confluent_kafka import KafkaException
-        from confluent_kafka.admin import AdminClient
 
         self._brokers = settings.brokers
         self._timeout_s = timeout_s
@@ -285,7 +282,7 @@ class _Admin:
         # librdkafka would log each refused connection; what the user needs of that goes into our message.
         config = {"log_level": 0, **settings.common(), "error_cb": self._remember}
         try:
-            self._client: AdminClient = AdminClient(config)
+            self._client: AdminClient = Clients().admin(config)
         except KafkaException as error:
             raise KafkaProblem(f"the Kafka settings do not work: {error.args[0].str()}") from error
 
@@ -306,8 +303,6 @@ class _Admin:
     def create(self, topics: Sequence[Any], dry_run: bool) -> None:
         if not topics:
             return
-        from confluent_kafka import KafkaError
-
         futures = self._client.create_topics(
             topics, operation_timeout=self._timeout_s, request_timeout=self._timeout_s, validate_only=dry_run
         )
@@ -317,7 +312,7 @@ class _Admin:
                 future.result()
             except self._failure as error:
                 # Somebody else was faster: the same outcome.
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                if meaning_of(error.args[0]) is not Meaning.EXISTS:
                     refused.append(f"{name}: {error.args[0].str()}")
         if refused:
             raise KafkaProblem("the broker did not make every topic:\n    " + "\n    ".join(refused))
@@ -363,8 +358,9 @@ class _Admin:
                 return {subject: future.result() for subject, future in question().items()}
             except self._failure as error:
                 problem = error.args[0]
-                if problem.name() not in SETTLING or monotonic() > deadline:
-                    waits = problem.name() in SETTLING or problem.code() in passing_codes()
+                settles = meaning_of(problem) in SETTLING
+                if not settles or monotonic() > deadline:
+                    waits = settles or passes(problem)
                     raise (BrokerAway if waits else KafkaProblem)(
                         f"the broker at {self._brokers} gave no {what}: {problem.str()}"
                     ) from error

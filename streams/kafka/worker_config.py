@@ -3,7 +3,9 @@ depends on (no automatic commits, the `range` assignor, an idempotent producer).
 
 from __future__ import annotations
 
-from streams.kafka.settings import KEEP_KNOWN_BROKERS, TRANSACTION
+from collections.abc import Mapping
+
+from streams.kafka.settings import KEEP_KNOWN_BROKERS
 from streams.runtime.settings import WorkerSettings
 
 SESSION_TIMEOUT_MS = 10_000
@@ -29,15 +31,15 @@ def consumer_config(settings: WorkerSettings) -> dict[str, object]:
     }
 
 
-def producer_config(settings: WorkerSettings) -> dict[str, object]:
-    """Without the transactional id, which the delivery adds."""
+def producer_config(settings: WorkerSettings, delivery: Mapping[str, object]) -> dict[str, object]:
+    """delivery: what the guarantee asks for (streams.delivery.guarantees). Without the transactional id, which the
+    delivery adds."""
     return {
         "linger.ms": 5,
         # Java's default; librdkafka's own is CRC32, which scatters a number's records for Java readers.
         "partitioner": "murmur2_random",
         **KEEP_KNOWN_BROKERS,
-        # A killed worker's open transaction stalls read-committed blockers for this long.
-        **(TRANSACTION if settings.delivery == "exactly_once" else {}),
+        **delivery,
         **settings.producer,
         "enable.idempotence": True,
     }

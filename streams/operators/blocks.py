@@ -232,17 +232,12 @@ class BlockReader:
         return changes
 
     def _take_error(self, message: Message) -> None:
-        from confluent_kafka import KafkaError
+        from streams.kafka.errors import Meaning, meaning_of
 
         error = message.error()
         assert error is not None
-        if error.code() == KafkaError._PARTITION_EOF:
+        if meaning_of(error) is Meaning.END:
             self._unread.discard(message.partition())
         # librdkafka goes on by itself after every other error unless it says it cannot.
-        elif error.fatal() or error.code() in (
-            KafkaError.TOPIC_AUTHORIZATION_FAILED,
-            KafkaError.UNKNOWN_TOPIC_OR_PART,
-            KafkaError._UNKNOWN_TOPIC,
-            KafkaError._UNKNOWN_PARTITION,
-        ):
+        elif error.fatal() or meaning_of(error) in (Meaning.NO_RIGHT, Meaning.NO_TOPIC):
             raise KafkaProblem(f"cannot read {self._topic}: {error.str()}")

@@ -20,7 +20,7 @@ SNAPSHOT_INTERVAL_MS = 10_000
 SILENT_AFTER_MS = 300_000
 BREAKER_OPENS = 100
 BREAKER_FACTOR = 10.0
-DELIVERIES = ("exactly_once", "at_least_once")
+EXACTLY_ONCE, AT_LEAST_ONCE = DELIVERIES = ("exactly_once", "at_least_once")
 
 
 LEAST = {
@@ -49,7 +49,7 @@ class WorkerSettings:
     web_bind: str = "127.0.0.1"
     web_token: str = field(default="", repr=False)
     stop_after: int = 0  # records after which the worker drains and ends; 0: never
-    delivery: str = "exactly_once"  # or at_least_once, for brokers without transactions
+    delivery: str = EXACTLY_ONCE  # AT_LEAST_ONCE is for brokers without transactions
     name: str = ""  # of this worker among the group's: a static member, its restarts move no partitions
     state_dir: Path | None = None  # snapshots are kept here too, so that a restart need not fetch them
     snapshot_interval_ms: int = SNAPSHOT_INTERVAL_MS  # per partition

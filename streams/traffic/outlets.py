@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
+from streams.kafka.clients import Clients
 from streams.kafka.partition import partition_of
 
 if TYPE_CHECKING:
@@ -50,10 +51,10 @@ def produce(
 
     speed: multiples of real time, None for as fast as possible. Raises OutletError when the broker does not answer,
     a topic is missing, or a record was not delivered."""
-    from confluent_kafka import KafkaException, Producer
+    from confluent_kafka import KafkaException
 
     try:
-        producer = Producer(PRODUCER | settings.producer())
+        producer = Clients().producer(PRODUCER | settings.producer())
     except KafkaException as error:
         raise OutletError(f"the Kafka settings do not work: {error.args[0].str()}") from None
     _check(producer, settings.brokers, topics)

@@ -10,12 +10,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.topics import CONTROL_GLOBAL
 from streams.holds.pause import PAUSE_KEY, Pause, pause_of
 from streams.kafka.clients import Clients, outsider
-from streams.kafka.errors import PASSING
+from streams.kafka.errors import Meaning, meaning_of, passes_for_readers
 from streams.kafka.ownership import Refused
 from streams.kafka.settings import BrokerAway
 
@@ -25,7 +25,6 @@ BROKER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 30.0
 POLL_S = 0.05
 MISSING_QUIET_S = 30.0  # a topic that is not there is asked for again after this
-LACKING = "TOPIC_AUTHORIZATION_FAILED"
 LACKS = f"this user lacks the right Read on topic {CONTROL_GLOBAL!r}: whether new blocks are paused is not known"
 
 
@@ -74,7 +73,7 @@ class ControlWatch:
     def _assign(self) -> bool:
         """From the topic's beginning; False while it is not there."""
         found = self._consumer.list_topics(CONTROL_GLOBAL, timeout=BROKER_TIMEOUT_S).topics.get(CONTROL_GLOBAL)
-        if found is not None and found.error is not None and found.error.name() == LACKING:
+        if found is not None and found.error is not None and meaning_of(found.error) is Meaning.NO_RIGHT:
             raise Refused(LACKS)
         if found is None or found.error is not None or not found.partitions:
             log.warning("topic %r is not there, so no operator can pause: grayline topics create", CONTROL_GLOBAL)
@@ -94,11 +93,11 @@ class ControlWatch:
                 ended = False
                 if message.key() == PAUSE_KEY:
                     self._take(message.value())
-            elif error.code() == KafkaError._PARTITION_EOF:
+            elif meaning_of(error) is Meaning.END:
                 ended = True
-            elif error.name() == LACKING:
+            elif meaning_of(error) is Meaning.NO_RIGHT:
                 raise Refused(LACKS)
-            elif not error.retriable() and error.code() not in PASSING:
+            elif not error.retriable() and not passes_for_readers(error):
                 raise ControlUnread(f"topic {CONTROL_GLOBAL!r} cannot be read: {error.str()}")
         return ended
 

@@ -14,19 +14,17 @@ from functools import partial
 from typing import Any, Protocol
 
 from schemas.topics import REKEYED
-from streams.delivery.at_least_once import AtLeastOnce
-from streams.delivery.contract import Delivery
 from streams.delivery.flow import Flow
+from streams.delivery.guarantees import delivery_of
 from streams.delivery.handover import FlowOwner
 from streams.delivery.reading import KafkaSource
-from streams.delivery.transactional import Transactional
 from streams.engine.contract import LiveEngine
 from streams.ingest.decode import Decoded
 from streams.kafka.clients import Clients
 from streams.kafka.fetcher import Fetcher
 from streams.kafka.patience import Asking, in_words
 from streams.kafka.reader import Reader
-from streams.kafka.worker_config import consumer_config, producer_config
+from streams.kafka.worker_config import consumer_config
 from streams.runtime.metrics import Metrics
 from streams.runtime.settings import WorkerSettings
 from streams.runtime.threads import Runner
@@ -141,7 +139,14 @@ class Wiring:
         fetcher = self.fetcher = Fetcher(settings, (*engine.topics, REKEYED), clients, self.metrics.trouble)
         cluster, engine.partitions = await asking.fetch(fetcher.topology)
         self.local = open_local(cluster)
-        delivery = self._delivery(clients, engine.partitions)
+        delivery = delivery_of(
+            settings,
+            fetcher.group,
+            partitions=engine.partitions,
+            clients=clients,
+            trouble=self.metrics.transaction_trouble,
+            clock=monotonic,
+        )
         try:
             await asking.deliver(delivery.open)
         except BaseException:
@@ -185,22 +190,6 @@ class Wiring:
         owner = FlowOwner(flow, asyncio.get_running_loop(), fetcher.group)
         self.source = KafkaSource(settings, fetcher, flow, runner, owner, ended)
         return self.source
-
-    def _delivery(self, clients: Clients, partitions: int) -> Delivery:
-        settings, config, trouble = self.settings, producer_config(self.settings), self.metrics.transaction_trouble
-        if settings.delivery == "at_least_once":
-            return AtLeastOnce(
-                config, self.fetcher.group, note_parts=partitions, clients=clients, trouble=trouble
-            )  # fmt: skip
-        return Transactional(
-            config,
-            self.fetcher.group,
-            transactional_id=f"{settings.group}-{settings.name or uuid.uuid4().hex}",
-            note_parts=partitions,
-            clients=clients,
-            trouble=trouble,
-            clock=asyncio.get_running_loop().time,
-        )
 
     async def close(self) -> None:
         """Whatever still waits for the broker or holds the disk lets go."""

@@ -97,9 +97,9 @@ class NoCollector:
 
 
 WAITING = tuple(f"streams.{name}" for name in (
-    "delivery.at_least_once", "delivery.flow", "delivery.handover", "delivery.transactional", "kafka.consumer_calls",
-    "kafka.fetcher", "kafka.notes", "kafka.ownership", "kafka.reconnecting", "runtime.metrics", "worker.control",
-    "worker.wiring",
+    "delivery.at_least_once", "delivery.flow", "delivery.guarantees", "delivery.handover", "delivery.transactional",
+    "kafka.consumer_calls", "kafka.fetcher", "kafka.notes", "kafka.ownership", "kafka.reconnecting", "runtime.metrics",
+    "worker.control", "worker.wiring",
 ))  # fmt: skip
 
 

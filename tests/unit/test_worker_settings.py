@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import streams
+from streams.delivery.guarantees import GUARANTEES
 from streams.kafka.worker_config import consumer_config, producer_config
-from streams.runtime.settings import WorkerSettings
+from streams.runtime.settings import DELIVERIES, WorkerSettings
 from streams.runtime.start_from import SettingsProblem, StartFrom, parse_start_from
 
 CLIENT = {"bootstrap.servers": "127.0.0.1:9092"}
@@ -59,7 +64,23 @@ def test_what_exactness_needs_cannot_be_configured_away() -> None:
     assert consumer_config(told)["enable.auto.commit"] is False
     assert consumer_config(told)["auto.offset.reset"] == "error"
     assert consumer_config(told)["partition.assignment.strategy"] == "range"
-    assert producer_config(told)["enable.idempotence"] is True
+    for guarantee in GUARANTEES.values():
+        assert producer_config(told, guarantee.producer)["enable.idempotence"] is True
+
+
+def test_each_delivery_that_can_be_chosen_is_one_that_the_worker_has() -> None:
+    assert tuple(GUARANTEES) == DELIVERIES
+
+
+def test_clients_are_made_in_one_place() -> None:
+    root = Path(streams.__file__).parent
+    made = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Consumer", "Producer", "AdminClient")
+    }
+    assert made == {"kafka/clients.py"}
 
 
 def test_a_token_is_not_shown() -> None:
