@@ -2,7 +2,8 @@
 # Gives one principal the rights of one role, no more, with Kafka's own kafka-acls.sh:
 #
 #     acls.sh maker    User:grayline-setup                          may run `grayline topics create`
-#     acls.sh worker   User:grayline         grayline               works in that group
+#     acls.sh worker   User:grayline         grayline               works in that group on message-relay and cdr
+#     acls.sh worker   User:grayline         grayline reports       ... and reads these inputs besides
 #     acls.sh carrier  User:carrier-a        message-relay          writes that topic
 #     acls.sh blocker  User:blocker-a        blocker-a              reads who is blocked, in that group or none
 #     acls.sh operator User:operator                               may pause new blocks and let them go on
@@ -12,8 +13,8 @@
 # tool, kafka-acls.sh on the PATH unless given. Running it again changes nothing.
 set -eu
 
-inputs="message-relay cdr"
-control="control-global"
+inputs="message-relay cdr reports traps control"
+global="control-global"
 outputs="block-events block-history review-queue shadow-events dead-letters block-status"
 internal="ledger snapshots rekeyed"
 
@@ -38,13 +39,15 @@ topics() {
 grant() {
     case $role in
     maker)
-        allow "Create Describe DescribeConfigs" $(topics $inputs $control $outputs $internal)
+        allow "Create Describe DescribeConfigs" $(topics $inputs $global $outputs $internal)
         ;;
     worker)
-        allow "Read" $(topics $inputs $control $internal) --group "$1"
+        group=$1
+        shift
+        allow "Read" $(topics message-relay cdr "$@" $global $internal) --group "$group"
         allow "Write" $(topics $outputs $internal)
-        allow "DescribeConfigs" $(topics $inputs dead-letters rekeyed)
-        allow "Write" --transactional-id "$1" --resource-pattern-type prefixed
+        allow "DescribeConfigs" $(topics message-relay cdr "$@" dead-letters rekeyed)
+        allow "Write" --transactional-id "$group" --resource-pattern-type prefixed
         ;;
     carrier)
         allow "Write" $(topics "$1")
@@ -53,7 +56,7 @@ grant() {
         allow "Read" $(topics block-events block-status) --group "$1"
         ;;
     operator)
-        allow "Read Write" $(topics $control)
+        allow "Read Write" $(topics $global)
         ;;
     desk)
         allow "Read" $(topics block-events block-status block-history review-queue) --group "$1"

@@ -13,6 +13,7 @@ from rules.expression_check import dotted
 from rules.expressions import Expression
 from rules.kinds import KINDS
 from rules.model import Limit, Rule
+from schemas.feeds import FEEDS as TOPICS
 
 FEEDS = ("events", "complete")
 
@@ -30,6 +31,7 @@ def advise(doc: Document, rules: Sequence[Rule], feed: str = "events") -> None:
         _beyond_exact(doc, rule, keys)
         _other_than_absent(doc, rule.when, keys["when"])
         _accepts_everything(doc, rule, keys)
+        _nobody_vouches(doc, rule, keys)
         if feed == "complete":
             _complete_only(doc, rule, keys)
     _counters_where(doc, rules, sections.get("counters"))
@@ -109,11 +111,21 @@ def _other_than_absent(doc: Document, said: Expression, node: Node) -> None:
 
 def _accepts_everything(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
     """One unverified record among a number's verified ones would be enough."""
-    wheres = [counter.where for counter in rule.counters.values() if counter.where is not None]
-    if rule.spoofable and not any({"verified", "origin"} & where.names for where in wheres):
+    vouched = [counter for counter in rule.counters.values() if TOPICS[counter.topic].vouching]
+    wheres = [counter.where for counter in vouched if counter.where is not None]
+    if rule.spoofable and vouched and not any({"verified", "origin"} & where.names for where in wheres):
         message = f"rule `{rule.name}` enforces on all that it counts, and none of its counters says what that is"
         hint = 'count what it is after: `where: verified != "full"`'
         _warn(doc, keys["spoofable"], message, hint)
+
+
+def _nobody_vouches(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
+    """The reading that enforces has no record of a topic where nobody vouches for the number."""
+    unvouched = [name for name, counter in rule.counters.items() if not TOPICS[counter.topic].vouching]
+    if unvouched and rule.mode == "enforce" and not rule.spoofable:
+        topic = rule.counters[unvouched[0]].topic
+        message = f"what fires by `{unvouched[0]}` goes to review: in {topic} nobody vouches for the number"
+        _warn(doc, keys["mode"], message, "say `mode: review`, or `spoofable: accepted` if this may cut a line off")
 
 
 def _complete_only(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:

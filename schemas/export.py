@@ -64,6 +64,43 @@ PUBLISHED: dict[str, tuple[type[msgspec.Struct], dict[str, Any]]] = {
             "release_at": "2026-11-22T02:01:30Z",
         },
     ),
+    topics.REPORTS: (
+        records.Report,
+        {
+            "report_id": "app-20261122-0000317",
+            "at": 1795312920000,
+            "number": "070-1111-0001",
+            "reporter": "+821099900001",
+            "kind": "call",
+            "relay": "relay7",
+            "reseller": "r-0412",
+            "recording_url": "https://reports.invalid/recordings/0000317",
+        },
+    ),
+    topics.TRAPS: (
+        records.Trap,
+        {
+            "at": "2026-11-22T11:01:40+09:00",
+            "sender": "+827011110001",
+            "trap": "+82299990077",
+            "depth": "full",
+            "source_ip": "192.0.2.17",
+            "recording_url": "https://traps.invalid/recordings/77-20261122-110140",
+        },
+    ),
+    topics.CONTROL: (
+        records.Control,
+        {
+            "id": "desk-20261122-0042",
+            "at": 1795316400000,
+            "number": "+827011110001",
+            "action": "release",
+            "operator": "review-desk-3",
+            "reason": "the holder has shown that the line is a hospital's",
+            "rule": "pmg-voice",
+            "until": 1797904800000,
+        },
+    ),
     topics.BLOCK_EVENTS: (
         records.BlockEvent,
         _CHANGE

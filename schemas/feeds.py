@@ -41,7 +41,7 @@ class InputTopic:
     complete: fields with the times of an event that tells a whole call, in order.
     distinct: fields of which a rule can count distinct values. content: the fields that `distinct: content` looks at,
     the first that is present.
-    is_counted: rules can count it.
+    is_counted: rules can count it. is_steady: its records come all the time, so that silence means something is wrong.
     missing: optional field -> what its absence costs."""
 
     name: str
@@ -56,6 +56,7 @@ class InputTopic:
     distinct: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
     is_counted: bool = True
+    is_steady: bool = True
     missing: Mapping[str, str] = of(default_factory=dict)
 
     @cached_property
@@ -206,5 +207,6 @@ register(
         events=("control",),
         choices={"action": codes.CONTROL_ACTIONS},
         is_counted=False,
+        is_steady=False,
     )
 )  # fmt: skip

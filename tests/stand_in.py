@@ -51,6 +51,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Rules:
+    topics: tuple[str, ...]
     version: str = "stand-in"
 
 
@@ -65,7 +66,7 @@ class StandIn:
         self.expired_at: list[int] = []
         self.keep = True
         self.partitions = 0
-        self.rules: Rules | RuleSet = Rules()
+        self.rules: Rules | RuleSet = Rules(topics)
         self.ledger = Ledger()
         self.breaker = Breaker()
         self.replayed: list[tuple[str, int, int]] = []  # (topic, partition, offset) counted silently

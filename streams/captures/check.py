@@ -20,6 +20,7 @@ from schemas.feeds import FEEDS
 from schemas.numbers import masked, normalise
 from schemas.objects import ObjectError, read_pairs
 from schemas.printable import printable
+from schemas.times import TimeError, parse_time
 from streams.captures.rows import CaptureError
 from streams.captures.samples import Item, Sample
 
@@ -181,14 +182,28 @@ class Check:
 
     def _note_id(self, topic: str, tally: TopicTally, found: dict[str, Any], place: str) -> None:
         """An id given twice is no error: deliveries are repeated. Many of them in a sample ask for a word."""
-        own = found.get(FEEDS[topic].id or "")
-        if not isinstance(own, str) or len(self._ids) >= IDS_MAX:
+        own = self._own_id(topic, found)
+        if own is None or len(self._ids) >= IDS_MAX:
             return
         key = (topic, own, str(found.get("event")))
         if key in self._ids:
             tally.repeated_ids += 1
             tally.first_repeated = tally.first_repeated or place
         self._ids.add(key)
+
+    def _own_id(self, topic: str, found: dict[str, Any]) -> object:
+        """What tells the record from others, None where it cannot be told."""
+        feed = FEEDS[topic]
+        if feed.id is not None:
+            own = found.get(feed.id)
+            return own if isinstance(own, str) else None
+        number, peer, at = (found.get(name) for name in (feed.number, feed.peer or "", "at"))
+        if not isinstance(number, str) or not isinstance(peer, str) or not isinstance(at, int | str):
+            return None
+        try:
+            return normalise(number, self._region).key, normalise(peer, self._region).key, parse_time(at)
+        except TimeError:
+            return None
 
     def _add(self, problem: Problem) -> None:
         self.codes[problem.code] += 1
@@ -206,6 +221,7 @@ class Check:
                     "records": tally.records,
                     "bad_records": tally.bad_records,
                     "repeated_ids": tally.repeated_ids,
+                    "missing_costs": costs(topic, tally),
                     "unknown_fields": dict(tally.unknown.most_common()),
                     "fields": {
                         name: {
@@ -225,6 +241,15 @@ class Check:
                 for p in self.problems
             ],
         }  # fmt: skip
+
+
+def costs(topic: str, tally: TopicTally) -> dict[str, str]:
+    """Optional field that no record of the sample has -> what that costs, where it costs something."""
+    feed, here = FEEDS[topic], {name for name, of in tally.fields.items() if of.present}
+    needless = set(feed.complete) if not here & set(feed.complete) else set()  # no call was told whole
+    if here & set(feed.content):
+        needless |= set(feed.content)
+    return {name: cost for name, cost in feed.missing.items() if name not in here | needless}
 
 
 def shape(kind: str, value: Any) -> str:
@@ -253,6 +278,8 @@ def lines(check: Check) -> Iterator[str]:
                 yield f"      {reason}"
             if of.places:
                 yield f"      first at {', '.join(of.places)}"
+            if cost := costs(topic, tally).get(name):
+                yield f"      {cost}"
             if of.numbers:
                 total = of.numbers.total()
                 each = (f"{kind} {100 * count / total:.1f} %" for kind, count in of.numbers.most_common())

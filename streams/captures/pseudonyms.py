@@ -6,7 +6,8 @@ records belong together. That is pseudonymisation, not anonymity: who calls whom
 - A number keeps its country code, its series (010, 070, 02, 0502, 1588 ...), its length, its type and its spelling;
   the digits behind are permuted. Different numbers stay different, and every spelling of one number stays one number.
 - A short code (112, 1366) is a service, and stays. Any other identity becomes `id-` and a hash.
-- Ids become hashes; a text becomes a hash or goes; times, choices, `carrier` and `cause` stay.
+- Ids become hashes; a text becomes a hash or goes, and so does where a recording lies; times, choices, `carrier`,
+  `cause` and `rule` stay.
 - Unknown fields and headers go. What is wrong in a field goes as well, for it may hold anything: the field is null
   then. Of a record that cannot be read at all nothing is kept but the reason.
 """
@@ -36,7 +37,7 @@ ROUNDS = 10
 SERVICE_DIGITS_MAX = 6
 WALK_MAX = 10_000  # steps, of which all but one or two of a kind lead to such a number at once
 # What says nothing of a person, and what rules and feeds are told apart by.
-KEPT_IDS = frozenset({"carrier", "cause"})
+KEPT_IDS = frozenset({"carrier", "cause", "rule"})
 WITHHELD = frozenset({"anonymous", "unknown", "private", "restricted", "unavailable", "withheld"})
 HOME_SERIES_DIGITS = 3  # of the national number, at a home whose plan is not written down
 # The subscriber's own digits start behind these many of the national number, elsewhere behind the plan's prefix.

@@ -51,6 +51,13 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     help="Numbers that no rule blocks, beside those that ship; repeatable. In the environment separated by `:`.",
 )
 @click.option(
+    "--topics",
+    envvar="GRAYLINE_TOPICS",
+    default="",
+    metavar="NAME,...",
+    help="Input topics to read besides those that rules count: their records are checked, and counted in the metrics.",
+)
+@click.option(
     "--from",
     "start_from",
     envvar="GRAYLINE_FROM",
@@ -168,6 +175,7 @@ def command(
     brokers: str | None,
     rules_path: Path | None,
     protected: tuple[Path, ...],
+    topics: str,
     start_from: str | None,
     group: str,
     broker_wait_s: float,
@@ -207,6 +215,7 @@ def command(
             consumer=kafka.consumer(group),
             producer=kafka.producer(),
             group=group,
+            topics=tuple(name.strip() for name in topics.split(",") if name.strip()),
             broker_wait_ms=round(broker_wait_s * 1000),
             start_from=parse_start_from(start_from) if start_from else None,
             batch_size=batch_size,
@@ -236,7 +245,8 @@ def command(
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
     def check() -> None:
-        check_topics(kafka, ruleset.topics, 0.8 * broker_wait_s)  # so that a short wait has a reason to tell
+        read = tuple(sorted({*ruleset.topics, *settings.topics}))
+        check_topics(kafka, read, 0.8 * broker_wait_s)  # so that a short wait has a reason to tell
 
     code = worker_for(settings, ruleset, home_region=home_region, reload=read_rules, check=check).run()
     # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Counted:
 
     def __init__(self, plan: Plan, lateness_ms: int, numbers_max: int) -> None:
         self.topics = plan.topics
+        self.uncounted = plan.uncounted
         self.crosses = plan.crosses
         self.states = {name: TopicState(name, counters, numbers_max) for name, counters in plan.counters.items()}
         self._reads_duration = plan.reads_duration
@@ -86,7 +87,7 @@ class Counted:
         clocks = self.places.clocks(topics=self.topics)
         for name, state in self.states.items():
             # A rule across topics can read this topic's numbers as of another topic's events.
-            heard = {place: clock for place, clock in clocks.items() if place[0] == name or self.crosses}
+            heard = {place: clock for place, clock in clocks.items() if self._is_read_with(name, place)}
             if heard:
                 state.reclaim(self._horizons_ms(name, heard, partitions), RECLAIM_ROWS)
         self.places.settle()
@@ -118,7 +119,7 @@ class Counted:
             digest.update(repr((place, clock, remembered)).encode())
         for name, state in self.states.items():
             # Not before any horizon that reclaiming has had.
-            heard = (clock for place, clock in clocks.items() if place[0] == name or self.crosses)
+            heard = (clock for place, clock in clocks.items() if self._is_read_with(name, place))
             newest = max(heard, default=BEGINNING)
             horizon_ms = max(BEGINNING, newest - self.intake.lateness_ms)
             digest.update(state.digest(partition, partitions, horizon_ms))
@@ -147,6 +148,10 @@ class Counted:
             "remembered_ids": self.intake.remembered(),
             "narrowed_events": self.intake.narrowed,
         }
+
+    def _is_read_with(self, name: str, place: Place) -> bool:
+        """Whether this topic's numbers can be read as of an event of that place."""
+        return place[0] == name or (self.crosses and place[0] not in self.uncounted)
 
     def _horizons_ms(self, topic: str, clocks: Mapping[Place, int], partitions: int) -> np.ndarray:
         """int64[partitions]: the time before which no reading of a partition's numbers on this topic can be asked for
@@ -178,8 +183,9 @@ def as_vouched(events: Merged) -> Merged:
     return Merged(events.columns | {"closed": events["closed_vouched"], "duration": events["duration_vouched"]})
 
 
-def kept(events: Merged, accepted: Accepted) -> tuple[Merged, np.ndarray]:
-    """The events that count in some reading, with what the intake says of them; and their places, int64[k]."""
+def kept(events: Merged, accepted: Accepted, uncounted: Collection[str] = ()) -> tuple[Merged, np.ndarray]:
+    """The events that count in some reading, with what the intake says of them; and their places, int64[k]. uncounted:
+    topics whose events count nowhere."""
     told = {
         "at": accepted.time,
         "closed": accepted.closed,
@@ -190,5 +196,8 @@ def kept(events: Merged, accepted: Accepted) -> tuple[Merged, np.ndarray]:
         "duration_vouched": accepted.duration_vouched,
     }
     seen = Merged(events.columns | told)
-    index = np.flatnonzero(accepted.counts())
+    counts = accepted.counts()
+    for topic in uncounted:
+        counts = counts & ~events.of_topic(topic)
+    index = np.flatnonzero(counts)
     return (seen if len(index) == events.n else seen.take(index)), index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from rules.kinds import KINDS
@@ -11,7 +12,8 @@ from schemas.feeds import FEEDS
 
 @dataclass(frozen=True)
 class Plan:
-    """counters: by topic, each once, in the order of the rules. crosses: some rule reads several topics.
+    """counters: by topic, each once, in the order of the rules; none of a topic that is read and not counted. crosses:
+    some rule reads several topics.
     reads_duration: something looks at how long calls lasted, so that answers are remembered."""
 
     counters: dict[str, list[Counter]]
@@ -22,11 +24,17 @@ class Plan:
     def topics(self) -> tuple[str, ...]:
         return tuple(self.counters)
 
+    @property
+    def uncounted(self) -> tuple[str, ...]:
+        """Topics whose records are read, checked and told apart, and count nowhere."""
+        return tuple(topic for topic, counters in self.counters.items() if not counters)
 
-def plan_of(rules: RuleSet) -> Plan:
+
+def plan_of(rules: RuleSet, also: Collection[str] = ()) -> Plan:
+    """also: topics that are read besides, whether rules count them or not."""
     distinct = dict.fromkeys(c for rule in rules.rules for c in rule.counters.values())
     return Plan(
-        {topic: [c for c in distinct if c.topic == topic] for topic in rules.topics},
+        {topic: [c for c in distinct if c.topic == topic] for topic in sorted({*rules.topics, *also})},
         any(len({c.topic for c in rule.counters.values()}) > 1 for rule in rules.rules),
         any("duration" in rule.when.names for rule in rules.rules) or any(map(_reads_duration, distinct)),
     )

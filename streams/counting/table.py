@@ -269,7 +269,10 @@ class TopicState:
     def _rounded(self, readings: Readings) -> np.ndarray:
         """float64[k, outputs of all counters], to nine digits."""
         counters = [self.ids[counter_id] for counter_id in sorted(self.ids)]
-        share, power = np.frexp(np.stack([column for c in counters for column in readings.outputs[c]], axis=1))
+        columns = [column for counter in counters for column in readings.outputs[counter]]
+        if not columns:
+            return np.empty((len(readings.numbers), 0))
+        share, power = np.frexp(np.stack(columns, axis=1))
         return np.ldexp(np.round(share, 9), power)
 
     def _rows_by_reading(self, partition: int, partitions: int, horizon_ms: int) -> Rows:

@@ -35,6 +35,11 @@ class Versioned(Protocol):
     @property
     def version(self) -> str: ...
 
+    @property
+    def topics(self) -> Sequence[str]:
+        """The inputs that they count."""
+        ...
+
 
 class Enforced(Protocol):
     """Holds, as far as heartbeats tell of them."""
@@ -52,7 +57,7 @@ class LiveEngine(Protocol):
 
     @property
     def topics(self) -> Sequence[str]:
-        """The inputs that are counted, without `rekeyed`."""
+        """The inputs that are read, without `rekeyed`: those that the rules count, and perhaps others."""
         ...
 
     @property
@@ -86,7 +91,7 @@ class LiveEngine(Protocol):
         ...
 
     def with_rules(self, rules: RuleSet) -> LiveEngine:
-        """The same state under other rules, of the same topics. This engine must not be used any more."""
+        """The same state under other rules, which count no topic that is not read. This engine must not be used any more."""
         ...
 
     # -- one partition's state

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -23,6 +23,7 @@ import orjson
 
 from rules.model import MODES, RuleSet
 from schemas import topics
+from schemas.feeds import FEEDS
 from schemas.numbers import published
 from streams.counting.counts import BEGINNING, Counted, kept
 from streams.counting.plan import plan_of
@@ -46,13 +47,16 @@ NUMBERS_MAX = 1 << 25
 class Engine:
     """All state of one worker. Rules may read one topic or several.
 
-    `expire_by_clock`: holds expire before the record that follows their end by the partition clocks (replay);
-    otherwise only `expire` ends them (live, by wall time). `breaker`: what holds openings back; none unless given."""
+    `also`: topics that are read besides those that rules count: their records are checked and told apart, count
+    nowhere, and become dead letters where they are wrong. `expire_by_clock`: holds expire before the record that
+    follows their end by the partition clocks (replay); otherwise only `expire` ends them (live, by wall time).
+    `breaker`: what holds openings back; none unless given."""
 
     def __init__(
         self,
         rules: RuleSet,
         *,
+        also: Collection[str] = (),
         region: str = "KR",
         lateness_ms: int = LATENESS_MS,
         numbers_max: int = NUMBERS_MAX,
@@ -60,20 +64,21 @@ class Engine:
         breaker: Breaker | None = None,
     ) -> None:
         self.rules = rules
-        self.topics = rules.topics
+        plan = plan_of(rules, also)
+        self.topics = plan.topics
         self.lateness_ms = lateness_ms
         self.expire_by_clock = expire_by_clock
         self.breaker = breaker or Breaker()
         self.partitions = 0  # of the inputs; 0 in a replay, which reads files
         self.ledger = Ledger([rule.name for rule in rules.rules])
-        self.decoders = {name: Decoder(name, record_fields(rules, name), region) for name in self.topics}
+        self.decoders = {name: Decoder(name, _fields(rules, name), region) for name in self.topics}
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
-        self._counted = Counted(plan_of(rules), lateness_ms, numbers_max)
+        self._counted = Counted(plan, lateness_ms, numbers_max)
         self._evaluator = Evaluator(rules, compiled, self._counted)
         self._output = Output(self.ledger)
         self._spoofable = frozenset(slot for slot, rule in enumerate(rules.rules) if rule.spoofable)
-        self._numbers_max, self._region = numbers_max, region
+        self._also, self._numbers_max, self._region = also, numbers_max, region
 
     # -- one epoch ---------------------------------------------------------------------------------------------
 
@@ -94,7 +99,7 @@ class Engine:
             accepted = self._counted.accept(events)
             self._account(outcome, events, accepted)
             before = accepted.clock_max_before[events.first_of_line()]
-            counting, places = kept(events, accepted)
+            counting, places = kept(events, accepted, self._counted.uncounted)
             fired = self._evaluator.firings(counting, before[places])
             firings = fired.firings
             gate = gate_of(self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted, clocks)
@@ -133,7 +138,7 @@ class Engine:
         """Counts an epoch that was evaluated before: no rule, no hold, nothing to produce."""
         events = merge(decoded, self._kinds)
         if events.n:
-            counting, _ = kept(events, self._counted.accept(events))
+            counting, _ = kept(events, self._counted.accept(events), self._counted.uncounted)
             self._counted.count(counting)
 
     def image(self, partition: int, whole: bool) -> list[bytes]:
@@ -186,7 +191,7 @@ class Engine:
         """The same state under other rules: counters whose definition did not change keep theirs, new ones warm. This
         engine must not be used any more."""
         new = Engine(
-            rules, region=self._region, lateness_ms=self.lateness_ms, numbers_max=self._numbers_max,
+            rules, also=self._also, region=self._region, lateness_ms=self.lateness_ms, numbers_max=self._numbers_max,
             expire_by_clock=self.expire_by_clock, breaker=self.breaker,
         )  # fmt: skip
         new.partitions = self.partitions
@@ -263,3 +268,9 @@ class Engine:
         for snapshots in pending.values():
             outcome.records += self._output.records(snapshots)
         pending.clear()
+
+
+def _fields(rules: RuleSet, topic: str) -> frozenset[str]:
+    """The optional fields that are decoded: those that rules read; all of a topic that no rule can read."""
+    feed = FEEDS[topic]
+    return record_fields(rules, topic) if feed.is_counted else frozenset(feed.optional)

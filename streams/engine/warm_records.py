@@ -37,7 +37,9 @@ def _record(feed: InputTopic, start_ms: int, i: int) -> dict[str, object]:
     return record
 
 
-def _value(feed: InputTopic, name: str, kind: FieldKind, start_ms: int, i: int) -> str:
+def _value(feed: InputTopic, name: str, kind: FieldKind, start_ms: int, i: int) -> str | int:
+    if kind.kind == "time":
+        return start_ms + i
     if name == feed.id:
         return f"{start_ms}-{i // 2 if len(feed.events) > 1 else i}"  # two events of each call
     if kind.kind == "number":

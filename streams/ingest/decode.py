@@ -147,7 +147,7 @@ class Decoder:
         skip = status.copy()
         for name in self.names:
             at, required = self.place[name], name in self.feed.required
-            if name in self.feed.times:
+            if self.feed.fields[name].kind == "time":
                 field_kernels.times(base, spans, kinds, at, required, columns[name], status)
             elif name in self._choice_words:
                 words = self._choice_words[name]
@@ -222,8 +222,9 @@ class Decoder:
         for name, column in columns.items():
             column[i] = fixed.get(name, 0)
         for name, value in record.items():
-            if name in feed.times:
-                columns[name][i] = value
+            if feed.fields[name].kind == "time":
+                if name in columns:
+                    columns[name][i] = value
             elif name == "event":
                 columns[name][i] = EVENTS.index(str(value))
             elif name in feed.choices:

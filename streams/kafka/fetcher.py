@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,7 +67,9 @@ class Owner(Protocol):
 
 class Fetcher:
     """The consumer and its rebalance callbacks, all in one thread. topics: all subscribed ones, with equal partition
-    counts. trouble: told the name of each error that heals by itself, from the first call to the broker on."""
+    counts. counted: those of which this worker must have the same partition numbers, all unless given; of the others,
+    to which members may subscribe one after the other, it reads the numbers that it has of these. trouble: told the
+    name of each error that heals by itself, from the first call to the broker on."""
 
     def __init__(
         self,
@@ -75,10 +77,13 @@ class Fetcher:
         topics: tuple[str, ...],
         clients: Clients,
         trouble: Callable[[str], None] = lambda code: None,
+        counted: Collection[str] | None = None,
     ) -> None:
         self._settings = settings
         self._message_type = clients.message_type
         self._topics = topics
+        self._counted = frozenset(topics if counted is None else counted)
+        self._assigned: dict[str, list[int]] = {}  # by topic, as the group shared the partitions out
         self._trouble = trouble
         self._owner: Owner
         self._code_of = {topic: code for code, topic in enumerate(topics)}
@@ -176,6 +181,21 @@ class Fetcher:
         """From any thread: from the next poll on, read these places, which are assigned and paused."""
         self._to_resume.put(places)
 
+    def count(self, topics: Iterable[str]) -> None:
+        """From any thread: this worker is to count these topics as well, from now on. Raises Refused where it has other
+        partitions of one than of those that it counts, since some member of the group does not read it."""
+        before = self._counted
+        self._counted = before | set(topics)  # first: an assignment at this moment is looked at here or there
+        try:
+            self._owned()
+        except Refused:
+            self._counted = before
+            raise
+
+    def _owned(self) -> frozenset[int]:
+        counted = self._counted
+        return owned_partitions({topic: numbers for topic, numbers in self._assigned.items() if topic in counted})
+
     def close(self) -> None:
         """Leave the group; its last revoke drains like any other.
 
@@ -207,11 +227,15 @@ class Fetcher:
         self.group.joined()
         try:
             assigned = {topic: [p.partition for p in partitions if p.topic == topic] for topic in self._topics}
-            if max(owned_partitions(assigned), default=0) >= self._partitions:
+            self._assigned = assigned
+            owned = self._owned()
+            if max(owned, default=0) >= self._partitions:
                 raise Refused(
                     f"the topics have more than the {self._partitions} partitions that they had at the start: numbers "
                     "belong to other partitions now. Start the worker again: it says what to do"
                 )
+            _warn_of_unread(assigned, owned)
+            partitions = [p for p in partitions if p.partition in owned]
             start = start_offsets(consumer, partitions, self._settings.start_from, self._settings.group)
             for gap in start.gaps:
                 log.error("gap: %s", gap)
@@ -237,7 +261,7 @@ class Fetcher:
 
     def _give_up(self, partitions: list[TopicPartition], lost: bool) -> None:
         self._rebalanced = True
-        self._position = {}
+        self._position, self._assigned = {}, {}
         if lost:
             self.group.left()
         try:
@@ -278,3 +302,14 @@ class Fetcher:
             if now >= self._quiet_until.get(code, 0.0):
                 self._quiet_until[code] = now + REPEATED_ERROR_QUIET_S
                 log.warning("broker trouble, going on: code=%s %s", error.name(), error.str())
+
+
+def _warn_of_unread(assigned: Mapping[str, list[int]], owned: frozenset[int]) -> None:
+    """Of a topic that no rule counts, partitions may be nobody's, until all members of the group read it."""
+    for topic, numbers in assigned.items():
+        if set(numbers) != owned:
+            log.warning(
+                "%s: partitions %s are assigned, and %s of the topics that rules count: what is not in both is read by "
+                "nobody until every member of the group runs with --topics %s",
+                topic, sorted(numbers), sorted(owned), topic,
+            )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from schemas.feeds import FEEDS
 from streams.runtime.start_from import SettingsProblem, StartFrom
 
 DEFAULT_GROUP = "grayline"
@@ -39,6 +40,7 @@ class WorkerSettings:
     consumer: Mapping[str, object]
     producer: Mapping[str, object]
     group: str = DEFAULT_GROUP
+    topics: tuple[str, ...] = ()  # inputs that are read whether rules count them or not
     start_from: StartFrom | None = None  # None: only a group that has committed before may start
     batch_size: int = EPOCH_RECORDS_MAX  # records of one epoch, at most
     commit_interval_ms: int = COMMIT_INTERVAL_MS
@@ -62,6 +64,8 @@ class WorkerSettings:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise SettingsProblem(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        if unknown := [topic for topic in self.topics if topic not in FEEDS]:
+            raise SettingsProblem(f"--topics {','.join(unknown)}: the inputs are {', '.join(FEEDS)}")
         if self.delivery not in DELIVERIES:
             raise SettingsProblem(f"delivery {self.delivery!r}; it is one of {', '.join(DELIVERIES)}")
         if self.name and not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", self.name):

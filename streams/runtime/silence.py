@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.feeds import FEEDS
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -26,7 +28,8 @@ class Turn:
 
 
 class FeedWatch:
-    """All times are monotonic, in ms. A feed that was never heard is not silent: it may be one that nobody has."""
+    """All times are monotonic, in ms. A feed that was never heard is not silent: it may be one that nobody has. Neither
+    is one whose records come now and then."""
 
     def __init__(self, silent_after_ms: int) -> None:
         if silent_after_ms < 1:
@@ -38,6 +41,8 @@ class FeedWatch:
 
     def told(self, feed: str, records: int, now_ms: int) -> Turn | None:
         """The feed had so many records since it was last told of, 0 included. Returns the change if it has one."""
+        if not FEEDS[feed].is_steady:
+            return None
         if records:
             quiet_ms = now_ms - self._heard_ms.get(feed, now_ms)
             self._heard_ms[feed] = self._counted_from_ms[feed] = now_ms

@@ -202,6 +202,8 @@ class Restore:
         committed offset."""
         began = {} if manifest is None else manifest.offsets
         for topic in self._engine.topics:
+            if topic not in self.committed:  # no rule counts it, and it is nobody's at the moment
+                continue
             if topic in began and manifest is not None and manifest.chunks:
                 continue
             first = began.get(topic, self.committed[topic]) == 0

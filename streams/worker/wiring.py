@@ -136,7 +136,9 @@ class Wiring:
         what went wrong. Raises Refused, StateRefused, DeliveryFailed, BrokerAway, KafkaException."""
         settings, engine, runner = self.settings, self.engine, self._runner
         monotonic = asyncio.get_running_loop().time
-        fetcher = self.fetcher = Fetcher(settings, (*engine.topics, REKEYED), clients, self.metrics.trouble)
+        fetcher = self.fetcher = Fetcher(
+            settings, (*engine.topics, REKEYED), clients, self.metrics.trouble, (*engine.rules.topics, REKEYED)
+        )
         cluster, engine.partitions = await asking.fetch(fetcher.topology)
         self.local = open_local(cluster)
         delivery = delivery_of(

@@ -267,11 +267,13 @@ class Worker:
         assert flow is not None
         try:
             rules = await asyncio.get_running_loop().run_in_executor(None, self._prepared)
-            if set(rules.topics) != set(self.engine.topics):
+            if unread := set(rules.topics) - set(self.engine.topics):
+                added = ",".join(sorted(unread))
                 raise ValueError(
-                    f"the new rules read {', '.join(rules.topics)} and the old ones {', '.join(self.engine.topics)}: "
-                    "every member of the group must read the same topics, so this needs a restart of all of them"
+                    f"the new rules count {added}, which this worker does not read: every member of the group must "
+                    f"read it first, so restart one after the other with --topics {added}, and then change the rules"
                 )
+            self._wiring.fetcher.count(rules.topics)
             flow.adopt_rules(rules)
             self.metrics.rules_read(True)
             log.info("%s: in force from the next commit on%s", _said(rules), _LATER if flow.restoring else "")
@@ -340,7 +342,9 @@ def worker_for(
 
     log.info("%s", _said(rules))
     breaker = Breaker(settings.breaker_opens, settings.breaker_factor)
-    engine = Engine(rules, region=home_region, breaker=breaker)
+    # What is read stays the same for the worker's life: rules may come to count any of it, and cease to.
+    also = frozenset((*rules.topics, *settings.topics))
+    engine = Engine(rules, also=also, region=home_region, breaker=breaker)
     return Worker(settings, engine, reload=reload, check=check, warm=nothing if warmed else prepare)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rules.model import Counter
-from schemas.codes import EVENTS
+from schemas.feeds import EVENTS
 from tests.reference.conditions import Value, holds
 
 LIVE_MAX = 64  # more calls than this read as so many
@@ -17,7 +17,7 @@ class Event:
     """One event as the counters see it: accepted, its time final. None is what the record does not say."""
 
     topic: str
-    event: str  # a name from schemas.codes.EVENTS
+    event: str  # a name from schemas.feeds.EVENTS
     number: int
     at_ms: int
     id: str

@@ -33,7 +33,14 @@ ANSWER_MEMORY_MS = 4 * HOUR_MS
 
 READINGS = ("vouched", "all")
 LANES = {"enforce": topics.BLOCK_EVENTS, "shadow": topics.SHADOW_EVENTS, "review": topics.REVIEW_QUEUE}
-ACTOR = {topics.MESSAGE_RELAY: ("message_id", "sender", "recipient"), topics.CDR: ("call_id", "caller", "callee")}
+# (id, number, other number) by topic. A hit of a trap has no id: its number, the other and the time tell it.
+ACTOR = {
+    topics.MESSAGE_RELAY: ("message_id", "sender", "recipient"),
+    topics.CDR: ("call_id", "caller", "callee"),
+    topics.REPORTS: ("report_id", "number", "reporter"),
+    topics.TRAPS: ("", "sender", "trap"),
+}
+ONE_EVENT = {topics.MESSAGE_RELAY: "message", topics.REPORTS: "report", topics.TRAPS: "trap"}
 
 
 @dataclass(frozen=True)
@@ -181,23 +188,26 @@ class Reference:
         kind = NUMBER_TYPES[number.type]
         fields: dict[str, Value] = {
             "origin": record.get("origin"),
-            "verified": record["verified"],
+            "verified": record.get("verified"),
             "channel": record.get("channel"),
+            "kind": record.get("kind"),
+            "depth": record.get("depth"),
             "access_code": ACCESS_CODES[number.access] or None,
             f"{number_name}_type": kind,
             f"{peer_name}_type": NUMBER_TYPES[peer.type],
             "duration": None,
         }
-        things = {name: record.get(name) for name in ("relay", "reseller", "account", "carrier")}
+        things = {name: record.get(name) for name in ("relay", "reseller", "account", "carrier", "source_ip")}
         things |= {peer_name: peer.key, "content": record.get("content_hash") or record.get("text")}
         forged = kind != "international" and record.get("origin") == "international"
-        vouched = record["verified"] == "full" and not forged
-        at = {record.get("event", "message"): record["at"]}
+        vouched = record.get("verified") == "full" and not forged
+        id = record[id_name] if id_name else f"{number.key} {peer.key} {record['at']}"
+        at = {ONE_EVENT.get(topic) or record["event"]: record["at"]}
         if "complete" in at:
             at = {"setup": record["setup_at"], "answer": record.get("answer_at"), "release": record["at"]} | at
         for event, at_ms in at.items():
             if at_ms is not None:
-                made = Event(topic, event, number.key, at_ms, record[id_name], dict(fields), things, vouched)
+                made = Event(topic, event, number.key, at_ms, id, dict(fields), things, vouched)
                 if "complete" in at and event in ("release", "complete") and record.get("answer_at") is not None:
                     made.duration_ms = record["release_at"] - record["answer_at"]
                 yield made

@@ -145,6 +145,53 @@ rules:
 """
 )
 
+SAID_BY_OTHERS = """
+counters:
+  people: {on: reports, per: number, distinct: reporter, window: 1h}
+  told: {on: reports, per: number, count: events, window: 10m, where: kind == "call"}
+  texts: {on: reports, per: number, distinct: content, window: 1h}
+  resellers: {on: reports, per: number, distinct: reseller, window: 1h}
+  hits: {on: traps, per: sender, count: events, window: 1h}
+  traps: {on: traps, per: sender, distinct: trap, window: 1d, where: 'depth in ("limited", "full")'}
+  hosts: {on: traps, per: sender, distinct: source_ip, window: 1h}
+  gray: {on: traps, per: sender, gray: {short: 1m, long: 1h}}
+  sent: {on: message-relay, per: sender, count: events, window: 1h}
+  dialled: {on: cdr.setup, per: caller, count: events, window: 1h, where: verified == "full"}
+rules:
+  - name: reported
+    summary: several people
+    when: people >= 2 or told >= 2 and number_type == "mobile"
+    then: {block: [calls, messages], directions: [outgoing], for: 7d}
+    mode: enforce
+  - name: reported-texts
+    summary: several texts or resellers
+    when: (texts >= 2 or resellers >= 2) and reporter_type != "safe"
+    then: {block: [calls], directions: [outgoing], for: 1d}
+    mode: shadow
+  - name: trapped
+    summary: several traps
+    when: (traps >= 2 or hits >= 3 or hosts >= 2) and depth != "record" and trap_type in ("mobile", "voip")
+    then: {block: [calls], directions: [outgoing], for: 2h}
+    mode: enforce
+    spoofable: accepted
+  - name: patient
+    summary: comes back to traps
+    when: gray.short + gray.long > 2.123
+    then: {block: [messages], directions: [outgoing], for: 1d}
+    mode: review
+  - name: sends-and-is-reported
+    summary: messages and reports
+    when: sent >= 1 and people >= 1
+    then: {block: [messages], directions: [incoming], for: 4h}
+    mode: enforce
+  - name: dials-and-is-trapped
+    summary: its own calls, and hits
+    when: dialled >= 1 and hits >= 1 or dialled >= 2
+    then: {block: [calls], directions: [outgoing], for: 4h}
+    mode: enforce
+    spoofable: accepted
+"""
+
 _SENT = """
 counters:
   sent: {on: message-relay, per: sender, count: events, window: 1m}
@@ -157,6 +204,7 @@ rules:
 """
 
 RULE_FILES = {"messages": MESSAGES, "calls": CALLS, "both": BOTH}
+OTHER_FILES = {"others": SAID_BY_OTHERS}
 SMALL_FILES = {
     "many": _SENT.replace("CONDITION", "sent >= 3"),
     "among": _SENT.replace("CONDITION", "sent in (2, 9)"),

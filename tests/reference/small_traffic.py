@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.topics import CDR, MESSAGE_RELAY
+from schemas.topics import CDR, MESSAGE_RELAY, REPORTS, TRAPS
 from tests.reference.reference import Line
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -59,24 +59,40 @@ CALL = st.fixed_dictionaries(
         "answered": few(True, True, False),
     }
 )
-STEP = st.fixed_dictionaries(
-    {
-        "step": few(*STEPS),
-        "at": few(*AT),
-        "ts": few(*TIMESTAMPS),
-        "partition": few(0, 0, 1),
-        "again": few(*[False] * 15, True),
-        "optional": OPTIONAL,
-        "trusted": few(True, True, False),
-        "record": st.one_of(MESSAGE, CALL, CALL, MESSAGE, few(*BROKEN)),
-        "topic": few(MESSAGE_RELAY, CDR),
-    }
+REPORT = st.fixed_dictionaries(
+    {"report_id": few(*"abcdefgh"), "number": few(*NUMBERS[:4]), "reporter": few(*NUMBERS)},
+    optional={"kind": few("call", "message", "fax", None), "text": few("hello", "한글"), "reseller": few("s1", "s2")},
 )
+HIT = st.fixed_dictionaries(
+    {"sender": few(*NUMBERS[:6]), "trap": few(*NUMBERS[:4]), "depth": few("record", "limited", "full")},
+    optional={"text": few("hello", "한글"), "source_ip": few("192.0.2.1", "192.0.2.2")},
+)
+PHONE = (MESSAGE_RELAY, CDR)
+RECORD = {
+    MESSAGE_RELAY: (MESSAGE, MESSAGE), CDR: (CALL, CALL), REPORTS: (REPORT, REPORT, REPORT), TRAPS: (HIT, HIT),
+}  # fmt: skip
+
+
+def steps(topics: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
+    records = [few(*BROKEN), *(record for topic in topics for record in RECORD[topic])]
+    return st.fixed_dictionaries(
+        {
+            "step": few(*STEPS),
+            "at": few(*AT),
+            "ts": few(*TIMESTAMPS),
+            "partition": few(0, 0, 1),
+            "again": few(*[False] * 15, True),
+            "optional": OPTIONAL,
+            "trusted": few(True, True, False),
+            "record": st.one_of(records),
+            "topic": few(*topics),
+        }
+    )
 
 
 @st.composite
-def traffic(draw: st.DrawFn, most: int = 40) -> list[Line]:
-    return laid_out(draw(few(*STARTS)), draw(st.lists(STEP, min_size=1, max_size=most)))
+def traffic(draw: st.DrawFn, most: int = 40, topics: tuple[str, ...] = PHONE) -> list[Line]:
+    return laid_out(draw(few(*STARTS)), draw(st.lists(steps(topics), min_size=1, max_size=most)))
 
 
 def laid_out(now_ms: int, steps: list[dict[str, Any]]) -> list[Line]:
@@ -101,8 +117,9 @@ def _value(step: dict[str, Any], at_ms: int) -> tuple[str, bytes | None]:
     fields = {**record, **step["optional"], "at": at_ms}
     if step["trusted"]:
         fields |= {"verified": "full", "origin": "domestic"}
-    if "message_id" in record:
-        return MESSAGE_RELAY, json.dumps(fields).encode()
+    for id_name, topic in (("message_id", MESSAGE_RELAY), ("report_id", REPORTS), ("trap", TRAPS)):
+        if id_name in record:
+            return topic, json.dumps(fields).encode()
     before, answered = fields.pop("before"), fields.pop("answered")
     if record["event"] == "complete":
         fields |= {"setup_at": at_ms - before, "release_at": at_ms}

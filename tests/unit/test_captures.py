@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from schemas.decoding import check_all
+from schemas.feeds import FEEDS
 from schemas.numbers import e164_rules, normalise
-from schemas.topics import CDR, MESSAGE_RELAY
+from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
 from streams.captures import files
 from streams.captures.files import plain_lines, read_capture, read_stream
 from streams.captures.lines import LineReader, texts
@@ -518,6 +519,70 @@ PERSONAL = {
     "origin": "domestic", "verified": "full", "text": "전화 010-1234-5678 주세요", "content_hash": "abcdef",
     "customer_name": "김철수",
 }  # fmt: skip
+
+
+REPORT = {
+    "report_id": "kim-1", "at": AT_MS, "number": "010-1234-5678", "reporter": "+821099998888", "kind": "call",
+    "text": "김철수", "message_id": "kim-2", "relay": "relay-kim", "reseller": "kim & co", "recording_url": "https://kim",
+}  # fmt: skip
+TRAP = {
+    "at": AT_MS, "sender": "010-1234-5678", "trap": "+821099998888", "depth": "full", "text": "김철수",
+    "source_ip": "192.0.2.99", "recording_url": "https://kim",
+}  # fmt: skip
+ORDER = {
+    "id": "kim-1", "at": AT_MS, "number": "010-1234-5678", "action": "release", "operator": "kim", "reason": "김철수",
+    "rule": "pmg-voice", "until": AT_MS + 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("topic", "record", "stay"),
+    [
+        (REPORTS, REPORT, {"at", "kind"}),
+        (TRAPS, TRAP, {"at", "depth"}),
+        (CONTROL, ORDER, {"at", "action", "rule", "until"}),
+    ],
+)
+def test_reports_traps_and_orders_under_pseudonyms_name_neither_people_nor_traps(
+    aliases: Pseudonyms, topic: str, record: dict[str, Any], stay: set[str]
+) -> None:
+    before = Record(topic, 0, 1, AT_MS, 1, b"+821012345678", json.dumps(record).encode())
+    after = aliases.record(before)
+    for piece in ("12345678", "1234-5678", "9999", "kim", "김철수", "192.0.2"):
+        assert piece not in repr(after)
+    made = json.loads(after.value or b"")
+    assert check_all(topic, after.value) == []
+    assert made.keys() == record.keys()
+    assert {name for name in made if made[name] == record[name]} == stay
+    assert after.key == normalise(made[FEEDS[topic].number]).text.encode()
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_every_topic_is_recorded_and_replayed_like_any_other(tmp_path: Path, form: str) -> None:
+    values = {REPORTS: REPORT, TRAPS: TRAP, CONTROL: ORDER}
+    records = [
+        Record(topic, 0, i, AT_MS + i, 1, b"+821012345678", json.dumps(value | {"at": AT_MS + i}).encode())
+        for i in range(5)
+        for topic, value in values.items()
+    ]
+    paths = write(tmp_path / "recorded", records, form, "zstd")
+    (tmp_path / "rules.yaml").write_text(
+        "counters:\n"
+        "  people: {on: reports, per: number, distinct: reporter, window: 1h}\n"
+        "  hits: {on: traps, per: sender, count: events, window: 1h}\n"
+        "rules:\n"
+        "  - {name: trapped, summary: s, when: hits >= 5 and people >= 1, mode: review,\n"
+        "     then: {block: [calls], directions: [outgoing], for: 1d}}\n"
+    )
+    got = CliRunner().invoke(
+        command, ["replay", "--rules", str(tmp_path / "rules.yaml"), "--summary", *map(str, paths)]
+    )
+    assert got.exit_code == 0, got.output
+    told = json.loads(got.stderr.splitlines()[-1])
+    assert told["feeds"][TRAPS] == {"records": 5, "accepted": 5, "late": 0, "duplicate": 0, "future": 0}
+    assert told["feeds"][REPORTS] == {"records": 5, "accepted": 1, "late": 0, "duplicate": 4, "future": 0}
+    assert told["other_topics"] == {CONTROL: 5}
+    assert told["produced"] == {"review-queue": 1}
 
 
 @pytest.mark.parametrize("kept", ["hash", "drop"])

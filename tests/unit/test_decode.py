@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from schemas import codes
 from schemas.decoding import RecordError, decode
-from schemas.feeds import FEEDS
+from schemas.feeds import EVENTS, FEEDS
 from schemas.numbers import normalise
-from schemas.topics import CDR, MESSAGE_RELAY
+from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
 from streams.ingest.decode import DEAD_LETTER_KEPT_BYTES, DEAD_LETTER_WHOLE_BYTES, Decoded, Decoder, text_hash
 from streams.ingest.epoch import RawBatch
 
@@ -25,8 +25,13 @@ AT_MS = 1_794_798_000_000
 MESSAGE = {"message_id": "m1", "at": AT_MS, "sender": "010-1111-0001", "recipient": "+821099900001"}
 CALL = {"call_id": "c1", "event": "setup", "at": AT_MS, "caller": "+827011110001", "callee": "114"}
 COMPLETE = CALL | {"event": "complete", "setup_at": AT_MS - 9000, "answer_at": AT_MS - 5000, "release_at": AT_MS}
+REPORT = {"report_id": "r1", "at": AT_MS, "number": "010-1111-0001", "reporter": "+821099900001"}
+TRAP = {"at": AT_MS, "sender": "+827011110001", "trap": "02-999-0001", "depth": "full"}
+ORDER = {
+    "id": "o1", "at": AT_MS, "number": "+821011110001", "action": "release", "operator": "kim", "reason": "확인함",
+}  # fmt: skip
 EVERYTHING = {topic: frozenset(feed.optional) - set(feed.complete) for topic, feed in FEEDS.items()}
-NOTHING = {MESSAGE_RELAY: frozenset[str](), CDR: frozenset[str]()}
+NOTHING = {topic: frozenset[str]() for topic in FEEDS}
 VALID = {
     MESSAGE_RELAY: [
         MESSAGE,
@@ -35,9 +40,30 @@ VALID = {
         | {"at": "2026-11-16T12:00:00.5+09:00", "sender": "anonymous", "content_hash": 'a"\\\n', "reseller": "é"},
     ],
     CDR: [CALL, COMPLETE, CALL | {"event": "release", "cause": "16", "carrier": "KT", "origin": "international"}],
+    REPORTS: [
+        REPORT,
+        REPORT | {"kind": "call", "recording_url": "https://a.invalid/1", "relay": "r1"},
+        REPORT
+        | {"kind": "message", "text": "택배 😀", "message_id": "m1", "reseller": "s1", "at": "2026-11-16T12:00:00Z"},
+    ],
+    TRAPS: [TRAP, TRAP | {"depth": "record", "text": "hello", "source_ip": "192.0.2.1"}, TRAP | {"at": AT_MS + 1}],
+    CONTROL: [
+        ORDER,
+        ORDER | {"action": "allow", "rule": "pmg-voice", "until": "2026-11-17T12:00:00+09:00"},
+        ORDER | {"until": AT_MS + 1, "at": "2026-11-16T12:00:00.5Z"},
+    ],
 }
-KIND = {name: code for code, name in enumerate(codes.EVENTS)}
-CHOICES = {"channel": codes.CHANNELS, "origin": codes.ORIGINS, "verified": codes.VERIFIED}
+# (number, peer) and id of each topic's records.
+NAMES = {
+    MESSAGE_RELAY: ("sender", "recipient", "message_id"), CDR: ("caller", "callee", "call_id"),
+    REPORTS: ("number", "reporter", "report_id"), TRAPS: ("sender", "trap", None), CONTROL: ("number", None, "id"),
+}  # fmt: skip
+ONE_EVENT = {MESSAGE_RELAY: "message", REPORTS: "report", TRAPS: "trap", CONTROL: "control"}
+KIND = {name: code for code, name in enumerate(EVENTS)}
+CHOICES = {
+    "channel": codes.CHANNELS, "origin": codes.ORIGINS, "verified": codes.VERIFIED, "kind": codes.REPORT_KINDS,
+    "depth": codes.DEPTHS, "action": codes.CONTROL_ACTIONS,
+}  # fmt: skip
 
 
 @lru_cache
@@ -68,15 +94,21 @@ def expected(topic: str, values: list[bytes | None], wanted: frozenset[str]) -> 
 
 
 def _rows(topic: str, record: dict[str, Any]) -> list[dict[str, int]]:
-    names = ("message_id", "sender", "recipient") if topic == MESSAGE_RELAY else ("call_id", "caller", "callee")
-    number, peer = normalise(record[names[1]]), normalise(record[names[2]])
-    row = {"id": text_hash(record[names[0]]), "number": number.key, "number_type": number.type, "access": number.access}
-    row |= {"peer": peer.key, "peer_type": peer.type, "at": record["at"], "event": KIND[record.get("event", "message")]}
-    row["topic"] = {MESSAGE_RELAY: 0, CDR: 1}[topic]
+    of, to, id_name = NAMES[topic]
+    number = normalise(record[of])
+    row = {"number": number.key, "number_type": number.type, "access": number.access, "at": record["at"]}
+    peer = (0, 0) if to is None else (normalise(record[to]).key, normalise(record[to]).type)
+    row["peer"], row["peer_type"] = peer
+    row["id"] = text_hash(record[id_name]) if id_name else 0
+    row |= {"event": KIND[ONE_EVENT.get(topic) or record["event"]], "topic": list(NAMES).index(topic)}
+    row |= {name: CHOICES[name].index(record[name]) for name in ("depth", "action") if name in record}
     for name in EVERYTHING[topic]:
         value = record.get(name)
-        row[name] = CHOICES[name].index(value or "") if name in CHOICES else text_hash(value) if value else 0
-    if topic == MESSAGE_RELAY:
+        if name == "until":
+            row[name] = value or 0
+        else:
+            row[name] = CHOICES[name].index(value or "") if name in CHOICES else text_hash(value) if value else 0
+    if topic != CDR:
         return [row]
     if record["event"] != "complete":
         return [row | {"duration": -1}]
@@ -92,7 +124,13 @@ def assert_agree(topic: str, values: list[bytes | None], everything: bool = True
     got = decoder(topic, everything).decode(raw(topic, values))
     rows, dead = expected(topic, values, wanted)
     for name, column in got.columns.items():
-        assert column.tolist() == [row[name] for row in rows], name
+        told = [row[name] for row in rows]
+        if name == "id" and NAMES[topic][2] is None:  # one for what is one hit, and never none
+            assert 0 not in column
+            told = [(row["number"], row["peer"], row["at"]) for row in rows]
+            assert len(set(column.tolist())) == len(set(told)) == len(set(zip(column.tolist(), told, strict=True)))
+        else:
+            assert column.tolist() == told, name
     said = [(dict(r.headers), r.value, r.key) for r in got.dead_letters]
     assert [(h["__connect.errors.exception.class.name"], h["__connect.errors.exception.message"]) for h, _, _ in said] \
         == [(code.encode(), message.encode()) for _, code, message in dead]  # fmt: skip
@@ -108,7 +146,23 @@ def assert_agree(topic: str, values: list[bytes | None], everything: bool = True
 SPACE = st.sampled_from(["", "", "", " ", "\n", "\t \r\n"])
 TEXTS = st.one_of(
     st.sampled_from(
-        ["r1", "sms", "full", "international", "", "가", "😀", "a" * 256, "a" * 257, "\u0000", '"}{', "\\"]
+        [
+            "r1",
+            "sms",
+            "full",
+            "international",
+            "call",
+            "limited",
+            "block",
+            "",
+            "가",
+            "😀",
+            "a" * 256,
+            "a" * 257,
+            "\u0000",
+            '"}{',
+            "\\",
+        ]
     ),
     st.text(max_size=20),
 )
@@ -145,7 +199,7 @@ def objects(draw: st.DrawFn, topic: str) -> bytes:
     """A record as a feed might spell it, seldom quite right."""
     base: dict[str, Any] = dict(draw(st.sampled_from(VALID[topic])))
     for name in draw(st.lists(st.sampled_from([*base, *FEEDS[topic].optional, "unknown", "a.t", "At"]), max_size=4)):
-        right = TIMES if name == "at" or name.endswith("_at") else NUMBERS if name in (*base,) else TEXTS
+        right = TIMES if name in ("at", "until") or name.endswith("_at") else NUMBERS if name in (*base,) else TEXTS
         base[name] = draw(st.one_of(right, right, TEXTS, ODD))
     for name in draw(st.lists(st.sampled_from(list(base)), max_size=1)):
         del base[name]
@@ -162,7 +216,7 @@ def objects(draw: st.DrawFn, topic: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-@pytest.mark.parametrize("topic", [MESSAGE_RELAY, CDR])
+@pytest.mark.parametrize("topic", FEEDS)
 @given(data=st.data(), everything=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_any_spelling_of_records_gives_what_the_exact_decoder_gives(
@@ -172,7 +226,7 @@ def test_any_spelling_of_records_gives_what_the_exact_decoder_gives(
     assert_agree(topic, values, everything)
 
 
-@pytest.mark.parametrize("topic", [MESSAGE_RELAY, CDR])
+@pytest.mark.parametrize("topic", FEEDS)
 def test_flipped_inserted_and_lost_bytes_give_what_the_exact_decoder_gives(topic: str) -> None:
     random_bytes = random.Random(7)
     values: list[bytes | None] = []
@@ -188,7 +242,7 @@ def test_flipped_inserted_and_lost_bytes_give_what_the_exact_decoder_gives(topic
     assert 200 < len(assert_agree(topic, values).dead_letters) < 2999
 
 
-@pytest.mark.parametrize("topic", [MESSAGE_RELAY, CDR])
+@pytest.mark.parametrize("topic", FEEDS)
 def test_a_record_cut_off_at_any_byte_is_a_dead_letter_and_its_neighbours_stay(topic: str) -> None:
     for record in VALID[topic]:
         whole = json.dumps(record, ensure_ascii=False).encode()
@@ -210,6 +264,18 @@ def test_a_record_that_ends_inside_a_value_does_not_read_on_in_its_neighbour(cut
     head = whole[: whole.index(cut) + len(cut)].encode()
     rest = whole.encode()[len(head) :]
     assert len(assert_agree(MESSAGE_RELAY, [head, rest, head, whole.encode()])) == 1
+
+
+def test_hits_of_a_trap_are_one_where_number_trap_and_time_are_one_however_they_are_spelled() -> None:
+    again = [
+        TRAP,
+        TRAP | {"sender": "070-1111-0001", "trap": "029990001", "text": "other", "depth": "record"},
+        {"depth": "full", "trap": "+8229990001", "at": "2026-11-16T12:00:00+09:00", "sender": "+82 70 1111 0001"},
+    ]
+    others = [TRAP | {"at": AT_MS + 1}, TRAP | {"trap": "029990002"}, TRAP | {"sender": "+827011110002"}]
+    ids = decoder(TRAPS).decode(raw(TRAPS, [json.dumps(hit).encode() for hit in again + others])).columns["id"]
+    assert len(set(ids[:3].tolist())) == 1
+    assert len(set(ids.tolist())) == 4
 
 
 def test_values_that_are_no_text_or_no_object_are_dead_letters() -> None:

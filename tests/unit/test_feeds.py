@@ -30,6 +30,15 @@ def test_a_feed_that_was_never_heard_is_not_silent() -> None:
     assert (watch.silent(), watch.quiet_ms(10 * LONG)) == ({}, {})
 
 
+def test_a_feed_whose_records_come_now_and_then_is_never_silent() -> None:
+    watch = FeedWatch(LONG)
+    assert watch.told("control", 1, 0) is None
+    assert watch.told("control", 0, 10 * LONG) is None
+    assert (watch.silent(), watch.quiet_ms(10 * LONG)) == ({}, {})
+    assert [watch.told(feed, 1, 0) for feed in ("reports", "traps")] == [None, None]
+    assert watch.told("reports", 0, LONG) == Turn("reports", True, LONG)
+
+
 def test_one_feed_says_nothing_about_another() -> None:
     watch = FeedWatch(LONG)
     for now in range(0, 2 * LONG, LONG // 3):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas import codes
 from schemas.decoding import RecordError, check_all, decode
 from schemas.feeds import FEEDS
-from schemas.records import ID_MAX, NUMBER_MAX, TEXT_MAX
+from schemas.records import ID_MAX, NUMBER_MAX, TEXT_MAX, URL_MAX
 from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
 
 AT_MS = 1_794_798_000_000
@@ -23,6 +23,14 @@ COMPLETE = CALL | {
     "answer_at": AT_MS + 4000,
     "release_at": AT_MS + 9000,
 }
+REPORT = {"report_id": "r1", "at": AT_MS, "number": "010-1111-0001", "reporter": "+821099900001"}
+TRAP = {"at": AT_MS, "sender": "+827011110001", "trap": "02-999-0001", "depth": "full"}
+ORDER = {
+    "id": "o1", "at": AT_MS, "number": "+821011110001", "action": "release", "operator": "kim", "reason": "wrong",
+}  # fmt: skip
+RECORD: dict[str, dict[str, Any]] = {
+    MESSAGE_RELAY: MESSAGE, CDR: CALL, REPORTS: REPORT, TRAPS: TRAP, CONTROL: ORDER,
+}  # fmt: skip
 NOTHING: frozenset[str] = frozenset()
 EVERYTHING = {topic: frozenset(feed.optional) for topic, feed in FEEDS.items()}
 
@@ -61,9 +69,10 @@ def test_an_absent_or_null_verified_means_none_and_other_nulls_are_absent() -> N
     assert decode(MESSAGE_RELAY, encoded(MESSAGE | {"verified": "full"}), wanted)["verified"] == "full"
 
 
-@pytest.mark.parametrize("topic", [MESSAGE_RELAY, CDR])
+@pytest.mark.parametrize("topic", FEEDS)
 def test_every_required_field_is_missed_when_absent_or_null(topic: str) -> None:
-    record: dict[str, Any] = MESSAGE if topic == MESSAGE_RELAY else CALL
+    record = RECORD[topic]
+    assert decode(topic, encoded(record), EVERYTHING[topic]).items() >= record.items()
     for name in FEEDS[topic].required:
         for broken in (without(record, name), record | {name: None}):
             error = failure(topic, encoded(broken))
@@ -204,6 +213,26 @@ def test_a_call_whose_times_do_not_fit_is_refused(change: dict[str, Any], code: 
     assert (error.code, error.field) == (code, field)
 
 
+@pytest.mark.parametrize(
+    ("topic", "change", "code", "field"),
+    [
+        (REPORTS, {"kind": "fax"}, "bad_value", "kind"),
+        (REPORTS, {"recording_url": "u" * (URL_MAX + 1)}, "too_long", "recording_url"),
+        (REPORTS, {"reporter": 112}, "wrong_type", "reporter"),
+        (TRAPS, {"depth": "deep"}, "bad_value", "depth"),
+        (TRAPS, {"source_ip": ["192.0.2.1"]}, "wrong_type", "source_ip"),
+        (CONTROL, {"action": "destroy"}, "bad_value", "action"),
+        (CONTROL, {"until": "2026-11-16T12:00:00"}, "bad_time", "until"),
+        (CONTROL, {"reason": ""}, "bad_value", "reason"),
+    ],
+)
+def test_what_is_wrong_in_a_report_a_trap_or_an_order_is_named(
+    topic: str, change: dict[str, Any], code: str, field: str
+) -> None:
+    error = failure(topic, encoded(RECORD[topic] | change), EVERYTHING[topic])
+    assert (error.field, error.code) == (field, code)
+
+
 def test_check_all_finds_everything_that_is_wrong_at_once() -> None:
     record = without(COMPLETE, "caller") | {"callee": "", "origin": "mars", "answer_at": AT_MS - 1, "at": AT_MS}
     found = [(e.code, e.field) for e in check_all(CDR, encoded(record))]
@@ -220,6 +249,9 @@ def test_check_all_finds_everything_that_is_wrong_at_once() -> None:
 def test_the_choices_of_a_field_are_those_that_have_codes() -> None:
     assert FEEDS[MESSAGE_RELAY].fields["channel"].choices == codes.CHANNELS[1:]
     assert FEEDS[CDR].fields["event"].choices == FEEDS[CDR].events
+    assert FEEDS[REPORTS].fields["kind"].choices == codes.REPORT_KINDS[1:] == ("message", "call")
+    assert FEEDS[TRAPS].fields["depth"].choices == codes.DEPTHS[1:] == ("record", "limited", "full")
+    assert FEEDS[CONTROL].fields["action"].choices == codes.CONTROL_ACTIONS[1:]
     for topic in (MESSAGE_RELAY, CDR):
         assert FEEDS[topic].fields["origin"].choices == codes.ORIGINS[1:]
         assert FEEDS[topic].fields["verified"].choices == codes.VERIFIED[1:]
@@ -250,14 +282,18 @@ def test_the_fields_of_the_input_topics_are_those_of_the_record_reference() -> N
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-values = scalars | st.lists(scalars, max_size=2) | st.sampled_from(["setup", "complete", AT_MS, AT_MS + 9000])
-names = st.sampled_from(sorted({*FEEDS[CDR].fields, *FEEDS[MESSAGE_RELAY].fields, "x"}))
+values = (
+    scalars
+    | st.lists(scalars, max_size=2)
+    | st.sampled_from(["setup", "complete", "call", "full", "block", AT_MS, AT_MS + 9000])
+)
+names = st.sampled_from(sorted({*(name for feed in FEEDS.values() for name in feed.fields), "x"}))
 
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """A record with some fields exchanged, then perhaps some bytes."""
-    record = draw(st.sampled_from([MESSAGE, CALL, COMPLETE])) | draw(st.dictionaries(names, values, max_size=3))
+    record = draw(st.sampled_from([*RECORD.values(), COMPLETE])) | draw(st.dictionaries(names, values, max_size=3))
     value = bytearray(encoded(record))
     for _ in range(draw(st.integers(0, 3))):
         value[draw(st.integers(0, len(value) - 1))] = draw(st.integers(0, 255))
@@ -265,7 +301,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from([MESSAGE_RELAY, CDR]), st.binary(max_size=60) | damaged())
+@given(st.sampled_from(list(FEEDS)), st.binary(max_size=60) | damaged())
 def test_any_bytes_are_a_record_or_a_record_error(topic: str, value: bytes) -> None:
     errors = check_all(topic, value)
     try:

@@ -21,9 +21,10 @@ from streams.ingest.epoch import OutRecord
 from streams.kafka.partition import partition_of
 from streams.traffic.generate import TrafficSettings, generate
 from tests.reference.reference import Line, Produced, Reference
-from tests.reference.rule_files import RULE_FILES, SMALL_FILES
+from tests.reference.rule_files import OTHER_FILES, RULE_FILES, SMALL_FILES
 from tests.reference.small_traffic import MONDAY_0859_MS, as_printed, kcat_line, traffic
 
+EVERY = (topics.MESSAGE_RELAY, topics.CDR, topics.REPORTS, topics.TRAPS)
 OUTPUTS = (topics.BLOCK_EVENTS, topics.BLOCK_HISTORY, topics.REVIEW_QUEUE, topics.SHADOW_EVENTS, topics.DEAD_LETTERS)
 
 _MANY = re.compile(rb'("counter":"(?:callees|recipients|contents)","value":)(?:3[3-9]|[4-9]\d|\d{3,})\.\d+')
@@ -31,7 +32,7 @@ _MANY = re.compile(rb'("counter":"(?:callees|recipients|contents)","value":)(?:3
 
 @lru_cache
 def rules_of(name: str) -> RuleSet:
-    return load_text((RULE_FILES | SMALL_FILES)[name], f"{name}.yaml")
+    return load_text((RULE_FILES | OTHER_FILES | SMALL_FILES)[name], f"{name}.yaml")
 
 
 def replayed(rules: RuleSet, lines: list[Line], batch_lines: int) -> list[Produced]:
@@ -87,6 +88,32 @@ def assert_same(got: list[Produced], want: list[Produced]) -> None:
 def test_a_replay_of_any_traffic_gives_what_the_reference_gives(name: str, lines: list[Line], batch_lines: int) -> None:
     rules = rules_of(name)
     assert_same(replayed(rules, lines, batch_lines), referred(rules, lines))
+
+
+@given(lines=traffic(topics=EVERY), batch_lines=st.integers(1, 50))
+@settings(max_examples=60, deadline=None)
+def test_reports_and_traps_beside_calls_and_messages_give_what_the_reference_gives(
+    lines: list[Line], batch_lines: int
+) -> None:
+    rules = rules_of("others")
+    assert_same(replayed(rules, lines, batch_lines), referred(rules, lines))
+
+
+def test_the_traffic_that_is_drawn_makes_every_rule_on_reports_and_traps_fire() -> None:
+    fired: set[tuple[str, str]] = set()
+
+    @given(lines=traffic(topics=EVERY))
+    @settings(max_examples=400, deadline=None, derandomize=True, database=None)
+    def run(lines: list[Line]) -> None:
+        for record in referred(rules_of("others"), lines):
+            if record.topic in OUTPUTS[:4] and record.topic != topics.BLOCK_HISTORY:
+                fired.add((orjson.loads(record.value or b"")["hold"]["rule"], record.topic))
+
+    run()
+    assert {rule for rule, _ in fired} == {rule.name for rule in rules_of("others").rules}
+    assert ("reported", topics.REVIEW_QUEUE) in fired, "nobody vouches for a reported number"
+    assert {("reported", topics.BLOCK_EVENTS), ("sends-and-is-reported", topics.BLOCK_EVENTS)}.isdisjoint(fired)
+    assert {("trapped", topics.BLOCK_EVENTS), ("dials-and-is-trapped", topics.BLOCK_EVENTS)} <= fired
 
 
 @pytest.mark.parametrize("name", RULE_FILES)

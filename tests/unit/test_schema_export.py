@@ -37,12 +37,18 @@ def test_each_required_field_of_a_schema_is_required(topic: str) -> None:
             jsonschema.validate({k: v for k, v in example.items() if k != name}, schema)
 
 
-@pytest.mark.parametrize("topic", [topics.MESSAGE_RELAY, topics.CDR])
+@pytest.mark.parametrize("topic", FEEDS)
 def test_the_example_of_an_input_topic_passes_the_exact_decoder_whole(topic: str) -> None:
     value = json.dumps(export.PUBLISHED[topic][1]).encode()
     assert decoding.check_all(topic, value) == []
     decoded = decoding.decode(topic, value, frozenset(FEEDS[topic].optional))
     assert set(decoded) == set(export.PUBLISHED[topic][1])
+
+
+def test_every_input_topic_is_published() -> None:
+    assert {topic: export.PUBLISHED[topic][0] for topic in FEEDS} == {
+        topic: feed.struct for topic, feed in FEEDS.items()
+    }
 
 
 def test_the_schema_of_a_complete_call_asks_for_its_times() -> None:
