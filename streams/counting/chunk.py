@@ -80,8 +80,8 @@ def _parsed(piece: bytes) -> tuple[dict[str, Any], int]:
         )
     if int(start[1]) != FORMAT:
         raise ImageError(
-            f"an image of format {int(start[1])}, where this version reads {FORMAT}: "
-            "without it the state is rebuilt from the input"
+            f"an image of format {int(start[1])}, where this version reads {FORMAT}: counters begin empty and warm, "
+            "holds are kept; to count the past again, start all workers as a new --group with --from one reach back"
         )
     if zlib.crc32(memoryview(piece)[start.end() :]) != int(start[2], 16):
         raise ImageError(f"a damaged piece of an image: the checksum of its {len(piece)} bytes does not fit")
