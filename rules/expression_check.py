@@ -15,7 +15,7 @@ NODES_MAX = 500
 
 
 @dataclass(frozen=True)
-class Number:
+class Numeric:
     """A column of numbers; NaN is "no reading"."""
 
 
@@ -30,8 +30,8 @@ class Choice:
         return self.names[1:]
 
 
-Kind = Number | Choice
-NUMBER = Number()
+Kind = Numeric | Choice
+NUMBER = Numeric()
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Checker:
             self.condition(node.operand)
         elif isinstance(node, ast.Compare):
             self.comparison(node)
-        elif isinstance(kind := self.value(node), Number):
+        elif isinstance(kind := self.value(node), Numeric):
             self.error(node, f"{self.text(node)} is a number, not a condition", f"compare it: `{self.raw(node)} > 0`")
         elif kind == TEXT:
             self.error(node, f"{self.text(node)} is a text, not a condition", "compare a field with it")
@@ -180,10 +180,10 @@ class Checker:
             return
         if a is None or b is None:
             return
-        if isinstance(a, Number) and isinstance(b, Number):
+        if isinstance(a, Numeric) and isinstance(b, Numeric):
             return
-        if isinstance(a, Number) or isinstance(b, Number):
-            number, other = (left, right) if isinstance(a, Number) else (right, left)
+        if isinstance(a, Numeric) or isinstance(b, Numeric):
+            number, other = (left, right) if isinstance(a, Numeric) else (right, left)
             what = "a text" if TEXT in (a, b) else "a field of names"
             message = f"{self.text(number)} is a number and {self.text(other)} is {what}: they cannot be compared"
             self.error(left, message, end=right)
@@ -239,7 +239,7 @@ class Checker:
             return self.arithmetic(node)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
             kind = self.value(node.operand)
-            if kind is not None and not isinstance(kind, Number):
+            if kind is not None and not isinstance(kind, Numeric):
                 self.error(node, f"only numbers have a sign, and {self.text(node.operand)} is none")
                 return None
             return kind
@@ -285,12 +285,12 @@ class Checker:
     def arithmetic(self, node: ast.BinOp) -> Kind | None:
         sides = [(side, self.value(side)) for side in (node.left, node.right)]
         for side, kind in sides:
-            if kind is not None and not isinstance(kind, Number):
+            if kind is not None and not isinstance(kind, Numeric):
                 self.error(side, f"only numbers can be calculated with, and {self.text(side)} is none")
         if isinstance(node.op, ast.Div) and isinstance(node.right, ast.Constant) and node.right.value == 0:
             self.error(node, "a division by zero never fires")
             return None
-        return NUMBER if all(isinstance(kind, Number) for _, kind in sides) else None
+        return NUMBER if all(isinstance(kind, Numeric) for _, kind in sides) else None
 
     def error(
         self, node: ast.expr, message: str, hint: str = "", choices: tuple[str, ...] = (), end: ast.expr | None = None

@@ -21,7 +21,7 @@ from rules.expression_check import (
     ExpressionError,
     ExpressionErrors,
     Kind,
-    Number,
+    Numeric,
     dotted,
     syntax,
 )
@@ -29,7 +29,7 @@ from rules.expression_check import (
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["NUMBER", "Choice", "Expression", "ExpressionError", "ExpressionErrors", "Kind", "Number", "parse"]
+__all__ = ["NUMBER", "Choice", "Expression", "ExpressionError", "ExpressionErrors", "Kind", "Numeric", "parse"]
 
 # Takes the columns and the mask of rows whose readings are all there (which it may clear further).
 Compiled = Callable[[Mapping[str, Any], Any], Any]

@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from streams.captures.lines import LineReader
-from streams.captures.rows import CaptureError, Rows
+from streams.captures.rows import CaptureError, CaptureRows
 from streams.kernels.lines import line_ends
 from streams.kernels.words import PADDING
 
@@ -23,7 +23,7 @@ GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 
 def read_capture(
     path: Path, reader: LineReader, batch: int, advance: Callable[[int], None] = lambda count: None
-) -> Iterator[Rows]:
+) -> Iterator[CaptureRows]:
     """The records of a file in its order, at most `batch` lines or rows at a time; `advance` is told the bytes of the
     file that were read, in steps. Raises CaptureError, OSError."""
     with path.open("rb") as file:
@@ -42,7 +42,7 @@ def read_stream(
     reader: LineReader,
     batch: int,
     advance: Callable[[int], None] = lambda count: None,
-) -> Iterator[Rows]:
+) -> Iterator[CaptureRows]:
     """Like `read_capture`, of lines from a file that need not be one on disk; `name` is what problems call it."""
     with ExitStack() as stack:
         plain = stack.enter_context(uncompressed(file, advance))

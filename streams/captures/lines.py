@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from schemas.json_reading import JsonReader, Unreadable
-from streams.captures.rows import NO_RECORD, Rows
+from streams.captures.rows import NO_RECORD, CaptureRows
 from streams.ingest.packed import Packed
 from streams.kernels.lines import NAME_WORDS, PARTITIONS_MAX, read_lines
 from streams.kernels.scan import SLOW, name_words
@@ -55,7 +55,7 @@ class NestedLine(msgspec.Struct):
 
 
 class LineReader:
-    """Reads batches of lines; `topics` are known from the start and keep their places in `Rows.topics`."""
+    """Reads batches of lines; `topics` are known from the start and keep their places in `CaptureRows.topics`."""
 
     def __init__(self, topics: Sequence[str] = ()) -> None:
         self.topics = list(topics)
@@ -66,12 +66,12 @@ class LineReader:
         self._line = JsonReader(Line)
         self._nested = JsonReader(NestedLine)
 
-    def read_list(self, lines: Sequence[bytes]) -> Rows:
+    def read_list(self, lines: Sequence[bytes]) -> CaptureRows:
         """Lines with or without the line feeds at their ends."""
         buffer = np.frombuffer(b"".join((*lines, bytes(PADDING))), np.uint8)
         return self.read(buffer, 0, np.cumsum(np.fromiter(map(len, lines), np.int64, len(lines))))
 
-    def read(self, buffer: np.ndarray, begin: int, ends: np.ndarray) -> Rows:
+    def read(self, buffer: np.ndarray, begin: int, ends: np.ndarray) -> CaptureRows:
         """buffer: uint8[m] with PADDING behind the last line, begin: where the first line starts, ends: int64[n]."""
         n = len(ends)
         out = np.empty((int(ends[-1]) - begin if n else 0) + 2 * PADDING, np.uint8)
@@ -106,7 +106,7 @@ class LineReader:
             whole = b"".join(tail)
             out = np.concatenate((out[: written - len(whole)], np.frombuffer(whole, np.uint8)))
         at, length = np.ascontiguousarray(spans[:, :, 0].T), np.ascontiguousarray(spans[:, :, 1].T)
-        return Rows(
+        return CaptureRows(
             self.topics, topic, numbers[:, 0].astype(np.int32), numbers[:, 1].copy(), numbers[:, 2].copy(),
             Packed(out, at[0], length[0]), Packed(out, at[1], length[1]), unread,
         )  # fmt: skip

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from streams.captures.rows import CaptureError, Rows
+from streams.captures.rows import CaptureError, CaptureRows
 from streams.ingest.packed import Packed
 from streams.kernels.lines import PARTITIONS_MAX
 
@@ -40,7 +40,7 @@ READ = ("topic", "partition", "offset", "ts", "key", "payload")
 LIMITS = {"partition": (0, PARTITIONS_MAX), "offset": (0, 1 << 62), "ts": (-1, 1 << 62)}
 
 
-def read_parquet(path: Path, topics: list[str], batch: int, advance: Callable[[int], None]) -> Iterator[Rows]:
+def read_parquet(path: Path, topics: list[str], batch: int, advance: Callable[[int], None]) -> Iterator[CaptureRows]:
     """The rows of a file in its order, at most `batch` at a time; a topic not yet in `topics` is added to it. `advance`
     is told the bytes that were read, as far as they can be told. Raises CaptureError, OSError."""
     first, total, said = 0, path.stat().st_size, 0
@@ -66,7 +66,7 @@ def _check(schema: Any, path: Path) -> None:
         )
 
 
-def _rows(part: Any, topics: list[str], path: Path, first: int) -> Rows:
+def _rows(part: Any, topics: list[str], path: Path, first: int) -> CaptureRows:
     """first: number of the batch's first row in its file."""
     place = {topic: code for code, topic in enumerate(topics)}
     topic = part.column("topic")
@@ -82,7 +82,7 @@ def _rows(part: Any, topics: list[str], path: Path, first: int) -> Rows:
     n = len(part)
     numbers = {name: _integers(part.column(name), name, path, first) for name in LIMITS}
     keys = part.column("key") if "key" in part.schema.names else pa.nulls(n, pa.binary())
-    return Rows(
+    return CaptureRows(
         topics, np.array(codes, np.int64)[topic.indices.to_numpy()] if n else np.empty(0, np.int64),
         numbers["partition"].astype(np.int32), numbers["offset"], numbers["ts"],
         _packed(keys, "key", path), _packed(part.column("payload"), "payload", path),

@@ -28,7 +28,7 @@ SILENCE_MAX_S = 60.0  # a recording of what is there already; one that goes on w
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class CaptureSpan:
     """What to record. start: "earliest", "latest", or the first record of each partition at or after a time (ms).
     until: None for ever, "end" what is there at the start, or each partition up to its first record at or after a time
     (ms), a partition without one up to what is there at that time. Times are those of the records in Kafka."""
@@ -64,7 +64,7 @@ class Recorder:
     def __init__(
         self,
         settings: KafkaSettings,
-        span: Span,
+        span: CaptureSpan,
         *,
         clients: Clients | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,

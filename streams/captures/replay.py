@@ -23,7 +23,7 @@ from schemas import topics
 from schemas.printable import printable
 from streams.captures.files import read_capture, read_stream
 from streams.captures.lines import LineReader
-from streams.captures.rows import Rows
+from streams.captures.rows import CaptureRows
 from streams.engine.engine import Engine
 from streams.ingest.epoch import OutRecord, RawBatch
 from streams.ingest.packed import Packed
@@ -33,7 +33,7 @@ BATCH_LINES = 10_000
 
 
 @dataclass(slots=True)
-class Summary:
+class ReplaySummary:
     """What a replay did."""
 
     lines: int = 0
@@ -107,7 +107,7 @@ class Replay:
 
     def __init__(self, engine: Engine, produce: Callable[[OutRecord], None], batch_lines: int = BATCH_LINES) -> None:
         self.engine = engine
-        self.summary = Summary()
+        self.summary = ReplaySummary()
         self._produce = produce
         self._batch_lines = batch_lines
         self._seen = Seen()
@@ -126,7 +126,7 @@ class Replay:
         """Replays the lines of an open file. Raises CaptureError."""
         self._run(read_stream(file, name, self._lines, self._batch_lines), name)
 
-    def _run(self, batches: Iterable[Rows], name: str) -> None:
+    def _run(self, batches: Iterable[CaptureRows], name: str) -> None:
         collector, first = Collector(), 1
         try:
             for rows in batches:
@@ -136,7 +136,7 @@ class Replay:
         finally:
             collector.restore()
 
-    def _epoch(self, rows: Rows, name: str, first: int) -> None:
+    def _epoch(self, rows: CaptureRows, name: str, first: int) -> None:
         """first: number of the batch's first line in its file."""
         self.summary.lines += len(rows)
         self.summary.bad_lines += len(rows.unread)
@@ -153,7 +153,7 @@ class Replay:
             self._produce(record)
         self.engine.maintain()
 
-    def _parts(self, rows: Rows) -> Iterator[RawBatch]:
+    def _parts(self, rows: CaptureRows) -> Iterator[RawBatch]:
         """Each topic's share; other topics are counted and left alone."""
         counts = np.bincount(rows.topic + 1, minlength=1)[1:]
         for code in np.flatnonzero(counts).tolist():
@@ -181,7 +181,7 @@ class Replay:
         )  # fmt: skip
 
 
-def _ahead(batches: Iterator[Rows]) -> Iterator[Rows]:
+def _ahead(batches: Iterator[CaptureRows]) -> Iterator[CaptureRows]:
     """The same batches, each read by another thread while the one before is being counted. Nearly all of the reading
     goes on outside of the interpreter lock."""
     with ThreadPoolExecutor(1) as pool:

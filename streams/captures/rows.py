@@ -16,7 +16,7 @@ class CaptureError(Exception):
 
 
 @dataclass(slots=True)
-class Rows:
+class CaptureRows:
     """n lines or rows of a capture."""
 
     topics: list[str]

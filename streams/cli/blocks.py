@@ -19,7 +19,7 @@ from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.saying import say
 
 if TYPE_CHECKING:
-    from streams.operators.blocks import Change
+    from streams.operators.blocks import BlockChange
 
 COLUMNS = ("number", "state", "change", "until", "directions", "actions", "rules", "reason", "event_id")
 
@@ -73,7 +73,7 @@ def command(
     def complain(text: str) -> None:
         say(text, err=True)
 
-    def print_all(changes: Iterable[Change]) -> None:
+    def print_all(changes: Iterable[BlockChange]) -> None:
         lines = [show(change) for change in changes if not wanted or change.number in wanted]
         if lines:
             say(*lines)
@@ -113,7 +113,7 @@ def as_published(text: str, region: str) -> str:
     return number.text
 
 
-def as_json(change: Change) -> str:
+def as_json(change: BlockChange) -> str:
     """The record's own value on one line; a lapse or a removal, which have none, in the same field names."""
     import orjson
 
@@ -125,11 +125,11 @@ def as_json(change: Change) -> str:
     return printable_json(orjson.dumps(said).decode())
 
 
-def as_csv(change: Change) -> str:
+def as_csv(change: BlockChange) -> str:
     return csv_row(_cells(change))
 
 
-def as_plain(change: Change) -> str:
+def as_plain(change: BlockChange) -> str:
     cells = dict(zip(COLUMNS, _cells(change), strict=True))
     words = [f"{cells['number']:<16}", f"{_change(change):<8}"]
     if change.block is not None:
@@ -140,7 +140,7 @@ def as_plain(change: Change) -> str:
     return "  ".join(words)
 
 
-PRINTERS: dict[str, Callable[[Change], str]] = {"json": as_json, "csv": as_csv, "plain": as_plain}
+PRINTERS: dict[str, Callable[[BlockChange], str]] = {"json": as_json, "csv": as_csv, "plain": as_plain}
 
 
 def csv_row(cells: Iterable[str]) -> str:
@@ -157,7 +157,7 @@ _FORMULA = frozenset("=+-@＝＋－＠")
 _E164 = re.compile(r"\+[0-9]{1,18}")
 
 
-def _cells(change: Change) -> list[str]:
+def _cells(change: BlockChange) -> list[str]:
     block = change.block
     if block is None:
         return [change.number, _state(change), _change(change), *[""] * (len(COLUMNS) - 3)]
@@ -175,11 +175,11 @@ def _cells(change: Change) -> list[str]:
     ]
 
 
-def _state(change: Change) -> str:
+def _state(change: BlockChange) -> str:
     return change.block.state if change.kind == "state" and change.block is not None else "expired"
 
 
-def _change(change: Change) -> str:
+def _change(change: BlockChange) -> str:
     return change.block.change if change.kind == "state" and change.block is not None else change.kind
 
 

@@ -53,7 +53,7 @@ class _Moment(click.ParamType):
         return int(at.timestamp() * 1000)
 
 
-class _Amount(click.ParamType):
+class _UnitParam(click.ParamType):
     """A whole number with a unit: `units` gives what each is worth."""
 
     def __init__(self, name: str, units: dict[str, int], example: str) -> None:
@@ -68,8 +68,8 @@ class _Amount(click.ParamType):
         return int(found[1]) * self._units[found[2]]
 
 
-_DURATION = _Amount("duration", _SECONDS, "90s, 30m, 2h or 1d")
-_SIZE = _Amount("size", _BYTES, "500MB, 2GB or 256MiB")
+_DURATION = _UnitParam("duration", _SECONDS, "90s, 30m, 2h or 1d")
+_SIZE = _UnitParam("size", _BYTES, "500MB, 2GB or 256MiB")
 
 
 @click.command("record")
@@ -167,7 +167,7 @@ def _record(
     counts: Counter[str],
 ) -> str | None:
     """Records until the end that was asked for; what ended it before, in words. Raises WriteProblem."""
-    from streams.captures.recorder import Recorder, Span
+    from streams.captures.recorder import CaptureSpan, Recorder
     from streams.kafka.settings import KafkaProblem
 
     stopped: list[int] = []
@@ -179,7 +179,7 @@ def _record(
         show = stack.enter_context(_progress())
         begun = time.monotonic()
         try:
-            with Recorder(settings, Span(topics, start, until)) as recorder:
+            with Recorder(settings, CaptureSpan(topics, start, until)) as recorder:
                 for batch in recorder.batches():
                     del batch[left:]
                     left -= len(batch)

@@ -12,7 +12,7 @@ from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
-    from streams.kafka.topics import TopicState
+    from streams.kafka.topics import TopicStatus
 
 
 def kafka_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,7 +142,7 @@ def _parse_overrides(given: Sequence[str]) -> dict[str, str]:
     return overrides
 
 
-def _print(states: Sequence[TopicState], as_json: bool) -> None:
+def _print(states: Sequence[TopicStatus], as_json: bool) -> None:
     """The states on standard output; ends with code 1 when one of them has a problem."""
     if as_json:
         import orjson

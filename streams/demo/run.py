@@ -24,8 +24,8 @@ from schemas.topics import BLOCK_EVENTS, CDR, DEAD_LETTERS, MESSAGE_RELAY, REVIE
 from streams.demo import readback, view
 from streams.demo.feeder import Feeder
 from streams.demo.readback import ReadBack
-from streams.demo.summary import KOREA, Feed, Summary, blocked_by_rule, lost, review_by_reason, score_all
-from streams.demo.view import Now, View
+from streams.demo.summary import KOREA, FeedCounts, Summary, blocked_by_rule, lost, review_by_reason, score_all
+from streams.demo.view import LiveView, Now
 from streams.demo.warm import Warmth, kernels_compiled, warm
 from streams.kafka.embedded import EmbeddedBroker
 from streams.kafka.settings import KafkaSettings
@@ -115,7 +115,7 @@ class Demo:
             only=frozenset(ONLY[topic] for topic in self.rules.topics),
         )
 
-    def run(self, view: View) -> Summary:
+    def run(self, view: LiveView) -> Summary:
         """To the end, whatever happens on the way: the summary's `problems` say. A first Ctrl-C ends the feeding."""
         from streams.worker.worker import worker_for
 
@@ -142,7 +142,7 @@ class Demo:
             dead_letters = back.records_of(DEAD_LETTERS, ANSWER_TIMEOUT_S)
         return self._summary(traffic, feeder, worker, back, warmth, took_s, dead_letters)
 
-    def _warm(self, view: View) -> Warmth:
+    def _warm(self, view: LiveView) -> Warmth:
         """In a thread of its own, so that the view can tell how far it is."""
         begun, begun_s = time.monotonic(), time.time()
         result: list[Warmth | BaseException] = []
@@ -162,7 +162,7 @@ class Demo:
             raise result[0]
         return result[0]
 
-    def _feed(self, feeder: Feeder, worker: Worker, back: ReadBack, view: View) -> None:
+    def _feed(self, feeder: Feeder, worker: Worker, back: ReadBack, view: LiveView) -> None:
         """Until all that was produced is counted."""
         begun = progress_at = time.monotonic()
         processed = 0
@@ -223,7 +223,9 @@ class Demo:
             KafkaSettings(self.broker.bootstrap), GROUP, self.rules.topics, PARTITIONS, ANSWER_TIMEOUT_S
         )
         feeds = {
-            topic: Feed(feeder.produced[topic], int(worker.metrics.value("records_total", feed=topic)), done[topic])
+            topic: FeedCounts(
+                feeder.produced[topic], int(worker.metrics.value("records_total", feed=topic)), done[topic]
+            )
             for topic in self.rules.topics
         }
         self.problems += lost(feeds)

@@ -22,7 +22,7 @@ KOREA = timezone(timedelta(hours=9))
 
 
 @dataclass(frozen=True)
-class Feed:
+class FeedCounts:
     """One input topic's records, counted at three places; a run is sound when all are the same."""
 
     produced: int  # acknowledged by the broker
@@ -42,7 +42,7 @@ class Summary:
     reached_ms: int  # event time that was reached
     took_s: float  # wall time from the first record produced to the last one counted
     warmth: Warmth
-    feeds: Mapping[str, Feed]
+    feeds: Mapping[str, FeedCounts]
     dead_letters: int
     holds: Mapping[str, int]  # rule -> numbers it blocked
     review: Mapping[str, int]  # rule in review mode -> numbers it points people to
@@ -125,7 +125,7 @@ class Summary:
         return f"{start:%A %d %B, %H:%M} to {reached:%H:%M} Korean time, {self.speed:,.0f} times as fast as it happened"
 
 
-def lost(feeds: Mapping[str, Feed]) -> list[str]:
+def lost(feeds: Mapping[str, FeedCounts]) -> list[str]:
     """What is wrong with the topics that were not counted whole, in words."""
     return [
         f"{topic}: {feed.produced:,} records were produced, {feed.processed:,} counted and {feed.committed:,} "

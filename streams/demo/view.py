@@ -45,7 +45,7 @@ class Now:
         return min(1.0, max(0.0, (self.event_time_ms - self.start_ms) / (self.end_ms - self.start_ms)))
 
 
-class View(Protocol):
+class LiveView(Protocol):
     def say(self, line: str) -> None: ...
 
     def compiling(self, kernels: int, seconds: float) -> None:
@@ -60,7 +60,7 @@ class View(Protocol):
 
 
 @contextmanager
-def opened(console: Console) -> Iterator[View]:
+def opened(console: Console) -> Iterator[LiveView]:
     """The view that suits the console. At the end a screen disappears; lines stay."""
     if not console.is_terminal:
         yield Lines(console)

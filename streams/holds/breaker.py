@@ -80,7 +80,7 @@ class Minute(msgspec.Struct):
     waiting: set[Int64] = set()  # hashes of (rule, number) that were held back
 
 
-class Feed(msgspec.Struct):
+class PlaceMinutes(msgspec.Struct):
     """minute: of `now`, since the epoch; `last` is the one before it. opened: minute -> rule -> holds opened.
     spoofable: of the rules that accept spoofable evidence, else of all others."""
 
@@ -121,12 +121,12 @@ class Feed(msgspec.Struct):
         return 0
 
 
-class _Row(msgspec.Struct):
+class _BreakerRow(msgspec.Struct):
     format: Int64
-    feeds: list[Feed]
+    feeds: list[PlaceMinutes]
 
 
-_ROW = JsonReader(_Row)
+_ROW = JsonReader(_BreakerRow)
 
 
 @dataclass(slots=True)
@@ -161,7 +161,7 @@ class Breaker:
     def __init__(self, opens: int = 0, factor: float = 0.0) -> None:
         self.opens, self.factor = opens, factor
         self.paused = False
-        self._feeds: dict[tuple[Place, bool], Feed] = {}  # by the place, and whether on spoofable evidence
+        self._feeds: dict[tuple[Place, bool], PlaceMinutes] = {}  # by the place, and whether on spoofable evidence
         self._changed: set[int] = set()
         self._trips: list[Trip] = []
 
@@ -174,7 +174,7 @@ class Breaker:
             return PAUSED
         feed = self._feeds.get((place, spoofable))
         if feed is None:
-            feed = self._feeds[place, spoofable] = Feed(*place, minute, spoofable=spoofable)
+            feed = self._feeds[place, spoofable] = PlaceMinutes(*place, minute, spoofable=spoofable)
         feed.advance(minute)
         self._changed.add(home_of(place[1]))
         waits = _hash(rule, number)
@@ -189,7 +189,7 @@ class Breaker:
         by_rule[rule] = by_rule.get(rule, 0) + 1
         return ""
 
-    def _is_over(self, feed: Feed, scope: str, counts: bool) -> bool:
+    def _is_over(self, feed: PlaceMinutes, scope: str, counts: bool) -> bool:
         now, was_over = feed.now, scope in feed.last.over
         if scope not in now.limits:
             now.limits[scope] = self._limit(feed, scope)
@@ -206,7 +206,7 @@ class Breaker:
                     self._trips.append(Trip(*feed.named(scope), home_of(feed.partition), limit))
         return was_over or scope in now.over
 
-    def _limit(self, feed: Feed, scope: str) -> int:
+    def _limit(self, feed: PlaceMinutes, scope: str) -> int:
         kind, _, rule = scope.partition(":")
         if kind == TOTAL:
             opened = sum(other.opened_before(feed.minute) for other in self._beside(feed))
@@ -214,10 +214,10 @@ class Breaker:
             opened = feed.opened_before(feed.minute, rule or None)
         return max(SHARES[kind] * self.opens, math.floor(self.factor * opened / MEAN_MINUTES))
 
-    def _asked_in_total(self, feed: Feed) -> int:
+    def _asked_in_total(self, feed: PlaceMinutes) -> int:
         return sum(other.asked_in_total(feed.minute) for other in self._beside(feed))
 
-    def _beside(self, feed: Feed) -> list[Feed]:
+    def _beside(self, feed: PlaceMinutes) -> list[PlaceMinutes]:
         """The feeds of the same partition and evidence, itself included."""
         home, of = home_of(feed.partition), feed.spoofable
         feeds = self._feeds.items()
@@ -252,7 +252,7 @@ class Breaker:
         feeds = [feed for (place, _), feed in sorted(self._feeds.items()) if home_of(place[1]) == partition]
         if not feeds:
             return None
-        return orjson.dumps(_Row(FORMAT, feeds), _plain, orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
+        return orjson.dumps(_BreakerRow(FORMAT, feeds), _plain, orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
 
     def load(self, partition: int, row: bytes | None) -> None:
         """Raises BreakerRowError, and then nothing is known of the partition."""

@@ -55,7 +55,7 @@ def _digest(text: str) -> str:
 
 
 @dataclass(slots=True)
-class Hold:
+class LedgerHold:
     """One rule's hold on one number; times in ms. `content` is what the engine attached when it last changed: JSON,
     since that takes a third of the memory."""
 
@@ -75,7 +75,7 @@ class Change:
     one's firing."""
 
     change: str  # opened, extended, expired
-    hold: Hold
+    hold: LedgerHold
     firing: int
     diverted: str = ""  # why the hold is in review, when its rule would have enforced it
 
@@ -90,8 +90,8 @@ class Ledger:
         self.rules = list(rules)
         self._loaded = len(self.rules)
         self._slots = {name: slot for slot, name in enumerate(self.rules)}
-        self._holds: dict[Key, Hold] = {}
-        self._by_number: dict[tuple[int, int], list[Hold]] = {}  # (number, lane)
+        self._holds: dict[Key, LedgerHold] = {}
+        self._by_number: dict[tuple[int, int], list[LedgerHold]] = {}  # (number, lane)
         self._ends: list[tuple[int, int, tuple[int, str], int, int]] = []  # heap of `_end`; stale entries stay
         self._tombstones: list[tuple[int, int]] = []  # heap of (due, number); stale entries stay, too
         self._quota = Quota()
@@ -106,7 +106,7 @@ class Ledger:
         """Ends and tombstones that wait for their time, stale ones included."""
         return len(self._ends) + len(self._tombstones)
 
-    def in_force(self, number: int, lane: int) -> list[Hold]:
+    def in_force(self, number: int, lane: int) -> list[LedgerHold]:
         """Active holds of a number in the rules' file order."""
         return [hold for hold in self._all(number, lane) if hold.active]
 
@@ -146,7 +146,9 @@ class Ledger:
             for hold in holds:
                 rule, lane = self._slot(hold.rule), MODES.index(hold.mode)
                 self._adopt(
-                    Hold(number, rule, lane, hold.from_, hold.until, hold.active, orjson.dumps(hold.content), home)
+                    LedgerHold(
+                        number, rule, lane, hold.from_, hold.until, hold.active, orjson.dumps(hold.content), home
+                    )
                 )
         return sum(bool(holds) for holds in kept.values())
 
@@ -173,7 +175,9 @@ class Ledger:
         other = Ledger(rules)
         slots = {rule: other._slot(self.rules[rule]) for rule in {hold.rule for hold in self._holds.values()}}
         for h in self._holds.values():
-            other._adopt(Hold(h.number, slots[h.rule], h.lane, h.from_ms, h.until_ms, h.active, h.content, h.partition))
+            other._adopt(
+                LedgerHold(h.number, slots[h.rule], h.lane, h.from_ms, h.until_ms, h.active, h.content, h.partition)
+            )
         other._touched = dict(self._touched)
         return other
 
@@ -272,7 +276,7 @@ class Ledger:
             return "opened"
         return "extended" if at >= hold.from_ms and until_ms - hold.until_ms >= gain_ms else ""
 
-    def _give_up(self, hold: Hold, k: int, known: Pass) -> Iterator[Change]:
+    def _give_up(self, hold: LedgerHold, k: int, known: Pass) -> Iterator[Change]:
         """The hold makes way for the one that firing k opens. One that has ended is only forgotten a little sooner."""
         number, rule, lane = key = hold.number, hold.rule, hold.lane
         self._forget(hold)
@@ -284,22 +288,22 @@ class Ledger:
             self._at_bound[self.rules[rule], MODES[lane], "given_up"] += 1
             yield Change("expired", hold, k)
 
-    def _open(self, key: Key, from_ms: int, until_ms: int, partition: int) -> Hold:
+    def _open(self, key: Key, from_ms: int, until_ms: int, partition: int) -> LedgerHold:
         hold = self._holds.get(key)
         if hold is None:
-            hold = self._adopt(Hold(*key, from_ms, until_ms, True, b"", partition))
+            hold = self._adopt(LedgerHold(*key, from_ms, until_ms, True, b"", partition))
             self._touched[hold.number] = None
         else:
             hold.from_ms = from_ms
             self._extend(hold, until_ms)
         return hold
 
-    def _extend(self, hold: Hold, until_ms: int) -> None:
+    def _extend(self, hold: LedgerHold, until_ms: int) -> None:
         hold.until_ms, hold.active = until_ms, True
         self._touched[hold.number] = None
         self._push(self._ends, self._end(hold))
 
-    def _adopt(self, hold: Hold) -> Hold:
+    def _adopt(self, hold: LedgerHold) -> LedgerHold:
         """Takes a hold in that was not there."""
         self._holds[hold.number, hold.rule, hold.lane] = hold
         self._by_number.setdefault((hold.number, hold.lane), []).append(hold)
@@ -311,7 +315,7 @@ class Ledger:
             self._push(self._tombstones, _tombstone(hold))
         return hold
 
-    def _forget(self, hold: Hold) -> None:
+    def _forget(self, hold: LedgerHold) -> None:
         del self._holds[hold.number, hold.rule, hold.lane]
         place = hold.number, hold.lane
         self._by_number[place].remove(hold)
@@ -329,10 +333,10 @@ class Ledger:
             heapq.heapify(self._ends)
             heapq.heapify(self._tombstones)
 
-    def _end(self, hold: Hold) -> tuple[int, int, tuple[int, str], int, int]:
+    def _end(self, hold: LedgerHold) -> tuple[int, int, tuple[int, str], int, int]:
         return hold.until_ms, hold.number, self._order(hold.rule), hold.rule, hold.lane
 
-    def _all(self, number: int, lane: int) -> list[Hold]:
+    def _all(self, number: int, lane: int) -> list[LedgerHold]:
         return sorted(self._by_number.get((number, lane), ()), key=lambda hold: self._order(hold.rule))
 
     def _order(self, rule: int) -> tuple[int, str]:
@@ -353,5 +357,5 @@ def _homes(numbers: np.ndarray, partitions: int) -> np.ndarray:
     return homes
 
 
-def _tombstone(hold: Hold) -> tuple[int, int]:
+def _tombstone(hold: LedgerHold) -> tuple[int, int]:
     return hold.until_ms + TOMBSTONE_AFTER_MS, hold.number

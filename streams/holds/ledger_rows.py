@@ -42,7 +42,7 @@ class KeptHold(msgspec.Struct, frozen=True):
     content: Any
 
 
-class _Head(msgspec.Struct):
+class _RowHead(msgspec.Struct):
     format: Int64
 
 
@@ -60,7 +60,7 @@ class _Content(msgspec.Struct):
     evidence: list[dict[str, Any]]
 
 
-_head = JsonReader(_Head)
+_head = JsonReader(_RowHead)
 _row = JsonReader(_Row)
 
 

@@ -14,7 +14,7 @@ from schemas import topics
 from schemas.json_reading import JsonReader
 from schemas.numbers import published
 from streams.holds.firings import ENFORCE, REVIEW, SHADOW
-from streams.holds.ledger import Change, Hold, Ledger, block_id, event_id
+from streams.holds.ledger import Change, Ledger, LedgerHold, block_id, event_id
 from streams.ingest.epoch import OutRecord
 
 LANE_TOPICS = {ENFORCE: topics.BLOCK_EVENTS, SHADOW: topics.SHADOW_EVENTS, REVIEW: topics.REVIEW_QUEUE}
@@ -78,7 +78,7 @@ class Output:
             for number in self._ledger.touched()
         ]
 
-    def _hold(self, hold: Hold) -> dict[str, Any]:
+    def _hold(self, hold: LedgerHold) -> dict[str, Any]:
         content, rule = _content.read(hold.content), self._ledger.rules[hold.rule]
         return {
             "block_id": block_id(hold.number, rule, hold.from_ms),

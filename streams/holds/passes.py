@@ -12,7 +12,7 @@ from streams.kernels.holds import next_change
 
 if TYPE_CHECKING:
     from streams.holds.firings import Firings
-    from streams.holds.ledger import Hold, Key
+    from streams.holds.ledger import Key, LedgerHold
 
 NEVER = np.iinfo(np.int64).max
 
@@ -22,7 +22,7 @@ class Pass:
     int64[m], equal where firings ask the same feed's breaker in the same minute."""
 
     def __init__(
-        self, firings: Firings, gain_ms: np.ndarray, asking: np.ndarray, find: Callable[[Key], Hold | None]
+        self, firings: Firings, gain_ms: np.ndarray, asking: np.ndarray, find: Callable[[Key], LedgerHold | None]
     ) -> None:
         self.firings, self.gain_ms, self.asking = firings, gain_ms, asking
         self.group, self.keys = _groups(firings)
@@ -51,7 +51,7 @@ class Pass:
     def is_opening(self, k: int) -> bool:
         return bool(self.firings.at[k] >= self._ends[self.group[k]])
 
-    def know(self, key: Key, hold: Hold | None) -> None:
+    def know(self, key: Key, hold: LedgerHold | None) -> None:
         """This is its hold now."""
         g = self._place.get(key)
         if g is not None:

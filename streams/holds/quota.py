@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from streams.holds.passes import NEVER
 
 if TYPE_CHECKING:
-    from streams.holds.ledger import Hold
+    from streams.holds.ledger import LedgerHold
 
 HOLDS_MAX = 2000
 
@@ -26,15 +26,15 @@ class Quota:
     """The holds that have a bound."""
 
     def __init__(self) -> None:
-        self._groups: dict[Group, dict[int, Hold]] = {}  # by number
+        self._groups: dict[Group, dict[int, LedgerHold]] = {}  # by number
         # The hold that ends first, and its end when that was found: holds are only ever extended.
-        self._first: dict[Group, tuple[Hold, int]] = {}
+        self._first: dict[Group, tuple[LedgerHold, int]] = {}
 
-    def add(self, hold: Hold) -> None:
+    def add(self, hold: LedgerHold) -> None:
         self._groups.setdefault(_group(hold), {})[hold.number] = hold
         self._first.pop(_group(hold), None)
 
-    def remove(self, hold: Hold) -> None:
+    def remove(self, hold: LedgerHold) -> None:
         group = _group(hold)
         del self._groups[group][hold.number]
         if not self._groups[group]:
@@ -52,7 +52,7 @@ class Quota:
             self._first[group] = hold, hold.until_ms
         return hold.until_ms - before_ms
 
-    def crowd(self, group: Group) -> list[Hold]:
+    def crowd(self, group: Group) -> list[LedgerHold]:
         """Those that must go for one more to have room. More than one where rows were loaded that knew no bound."""
         if not self._is_full(group):
             return []
@@ -63,9 +63,9 @@ class Quota:
         return len(self._groups.get(group, ())) >= HOLDS_MAX
 
 
-def _group(hold: Hold) -> Group:
+def _group(hold: LedgerHold) -> Group:
     return hold.rule, hold.lane, hold.partition
 
 
-def _end(hold: Hold) -> tuple[int, int]:
+def _end(hold: LedgerHold) -> tuple[int, int]:
     return hold.until_ms, hold.number

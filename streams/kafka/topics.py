@@ -17,7 +17,7 @@ from streams.kafka.settings import BrokerAway, KafkaProblem, KafkaSettings
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-__all__ = ["KafkaProblem", "TopicState", "check_inputs", "check_limits", "check_topics", "create", "show"]
+__all__ = ["KafkaProblem", "TopicStatus", "check_inputs", "check_limits", "check_topics", "create", "show"]
 
 TIMEOUT_S = 10.0
 BROKERS_REPLICATION = -1  # what the broker's `default.replication.factor` says
@@ -39,7 +39,7 @@ LOST_WITH = {
 
 
 @dataclass(frozen=True)
-class TopicState:
+class TopicStatus:
     """A topic of ours as the broker has it. `messages` is the distance from first to last offset over all partitions;
     a compacted or transactional topic holds fewer records than that."""
 
@@ -65,7 +65,7 @@ def create(
     overrides: Mapping[str, str] | None = None,
     specs: Sequence[TopicSpec] = tuple(TOPICS.values()),
     timeout_s: float = TIMEOUT_S,
-) -> list[TopicState]:
+) -> list[TopicStatus]:
     """Makes the topics that are missing and compares those that exist; changes none that exists.
 
     `partitions` is for the topics that must be partitioned as the inputs are, the others get the broker's default.
@@ -104,7 +104,7 @@ def create(
 
 def show(
     settings: KafkaSettings, *, specs: Sequence[TopicSpec] = tuple(TOPICS.values()), timeout_s: float = TIMEOUT_S
-) -> list[TopicState]:
+) -> list[TopicStatus]:
     """The state of every topic of ours, in the order of `specs`. Raises KafkaProblem."""
     admin = _Admin(settings, timeout_s)
     existing = admin.metadata().topics
@@ -116,12 +116,12 @@ def show(
     for spec in specs:
         if spec.name not in existing:
             missing = ("missing: `grayline topics create` makes it",)
-            states.append(TopicState(spec.name, "missing", 0, 0, None, spec.purpose, missing))
+            states.append(TopicStatus(spec.name, "missing", 0, 0, None, spec.purpose, missing))
             continue
         replicas = [len(partition.replicas) for partition in existing[spec.name].partitions.values()]
         problems, notes = _differences(spec, configs[spec.name])
         states.append(
-            TopicState(
+            TopicStatus(
                 spec.name,
                 "exists",
                 counts[spec.name],
@@ -245,7 +245,7 @@ def _partitions_of(spec: TopicSpec, partitions: int) -> int:
     return partitions if spec.partitions_like_input else spec.partitions or BROKERS_PARTITIONS
 
 
-def _with_partition_problem(state: TopicState, spec: TopicSpec, wanted: int) -> TopicState:
+def _with_partition_problem(state: TopicStatus, spec: TopicSpec, wanted: int) -> TopicStatus:
     if not spec.partitions_like_input or state.partitions == wanted:
         return state
     problem = f"has {state.partitions} partitions, {wanted} were asked for; a partition count is never changed in place"

@@ -36,7 +36,7 @@ POLL_S = 0.2  # how long Ctrl-C and a block's end by the clock may wait
 RECORDS_MAX = 10_000
 
 
-class Hold(msgspec.Struct):
+class BlockHold(msgspec.Struct):
     """One rule's (or operator's) hold on a number. Times in ms since the epoch, UTC."""
 
     block_id: str
@@ -61,12 +61,12 @@ class BlockState(msgspec.Struct):
     until: Int64
     directions: list[str] = []
     actions: list[str] = []
-    hold: Hold | None = None
-    holds: list[Hold] = []
+    hold: BlockHold | None = None
+    holds: list[BlockHold] = []
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class BlockChange:
     """A number's state as of one record, or as of its end by the clock (`lapsed`); without a block after a tombstone.
 
     `value` is the record's own bytes, None for a lapse or a tombstone.
@@ -86,26 +86,26 @@ class BlockTable:
     """The newest state per number. No I/O, no clock: `now_ms` is given."""
 
     def __init__(self) -> None:
-        self._newest: dict[str, Change] = {}
+        self._newest: dict[str, BlockChange] = {}
         self._ends: list[tuple[int, str]] = []  # a heap of (until, number); an entry may be out of date
 
-    def apply(self, key: bytes | None, value: bytes | None) -> Change:
+    def apply(self, key: bytes | None, value: bytes | None) -> BlockChange:
         """Takes one record in the order of its partition. Raises BadValue, and then keeps what it knew."""
         number = _decode_key(key)
         if value is None:
             self._newest.pop(number, None)
-            return Change(number, "removed", None)
-        change = Change(number, "state", decode(number, value), value)
+            return BlockChange(number, "removed", None)
+        change = BlockChange(number, "state", decode(number, value), value)
         self._newest[number] = change
         if change.block is not None and change.block.state == "active":
             heapq.heappush(self._ends, (change.block.until, number))
         return change
 
-    def blocked(self, now_ms: int) -> list[Change]:
+    def blocked(self, now_ms: int) -> list[BlockChange]:
         """Everybody blocked at `now_ms`, by number."""
         return [change for _, change in sorted(self._newest.items()) if is_blocked(change.block, now_ms)]
 
-    def lapsed(self, now_ms: int) -> list[Change]:
+    def lapsed(self, now_ms: int) -> list[BlockChange]:
         """The blocks that ended by the clock since the last call, the earliest first."""
         ended = []
         while self._ends and self._ends[0][0] <= now_ms:
@@ -115,7 +115,7 @@ class BlockTable:
                 continue
             # An extension or a release since then has an `until` or a state of its own.
             if newest.block.state == "active" and newest.block.until == until and newest.kind == "state":
-                lapse = Change(number, "lapsed", newest.block)
+                lapse = BlockChange(number, "lapsed", newest.block)
                 self._newest[number] = lapse
                 ended.append(lapse)
         return ended
@@ -193,7 +193,7 @@ class BlockReader:
             self._consumer.close()
             self._consumer = None
 
-    def snapshot(self) -> list[Change]:
+    def snapshot(self) -> list[BlockChange]:
         """Reads to the ends found, and returns who is blocked now. Raises KafkaProblem when the broker falls silent."""
         deadline = monotonic() + self._timeout_s
         while self._unread:
@@ -207,12 +207,12 @@ class BlockReader:
         self.table.lapsed(now_ms)  # what ended before we came is no news
         return self.table.blocked(now_ms)
 
-    def changes(self) -> Iterator[list[Change]]:
+    def changes(self) -> Iterator[list[BlockChange]]:
         """After `snapshot()`: what changed, every POLL_S or so, without end. Lists may be empty."""
         while True:
             yield [*(self._read() or []), *self.table.lapsed(self._now_ms())]
 
-    def _read(self) -> list[Change] | None:
+    def _read(self) -> list[BlockChange] | None:
         """One batch of records, applied; None when nothing at all came."""
         assert self._consumer is not None, "use the reader in a `with`"
         messages = self._consumer.consume(RECORDS_MAX, POLL_S)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streams.captures import recorder
-from streams.captures.recorder import Recorder, Span
+from streams.captures.recorder import CaptureSpan, Recorder
 from streams.holds.pause import Pause
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 from streams.operators import pausing
@@ -89,7 +89,7 @@ def test_a_recording_whose_end_the_broker_does_not_tell_ends_in_words(
     monkeypatch.setattr(recorder, "ANSWER_TIMEOUT_S", 1.0)
     soon_ms = time.time_ns() // 1_000_000
     try:
-        with Recorder(KafkaSettings(scene.proxy.bootstrap), Span(("cdr",), "latest", soon_ms)) as recording:
+        with Recorder(KafkaSettings(scene.proxy.bootstrap), CaptureSpan(("cdr",), "latest", soon_ms)) as recording:
             scene.proxy.take_away(SILENT)
             with pytest.raises(KafkaProblem, match="ends is not told by 127"):
                 list(recording.batches())

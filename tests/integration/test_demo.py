@@ -21,12 +21,12 @@ from schemas.topics import CDR, MESSAGE_RELAY, TOPICS
 from streams.demo.feeder import UNREAD_BYTES_MAX, Feeder
 from streams.demo.readback import ReadBack
 from streams.demo.run import start_ms
-from streams.demo.summary import KOREA, Feed, Summary, blocked_by_rule, lost, review_by_reason, score_all
+from streams.demo.summary import KOREA, FeedCounts, Summary, blocked_by_rule, lost, review_by_reason, score_all
 from streams.demo.view import Lines, Now, Screen
 from streams.demo.warm import Warmth
 from streams.kafka.embedded import EmbeddedBroker
 from streams.kafka.settings import KafkaProblem, KafkaSettings
-from streams.operators.blocks import BlockState, Hold
+from streams.operators.blocks import BlockHold, BlockState
 from streams.traffic.generate import Traffic, TrafficSettings
 from streams.traffic.labels import Label
 
@@ -102,10 +102,10 @@ def test_rules_that_are_wrong_are_refused_before_anything_starts(tmp_path: Path)
 
 
 def test_a_record_that_is_not_counted_or_not_committed_is_a_failure() -> None:
-    assert lost({CDR: Feed(5, 5, 5)}) == []
-    (uncounted,) = lost({CDR: Feed(5, 4, 5), MESSAGE_RELAY: Feed(7, 7, 7)})
+    assert lost({CDR: FeedCounts(5, 5, 5)}) == []
+    (uncounted,) = lost({CDR: FeedCounts(5, 4, 5), MESSAGE_RELAY: FeedCounts(7, 7, 7)})
     assert uncounted.startswith("cdr: 5 records were produced, 4 counted")
-    assert len(lost({CDR: Feed(5, 5, 4), MESSAGE_RELAY: Feed(7, 8, 7)})) == 2
+    assert len(lost({CDR: FeedCounts(5, 5, 4), MESSAGE_RELAY: FeedCounts(7, 8, 7)})) == 2
 
 
 def test_the_feeder_waits_for_the_worker_and_the_broker_drops_nothing() -> None:
@@ -198,7 +198,7 @@ def test_the_summary_says_what_was_hit_and_what_failed() -> None:
     asked = [block(label.number, "two", at=41_000) for label in (labels[1], labels[3])]
     values = {"block-events": blocked, "review-queue": asked}
     found, review_only = score_all(labels, {topic: list(map(msgspec.json.encode, of)) for topic, of in values.items()})
-    feeds = {CDR: Feed(1_000, 999, 999)}
+    feeds = {CDR: FeedCounts(1_000, 999, 999)}
     summary = Summary(
         1, 0, 7_200_000, 3_600_000, 10.0, Warmth(101, 42.0), feeds, 0, {"one": 2}, {"two": 2}, {}, found, review_only,
         problems=tuple(lost(feeds)),
@@ -253,7 +253,7 @@ def test_without_a_terminal_there_is_one_line_a_second_at_most() -> None:
 
 
 def block(number: str, *rules: str, change: str = "opened", at: int = 0) -> BlockState:
-    holds = [Hold(f"{number} {rule}", rule, at + 86_400_000, from_=at, reason="a reason") for rule in rules]
+    holds = [BlockHold(f"{number} {rule}", rule, at + 86_400_000, from_=at, reason="a reason") for rule in rules]
     return BlockState("e", number, "active", change, at + 86_400_000, hold=holds[0], holds=holds)
 
 

@@ -22,7 +22,7 @@ from schemas.numbers import normalise
 from schemas.topics import MESSAGE_RELAY, TopicSpec
 from streams.captures.files import read_capture
 from streams.captures.lines import LineReader
-from streams.captures.recorder import Recorder, Span
+from streams.captures.recorder import CaptureSpan, Recorder
 from streams.cli import command
 from streams.kafka.clients import Clients
 from streams.kafka.settings import KafkaProblem, KafkaSettings
@@ -254,7 +254,7 @@ def test_a_broker_that_falls_silent_before_the_end_is_a_problem(
 ) -> None:
     monkeypatch.setattr("streams.captures.recorder.SILENCE_MAX_S", 1.0)
     produce(kafka, topic, range(3))
-    span = Span((topic,), until="end")
+    span = CaptureSpan((topic,), until="end")
     try:
         with (
             Recorder(KafkaSettings(kafka.bootstrap), span, clients=Interfering(lambda _: kafka.suspend())) as recorder,
@@ -284,7 +284,7 @@ class Interfering(Clients):
 
 def test_records_deleted_under_the_reader_are_a_problem_and_never_skipped_silently(kafka: Broker, topic: str) -> None:
     produce(kafka, topic, range(9))
-    span = Span((topic,), until="end")
+    span = CaptureSpan((topic,), until="end")
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
 
     def delete(places: list[TopicPartition]) -> None:
@@ -303,7 +303,7 @@ def test_a_time_still_ahead_ends_a_recording_when_it_has_come(kafka: Broker, top
     now = [AT_MS]
     produce(kafka, topic, range(6))
     # Record 3 is at the time itself: its partition ends there, the others where they are when the time has come.
-    span = Span((topic,), until=AT_MS + 3_000)
+    span = CaptureSpan((topic,), until=AT_MS + 3_000)
     taken = []
     with Recorder(KafkaSettings(kafka.bootstrap), span, now_ms=lambda: now[0]) as recorder:
         for batch in recorder.batches():

@@ -31,7 +31,7 @@ from streams.captures.files import plain_lines, read_capture, read_stream
 from streams.captures.lines import LineReader, texts
 from streams.captures.parquet import SCHEMA
 from streams.captures.pseudonyms import KeyProblem, Pseudonyms, read_key
-from streams.captures.rows import NO_RECORD, CaptureError, Rows
+from streams.captures.rows import NO_RECORD, CaptureError, CaptureRows
 from streams.captures.writing import CaptureWriter, Record, WriteProblem, line
 from streams.cli import command
 from streams.ingest.packed import Packed
@@ -55,7 +55,7 @@ rules:
 Told = tuple[str, int, int, int, bytes | None, bytes | None]
 
 
-def told(rows: Rows) -> list[Told | None]:
+def told(rows: CaptureRows) -> list[Told | None]:
     """What each row says; None for a line that is blank or cannot be read."""
     columns = (rows.topic, rows.partition, rows.offset, rows.timestamp)
     out: list[Told | None] = []

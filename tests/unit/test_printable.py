@@ -297,9 +297,9 @@ def test_operators_and_workers_names_are_shown_harmlessly(capsys: pytest.Capture
 
 def test_topics_of_a_broker_are_shown_harmlessly(capsys: pytest.CaptureFixture[str]) -> None:
     from streams.cli.topics import _print
-    from streams.kafka.topics import TopicState
+    from streams.kafka.topics import TopicStatus
 
-    state = TopicState(PLANTED, PLANTED, 1, 1, 0, PLANTED, (PLANTED,), (PLANTED,))
+    state = TopicStatus(PLANTED, PLANTED, 1, 1, 0, PLANTED, (PLANTED,), (PLANTED,))
     for as_json in (False, True):
         with pytest.raises(SystemExit):
             _print([state], as_json)
