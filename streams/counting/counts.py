@@ -41,17 +41,22 @@ class Counted:
         self.images = Images(self.states, self.places)
 
     def accept(self, events: Merged) -> Accepted:
+        """Judges an epoch's events, and adds the column `vouched`."""
+        vouched = vouched_for(events)
         sources = self.places.sources(events, self.topics)
         accepted = self.intake.accept(
             sources, events["at"], events["timestamp"], events["event"], events["id"], events["duration"],
-            vouched_for(events),
+            vouched,
         )  # fmt: skip
         self.places.heard(sources, accepted.time)
         # What is no E.164 number is never blocked: one reading will do, and it has all events.
         one = events["number"] <= 0
-        accepted.first_vouched[one] = False
-        accepted.closed_vouched[one] = accepted.closed[one]
-        accepted.duration_vouched[one] = accepted.duration[one]
+        if one.any():
+            vouched |= one
+            accepted.first_vouched[one] = False
+            accepted.closed_vouched[one] = accepted.closed[one]
+            accepted.duration_vouched[one] = accepted.duration[one]
+        events.columns["vouched"] = vouched
         return accepted
 
     def tell_apart(self, events: Merged) -> np.ndarray:
@@ -190,7 +195,6 @@ def kept(events: Merged, accepted: Accepted, uncounted: Collection[str] = ()) ->
         "at": accepted.time,
         "closed": accepted.closed,
         "duration": accepted.duration,
-        "vouched": vouched_for(events) | (events["number"] <= 0),
         "first_vouched": accepted.first_vouched,
         "closed_vouched": accepted.closed_vouched,
         "duration_vouched": accepted.duration_vouched,
