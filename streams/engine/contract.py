@@ -91,7 +91,8 @@ class LiveEngine(Protocol):
         ...
 
     def with_rules(self, rules: RuleSet) -> LiveEngine:
-        """The same state under other rules, which count no topic that is not read. This engine must not be used any more."""
+        """The same state under other rules, which count no topic that is not read. This engine must not be used any
+        more."""
         ...
 
     # -- one partition's state

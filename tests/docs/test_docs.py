@@ -353,3 +353,19 @@ def test_each_decision_names_what_was_rejected() -> None:
         text = file.read_text(encoding="utf-8")
         assert re.search(r"^\*\*Rejected", text, re.M), file.name
         assert OUR_BROKER not in text
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "ARCHITECTURE.md", "docs/glossary.md"])
+def test_every_file_and_module_that_a_page_for_contributors_names_is_there(page: str) -> None:
+    """`NAME` stands for what is to be added, and its folder is there. A bare name lies beside the file before it."""
+    named_here = 0
+    for line in said_in(page).splitlines():
+        folder = ROOT
+        for path in re.findall(r"`((?:[a-zA-Z_]+/)*[\w-]+\.(?:py|md|yaml)|(?:[a-z_]+/)+)`", line):
+            place = ROOT / path if "/" in path else folder / path
+            folder, named_here = place.parent, named_here + 1
+            assert (folder if "NAME" in place.stem else place).exists(), f"{page}: no such file: {path}"
+        for module in re.findall(r"`((?:schemas|rules|streams)(?:\.[a-z_]+)+)(?:\.[A-Z]\w*)?`", line):
+            place = ROOT.joinpath(*module.split("."))
+            assert place.exists() or place.with_suffix(".py").exists(), f"{page}: no such module: {module}"
+    assert named_here > 10

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from schemas import codes, feeds, topics
+from schemas import codes, export, feeds, subjects, topics
 from schemas.records import Id, Origin, Phone, Time, Verified
 
 PINGS = "pings"
@@ -23,7 +23,14 @@ class Ping(Struct, kw_only=True, omit_defaults=True):
     verified: Verified | None = None
 
 
+EXAMPLE = {
+    "ping_id": "p-1", "at": 1795312800000, "number": "+821011110001", "probe": "02-999-0001", "site": "s1",
+    "strength": "weak", "origin": "domestic", "verified": "full",
+}  # fmt: skip
+
+
 def register() -> None:
+    """The steps of CONTRIBUTING.md, without the documents. Its field with the number is called as another topic's."""
     topics.TOPICS[PINGS] = topics.TopicSpec(
         PINGS, True, {"cleanup.policy": "delete", "retention.ms": str(topics.DAY_MS)}, "input: pings, keyed by number"
     )
@@ -36,3 +43,5 @@ def register() -> None:
             missing={"site": "without it no rule sees how far a number gets round"},
         )
     )  # fmt: skip
+    export.PUBLISHED[PINGS] = (Ping, EXAMPLE)
+    subjects.SUBJECTS["site"] = subjects.Subject("site", ("site",))
