@@ -1,4 +1,4 @@
-"""What rules mean: strict loading with diagnostics, expressions, hours."""
+"""The meaning of rules: strict loading with diagnostics, expressions, hours."""
 
 # The module that registers the kinds of counter (rules.kinds). Named and not imported: a kind lies beside the code that
 # runs it, in a layer above this one.

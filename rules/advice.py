@@ -1,4 +1,4 @@
-"""Warnings about rules that are valid and yet probably not what was meant."""
+"""Warnings about rules that are valid but probably not what their author meant."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FEEDS = ("events", "complete")
 
 
 def advise(doc: Document, rules: Sequence[Rule], feed: str = "events") -> None:
-    """Note every warning about a file without errors; `rules` are all of it, in file order.
+    """Notes every warning about a file without errors; `rules` are all rules of the file, in file order.
 
-    feed: what the cdr feed sends, each event as it happens or `complete` records only."""
+    feed: "events" if the cdr feed sends each event as it happens, "complete" if it sends `complete` records only."""
     assert doc.root is not None
     sections = {key.text: value for key, value in doc.root.pairs}
     for rule, node in zip(rules, sections["rules"].items, strict=True):
@@ -53,7 +53,8 @@ def _unused_limits(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
 
 
 def _looser_limits(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
-    """Inside the hours a limit should catch more, not less. A limit compared both ways has no such direction."""
+    """Warns of a limit that catches less inside its hours than outside. A limit compared both ways has no direction and
+    gets no warning."""
     ceilings = {True: set(), False: set()}  # type: dict[bool, set[str]]
     for left, op, right, negated in _comparisons(rule):
         rising = isinstance(op, ast.Gt | ast.GtE) != negated
@@ -98,8 +99,8 @@ def _counters_where(doc: Document, rules: Sequence[Rule], section: Node | None) 
 
 
 def _other_than_absent(doc: Document, said: Expression, node: Node) -> None:
-    """Most numbers are written without an access code, and what is absent is compared with nothing: "any code but
-    this" leaves out the very numbers that have none."""
+    """Warns of `access_code != ...`. Most numbers are written without an access code, and a comparison with an absent
+    value is false: "any code but this" leaves out the very numbers that have none."""
     for compare, negated in _compares(said):
         sides = [dotted(side) for side in (compare.left, *compare.comparators)]
         excludes = ast.Eq | ast.In if negated else ast.NotEq | ast.NotIn
@@ -110,7 +111,8 @@ def _other_than_absent(doc: Document, said: Expression, node: Node) -> None:
 
 
 def _accepts_everything(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
-    """One unverified record among a number's verified ones would be enough."""
+    """Warns of `spoofable: accepted` without a `where` on who vouches: one unverified record among a number's verified
+    ones would be enough."""
     vouched = [counter for counter in rule.counters.values() if TOPICS[counter.topic].vouching]
     wheres = [counter.where for counter in vouched if counter.where is not None]
     if rule.spoofable and vouched and not any({"verified", "origin"} & where.names for where in wheres):
@@ -129,7 +131,7 @@ def _nobody_vouches(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
 
 
 def _complete_only(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
-    """On a feed of `complete` records nothing is known of a call before it has ended."""
+    """Warns of counters that need live calls. A feed of `complete` records says nothing of a call before its end."""
     whole = said_on(frozenset({"complete"}).__eq__)
     for counter in rule.counters.values():
         if KINDS[counter.kind].needs_live_calls:
@@ -141,13 +143,13 @@ def _complete_only(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
 
 
 def _limit_nodes(keys: dict[str, Node], limit: Limit) -> dict[str, Node]:
-    """Where each value of a limit stands: by the name of its hours, or `always`."""
+    """The node of each value of a limit, by the name of its hours or `always`."""
     node = next(value for key, value in keys["limits"].pairs if key.text == limit.name)
     return {key.text: value for key, value in node.pairs} or {"always": node}
 
 
 def _comparisons(rule: Rule) -> Iterator[tuple[ast.expr, ast.cmpop, ast.expr, bool]]:
-    """(left, operator, right, under an odd number of `not`s) of every ordered comparison."""
+    """Every ordered comparison as (left, operator, right, is it under an odd number of `not`s)."""
     for node, negated in _compares(rule.when):
         for left, op, right in zip([node.left, *node.comparators], node.ops, node.comparators, strict=False):
             if isinstance(op, ast.Gt | ast.GtE | ast.Lt | ast.LtE):
@@ -155,7 +157,7 @@ def _comparisons(rule: Rule) -> Iterator[tuple[ast.expr, ast.cmpop, ast.expr, bo
 
 
 def _compares(said: Expression) -> Sequence[tuple[ast.Compare, bool]]:
-    """Every comparison, and whether it stands under an odd number of `not`s."""
+    """Every comparison, each with True if it stands under an odd number of `not`s."""
     return _compares_in(said.source)
 
 

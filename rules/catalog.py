@@ -1,4 +1,4 @@
-"""What there is to choose from in a rule file, read off the tables of feeds and subjects."""
+"""The choices of a rule file (topics, events, fields), read from the tables of feeds and subjects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PERIOD_MS_MAX = 366 * 86_400_000
 
 
 def sources() -> dict[str, tuple[str, frozenset[str]]]:
-    """`on:` -> topic and the events that count."""
+    """For each value of `on:`, its topic and the events that count."""
     return {said: (feed.name, events) for feed in counted() for said, events in feed.sources.items()}
 
 
@@ -30,12 +30,12 @@ def fields(topic: str) -> dict[str, Kind]:
 
 
 def all_fields() -> set[str]:
-    """Those of all topics."""
+    """The fields of all topics."""
     return {name for feed in counted() for name in feed.columns}
 
 
 def other_subjects() -> tuple[str, ...]:
-    """Fields whose counts would need a topic keyed by them."""
+    """Fields that a counter cannot be `per`, because no topic is keyed by them."""
     return tuple(name for subject in SUBJECTS.values() if not subject.is_counted for name in subject.fields)
 
 

@@ -11,7 +11,7 @@ from schemas.feeds import FEEDS
 
 
 def read_counter(doc: Document, name: str, node: Node) -> Counter | None:
-    """None when anything about it is wrong, all of which is noted."""
+    """Reads one counter. Returns None when anything about it is wrong; every mistake is noted."""
     before = len(doc.diagnostics)
     keys = mapping(doc, node, f"counter `{name}`", ("on", "per"), (*all_keys(), "where"))
     if keys is None:
@@ -39,7 +39,7 @@ def read_counter(doc: Document, name: str, node: Node) -> Counter | None:
 
 
 def _kind(doc: Document, name: str, node: Node, keys: Keys) -> Kind | None:
-    """The kind that the keys name, once the keys fit it."""
+    """Returns the kind that the keys name, or None when the keys do not fit it."""
     said = [key for key in kind_keys() if key in keys]
     if not said and any(key.text not in ("on", "per", *all_keys(), "where") for key, _ in node.pairs):
         return None  # a misspelt key has been noted, and is likely to be the one that is missed here

@@ -1,4 +1,4 @@
-"""What is wrong with a rule file, said so that it can be put right: where, a caret, the valid choices, a guess."""
+"""Diagnostics of rule files. Each says what is wrong and where, with a caret, the valid choices and a guess."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RuleErrors(ValueError):
 
     @property
     def lines(self) -> list[str]:
-        """Of the message: no text from the files ends one."""
+        """The lines of the message; text from the files never breaks a line."""
         return str(self).split("\n")
 
 
@@ -71,5 +71,5 @@ _PAINT = {"bold": "\x1b[1m", "end": "\x1b[0m", ERROR: "\x1b[31m", WARNING: "\x1b
 
 
 def _width(text: str) -> int:
-    """Columns on a terminal, where Korean letters take two."""
+    """The width of a text on a terminal, in columns: Korean letters take two."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -21,7 +21,7 @@ _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # as YAML 1.1 breaks lines
 
 @dataclass(slots=True)
 class Node:
-    """A scalar, a sequence or a mapping, and where it stands (lines and columns count from 0)."""
+    """A scalar, a sequence or a mapping, with its position (lines and columns count from 0)."""
 
     kind: str  # "scalar", "sequence" or "mapping"
     line: int
@@ -38,7 +38,7 @@ class Node:
         return self.kind == "scalar" and not self.quoted and self.text in ("", "~", "null")
 
     def plain(self) -> Any:
-        """The content without positions: what decides whether two files say the same."""
+        """The content without positions: equal for two files that say the same."""
         if self.kind == "scalar":
             return self.text
         if self.kind == "sequence":
@@ -69,7 +69,7 @@ class Document:
         self.at(node.line, node.column, message, hint, choices, length=max(length, 1), **more)
 
     def error_within(self, node: Node, offset: int, length: int, message: str, hint: str, choices: Any) -> None:
-        """At `offset` characters into the value of a scalar, wherever that stands in the file."""
+        """Notes an error at `offset` characters into the value of a scalar, at its position in the file."""
         places = self._places(node)
         line, column = places[min(offset, len(places) - 1)] if places else (node.line, node.column)
         last = places[min(offset + length, len(places)) - 1] if places else (line, column)

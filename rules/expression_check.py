@@ -1,4 +1,4 @@
-"""What an expression may say: its kinds, its bounds, and every way it can be wrong, found in one walk."""
+"""The check of expressions: the kinds of their values, their bounds, and every mistake, found in one walk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Numeric:
 
 @dataclass(frozen=True)
 class Choice:
-    """A uint8 column of places in `names`; place 0 is "absent" and cannot be written in an expression."""
+    """A uint8 column of indices into `names`; index 0 is "absent" and cannot be written in an expression."""
 
     names: tuple[str, ...]
 
@@ -54,7 +54,8 @@ class ExpressionErrors(ValueError):
 
 
 def syntax(source: str) -> ast.expr:
-    """The checked-for-size syntax tree. Line breaks count as spaces, as in a folded YAML scalar."""
+    """The syntax tree of a source whose size is within bounds. Line breaks count as spaces, as in a folded YAML
+    scalar."""
     if len(source) > SOURCE_LENGTH_MAX:
         raise ExpressionErrors([ExpressionError(0, 1, f"longer than {SOURCE_LENGTH_MAX} characters")])
     if "#" in source:
@@ -100,7 +101,7 @@ SLIPS = (
 
 
 def _slip(source: str, offset: int) -> ExpressionError:
-    """A syntax error, explained by a slip of the pen where one stands near the place the parser stopped at."""
+    """A syntax error, explained by a likely slip of the pen if there is one near the point where the parser stopped."""
     stripped = source
     for legal in ("==", "!=", ">=", "<="):
         stripped = stripped.replace(legal, "\0\0")
@@ -132,7 +133,7 @@ TEXT = "text"  # the kind of a quoted constant until it is compared with an enum
 
 
 class Checker:
-    """Walks the tree once and notes every error; an operand that is wrong in itself raises no further ones."""
+    """Walks the tree once and notes every error. An operand that is wrong in itself causes no further errors."""
 
     def __init__(self, source: str, names: Mapping[str, Kind]) -> None:
         self.source = _flat(source)
@@ -141,7 +142,7 @@ class Checker:
         self.used: set[str] = set()
 
     def condition(self, node: ast.expr) -> None:
-        """What must be true or false."""
+        """Checks a node that must be true or false."""
         if isinstance(node, ast.BoolOp):
             for part in node.values:
                 self.condition(part)
@@ -230,7 +231,8 @@ class Checker:
             self.error(node, f"{self.text(node)} is not a value of this field", hint, kind.choices)
 
     def value(self, node: ast.expr) -> Kind | str | None:
-        """Kind of an operand; TEXT of a quoted constant; None when it is wrong, and the error is noted."""
+        """Returns the kind of an operand, TEXT for a quoted constant, or None when it is wrong; the error is then
+        noted."""
         if isinstance(node, ast.Constant):
             return self.constant(node)
         if (name := dotted(node)) is not None:
@@ -301,7 +303,7 @@ class Checker:
         self.errors.append(ExpressionError(start, max(stop - start, 1), message, hint, choices))
 
     def span(self, node: ast.expr) -> tuple[int, int]:
-        """Python's columns are bytes of UTF-8; ours are characters."""
+        """The (offset, length) of a node in characters; Python's own columns count bytes of UTF-8."""
         raw = self.source.encode()
         start, stop = node.col_offset, node.end_col_offset or node.col_offset
         return len(raw[:start].decode(errors="ignore")), len(raw[:stop].decode(errors="ignore"))
@@ -316,7 +318,7 @@ class Checker:
 
 
 def dotted(node: ast.AST) -> str | None:
-    """`gray.short` of the node that reads it, `rate` of a plain name, None of anything else."""
+    """The name that a node reads: `gray.short`, or `rate` for a plain name. None for any other node."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):

@@ -1,9 +1,9 @@
-"""The `when` and `where` of rules: parsed by Python's own parser, checked against an allow list, compiled once to
-array operations. Nothing of Python is ever evaluated: a node that is not in the list is an error.
+"""The `when` and `where` of rules: parsed by Python's own parser, checked against an allow list, compiled once to array
+operations. Python never evaluates any of it: a node that is not in the list is an error.
 
-A condition that reads a value that is not there (NaN, or code 0 of an enumeration) anywhere, or whose arithmetic
-gives NaN or divides by zero, is false for that row, whatever `not` and `or` stand around it: a missing reading must
-never be what blocks somebody.
+A condition is false for a row in which any value it reads is absent (NaN, or code 0 of an enumeration), or in which its
+arithmetic gives NaN or divides by zero. `not` and `or` around it change nothing about that: a missing reading must
+never block anybody.
 """
 
 from __future__ import annotations

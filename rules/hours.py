@@ -40,7 +40,7 @@ class Interval:
     holidays: str = ""  # country whose public holidays are outside, like "KR"
 
     def has_day(self, day: date) -> bool:
-        """Whether any time of this local day can be inside."""
+        """True if any time of this local day can be inside."""
         return (
             _within(self.weekdays, day.isoweekday() % 7)
             and _within(self.months, day.month)
@@ -64,7 +64,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Hours:
-    """A name for times, inside which other limits are in force."""
+    """A name for times of the week and year, in which other values of limits are in force."""
 
     name: str = field(compare=False)
     intervals: tuple[Interval, ...]
@@ -100,7 +100,7 @@ def _boundaries(intervals: tuple[Interval, ...], days: tuple[int, ...]) -> tuple
 
 @lru_cache(maxsize=DAYS_CACHED_MAX)
 def _day_spans(interval: Interval, utc_day: int) -> Spans:
-    """What of one UTC day (counted from 1970-01-01) is inside the interval."""
+    """The spans of one UTC day (counted from 1970-01-01) that are inside the interval."""
     if not 0 <= utc_day <= DAY_LAST:
         return ()
     spans = []
@@ -134,7 +134,7 @@ def _offsets(location: str, utc_day: int) -> list[tuple[int, int, int]]:
 
 
 def _transition(location: str, low: int, high: int) -> int:
-    """The first ms of the new offset, in (low, high]: at most one change an hour."""
+    """Returns the first ms of the new offset, in (low, high]; there is at most one change an hour."""
     old = offset_ms(location, low)
     while high - low > 1:
         middle = (low + high) // 2
@@ -143,7 +143,7 @@ def _transition(location: str, low: int, high: int) -> int:
 
 
 def offset_ms(location: str, at_ms: int) -> int:
-    """How far the zone's wall clock is ahead of UTC at this moment."""
+    """The time in ms by which the zone's wall clock is ahead of UTC at this moment."""
     local = datetime.fromtimestamp(at_ms // 1000, UTC).astimezone(zone(location))
     offset = local.utcoffset()
     assert offset is not None

@@ -17,7 +17,7 @@ FIELDS = ("times", "weekdays", "days_of_month", "months", "years", "location", "
 
 
 def read_hours(doc: Document, name: str, node: Node) -> Hours | None:
-    """One mapping, or a list of mappings of which any may match."""
+    """Reads one mapping, or a list of mappings of which any may match."""
     if node.kind != "sequence":
         interval = _interval(doc, node)
         return Hours(name, (interval,)) if interval else None
@@ -140,7 +140,7 @@ def _location(doc: Document, node: Node) -> str:
 
 
 def _country(doc: Document, node: Node) -> str:
-    """Korea is known without the library, whose import alone would double the time a check takes."""
+    """Reads a country code. Korea is known without the library: its import alone would double the time of a check."""
     value = choice(doc, node, "country", ("KR",)) if node.text in ("", "KR") else text(doc, node, "holidays")
     if value is not None and value != "KR":
         try:

@@ -1,4 +1,4 @@
-"""What a kind of counter is to rule files: which keys it takes, what it counts and reads, how far back it looks.
+"""The kinds of counter as rule files see them: the keys of each, what it counts and reads, how far back it looks.
 
 Each kind is defined beside the code that runs it (streams/counting/kinds) and registers itself here, so that reading a
 rule file, evidence, advice and identity ask one place."""
@@ -28,7 +28,7 @@ ENDED = frozenset({"release", "complete"})
 
 
 class Kind:
-    """One kind of counter; subclasses say what differs. No state of its own.
+    """One kind of counter; subclasses override what differs. It has no state of its own.
 
     name: as `Counter.kind` has it. key: of the rule file, the one that says the kind; for `count`, `name` is its value.
     needs, may: all keys that it takes beside `on`, `per` and `where`. outputs: what `when` can read of it, "" for the
@@ -44,32 +44,33 @@ class Kind:
     needs_live_calls = False  # sees nothing on a feed that tells of a call only when it has ended
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
-        """The kind's numbers from the rule file, what is wrong noted: they are part of the counter's identity."""
+        """Reads the kind's numbers from the rule file and notes mistakes. They are part of the counter's identity."""
         raise NotImplementedError
 
     def events(self, doc: Document, node: Node, feed: InputTopic, events: frozenset[str]) -> frozenset[str]:
-        """Those of the events of an `on:` that count, what is wrong noted at `node`."""
+        """Returns the events of an `on:` that count; notes a mistake at `node`."""
         return events
 
     def field(self, doc: Document, keys: Keys, feed: InputTopic) -> str | None:
-        """The field of the record that it looks at, what is wrong noted; None where it looks at none."""
+        """Returns the field of the record that it looks at, None if it looks at none; notes mistakes."""
         return None
 
     def value_columns(self, counter: Counter, feed: InputTopic) -> tuple[str, ...]:
-        """The columns of what it looks at in an event, the first that is present; an event without any does not
-        count, but for the record's id, which every event has."""
+        """The columns that may hold what it looks at in an event; the first that is present counts. An event without
+        any does not count, except by the record's id, which every event has."""
         return ("id",)
 
     def reach_ms(self, counter: Counter) -> int:
-        """How long an event still weighs in it: how far back its evidence goes."""
+        """The age in ms up to which an event still weighs in it: how far back its evidence goes."""
         raise NotImplementedError
 
     def period_ms(self, counter: Counter, output: str) -> int:
-        """How far an output looks back, as evidence says it: a window, a half-life or a greatest age."""
+        """The period in ms that an output looks back over, as evidence shows it: a window, a half-life or a greatest
+        age."""
         return self.reach_ms(counter)
 
     def state(self, counter: Counter, at: int) -> Any:
-        """What counts (streams.counting.kinds.base.CounterState); `at`: its first word of a row."""
+        """Makes the state that counts (streams.counting.kinds.base.CounterState). at: its first word of a row."""
         raise NotImplementedError
 
 
@@ -89,7 +90,7 @@ def kind_keys() -> tuple[str, ...]:
 
 
 def counted_kinds() -> tuple[str, ...]:
-    """What `count:` can say."""
+    """The valid values of `count:`."""
     return tuple(name for name, kind in _kinds().items() if kind.key == "count")
 
 

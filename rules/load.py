@@ -1,4 +1,4 @@
-"""Rule files into a RuleSet, or into everything that is wrong with them at once."""
+"""Loads rule files: the result is a RuleSet, or every mistake in the files at once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def load(paths: Sequence[Path], protected: Sequence[Path] = (), region: str = "K
 
 
 def load_text(text: str, name: str = "rules.yaml") -> RuleSet:
-    """As `load`, of one file's text."""
+    """Like `load`, for the text of one file."""
     rules, diagnostics = check_texts([(name, text)])
     if rules is None:
         raise RuleErrors(diagnostics)
@@ -69,7 +69,7 @@ def check(paths: Sequence[Path], feed: str = "events") -> tuple[RuleSet | None, 
 
 
 def check_texts(texts: Sequence[tuple[str, str]], feed: str = "events") -> tuple[RuleSet | None, list[Diagnostic]]:
-    """As `check`, of (name, text) pairs."""
+    """Like `check`, for (name, text) pairs."""
     documents = [Document(name, content) for name, content in texts]
     taken: dict[str, str] = {}
     rules = [rule for doc in documents for rule in _file(doc, taken, feed)]
@@ -131,7 +131,8 @@ def _file(doc: Document, taken: dict[str, str], feed: str) -> list[Rule]:
 
 
 def _hours(doc: Document, node: Node) -> dict[str, Hours | None]:
-    """By name; None stands for hours that are wrong, so that naming them is no further error."""
+    """The hours by name. None stands for hours that are wrong, so that a rule that names them causes no further
+    error."""
     out: dict[str, Hours | None] = {}
     for key, value in entries(doc, node, "`hours`") or ():
         if key.text == "always":
@@ -142,7 +143,8 @@ def _hours(doc: Document, node: Node) -> dict[str, Hours | None]:
 
 
 def _counters(doc: Document, node: Node) -> dict[str, Counter | None]:
-    """By name; None stands for a counter that is wrong, its name included, so that reading it is no further error."""
+    """The counters by name. None stands for a counter that is wrong or has a wrong name, so that a rule that reads it
+    causes no further error."""
     fields = catalog.all_fields()
     out: dict[str, Counter | None] = {}
     for key, value in entries(doc, node, "`counters`") or ():
@@ -218,7 +220,7 @@ class _RuleReader:
         return out
 
     def _limit(self, said: str, node: Node) -> Limit | None:
-        """A plain number, or `always` and a number for each of some hours."""
+        """Reads a limit: a plain number, or `always` and a number for each of some hours."""
         doc = self.doc
         if node.kind != "mapping":
             value = number(doc, node, f"limit `{said}`")

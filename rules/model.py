@@ -1,4 +1,4 @@
-"""What a rule file means once it is loaded: frozen values that the engine compiles. No I/O."""
+"""The model of loaded rule files: frozen values that the engine compiles. No I/O."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Counter:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names a `when` can read, without the counter's own: ("",) or ("short", "long")."""
+        """The suffixes by which a `when` reads the counter: ("",) for the plain name, or ("short", "long")."""
         return KINDS[self.kind].outputs
 
     @property
     def reach_ms(self) -> int:
-        """How long an event still weighs in this counter: how far back its evidence goes."""
+        """The age in ms up to which an event still weighs in this counter: how far back its evidence goes."""
         return KINDS[self.kind].reach_ms(self)
 
 

@@ -22,7 +22,7 @@ def load_protected(paths: Sequence[Path] = (), region: str = "KR") -> Protected:
 
 
 def check_protected(paths: Sequence[Path], region: str) -> tuple[Protected | None, list[Diagnostic]]:
-    """As `load_protected`: None and every diagnostic when anything is wrong."""
+    """Like `load_protected`, but returns None and every diagnostic when anything is wrong."""
     from importlib import resources  # costs a check of rule files a tenth of its time, and it reads none
 
     shipped = resources.files("rules").joinpath("protected.yaml").read_text("utf-8")

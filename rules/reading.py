@@ -1,5 +1,5 @@
-"""Readers of single values: each returns what it read, or None after noting what is wrong. A value that is wrong is
-noted once, and whoever asked for it goes on, so that one run finds everything."""
+"""Readers of single values. Each returns the value, or None after noting what is wrong. A mistake is noted once and its
+caller goes on, so that one run finds every mistake."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ Keys = dict[str, Node]
 
 
 def mapping(doc: Document, node: Node, what: str, needs: Sequence[str], may: Sequence[str] = ()) -> Keys | None:
-    """The values of a mapping by key, unknown and repeated keys noted and left out, missing ones noted."""
+    """Returns the values of a mapping by key. Notes unknown, repeated and missing keys, and leaves out the first
+    two."""
     pairs = entries(doc, node, what)
     if pairs is None:
         return None
@@ -35,7 +36,7 @@ def mapping(doc: Document, node: Node, what: str, needs: Sequence[str], may: Seq
 
 
 def entries(doc: Document, node: Node, what: str) -> list[tuple[Node, Node]] | None:
-    """Key and value of every entry of a mapping with free names, repeated ones noted and left out."""
+    """Returns key and value of every entry of a mapping with free names. Notes repeated keys and leaves them out."""
     if node.kind != "mapping":
         doc.error(node, f"{what} must be a mapping of `key: value`, not {_said(node)}")
         return None
@@ -75,7 +76,7 @@ def choice(doc: Document, node: Node, what: str, choices: Sequence[str]) -> str 
 
 
 def choice_list(doc: Document, node: Node, what: str, choices: Sequence[str]) -> tuple[str, ...] | None:
-    """Each at most once, in the order of `choices`."""
+    """Reads a list of choices, each at most once. Returns them in the order of `choices`."""
     listed = items(doc, node, what)
     if not listed:
         return None

@@ -10,7 +10,8 @@ _WHOLE = re.compile(r"(?:\d{1,9}(?:ms|[wdhms]))+", re.ASCII)
 
 
 def duration_ms(text: str) -> int:
-    """Milliseconds of `1h30m`. Units go from large to small, each at most once. Raises ValueError in words."""
+    """Returns the milliseconds of a text such as `1h30m`. Units go from large to small, each at most once. Raises
+    ValueError with a message for the author of the rule."""
     text = text.strip()
     if re.fullmatch(r"[\d.]+", text):
         raise ValueError(f"`{text}` has no unit; write `{text}s`, `{text}m`, `{text}h` or `{text}d`")

@@ -1,4 +1,4 @@
-"""Small integers that stand for names in columns. A code is the name's place in its tuple."""
+"""Small integers that stand for names in columns. A code is the name's index in its tuple."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decodes JSON from outside into typed values. All bytes that somebody else wrote come in here or through
+"""Decodes JSON from outside into typed values. All bytes that somebody else wrote are decoded here or by
 `schemas.objects`: their depth is checked before any decoder recurses into them."""
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Unreadable(ValueError):
 
 
 class JsonReader(Generic[_T]):
-    """Reads values of one type. Fields that the type does not name are passed over."""
+    """Reads values of one type. Fields that the type does not name are ignored."""
 
     def __init__(self, kind: type[_T]) -> None:
         self._decoder = msgspec.json.Decoder(kind)
 
     def read(self, value: bytes) -> _T:
-        """Raises Unreadable, and nothing else, whatever the bytes."""
+        """Decodes a value. Raises Unreadable, and nothing else, whatever the bytes."""
         if is_too_deep(value):
             raise Unreadable(TOO_DEEP)
         try:
@@ -44,7 +44,7 @@ class JsonReader(Generic[_T]):
 
 
 def is_too_deep(value: bytes) -> bool:
-    """Whether a decoder would have to go more than DEPTH_MAX objects and lists deep."""
+    """True if a decoder would have to go more than DEPTH_MAX objects and lists deep."""
     if value.count(b"{") + value.count(b"[") <= DEPTH_MAX:
         return False
     depth = 0

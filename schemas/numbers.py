@@ -1,8 +1,9 @@
-"""Gives every spelling of a telephone number one key: 010-1111-0001, +82 10 1111 0001 and 009 82 10 1111 0001 agree.
+"""Telephone numbers: all spellings of one get the same key. 010-1111-0001, +82 10 1111 0001 and 009 82 10 1111 0001 are
+one.
 
 A number is kept as an int64: its digits when it is E.164, else a negative hash of its text. Withheld, alphanumeric and
-short identities are such texts; they can be counted, and since their keys are negative nobody can take one for a
-number and block it.
+short identities are such texts; they can be counted, and their negative keys can never be taken for a number and
+blocked.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ class Number:
 def normalise(text: str, region: str = "KR") -> Number:
     """The number that `text` spells, seen from the home `region` (ISO 3166 code). Never raises on any text.
 
-    The access code is what was dialled before a country code; "+" counts as one only before a foreign number. Whether a
-    number is assigned does not matter, whether its length is possible does. Home and foreign are told apart by the
-    country calling code, so that the members of one code (+1, +7) are home to each other."""
+    The access code is what was dialled before a country code; "+" counts as one only before a foreign number. A number
+    need not be assigned, but its length must be possible. Home and foreign differ by the country calling code, so that
+    the members of one code (+1, +7) are home to each other."""
     compact = _compact(text)
     if compact is None:
         return Number(_text_key(text), text, _OTHER, 0)
@@ -90,8 +91,8 @@ def published(key: int) -> str:
 
 
 def masked(text_or_key: str | int) -> str:
-    """What logs may show: "+8210****0001", or the start of the hash for what is no number. At least four digits of a
-    number stay hidden."""
+    """The form that logs may show: "+8210****0001", or the start of the hash if it is no number. At least four digits
+    of a number stay hidden."""
     key = normalise(text_or_key).key if isinstance(text_or_key, str) else text_or_key
     if key <= 0:
         return f"other#{-key:016x}"[:14]
@@ -102,7 +103,7 @@ def masked(text_or_key: str | int) -> str:
 
 
 def e164_rules() -> list[tuple[str, int, int, int]]:
-    """Which strings "+" + digits are canonical as they stand: (first digits, fewest digits, most digits, type code).
+    """The strings "+" + digits that are canonical as they stand: (first digits, fewest digits, most digits, type code).
 
     For every digit string that starts so and has so many digits in all (country code included), `normalise` gives
     key = int(digits), this type and no access code; a compiled fast path needs nothing else. First digits are 82 and

@@ -1,4 +1,4 @@
-"""Reads one JSON object without guessing: what two decoders could read differently is an error here."""
+"""Reads one JSON object without guessing: input that two decoders could read differently is an error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read_pairs(value: bytes | None) -> list[tuple[str, Any]]:
 
 
 def kind_of(item: object) -> str:
-    """What JSON calls a value that `read_pairs` gave."""
+    """JSON's name for the type of a value that `read_pairs` returned."""
     for kind, name in ((bool, "true or false"), (int, "an integer"), (float, "a fraction"), (str, "a string")):
         if isinstance(item, kind):
             return name
@@ -50,7 +50,7 @@ def kind_of(item: object) -> str:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object, as opposed to a list."""
+    """The pairs of an object: a type of its own, so that they are not taken for a list."""
 
 
 def _not_a_number(name: str) -> NoReturn:
@@ -58,7 +58,8 @@ def _not_a_number(name: str) -> NoReturn:
 
 
 def _integer(text: str) -> int:
-    """JSON sets integers no bound, Python does. One beyond every bound of ours is one whatever its digits are."""
+    """Reads an integer. JSON has no bound on integers, Python has: an integer beyond all our bounds becomes one such
+    value, whatever its digits."""
     return int(text[:DIGITS_MAX])
 
 

@@ -1,4 +1,4 @@
-"""Text from outside, as a terminal, a log line or a table may show it."""
+"""Makes text from outside safe to show on a terminal, in a log line or in a table."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 
 def printable(text: str) -> str:
-    """One line in which every character is seen: what could move a cursor, end the line or reorder what stands there
-    (control and format characters, line separators, halves of surrogate pairs, private and unassigned characters) is
-    written as Python would write it in a string, \\x1b or \\u202e."""
+    """Returns one line in which every character is visible. Characters that could move a cursor, end the line or
+    reorder text (control and format characters, line separators, halves of surrogate pairs, private and unassigned
+    characters) are escaped as in a Python string: \\x1b, \\u202e."""
     return _escaped(text, lambda c: c.encode("unicode_escape").decode())
 
 
 def printable_json(text: str) -> str:
-    """The same JSON on one line, such characters in its strings escaped as JSON has it."""
+    """Returns the same JSON on one line; such characters in its strings become JSON escapes."""
     return _escaped(text, lambda c: " " if c in "\t\n\r" else _json_escape(c))
 
 

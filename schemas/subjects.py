@@ -1,4 +1,5 @@
-"""The table of subjects: who can be counted, and who can be held. One row says all that the product knows of each.
+"""The table of subjects: those that can be counted, and those that can be held. One row holds all that the product
+knows of a subject.
 
 Records lie in the partition of their number. A counter per any other subject would have to be re-keyed first, which
 the product does not do yet: `is_counted` says so, and rule files that ask for it are told."""

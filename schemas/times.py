@@ -16,7 +16,7 @@ _EXAMPLE = "2026-11-22T09:00:00+09:00"
 
 
 class TimeError(ValueError):
-    """A value that is no time, or one that cannot be meant. The message says what would be right."""
+    """A value that is no time, or a time that nobody can mean. The message says what would be right."""
 
 
 def parse_time(value: int | str) -> int:

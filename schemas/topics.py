@@ -1,4 +1,5 @@
-"""The topics, what each is for, and the settings that their use depends on. No I/O: who makes topics reads this."""
+"""The table of topics: the purpose of each, and the settings that its use depends on. No I/O: whatever makes topics
+reads this."""
 
 from __future__ import annotations
 

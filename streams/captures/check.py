@@ -1,6 +1,6 @@
-"""Holds samples against the schemas: every field of every record, not only those that loaded rules read.
+"""Checks samples against the schemas: every field of every record, not only those that loaded rules read.
 
-What is shown of a value is its shape (digits as 9, letters as a), of a number its masked form: samples are personal
+Reports show the shape of a value (digits as 9, letters as a) and the masked form of a number: samples are personal
 data, and reports of them are passed around.
 """
 
@@ -51,7 +51,7 @@ class Problem:
 
 @dataclass(slots=True)
 class FieldTally:
-    """null counts as absent for the schema, and is told apart here."""
+    """Counts of one field over all records. The schema takes null for absent; here they are counted apart."""
 
     required: bool
     present: int = 0
@@ -74,10 +74,10 @@ class TopicTally:
 
 
 class Check:
-    """Takes samples one after another; what it found stands in its attributes."""
+    """Checks samples one after another; its attributes hold the findings."""
 
     def __init__(self, topic: str | None = None, region: str = "KR", problems_max: int = 20) -> None:
-        """topic: what all records are; else each sample says so, or is guessed at from its fields."""
+        """topic: the topic of all records; without it each sample names its own, or it is guessed from the fields."""
         self.topics: dict[str, TopicTally] = {}
         self.problems: list[Problem] = []
         self.codes: Counter[str] = Counter()
@@ -94,7 +94,7 @@ class Check:
         return sum(tally.bad_records for tally in self.topics.values()) + self.codes["bad_line"]
 
     def run(self, sample: Sample) -> None:
-        """Raises CaptureError when the sample cannot be read on, or nothing says of what topic it is."""
+        """Checks one sample. Raises CaptureError when the sample cannot be read on, or when its topic is not known."""
         items = iter(sample.items)
         guess = None
         if self._topic is None:
@@ -181,7 +181,8 @@ class Check:
         self._add(Problem(name, item.line, topic, error.code, error.field, error.reason, looks_like))
 
     def _note_id(self, topic: str, tally: TopicTally, found: dict[str, Any], place: str) -> None:
-        """An id given twice is no error: deliveries are repeated. Many of them in a sample ask for a word."""
+        """Notes an id. A repeated id is no error, since deliveries are repeated; many of them in a sample deserve a
+        remark."""
         own = self._own_id(topic, found)
         if own is None or len(self._ids) >= IDS_MAX:
             return
@@ -253,7 +254,7 @@ def costs(topic: str, tally: TopicTally) -> dict[str, str]:
 
 
 def shape(kind: str, value: Any) -> str:
-    """What may be shown of a wrong value: enough to see the slip, too little to call anybody."""
+    """The shape of a wrong value: enough to see the slip, too little to call anybody."""
     if kind == "number" and isinstance(value, str):
         return masked(value) if value else '""'
     text = value if isinstance(value, str) else str(value)
@@ -265,7 +266,7 @@ def shape(kind: str, value: Any) -> str:
 
 
 def lines(check: Check) -> Iterator[str]:
-    """The report for people."""
+    """The report as lines for people."""
     yield from map(printable, check.taken_as)
     for topic, tally in sorted(check.topics.items()):
         yield ""

@@ -1,4 +1,4 @@
-"""Captures as files: JSON lines, plain or compressed, or Parquet; the first bytes say which."""
+"""Reads captures from files: JSON lines, plain or compressed, or Parquet; the first bytes tell the form."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
 def read_capture(
     path: Path, reader: LineReader, batch: int, advance: Callable[[int], None] = lambda count: None
 ) -> Iterator[CaptureRows]:
-    """The records of a file in its order, at most `batch` lines or rows at a time; `advance` is told the bytes of the
-    file that were read, in steps. Raises CaptureError, OSError."""
+    """Reads the records of a file in order, at most `batch` lines or rows at a time. `advance` is called with the bytes
+    read since its last call. Raises CaptureError, OSError."""
     with path.open("rb") as file:
         if file.read(len(PARQUET)) == PARQUET:
             from streams.captures.parquet import read_parquet
@@ -43,7 +43,8 @@ def read_stream(
     batch: int,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Iterator[CaptureRows]:
-    """Like `read_capture`, of lines from a file that need not be one on disk; `name` is what problems call it."""
+    """Like `read_capture`, for the lines of an open file, which need not be on disk; `name` stands for it in
+    problems."""
     with ExitStack() as stack:
         plain = stack.enter_context(uncompressed(file, advance))
         for buffer, begin, ends in _blocks(plain, name, batch):
@@ -73,7 +74,7 @@ def uncompressed(file: IO[bytes], advance: Callable[[int], None]) -> IO[bytes]:
 
 
 class _Counted(io.RawIOBase):
-    """Reads another file, which it leaves open, and tells how far it came."""
+    """Reads another file, which it leaves open, and reports how far it has come."""
 
     def __init__(self, file: IO[bytes], advance: Callable[[int], None]) -> None:
         self._file: Any = file
@@ -97,8 +98,8 @@ def _damaged(name: str, error: Exception) -> CaptureError:
 
 
 def _blocks(file: IO[bytes], name: str, batch: int) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
-    """(buffer, where the first line starts, where each ends) of up to `batch` lines at a time. The buffer is used again
-    for the next block."""
+    """Yields (buffer, start of the first line, end of each line) for up to `batch` lines at a time. The buffer is used
+    again for the next block."""
     buffer = np.empty(BUFFER_BYTES + PADDING, np.uint8)
     begin, have, whole = 0, 0, False
     found = np.empty(batch, np.int64)
@@ -125,7 +126,7 @@ def _blocks(file: IO[bytes], name: str, batch: int) -> Iterator[tuple[np.ndarray
 
 
 def _fill(file: IO[bytes], name: str, buffer: np.ndarray, have: int) -> tuple[int, bool]:
-    """Reads until the buffer is full or the file ends: (bytes in it, whether the file has ended)."""
+    """Reads until the buffer is full or the file ends. Returns (bytes in the buffer, True if the file has ended)."""
     room = buffer.data[: len(buffer) - PADDING]
     while have < len(room):
         try:

@@ -1,7 +1,8 @@
 """Lines as `kcat -C -J` prints them, read in batches.
 
-Most lines take the fast way through compiled kernels. What a kernel does not understand completely goes line by line
-to the exact reader, which alone decides whether a line can be read; both give the same for every line that both read.
+Most lines take the fast way through compiled kernels. Lines that a kernel does not understand completely go one by one
+to the exact reader, which alone decides whether a line can be read. Both give the same result for every line that both
+read.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ Timestamp = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 62)]
 
 
 class Line(msgspec.Struct, gc=False):
-    """One line as kcat prints it; other fields are ignored. `ts` -1 says that there is none. What is no UTF-8 text
-    stands in base64 in place of `key` or `payload`; that is ours, kcat prints such bytes as they are."""
+    """One line as kcat prints it; other fields are ignored. `ts` is -1 when there is none. Bytes that are no UTF-8 text
+    are in base64 fields instead of `key` or `payload`; that is our own addition, kcat prints such bytes as they are."""
 
     topic: str
     partition: Partition
@@ -44,7 +45,7 @@ class Line(msgspec.Struct, gc=False):
 
 
 class NestedLine(msgspec.Struct):
-    """A line whose payload stands there as an object instead of a string."""
+    """A line whose payload is an object instead of a string."""
 
     topic: str
     partition: Partition
@@ -55,7 +56,7 @@ class NestedLine(msgspec.Struct):
 
 
 class LineReader:
-    """Reads batches of lines; `topics` are known from the start and keep their places in `CaptureRows.topics`."""
+    """Reads batches of lines; `topics` are known from the start and keep their indices in `CaptureRows.topics`."""
 
     def __init__(self, topics: Sequence[str] = ()) -> None:
         self.topics = list(topics)
@@ -67,12 +68,13 @@ class LineReader:
         self._nested = JsonReader(NestedLine)
 
     def read_list(self, lines: Sequence[bytes]) -> CaptureRows:
-        """Lines with or without the line feeds at their ends."""
+        """Reads lines that may or may not end in line feeds."""
         buffer = np.frombuffer(b"".join((*lines, bytes(PADDING))), np.uint8)
         return self.read(buffer, 0, np.cumsum(np.fromiter(map(len, lines), np.int64, len(lines))))
 
     def read(self, buffer: np.ndarray, begin: int, ends: np.ndarray) -> CaptureRows:
-        """buffer: uint8[m] with PADDING behind the last line, begin: where the first line starts, ends: int64[n]."""
+        """Reads the lines of a buffer. buffer: uint8[m] with PADDING after the last line; begin: the start of the first
+        line; ends: int64[n]."""
         n = len(ends)
         out = np.empty((int(ends[-1]) - begin if n else 0) + 2 * PADDING, np.uint8)
         topic, numbers = np.empty(n, np.int64), np.empty((n, 3), np.int64)
@@ -112,7 +114,7 @@ class LineReader:
         )  # fmt: skip
 
     def parse(self, raw: bytes) -> Line:
-        """One line, exactly. Raises Unreadable."""
+        """Reads one line with the exact reader. Raises Unreadable."""
         try:
             return self._line.read(raw)
         except Unreadable as error:
@@ -126,7 +128,7 @@ class LineReader:
             return Line(nested.topic, nested.partition, nested.offset, payload, nested.key, nested.ts)
 
     def _place(self, topic: str) -> int:
-        """The topic's place, a new one if it was not seen before; from the next batch on it is read fast."""
+        """Returns the topic's index, a new one if it was not seen before; from the next batch on it is read fast."""
         code = self._code.get(topic)
         if code is None:
             code = self._code[topic] = len(self.topics)
@@ -138,7 +140,7 @@ class LineReader:
 
 
 def texts(line: Line) -> tuple[bytes | None, bytes | None]:
-    """Key and payload. Raises ValueError for what should be base64 and is not."""
+    """Key and payload as bytes. Raises ValueError for a text that should be base64 and is not."""
     return _text(line.key, line.key_base64), _text(line.payload, line.payload_base64)
 
 

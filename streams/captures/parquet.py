@@ -41,8 +41,8 @@ LIMITS = {"partition": (0, PARTITIONS_MAX), "offset": (0, 1 << 62), "ts": (-1, 1
 
 
 def read_parquet(path: Path, topics: list[str], batch: int, advance: Callable[[int], None]) -> Iterator[CaptureRows]:
-    """The rows of a file in its order, at most `batch` at a time; a topic not yet in `topics` is added to it. `advance`
-    is told the bytes that were read, as far as they can be told. Raises CaptureError, OSError."""
+    """Reads the rows of a file in order, at most `batch` at a time; a topic that is not yet in `topics` is added to it.
+    `advance` is called with an estimate of the bytes read since its last call. Raises CaptureError, OSError."""
     first, total, said = 0, path.stat().st_size, 0
     try:
         with parquet.ParquetFile(path, read_dictionary=["topic"]) as file:
@@ -90,7 +90,7 @@ def _rows(part: Any, topics: list[str], path: Path, first: int) -> CaptureRows:
 
 
 def _integers(column: Any, name: str, path: Path, first: int) -> np.ndarray:
-    """int64[n], inside the column's limits."""
+    """The column as int64[n], checked against its limits."""
     if pa.types.is_timestamp(column.type):
         # Exact or finer: what lies within a millisecond is cut off, as Kafka's own times have no more.
         column = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
@@ -115,7 +115,7 @@ def _refuse(wrong: np.ndarray, name: str, what: str, path: Path, first: int) -> 
 
 
 def _packed(column: Any, name: str, path: Path) -> Packed:
-    """The column's texts where they lie."""
+    """The column's texts, not copied."""
     kind = column.type
     if pa.types.is_null(kind):
         column = column.cast(pa.binary())

@@ -1,15 +1,16 @@
-"""The same traffic with other people's numbers: what is personal in a record, replaced consistently under a key.
+"""Pseudonyms: replaces all that is personal in a record, consistently under a key. The traffic stays the same, with
+other people's numbers.
 
-Whoever has the key can find the pseudonym of a number, and so test a guess; whoever has not learns nothing but which
-records belong together. That is pseudonymisation, not anonymity: who calls whom when can still give somebody away.
+With the key one can compute the pseudonym of a number, and so test a guess. Without it one learns only which records
+belong together. That is pseudonymisation, not anonymity: the pattern of calls can still give somebody away.
 
 - A number keeps its country code, its series (010, 070, 02, 0502, 1588 ...), its length, its type and its spelling;
   the digits behind are permuted. Different numbers stay different, and every spelling of one number stays one number.
 - A short code (112, 1366) is a service, and stays. Any other identity becomes `id-` and a hash.
 - Ids become hashes; a text becomes a hash or goes, and so does where a recording lies; times, choices, `carrier`,
   `cause` and `rule` stay.
-- Unknown fields and headers go. What is wrong in a field goes as well, for it may hold anything: the field is null
-  then. Of a record that cannot be read at all nothing is kept but the reason.
+- Unknown fields and headers go. A wrong value goes as well, for it may hold anything: the field becomes null. Of a
+  record that cannot be read at all, only the reason is kept.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _SERIES_DIGITS = {"15": 4, "16": 4, "18": 4, "50": 3, "30": 3}
 
 
 class KeyProblem(Exception):
-    """There is no usable key; the message never shows it."""
+    """There is no usable key. The message never shows it."""
 
 
 def read_key(file: Path | None) -> bytes:
@@ -65,7 +66,8 @@ def read_key(file: Path | None) -> bytes:
 
 
 class Pseudonyms:
-    """texts: "hash" or "drop". `changed` counts what could not be kept as it was: field_dropped, record_withheld."""
+    """Replaces numbers, ids and texts. texts: "hash" or "drop". `changed` counts fields and records that could not be
+    kept: field_dropped, record_withheld."""
 
     def __init__(self, key: bytes, *, region: str = "KR", texts: str = "hash") -> None:
         self.changed: Counter[str] = Counter()
@@ -74,7 +76,7 @@ class Pseudonyms:
         self.number = lru_cache(NUMBERS_CACHED_MAX)(self._number)
 
     def record(self, record: Record) -> Record:
-        """The record of an input topic under its pseudonyms, in its own place."""
+        """The record of an input topic with its pseudonyms; topic, partition and offset stay."""
         return record._replace(key=self.key(record.key), value=self.value(record.topic, record.value), headers=())
 
     def key(self, key: bytes | None) -> bytes | None:
@@ -115,7 +117,7 @@ class Pseudonyms:
         return orjson.dumps(out)
 
     def _number(self, text: str) -> str:
-        """What `text`, a number or identity in any spelling, is called from now on."""
+        """The pseudonym of `text`, a number or identity in any spelling."""
         number = normalise(text, self._region)
         if number.key <= 0:
             return self._identity(text)
@@ -150,8 +152,8 @@ class Pseudonyms:
         return head + tail
 
     def _encipher(self, head: str, tail: str) -> str:
-        """A Feistel network over decimal digits, built as FF1 of NIST SP 800-38G is, with keyed BLAKE2b for its
-        rounds. head: what stays, which every other permutation depends on."""
+        """A Feistel network over decimal digits, built like FF1 of NIST SP 800-38G, with keyed BLAKE2b for its rounds.
+        head: the digits that stay; each head has a permutation of its own."""
         u = len(tail) // 2
         a, b = tail[:u], tail[u:]
         for turn in range(ROUNDS):

@@ -1,8 +1,8 @@
 """Reads topics of a broker for a capture: committed records only, outside of any consumer group, leaving no trace.
 
-A partition's records come in their order; how those of several partitions and topics are interleaved is the broker's
-and the network's doing. A capture of what is being produced now has very nearly the order of arrival; one of the past
-has long runs of one partition.
+A partition's records come in their order; the interleaving of partitions and topics depends on the broker and the
+network. A capture of what is being produced now has very nearly the order of arrival; one of the past has long runs of
+one partition.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ SILENCE_MAX_S = 60.0  # a recording of what is there already; one that goes on w
 
 @dataclass(frozen=True, slots=True)
 class CaptureSpan:
-    """What to record. start: "earliest", "latest", or the first record of each partition at or after a time (ms).
-    until: None for ever, "end" what is there at the start, or each partition up to its first record at or after a time
-    (ms), a partition without one up to what is there at that time. Times are those of the records in Kafka."""
+    """The span of a recording. start: "earliest", "latest", or the first record of each partition at or after a time
+    (ms). until: None for no end, "end" for the records that exist at the start, or a time (ms): each partition is read
+    up to its first record at or after it, one without such a record up to its end at that time. Times are those of the
+    records in Kafka."""
 
     topics: tuple[str, ...]
     start: str | int = "earliest"
@@ -40,8 +41,8 @@ class CaptureSpan:
 
 @dataclass(slots=True)
 class _Progress:
-    """ends: where each partition ends, once that is known; read: behind what was read or found to be no record (the
-    mark of a transaction, say); done: those that got to their ends."""
+    """The progress of each place. ends: its end, once that is known; read: the offset up to which it was read, marks of
+    transactions included; done: the places that reached their ends."""
 
     places: list[Place]
     ends: dict[Place, int] = field(default_factory=dict)
@@ -104,7 +105,7 @@ class Recorder:
             self._consumer = None
 
     def batches(self) -> Iterator[list[Record]]:
-        """Records as they come, every POLL_S or so, until the span's end. Lists may be empty."""
+        """Yields records as they come, every POLL_S or so, until the span's end. Lists may be empty."""
         from streams.kafka.errors import Meaning, meaning_of
 
         heard = time.monotonic()
@@ -183,7 +184,7 @@ class Recorder:
         return low, high
 
     def _trouble(self, place: Place, error: Any) -> None:
-        """librdkafka goes on by itself after every error that we do not raise for."""
+        """Handles an error of the client: raises if it is final, else librdkafka goes on by itself."""
         from streams.kafka.errors import Meaning, meaning_of
 
         where = f"partition {place[1]} of {place[0]}"

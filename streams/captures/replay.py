@@ -1,4 +1,4 @@
-"""The same `step` without Kafka: captures in, block events out, the same bytes every time.
+"""Replay: runs the engine's `step` without Kafka. Captures go in, block events come out, the same bytes every time.
 
 Input is what `kcat -C -J` prints, one JSON object a line, plain or compressed, or a Parquet file of `grayline record`.
 Files are read in the order given, lines in file order, no sorting; a (topic, partition, offset) seen before is skipped.
@@ -34,7 +34,7 @@ BATCH_LINES = 10_000
 
 @dataclass(slots=True)
 class ReplaySummary:
-    """What a replay did."""
+    """Counts of a replay."""
 
     lines: int = 0
     bad_lines: int = 0
@@ -73,7 +73,7 @@ class Seen:
         self._gaps: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
 
     def add(self, topic: str, partition: np.ndarray, offset: np.ndarray) -> np.ndarray:
-        """bool[n]: which records of a topic are new; from now on they are not."""
+        """Returns bool[n], True for the records that are new, and remembers them."""
         new = np.ones(len(offset), bool)
         for p in np.flatnonzero(np.bincount(partition)).tolist():
             here = np.flatnonzero(partition == p)
@@ -114,12 +114,12 @@ class Replay:
         self._lines = LineReader(engine.topics)
 
     def run(self, lines: Iterable[bytes], name: str) -> None:
-        """Replays lines; `name` is what dead letters call where they come from."""
+        """Replays lines; `name` stands for their source in dead letters."""
         feed = iter(lines)
         self._run(map(self._lines.read_list, iter(lambda: list(islice(feed, self._batch_lines)), [])), name)
 
     def run_file(self, path: Path, advance: Callable[[int], None] = lambda count: None) -> None:
-        """Replays a file; `advance` is told the bytes read, in steps. Raises CaptureError, OSError."""
+        """Replays a file; `advance` is called with the bytes read since its last call. Raises CaptureError, OSError."""
         self._run(_ahead(read_capture(path, self._lines, self._batch_lines, advance)), str(path))
 
     def run_stream(self, file: IO[bytes], name: str) -> None:
@@ -154,7 +154,7 @@ class Replay:
         self.engine.maintain()
 
     def _parts(self, rows: CaptureRows) -> Iterator[RawBatch]:
-        """Each topic's share; other topics are counted and left alone."""
+        """Yields the share of each input topic; records of other topics are only counted."""
         counts = np.bincount(rows.topic + 1, minlength=1)[1:]
         for code in np.flatnonzero(counts).tolist():
             topic = rows.topics[code]

@@ -1,4 +1,4 @@
-"""What every reader of captures gives: some records in the capture's order, as columns."""
+"""The result of every reader of captures: some records as columns, in the capture's order."""
 
 from __future__ import annotations
 

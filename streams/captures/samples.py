@@ -27,8 +27,8 @@ _OBJECT = JsonReader(dict[str, msgspec.Raw])
 
 
 class Item(NamedTuple):
-    """One record of a sample. line: where it starts, from 1 (the row in a Parquet file). topic: where the sample says
-    so. problem: why there is no value to look at."""
+    """One record of a sample. line: the line on which it starts, from 1 (the row in a Parquet file). topic: set if the
+    sample names it. problem: the reason if there is no value to look at."""
 
     line: int
     topic: str | None
@@ -38,7 +38,7 @@ class Item(NamedTuple):
 
 @dataclass(slots=True)
 class Sample:
-    """form: one of the words above."""
+    """A sample as it is read. form: one of the words above."""
 
     name: str
     form: str
@@ -139,8 +139,8 @@ def _whole(lines: Iterator[bytes], name: str) -> str:
 
 
 def _elements(text: str, name: str) -> Iterator[Item]:
-    """The elements of an array, or objects one behind the other. Raises CaptureError where the text is neither: there
-    is no telling then where the next record starts."""
+    """Yields the elements of an array, or objects that follow each other. Raises CaptureError where the text is
+    neither: the start of the next record is then unknown."""
     # Only where an element ends is asked of it: what it holds is the record's business.
     decoder = json.JSONDecoder(parse_int=len, parse_float=len)  # noqa: TID251
     array = text.lstrip(_SPACE).startswith("[")
@@ -167,7 +167,8 @@ def _elements(text: str, name: str) -> Iterator[Item]:
 
 
 def _behind(text: str, at: int) -> int:
-    """The place behind the object or list at `at`, however deep it is; the text's end if it is never closed."""
+    """Returns the position after the object or list at `at`, however deep it is; the text's end if it is never
+    closed."""
     depth = 0
     for found in _TOKEN.finditer(text, at):
         depth += (found[0] in "{[") - (found[0] in "]}")

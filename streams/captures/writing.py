@@ -1,4 +1,4 @@
-"""Captures written to files: whole ones or none.
+"""Writes captures to files. A file is whole or does not exist.
 
 Each file is written as `NAME.partial` and gets its name once it is closed and on disk. No file is ever overwritten:
 of two that would have the same name the later counts on. Files are for their owner alone (0600), in a folder for its
@@ -40,7 +40,7 @@ class Record(NamedTuple):
 
 
 class WriteProblem(Exception):
-    """The capture cannot be written; the message says what is wrong, where, and what is whole nevertheless."""
+    """The capture cannot be written. The message says what is wrong, where, and which files are whole nevertheless."""
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Written:
 
 
 class CaptureWriter:
-    """Writes records to a folder, a file after another. Raises WriteProblem."""
+    """Writes records to the files of a folder, one file after another. Raises WriteProblem."""
 
     def __init__(
         self,
@@ -195,7 +195,7 @@ class _Form(Protocol):
     def write(self, records: Sequence[Record]) -> None: ...
 
     def close(self) -> None:
-        """Writes what is still held back; the file under it stays open."""
+        """Writes the bytes that are still held back; the underlying file stays open."""
         ...
 
 
@@ -217,8 +217,8 @@ class _LinesForm:
 
 
 class _Disk:
-    """The file as compressors see it: it takes all it is given, and stays open when they are done, to be brought to
-    disk. Once it is `dropped` it takes anything and keeps nothing."""
+    """The file as compressors see it. It stays open when they are done, so that it can be brought to disk. Once it is
+    `dropped`, it ignores what is written to it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -278,7 +278,7 @@ class _ParquetForm:
 
 
 def line(record: Record) -> bytes:
-    """A record as kcat prints it with -J. What is no UTF-8 text stands in base64 under a name that says so."""
+    """A record as `kcat -J` prints it. Bytes that are no UTF-8 text are in base64, in a field whose name says so."""
     headers = _headers(record.headers) if record.headers else b""
     return (
         b'{"topic":%b,"partition":%d,"offset":%d,"tstype":"%b","ts":%d,%b%b,%b}\n'

@@ -1,4 +1,4 @@
-"""The command line `grayline`: one module per command beside this one, imported only when it is asked for."""
+"""The command line `grayline`: one module per command in this folder, imported only when the command is called."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def command() -> None:
 
 
 def main() -> None:
-    """Entry point. A closed pipe behind us (`| head`) is no failure of ours."""
+    """Entry point. A pipe that its reader closes (`| head`) is no failure."""
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
     try:
@@ -92,7 +92,8 @@ def main() -> None:
 
 
 def _crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-    """Shows what ended the process or a thread unforeseen; its message may hold anything."""
+    """Shows the unforeseen error that ended the process or a thread. Its message may hold anything, so it is made
+    printable."""
     from streams.runtime.logs import crash_text
 
     say_coloured(crash_text(error), err=True)

@@ -1,4 +1,4 @@
-"""`grayline blocks`: who is blocked now, and what changes, for people and for scripts."""
+"""`grayline blocks`: lists the blocked numbers and follows changes, for people and for scripts."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def command(
 
 
 def as_published(text: str, region: str) -> str:
-    """The E.164 form that blocks are published under. What is no number is never blocked: asking for it is a slip."""
+    """The E.164 form under which blocks are published. A text that is no number is never blocked, so it is refused as a
+    slip."""
     from schemas.numbers import normalise
 
     number = normalise(text, region)
@@ -114,7 +115,8 @@ def as_published(text: str, region: str) -> str:
 
 
 def as_json(change: BlockChange) -> str:
-    """The record's own value on one line; a lapse or a removal, which have none, in the same field names."""
+    """The record's own value on one line. A lapse or a removal has no value of its own and is shown in the same
+    fields."""
     import orjson
 
     if change.value is not None:
@@ -184,7 +186,7 @@ def _change(change: BlockChange) -> str:
 
 
 def rfc3339(at_ms: int) -> str:
-    """UTC to the millisecond; a time beyond the calendar stays a number."""
+    """A time as text in UTC, to the millisecond; a time beyond the calendar stays a number."""
     try:
         return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (OverflowError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""`grayline pause` and `grayline resume`: no new blocks until an operator says so, on every worker."""
+"""`grayline pause` and `grayline resume`: stop and restart new blocks on every worker."""
 
 from __future__ import annotations
 

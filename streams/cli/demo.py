@@ -1,4 +1,4 @@
-"""`grayline demo`: the whole thing in one process, within a minute."""
+"""`grayline demo`: broker, traffic, worker and a reader of blocks in one process, within a minute."""
 
 from __future__ import annotations
 

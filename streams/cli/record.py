@@ -1,4 +1,4 @@
-"""`grayline record`: topics of a broker into files that `replay` reads."""
+"""`grayline record`: records topics of a broker into files that `replay` reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BYTES = {"KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1 << 10, "MiB": 1 << 
 
 
 class _Moment(click.ParamType):
-    """One of some words, or a time: ms since the epoch."""
+    """A parameter that is one of some words, or a time in ms since 1970."""
 
     name = "time"
 
@@ -54,7 +54,7 @@ class _Moment(click.ParamType):
 
 
 class _UnitParam(click.ParamType):
-    """A whole number with a unit: `units` gives what each is worth."""
+    """A parameter that is a whole number with a unit; `units` gives the worth of each."""
 
     def __init__(self, name: str, units: dict[str, int], example: str) -> None:
         self.name, self._units, self._example = name, units, example
@@ -166,7 +166,7 @@ def _record(
     aliases: Pseudonyms | None,
     counts: Counter[str],
 ) -> str | None:
-    """Records until the end that was asked for; what ended it before, in words. Raises WriteProblem."""
+    """Records until the end that was asked for. Returns a message if something ended it before. Raises WriteProblem."""
     from streams.captures.recorder import CaptureSpan, Recorder
     from streams.kafka.settings import KafkaProblem
 
@@ -201,7 +201,7 @@ def _record(
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Counter[str], CaptureWriter], None]]:
-    """Says how far it came, on standard error when that is a terminal."""
+    """Shows the progress on standard error if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda counts, writer: None
         return

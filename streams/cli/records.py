@@ -1,4 +1,4 @@
-"""`grayline records`: samples of records, checked before a feed goes live."""
+"""`grayline records`: checks samples of records before a feed goes live."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`grayline replay`: block events from recorded traffic, without Kafka."""
+"""`grayline replay`: runs the rules over recorded traffic, without Kafka."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def command(
 
 
 def _shown(line: bytes) -> bytes:
-    """A line of JSON that does a terminal no harm."""
+    """A line of JSON that is safe to print on a terminal."""
     if line.isascii() and b"\x7f" not in line:
         return line + b"\n"
     return printable_json(line.decode()).encode() + b"\n"
@@ -139,7 +139,7 @@ def _shown(line: bytes) -> bytes:
 
 @contextmanager
 def progress(files: tuple[Path, ...], what: str) -> Iterator[Callable[[int], None]]:
-    """A progress bar over the files' bytes on standard error, when that is a terminal. what: the word before it."""
+    """A progress bar over the files' bytes on standard error, if that is a terminal. what: the label of the bar."""
     if not sys.stderr.isatty() or any(str(file) == "-" for file in files):
         yield lambda _: None
         return

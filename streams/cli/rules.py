@@ -1,4 +1,4 @@
-"""`grayline rules`: what a rule file says, before it is switched on."""
+"""`grayline rules`: checks rule files before they are switched on."""
 
 from __future__ import annotations
 

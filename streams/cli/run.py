@@ -1,4 +1,4 @@
-"""`grayline run`: one worker, until a signal ends it."""
+"""`grayline run`: runs one worker until a signal ends it."""
 
 from __future__ import annotations
 
@@ -255,8 +255,8 @@ def command(
 
 
 def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...], limit_s: float) -> None:
-    """limit_s: of each question. Raises KafkaProblem when a topic is missing, partition counts differ, or a dead letter
-    or a stray would not fit; BrokerAway when no broker answers."""
+    """Checks the topics on the broker. limit_s: the time limit of each question. Raises KafkaProblem when a topic is
+    missing, partition counts differ, or a dead letter or a stray would not fit; BrokerAway when no broker answers."""
     from streams.kafka import topics
 
     timeout_s = min(topics.TIMEOUT_S, limit_s)

@@ -1,4 +1,4 @@
-"""`grayline state`: what a stopped worker's snapshots hold, and whether they are whole."""
+"""`grayline state`: inspects, verifies and exports the snapshots of a stopped worker."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def export(
 
 @contextmanager
 def opened(directory: Path) -> Iterator[LocalState]:
-    """The folder's state, read-only. What is wrong with it ends the command, in words."""
+    """Opens the folder's state, read-only. A problem ends the command with a message."""
     from streams.counting.image import ImageError
     from streams.state.local import LocalState, StateDamaged, StateFailed, StateRefused
 
@@ -228,7 +228,7 @@ def note_other_rules(manifest: Manifest, rules: RuleSet) -> None:
 
 
 def survey(state: LocalState, manifest: Manifest) -> dict[str, Any]:
-    """All that `inspect` says of one partition. Damage is said, and what comes behind it is not counted."""
+    """All that `inspect` shows of one partition. Damage is reported; chunks after it are not counted."""
     import numpy as np
 
     from streams.counting.image import ImageError, decode
@@ -263,7 +263,7 @@ def survey(state: LocalState, manifest: Manifest) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """One line a partition and topic, aligned; then the counters."""
+    """The lines of the table: one per partition and topic, aligned; then the counters."""
     heads = ("PARTITION", "TAKEN AT", "TOPIC", "OFFSET", "NUMBERS", "CHUNKS", "BYTES", "RULES")
     lines = [heads]
     for row in rows:
@@ -287,7 +287,7 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def check(state: LocalState, manifest: Manifest, rules: RuleSet) -> tuple[list[str], str]:
-    """(everything that is wrong with one partition's snapshot, the digest of its state when nothing is)"""
+    """Returns (everything that is wrong with one partition's snapshot, the digest of its state if nothing is)."""
     from streams.counting.image import ImageError
     from streams.engine.engine import Engine
     from streams.state.local import StateDamaged
@@ -309,7 +309,7 @@ def check(state: LocalState, manifest: Manifest, rules: RuleSet) -> tuple[list[s
 
 
 def exported(engine: Engine, partition: int, only: frozenset[int], show_numbers: bool) -> Iterator[dict[str, Any]]:
-    """One object a number, in order of their keys. only: the keys wanted; all when empty."""
+    """Yields one object per number, in the order of their keys. only: the keys wanted; all if empty."""
     import numpy as np
 
     from schemas.numbers import masked, published

@@ -1,4 +1,4 @@
-"""`grayline topics`: making and showing Grayline's topics on a broker."""
+"""`grayline topics`: makes and shows Grayline's topics on a broker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def kafka_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--brokers and --kafka-config, for every command that speaks to a broker."""
+    """Adds --brokers and --kafka-config, for every command that speaks to a broker."""
     function = click.option(
         "--kafka-config",
         type=click.Path(dir_okay=False),
@@ -32,7 +32,7 @@ def kafka_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def load_settings(brokers: str | None, kafka_config: str | None) -> KafkaSettings:
-    """The settings that `kafka_options` and the environment name; a problem ends the command with code 1."""
+    """Loads the settings that `kafka_options` and the environment name. A problem ends the command with code 1."""
     from streams.kafka.settings import KafkaProblem, KafkaSettings
     from streams.runtime.logs import log_plainly
 
@@ -143,7 +143,7 @@ def _parse_overrides(given: Sequence[str]) -> dict[str, str]:
 
 
 def _print(states: Sequence[TopicStatus], as_json: bool) -> None:
-    """The states on standard output; ends with code 1 when one of them has a problem."""
+    """Prints the states; ends with code 1 when one of them has a problem."""
     if as_json:
         import orjson
 

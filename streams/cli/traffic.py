@@ -1,4 +1,4 @@
-"""`grayline traffic`: labelled synthetic phone traffic, into a file or a broker."""
+"""`grayline traffic`: generates labelled phone traffic into a file or a broker."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def command(
 
 
 def _kafka(out: str | None, brokers: str | None, kafka_config: str | None) -> KafkaSettings | None:
-    """The cluster to produce to, None for a file. What the environment says of Kafka is for every command, so it is no
-    contradiction of --out; without --out it is where the records go."""
+    """The cluster to produce to, None for a file. Environment variables about Kafka are for every command, so they do
+    not contradict --out; without --out they say where the records go."""
     source = click.get_current_context().get_parameter_source("brokers")
     on_the_command_line = source == ParameterSource.COMMANDLINE or kafka_config is not None
     known = bool(brokers or kafka_config or os.environ.get("GRAYLINE_KAFKA_CONFIG"))
@@ -138,7 +138,7 @@ def _kafka(out: str | None, brokers: str | None, kafka_config: str | None) -> Ka
 
 
 def _warn_of_age(start_ms: int) -> None:
-    """A broker deletes by the records' own timestamps, and says nothing."""
+    """Warns of records that a broker would delete at once: it deletes by the records' own timestamps, silently."""
     age_days = (time.time() * 1000 - start_ms) / _UNITS_MS["d"]
     if age_days > 6:
         say(
@@ -166,7 +166,7 @@ def _outlet(
 
 
 def _progress(records: Iterable[TrafficRecord], traffic: Traffic, stack: ExitStack) -> Iterator[TrafficRecord]:
-    """A bar on standard error when that is a terminal; it moves with event time."""
+    """A progress bar on standard error if that is a terminal; it moves with event time."""
     if not sys.stderr.isatty():
         yield from records
         return
@@ -209,7 +209,8 @@ def _summarise(traffic: Traffic, topics: dict[str, int], as_json: bool, to_stder
 
 
 def _silence_stdout() -> None:
-    """Whoever read standard output has gone: Python's own flush at exit must not fail on it again."""
+    """Closes standard output after its reader has gone, so that Python's own flush at exit does not fail on it
+    again."""
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -23,8 +23,8 @@ PATIENCE_S = 0.01
 
 
 class Feeder:
-    """A thread that produces `traffic`, `speed` times faster than it happens; `processed` tells how many records the
-    worker has counted. Read its attributes at any time; `problem` says why it ended early."""
+    """A thread that produces `traffic`, `speed` times faster than it happens; `processed` returns how many records the
+    worker has counted. Its attributes can be read at any time; `problem` says why it ended early."""
 
     def __init__(self, traffic: Traffic, kafka: KafkaSettings, speed: float, processed: Callable[[], int]) -> None:
         self.produced: Counter[str] = Counter()  # records by topic; all acknowledged once `done`
@@ -39,7 +39,7 @@ class Feeder:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends after the record in hand; what was produced is still delivered. From any thread."""
+        """Ends after the record in hand; records already produced are still delivered. From any thread."""
         self._stopping.set()
 
     def end(self, timeout_s: float) -> None:
@@ -53,7 +53,7 @@ class Feeder:
         return not self._thread.is_alive()
 
     def labels(self) -> list[Label]:
-        """Who was who among the numbers that were fed so far, with the records that were fed of each."""
+        """The labels of the numbers that were fed so far, each with the records that were fed of it."""
         fed = ((label, self._events[label.number.encode()]) for label in self._traffic.labels())
         return [replace(label, events=events) for label, events in fed if events]
 

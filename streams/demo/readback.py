@@ -1,4 +1,4 @@
-"""What the worker published, read back from the broker as any blocker would read it."""
+"""Reads the worker's outputs back from the broker, as any blocker would read them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ReadBack:
                 self.values[topic].append(value)
 
     def to_end(self, timeout_s: float) -> None:
-        """Reads on to the ends of all partitions as they are now. Raises KafkaProblem when that takes too long."""
+        """Reads on to the present ends of all partitions. Raises KafkaProblem when that takes too long."""
         ends = {place: self._end(place, timeout_s) for place in self._next}
         deadline = time.monotonic() + timeout_s
         while any(self._next[place] < end for place, end in ends.items()):
@@ -63,7 +63,7 @@ class ReadBack:
             self.poll(PATIENCE_S)
 
     def records_of(self, topic: str, timeout_s: float) -> int:
-        """How many records were ever written to a topic."""
+        """The number of records that were ever written to a topic."""
         return sum(self._end((topic, partition), timeout_s) for partition in range(self._partitions))
 
     def _end(self, place: tuple[str, int], timeout_s: float) -> int:

@@ -94,7 +94,7 @@ def log_file() -> Iterator[Path]:
 
 @dataclass
 class Demo:
-    """One run. `seconds`: how long traffic is fed, not counting start, compilation and the reading back."""
+    """One run. seconds: the time during which traffic is fed, without start, compilation and reading back."""
 
     rules: RuleSet
     seconds: float
@@ -116,7 +116,8 @@ class Demo:
         )
 
     def run(self, view: LiveView) -> Summary:
-        """To the end, whatever happens on the way: the summary's `problems` say. A first Ctrl-C ends the feeding."""
+        """Runs to the end, whatever happens on the way; the summary's `problems` report it. A first Ctrl-C ends the
+        feeding."""
         from streams.worker.worker import worker_for
 
         warmth = self._warm(view)
@@ -143,7 +144,7 @@ class Demo:
         return self._summary(traffic, feeder, worker, back, warmth, took_s, dead_letters)
 
     def _warm(self, view: LiveView) -> Warmth:
-        """In a thread of its own, so that the view can tell how far it is."""
+        """Warms the kernels in a thread of its own, so that the view can show the progress."""
         begun, begun_s = time.monotonic(), time.time()
         result: list[Warmth | BaseException] = []
 
@@ -163,7 +164,7 @@ class Demo:
         return result[0]
 
     def _feed(self, feeder: Feeder, worker: Worker, back: ReadBack, view: LiveView) -> None:
-        """Until all that was produced is counted."""
+        """Waits until all records that were produced are counted."""
         begun = progress_at = time.monotonic()
         processed = 0
         feeder.start()

@@ -1,4 +1,4 @@
-"""What the demonstration did, as one value: for a person as tables, for a program as JSON."""
+"""The summary of a demonstration as one value: tables for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KOREA = timezone(timedelta(hours=9))
 
 @dataclass(frozen=True)
 class FeedCounts:
-    """One input topic's records, counted at three places; a run is sound when all are the same."""
+    """One input topic's records, counted in three ways; a run is sound when all three agree."""
 
     produced: int  # acknowledged by the broker
     processed: int  # counted by the worker
@@ -62,7 +62,7 @@ class Summary:
 
     @property
     def speed(self) -> float:
-        """How many times faster than it happened."""
+        """The ratio of event time to wall time."""
         return (self.reached_ms - self.start_ms) / 1000 / self.took_s if self.took_s > 0 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Summary:
         }
 
     def print(self, console: Console) -> None:
-        """Lines and two tables, for people."""
+        """Prints lines and two tables, for people."""
         console.print(
             f"{self.events:,} events in {self.took_s:.1f} s ({self.events_per_s:,.0f}/s), {self._span()}",
             soft_wrap=not console.is_terminal,
@@ -126,7 +126,7 @@ class Summary:
 
 
 def lost(feeds: Mapping[str, FeedCounts]) -> list[str]:
-    """What is wrong with the topics that were not counted whole, in words."""
+    """A message for each topic that was not counted whole."""
     return [
         f"{topic}: {feed.produced:,} records were produced, {feed.processed:,} counted and {feed.committed:,} "
         "committed; these must be the same"
@@ -136,7 +136,8 @@ def lost(feeds: Mapping[str, FeedCounts]) -> list[str]:
 
 
 def blocked_by_rule(states: Iterable[BlockState]) -> Counter[str]:
-    """Rule -> numbers it has held. Every state shows all holds in force, so that one record may open several."""
+    """The numbers that each rule has blocked. Every state shows all holds in force, so that one record may open
+    several."""
     held = {(hold.rule, s.number) for s in states for hold in (*s.holds, *((s.hold,) if s.hold else ()))}
     return Counter(rule for rule, _ in sorted(held))
 
@@ -163,7 +164,7 @@ def korean_time(at_ms: int) -> datetime:
 
 
 def cell(text: str) -> Any:
-    """Text as it stands, whatever rich might read into it: markup, names of emoji, control characters."""
+    """A text as rich must show it: without markup, names of emoji or control characters taking effect."""
     from rich.text import Text
 
     return Text(printable(text))

@@ -1,4 +1,4 @@
-"""What a person sees while the demonstration runs: a live screen on a terminal, a line a second elsewhere."""
+"""The views of a running demonstration: a live screen on a terminal, a line a second elsewhere."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LiveView(Protocol):
 
 @contextmanager
 def opened(console: Console) -> Iterator[LiveView]:
-    """The view that suits the console. At the end a screen disappears; lines stay."""
+    """Opens the view that suits the console. At the end a screen disappears; lines stay."""
     if not console.is_terminal:
         yield Lines(console)
         return

@@ -1,4 +1,4 @@
-"""Compiles the kernels before the clock of the demonstration starts, and counts how many had to be.
+"""Compiles the kernels before the clock of the demonstration starts, and counts how many were not in the cache.
 
 numba compiles a kernel on its first call and keeps the machine code in a cache on disk. A first start takes a quarter
 of a minute for that, every later one a second; mixed into the run it would look like a stall.
@@ -30,7 +30,7 @@ def warm(rules: RuleSet) -> Warmth:
 
 
 def kernels_compiled(since_s: float) -> int:
-    """How many kernels have come into the cache since then (seconds since the epoch), from this process or the one
+    """The number of kernels that came into the cache since a time (seconds since 1970), from this process or the one
     beside it. Cheap; from any thread."""
     from numba.core.dispatcher import Dispatcher
 

@@ -1,19 +1,20 @@
-"""What holds new blocks back: a breaker that opens when suddenly too many are made, and an operator's pause.
+"""The safeguards against too many new blocks: a breaker, which opens when they suddenly come, and an operator's pause.
 
-A firing that would open an enforced hold while either is on opens one in review instead. Extensions and expiries go on.
+While either is on, a firing that would open an enforced hold opens one in review instead. Extensions and expiries go
+on.
 
 Each feed (an input topic's partition; records by way of `rekeyed` are a feed of their own) counts by minutes of its own
-partition clock, never by wall time. What rules open on spoofable evidence (`spoofable: accepted`) is counted apart from
-what rules open on vouched-for evidence, as if it came by a feed of its own: forged records hold back no verified
+partition clock, never by wall time. Holds opened on spoofable evidence (`spoofable: accepted`) are counted apart from
+those opened on vouched-for evidence, as if they came by a feed of their own: forged records hold back no verified
 offender's block. In minute m a scope takes up to
 
     limit(m) = max(share x opens, factor x mean of the holds opened a minute over the 60 minutes before m)
 
-openings, `share` being 1 for a rule, 2 for a feed, 3 for a partition's feeds together. What goes beyond is held back
-for the rest of the minute and all of the next; a scope closes behind a minute in which no more than its limit asked. A
+openings, `share` being 1 for a rule, 2 for a feed, 3 for a partition's feeds together. Openings beyond it are held back
+for the rest of the minute and all of the next; a scope closes after a minute in which no more than its limit asked. A
 rule and number that are held back ask once a minute however often they fire, and only what was really opened counts in
-the mean, so that a flood neither keeps itself alive nor raises its own limit. What a rule's breaker holds back does
-not count against its feed, nor a feed's against the total.
+the mean, so that a flood neither keeps itself alive nor raises its own limit. Openings that a rule's breaker holds back
+do not count against its feed, nor those that a feed's holds back against the total.
 
 Bounds, for each of the two: a feed keeps 61 minutes of counts a rule, and WAITING_MAX of those who wait in the minute.
 """
@@ -51,12 +52,12 @@ SHARES = {RULE: 1, FEED: 2, TOTAL: 3}
 
 
 class BreakerRowError(ValueError):
-    """A partition's kept state that cannot be read; says why."""
+    """The kept state of a partition cannot be read; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """A scope that began to hold back. name: of the rule or the feed, empty for the totals."""
+    """A scope that has begun to hold back. name: that of the rule or the feed, empty for the totals."""
 
     scope: str
     name: str
@@ -81,8 +82,9 @@ class Minute(msgspec.Struct):
 
 
 class PlaceMinutes(msgspec.Struct):
-    """minute: of `now`, since the epoch; `last` is the one before it. opened: minute -> rule -> holds opened.
-    spoofable: of the rules that accept spoofable evidence, else of all others."""
+    """The latest minutes of one place. minute: the minute of `now`, since 1970; `last` is the one before it. opened:
+    minute -> rule -> holds opened. spoofable: True for the rules that accept spoofable evidence, False for all
+    others."""
 
     topic: str
     partition: Int64
@@ -147,16 +149,16 @@ class Gate:
         return (np.unique(feed, return_inverse=True)[1].astype(np.int64) << 32) + self.minute
 
     def held_back(self, k: int) -> str:
-        """Asked for each firing that would open an enforced hold, in order: why it must not, or "" when it may. For a
-        rule and number it stays held back until the minute ends."""
+        """Returns why a firing must not open an enforced hold, or "" when it may. To be called for each such firing, in
+        order. A rule and number that are held back stay so until the minute ends."""
         place = _topics()[int(self.topic[k])], int(self.partition[k])
         slot, number = int(self.firings.rule[k]), int(self.firings.number[k])
         return self.breaker.ask(place, int(self.minute[k]), self.rules[slot], number, slot in self.spoofable)
 
 
 class Breaker:
-    """opens: a rule's openings a minute and partition that are always let through; 0: no breaker. factor: how many
-    times the last hour's mean are let through. paused: all openings are held back."""
+    """Decides which openings are held back. opens: openings per rule, minute and partition that always pass; 0 means no
+    breaker. factor: the multiple of the last hour's mean that passes. paused: all openings are held back."""
 
     def __init__(self, opens: int = 0, factor: float = 0.0) -> None:
         self.opens, self.factor = opens, factor
@@ -224,12 +226,12 @@ class Breaker:
         return [other for (place, spoofable), other in feeds if home_of(place[1]) == home and spoofable == of]
 
     def trips(self) -> list[Trip]:
-        """What began to hold back since this was last asked."""
+        """The scopes that began to hold back since the last call."""
         trips, self._trips = self._trips, []
         return trips
 
     def open(self, clocks: Mapping[Place, int]) -> dict[tuple[str, str], int]:
-        """(scope, name) -> how many feeds hold back for it, as of the places' clocks (ms)."""
+        """The number of feeds that hold back, by (scope, name), as of the places' clocks (ms)."""
         found: dict[tuple[str, str], int] = {}
         for (place, _), feed in self._feeds.items():
             minute = max(feed.minute, clocks.get(place, 0) // MINUTE_MS)
@@ -243,19 +245,19 @@ class Breaker:
     # -- across restarts ---------------------------------------------------------------------------------------
 
     def changed_rows(self) -> list[tuple[int, bytes]]:
-        """(partition, state) of those that changed since this was last asked."""
+        """(partition, state) of the partitions that changed since the last call."""
         changed, self._changed = sorted(self._changed), set()
         return [(partition, row) for partition in changed if (row := self.row(partition)) is not None]
 
     def row(self, partition: int) -> bytes | None:
-        """All of a partition's state, equal bytes for equal states; None when there is none."""
+        """The whole state of a partition, equal bytes for equal states; None when there is none."""
         feeds = [feed for (place, _), feed in sorted(self._feeds.items()) if home_of(place[1]) == partition]
         if not feeds:
             return None
         return orjson.dumps(_BreakerRow(FORMAT, feeds), _plain, orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
 
     def load(self, partition: int, row: bytes | None) -> None:
-        """Raises BreakerRowError, and then nothing is known of the partition."""
+        """Takes over the kept state of a partition. Raises BreakerRowError; nothing is then known of the partition."""
         self.drop(partition)
         if row is None:
             return
@@ -285,9 +287,9 @@ def gate_of(
     accepted: Accepted,
     clocks: Mapping[Place, int],
 ) -> Gate | None:
-    """For the firings of an epoch; None when nothing is held back. rules: names by slot; spoofable: slots of those that
-    accept spoofable evidence. events: all of the epoch, of which `firings.event` counts those that count. clocks: as
-    of before the epoch, ms."""
+    """Makes the gate for an epoch's firings; returns None when nothing is held back. rules: names by slot; spoofable:
+    slots of those that accept spoofable evidence. events: all events of the epoch; `firings.event` indexes those that
+    count. clocks: as they were before the epoch, ms."""
     if breaker.is_idle or not len(firings.event):
         return None
     topic = events["topic"]

@@ -1,4 +1,4 @@
-"""Firings: the moments at which rules are true, before the ledger decides what they change."""
+"""Firings: events at which a rule is true for a number. The ledger decides what each one changes."""
 
 from __future__ import annotations
 

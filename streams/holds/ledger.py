@@ -1,4 +1,4 @@
-"""Who is blocked: one hold per number, rule and lane. Event time alone decides; no clock, no I/O.
+"""The ledger: all holds, one per number, rule and lane. Event time alone decides; no clock, no I/O.
 
 A firing at t opens a hold (none yet, or t at or behind its end), extends it (inside it, when that gains at least an
 hour and 5 % of the period), or changes nothing (design, section 6). Firings are levels, not edges: an offender's every
@@ -56,8 +56,8 @@ def _digest(text: str) -> str:
 
 @dataclass(slots=True)
 class LedgerHold:
-    """One rule's hold on one number; times in ms. `content` is what the engine attached when it last changed: JSON,
-    since that takes a third of the memory."""
+    """One rule's hold on one number; times in ms. content: the fields that the engine attached at its last change, as
+    JSON, which takes a third of the memory."""
 
     number: int
     rule: int
@@ -71,8 +71,8 @@ class LedgerHold:
 
 @dataclass(slots=True)
 class Change:
-    """`firing` is the index into Firings, -1 for an expiry. A hold that makes way for another one's expires by that
-    one's firing."""
+    """One change of one hold. firing: index into Firings, -1 for an expiry by the clock. A hold that makes way for
+    another expires by the firing of that other one."""
 
     change: str  # opened, extended, expired
     hold: LedgerHold
@@ -81,9 +81,9 @@ class Change:
 
 
 class Ledger:
-    """All holds of one worker. `rules`: the names of the rules in file order; a rule's slot is its place there.
+    """All holds of one worker. rules: their names in file order; a rule's slot is its index there.
 
-    Rules that only loaded rows know get the slots behind. Among a number's holds they come last, by name: in an order
+    Rules that only loaded rows know get the slots after these. Among a number's holds they come last, by name: an order
     that does not depend on which row was read first."""
 
     def __init__(self, rules: Sequence[str]) -> None:
@@ -113,7 +113,7 @@ class Ledger:
     # -- across restarts ---------------------------------------------------------------------------------------
 
     def touched(self) -> list[int]:
-        """Numbers whose holds have changed since this was last asked."""
+        """Numbers whose holds have changed since the last call."""
         numbers = list(self._touched)
         self._touched.clear()
         return numbers
@@ -135,9 +135,9 @@ class Ledger:
         return ledger_rows.encode(holds) if holds else None
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]], partitions: int = 0) -> int:
-        """(key, value) rows in log order: each number's last one replaces what was known of it. Returns how many
-        numbers have holds by them. Raises LedgerRowError, and then nothing has changed. partitions: of the inputs; 0
-        when they are not known."""
+        """Takes over (key, value) rows in log order: the last row of a number replaces its holds. Returns how many
+        numbers have holds by these rows. Raises LedgerRowError; nothing has changed then. partitions: the partition
+        count of the inputs, 0 when it is not known."""
         last = ledger_rows.last_rows(rows)
         kept = {number: [] if value is None else ledger_rows.decode(number, value) for number, value in last.items()}
         self.drop(kept)
@@ -153,7 +153,7 @@ class Ledger:
         return sum(bool(holds) for holds in kept.values())
 
     def numbers_of(self, partition: int, partitions: int) -> list[int]:
-        """Ascending: the numbers with holds that belong to one of so many partitions."""
+        """The numbers with holds that belong to this partition, ascending."""
         numbers = np.unique(np.fromiter((number for number, _ in self._by_number), np.int64, len(self._by_number)))
         return numbers[_homes(numbers, partitions) == partition].tolist()
 
@@ -208,8 +208,8 @@ class Ledger:
             self._at_bound[self.rules[rule], mode, "not_opened"] += count
 
     def at_bound(self) -> Counter[tuple[str, str, str]]:
-        """(rule, mode, given_up or not_opened) since this was last asked: holds that made way for others, and firings
-        that opened nothing, since their rule has as many holds as it may have."""
+        """Counts since the last call, by (rule, mode, "given_up" or "not_opened"): holds that made way for others, and
+        firings that opened nothing because their rule has as many holds as it may have."""
         counts, self._at_bound = self._at_bound, Counter()
         return counts
 
@@ -244,7 +244,7 @@ class Ledger:
                 yield number
 
     def _change(self, k: int, known: Pass, gate: Gate | None) -> Iterator[Change]:
-        """What firing k changes, which opens or extends a hold as far as `known` tells."""
+        """The changes by firing k, which, as far as `known` goes, opens or extends a hold."""
         firings, key, why = known.firings, known.keys[known.group[k]], ""
         at, period, gain = int(firings.at[k]), int(firings.period[k]), int(known.gain_ms[k])
         change = "opened" if known.is_opening(k) else "extended"
@@ -270,14 +270,15 @@ class Ledger:
             yield Change(change, hold, k, why)
 
     def _change_in_review(self, key: Key, at: int, until_ms: int, gain_ms: int) -> str:
-        """What a firing changes that comes to review instead, "" for nothing."""
+        """The change by a firing that goes to review instead: "opened", "extended" or "" for none."""
         hold = self._holds.get(key)
         if hold is None or at >= hold.until_ms:
             return "opened"
         return "extended" if at >= hold.from_ms and until_ms - hold.until_ms >= gain_ms else ""
 
     def _give_up(self, hold: LedgerHold, k: int, known: Pass) -> Iterator[Change]:
-        """The hold makes way for the one that firing k opens. One that has ended is only forgotten a little sooner."""
+        """Ends a hold that makes way for the one that firing k opens. A hold that has ended already is only forgotten a
+        little sooner."""
         number, rule, lane = key = hold.number, hold.rule, hold.lane
         self._forget(hold)
         self._touched[number] = None
@@ -304,7 +305,7 @@ class Ledger:
         self._push(self._ends, self._end(hold))
 
     def _adopt(self, hold: LedgerHold) -> LedgerHold:
-        """Takes a hold in that was not there."""
+        """Adds a hold that is new to the ledger."""
         self._holds[hold.number, hold.rule, hold.lane] = hold
         self._by_number.setdefault((hold.number, hold.lane), []).append(hold)
         if hold.lane != ENFORCE:
@@ -340,7 +341,7 @@ class Ledger:
         return sorted(self._by_number.get((number, lane), ()), key=lambda hold: self._order(hold.rule))
 
     def _order(self, rule: int) -> tuple[int, str]:
-        """What sorts rules: the files' order, then those that no file has any more by name."""
+        """The key by which rules are sorted: in the files' order, then by name those that no file has any more."""
         return (rule, "") if rule < self._loaded else (self._loaded, self.rules[rule])
 
     def _slot(self, name: str) -> int:

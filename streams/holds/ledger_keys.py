@@ -1,4 +1,4 @@
-"""Keys of the rows in the ledger topic that are no number's."""
+"""Keys of those rows in the ledger topic that belong to no number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ INTERNAL_KEY = b"#"  # starts the keys of ledger rows that are not about a numbe
 
 
 def manifest_key(group: str) -> bytes:
-    """Key of a partition's newest manifest in the ledger. Two groups may read the same topics."""
+    """Key of a partition's newest manifest in the ledger. It names the group, since two groups may read the same
+    topics."""
     return SNAPSHOT_KEY + b"/" + group.encode()
 
 

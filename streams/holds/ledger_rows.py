@@ -1,7 +1,7 @@
 """A number's holds as one row of the ledger topic: key = the number, value = all its holds in all lanes, as JSON.
 
-Rules stand there by name: slots change with the rule files, and a hold outlives the rule that opened it. Times are in
-ms. The same holds give the same bytes, so that rows can be compared.
+Rules are named: slots change with the rule files, and a hold outlives the rule that opened it. Times are in ms. The
+same holds give the same bytes, so that rows can be compared.
 
 Keys that start with `#` (`#snapshot`, `#rules`) are notes beside the numbers, and none of this module's business."""
 
@@ -26,13 +26,13 @@ TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 
 
 class LedgerRowError(ValueError):
-    """A row that holds cannot be read from. The message says which number's, what is wrong and what would be right;
-    never the whole number, nor the row."""
+    """A row that cannot be read. The message says which number it belongs to, what is wrong and what would be right; it
+    never holds the whole number or the row."""
 
 
 class KeptHold(msgspec.Struct, frozen=True):
-    """One hold as a row keeps it. content: what the hold says of itself in block events, an object; to be written, also
-    as JSON."""
+    """One hold as a row keeps it. content: the hold's own fields in block events, an object; for writing also as
+    JSON."""
 
     rule: str
     mode: Literal["enforce", "shadow", "review"]
@@ -51,7 +51,7 @@ class _Row(msgspec.Struct):
 
 
 class _Content(msgspec.Struct):
-    """What block events cannot do without; a hold's content may say more."""
+    """The fields of a hold's content that block events need; it may have more."""
 
     rules_version: str
     directions: list[str]

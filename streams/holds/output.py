@@ -1,4 +1,4 @@
-"""Changes of holds as records: the current state of a number, and the history row of each change.
+"""Turns changes of holds into records: the current state of a number, and a history row for each change.
 
 Field order is fixed and floats have at most 6 decimals: the same decisions give the same bytes."""
 
@@ -24,7 +24,7 @@ ACTIONS = tuple(f"block_{what}" for what in BLOCKS)
 
 @dataclass(slots=True)
 class Snapshot:
-    """A change, and the number's holds in force right behind it. Holds go on changing; this does not."""
+    """A change, and the number's holds in force right after it. Holds go on changing; this does not."""
 
     number: int
     lane: int
@@ -72,7 +72,7 @@ class Output:
         return out
 
     def ledger_rows(self) -> list[OutRecord]:
-        """A row for each number whose holds have changed since this was last asked, a tombstone where none is left."""
+        """A row for each number whose holds have changed since the last call, a tombstone where none is left."""
         return [
             OutRecord(topics.LEDGER, published(number).encode(), self._ledger.row(number))
             for number in self._ledger.touched()

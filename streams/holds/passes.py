@@ -1,5 +1,5 @@
-"""What a pass over an epoch's firings knows of the holds they are about, in arrays, so that a compiled loop passes over
-those that change nothing (streams/kernels/holds.py)."""
+"""One pass over an epoch's firings: the state of their holds in arrays, so that a compiled loop can skip the firings
+that change nothing (streams/kernels/holds.py)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ NEVER = np.iinfo(np.int64).max
 
 
 class Pass:
-    """group: int64[m], the place of each firing's hold in `keys`: firings of the same number, rule and lane. asking:
-    int64[m], equal where firings ask the same feed's breaker in the same minute."""
+    """The state of m firings' holds. group: int64[m], the index of each firing's hold in `keys`: equal for firings of
+    the same number, rule and lane. asking: int64[m], equal where firings ask the same feed's breaker in the same
+    minute."""
 
     def __init__(
         self, firings: Firings, gain_ms: np.ndarray, asking: np.ndarray, find: Callable[[Key], LedgerHold | None]
@@ -41,7 +42,7 @@ class Pass:
         self._refused = np.zeros(len(known), np.int64)  # how many were for that
 
     def next(self, k: int, due_ms: int) -> int:
-        """The first firing from k on that may change something, or whose record comes behind `due_ms` by the clock."""
+        """The first firing from k on that may change something, or whose record comes after `due_ms` by the clock."""
         return next_change(
             k, self.group, self.firings.at, self.firings.period, self.gain_ms, self.clock_before,
             self._starts, self._ends, due_ms, self.asking, self._passed_asking, self._passed_until,
@@ -52,25 +53,25 @@ class Pass:
         return bool(self.firings.at[k] >= self._ends[self.group[k]])
 
     def know(self, key: Key, hold: LedgerHold | None) -> None:
-        """This is its hold now."""
+        """Notes the present hold of a key, None for none."""
         g = self._place.get(key)
         if g is not None:
             self._starts[g], self._ends[g] = (NEVER, -NEVER) if hold is None else (hold.from_ms, hold.until_ms)
 
     def pass_until(self, k: int, until_ms: int, is_full: bool) -> None:
-        """Until the minute ends, and before `until_ms`, openings like this one change nothing."""
+        """Notes that openings like this one change nothing until the minute ends, and before `until_ms`."""
         g = self.group[k]
         self._passed_asking[g], self._passed_until[g], self._full[g] = self.asking[k], until_ms, is_full
         self._refused[g] += is_full
 
     def look_again(self, key: Key) -> None:
-        """Openings of this key may change something again."""
+        """Notes that openings of this key may change something again."""
         g = self._place.get(key)
         if g is not None:
             self._passed_asking[g] = -1
 
     def refused(self) -> dict[Key, int]:
-        """How many firings opened nothing because a bound is reached."""
+        """The number of firings that opened nothing because a bound is reached."""
         return {self.keys[g]: int(self._refused[g]) for g in np.flatnonzero(self._refused).tolist()}
 
 

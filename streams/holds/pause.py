@@ -20,8 +20,8 @@ Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAX)]
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """The value of the record `pause`. at: when the operator said so, ms; the Kafka timestamp of the record is the
-    broker's word for it."""
+    """The value of the record `pause`. at: the time at which the operator gave the order, ms; the Kafka timestamp of
+    the record is the broker's."""
 
     id: Text
     paused: bool
@@ -44,7 +44,7 @@ _PAUSE = JsonReader(Pause)
 
 
 def pause_of(value: bytes | None) -> Pause | None:
-    """None for a tombstone, which ends a pause. Raises ValueError for what is no such record."""
+    """Reads a pause; None for a tombstone, which ends one. Raises ValueError for a value that is no pause."""
     try:
         return None if value is None else _PAUSE.read(value)
     except Unreadable as problem:

@@ -1,10 +1,10 @@
-"""How many holds a rule may have beside enforcement, and which of them makes way for another.
+"""The bound on a rule's holds in review and in shadow, and the choice of the one that makes way for another.
 
-Numbers can be forged, and whoever forges them decides how many there are: so in review, and in shadow, a rule has at
-most HOLDS_MAX holds in a partition. At that bound the one that ends first makes way for a new one, whose number has
-fired least lately; but only where the new one ends later by as much as an extension has to gain, so that a flood of
-ever new numbers does not make a flood of changes. Otherwise nothing is opened. Holds that have ended count until they
-are forgotten, whoever has noticed their end or not: event time alone decides, in a replay as in a worker. Enforced
+Numbers can be forged, and a forger decides how many there are. So in review, and in shadow, a rule has at most
+HOLDS_MAX holds in a partition. At that bound the hold that ends first, whose number has fired least lately, makes way
+for a new one; but only if the new one ends later by as much as an extension has to gain, so that a flood of ever new
+numbers does not make a flood of changes. Otherwise nothing is opened. Holds that have ended count until they are
+forgotten, whether or not their end has been noticed: event time alone decides, in a replay as in a worker. Enforced
 holds have no bound and never make way.
 """
 
@@ -42,8 +42,8 @@ class Quota:
         self._first.pop(group, None)
 
     def opens_at(self, group: Group, before_ms: int) -> int:
-        """The time from which a firing opens a further hold of the group: so long before the first of its holds ends,
-        when it is full."""
+        """The time from which a firing opens a further hold of a full group: a hold's gain before the first of the
+        group's holds ends."""
         if not self._is_full(group):
             return -NEVER
         hold, end = self._first.get(group, (None, 0))
@@ -53,7 +53,8 @@ class Quota:
         return hold.until_ms - before_ms
 
     def crowd(self, group: Group) -> list[LedgerHold]:
-        """Those that must go for one more to have room. More than one where rows were loaded that knew no bound."""
+        """The holds that must go to make room for one more. They are several if rows were loaded that were written
+        without a bound."""
         if not self._is_full(group):
             return []
         holds = self._groups[group]

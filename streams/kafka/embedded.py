@@ -89,7 +89,8 @@ class EmbeddedBroker:
     def create_topics(self, names: Iterable[str], partitions: int | None = None) -> None:
         """Makes the topics, each with `partitions` (this broker's number by default). Raises KafkaProblem.
 
-        Only before anybody names a topic: one that exists is a problem, its partition count may be another.
+        To be called before any client names a topic: one that exists is a problem, since its partition count may
+        differ.
         """
         if self._library is None:
             raise KafkaProblem("the embedded broker is not running: call start(), or use it in a `with`")
@@ -105,7 +106,7 @@ _PRODUCER = 0  # rd_kafka_type_t
 
 
 def _librdkafka() -> ctypes.CDLL:
-    """The very librdkafka that confluent_kafka is linked with, found through its extension module."""
+    """The librdkafka that confluent_kafka is linked with, found through its extension module."""
     from confluent_kafka import cimpl
 
     library = ctypes.CDLL(cimpl.__file__)

@@ -1,4 +1,4 @@
-"""The reference consumer of `block-events`: who is blocked now, and what changes.
+"""The reference consumer of `block-events`: lists the numbers that are blocked now, and follows every change.
 
 Downstream blockers may copy this file's way of reading. `block-events` is compacted: the newest record of a key is the
 number's whole state, so that a reader needs no history, no consumer group and no committed offsets. It
@@ -9,7 +9,7 @@ number's whole state, so that a reader needs no history, no consumer group and n
 
 A number is blocked while its state is `active` *and* its `until` lies ahead: a block ends by the reader's own clock,
 not by the `expired` notice, which comes later, or never while no worker runs. A value that cannot be read is reported
-and skipped; what was known of its number stays.
+and skipped; the number keeps the state it had.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class BlockChange:
 
 
 class BadValue(ValueError):
-    """A record of `block-events` that is none. The message holds neither payload nor number."""
+    """A record of `block-events` that is no block event. The message holds neither payload nor number."""
 
 
 class BlockTable:
@@ -90,7 +90,7 @@ class BlockTable:
         self._ends: list[tuple[int, str]] = []  # a heap of (until, number); an entry may be out of date
 
     def apply(self, key: bytes | None, value: bytes | None) -> BlockChange:
-        """Takes one record in the order of its partition. Raises BadValue, and then keeps what it knew."""
+        """Takes one record, in the order of its partition. Raises BadValue; the number then keeps the state it had."""
         number = _decode_key(key)
         if value is None:
             self._newest.pop(number, None)
@@ -102,7 +102,7 @@ class BlockTable:
         return change
 
     def blocked(self, now_ms: int) -> list[BlockChange]:
-        """Everybody blocked at `now_ms`, by number."""
+        """All numbers that are blocked at `now_ms`, by number."""
         return [change for _, change in sorted(self._newest.items()) if is_blocked(change.block, now_ms)]
 
     def lapsed(self, now_ms: int) -> list[BlockChange]:
@@ -153,7 +153,7 @@ def _decode_key(key: bytes | None) -> str:
 class BlockReader:
     """Reads `block-events` from a broker into a BlockTable; a context manager.
 
-    `now_ms` is the clock (ms since the epoch); `complain` is told, in words, of each record that could not be read.
+    `now_ms` is the clock (ms since 1970); `complain` is called with a message for each record that could not be read.
     """
 
     def __init__(
@@ -194,7 +194,8 @@ class BlockReader:
             self._consumer = None
 
     def snapshot(self) -> list[BlockChange]:
-        """Reads to the ends found, and returns who is blocked now. Raises KafkaProblem when the broker falls silent."""
+        """Reads to the ends found, and returns the numbers that are blocked now. Raises KafkaProblem when the broker
+        falls silent."""
         deadline = monotonic() + self._timeout_s
         while self._unread:
             if self._read():
@@ -208,12 +209,12 @@ class BlockReader:
         return self.table.blocked(now_ms)
 
     def changes(self) -> Iterator[list[BlockChange]]:
-        """After `snapshot()`: what changed, every POLL_S or so, without end. Lists may be empty."""
+        """To be called after `snapshot()`: yields the changes, every POLL_S or so, without end. Lists may be empty."""
         while True:
             yield [*(self._read() or []), *self.table.lapsed(self._now_ms())]
 
     def _read(self) -> list[BlockChange] | None:
-        """One batch of records, applied; None when nothing at all came."""
+        """Reads and applies one batch of records. Returns None when nothing at all came."""
         assert self._consumer is not None, "use the reader in a `with`"
         messages = self._consumer.consume(RECORDS_MAX, POLL_S)
         if not messages:

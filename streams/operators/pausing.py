@@ -35,8 +35,8 @@ _BEAT = JsonReader(_Beat)
 
 @dataclass(slots=True)
 class Told:
-    """What became of the word. obeyed, waiting: live partitions, the latter with their workers' names; silent:
-    partitions without a worker, as far as can be heard; unread: heartbeats that are none."""
+    """The result of an order. obeyed, waiting: live partitions, the latter with the names of their workers; silent:
+    partitions without a live worker; unread: heartbeats that cannot be read."""
 
     obeyed: list[int] = field(default_factory=list)
     waiting: dict[int, str] = field(default_factory=dict)
@@ -49,7 +49,8 @@ class Told:
 
 
 def say_and_wait(settings: KafkaSettings, said: Pause, timeout_s: float) -> Told:
-    """Raises KafkaProblem, also when the broker falls silent before anybody can know whether workers obey."""
+    """Gives the order and waits for workers to obey. Raises KafkaProblem, also when the broker falls silent before that
+    is known."""
     try:
         with _Status(settings) as status:
             status.rewind()
@@ -91,7 +92,8 @@ class _Status:
         self._consumer.close()
 
     def rewind(self) -> None:
-        """Notes where the heartbeats end, and reads those of the last LIVE_MS from there. Raises KafkaProblem."""
+        """Notes the present ends of the heartbeats' partitions, and reads the last LIVE_MS of them. Raises
+        KafkaProblem."""
         found = self._consumer.list_topics(timeout=BROKER_TIMEOUT_S).topics
         missing = [name for name in (CONTROL_GLOBAL, BLOCK_STATUS) if name not in found]
         if missing:
@@ -108,7 +110,7 @@ class _Status:
         self._consumer.assign(starts)
 
     def wait(self, paused: bool, timeout_s: float) -> Told:
-        """Until every partition that has a worker beats with `paused`."""
+        """Waits until the heartbeat of every partition that has a worker shows the order obeyed."""
         began_s = time.monotonic()
         live: dict[int, _Beat] = {}  # the newest beat of each
         since: set[int] = set()  # partitions that have beaten since the word was out
@@ -130,7 +132,7 @@ class _Status:
                 return told
 
     def _tell_silence_from_an_outage(self, told: Told) -> None:
-        """Where no worker was heard the broker must answer, or nobody could have been. Raises KafkaProblem."""
+        """Checks that the broker answers if no worker was heard: else none could have been. Raises KafkaProblem."""
         for partition in told.silent[:1]:
             try:
                 self._consumer.get_watermark_offsets(TopicPartition(BLOCK_STATUS, partition), timeout=BROKER_TIMEOUT_S)

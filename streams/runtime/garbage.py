@@ -1,6 +1,6 @@
-"""The cyclic collector, kept out of the way: it walks every live message of an epoch and halves the throughput.
+"""Keeps Python's cyclic collector out of the way: it walks every live message of an epoch and halves the throughput.
 
-What exists at start is frozen; collections run between epochs, on a schedule."""
+Objects that exist at start are frozen; collections run between epochs, on a schedule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Collector:
         self._running = False
 
     def take_over(self) -> None:
-        """From here on nothing is collected but by `between_batches`."""
+        """Takes the collector over: from here on only `between_batches` collects."""
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -31,7 +31,7 @@ class Collector:
             self._due = time.monotonic() + COLLECT_INTERVAL_S
 
     def restore(self) -> None:
-        """For a process that goes on after the worker."""
+        """Gives the collector back, for a process that goes on after the worker."""
         if self._running:
             gc.unfreeze()
             gc.enable()

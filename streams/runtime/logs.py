@@ -1,4 +1,4 @@
-"""Log lines. They are made printable as they are written: whoever logs text from outside need not think of it."""
+"""Logging. Lines are made printable as they are written, so that no caller has to think of it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class PrintableFormatter(logging.Formatter):
 
 
 def log_to(stream: TextIO) -> None:
-    """Sends all logging from INFO on there."""
+    """Sends all logging from INFO on to this stream."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(PrintableFormatter(FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def log_plainly() -> None:
-    """For commands without a log: warnings go to standard error as they are, as Python does it."""
+    """Sets logging up for commands without a log: warnings go to standard error as they are, as is Python's default."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(PrintableFormatter("%(message)s"))
 

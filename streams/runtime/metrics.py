@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus. One registry per worker, so that two in one process do not mix."""
+"""The metrics of a worker, for Prometheus. Each worker has its own registry, so that two in one process do not mix."""
 
 from __future__ import annotations
 
@@ -113,11 +113,11 @@ class Metrics:
         self._txn.labels(kind).inc()
 
     def waiting(self, is_waiting: bool) -> None:
-        """Whether the worker's start waits for a broker."""
+        """Shows that the worker's start waits for a broker, or no longer does."""
         self._waiting.set(is_waiting)
 
     def rules_read(self, done: bool) -> None:
-        """The rules were asked to be read again, and were or were not."""
+        """Shows whether the rules were read again when asked to."""
         self._rules_failed.set(not done)
 
     def observe_state(self, restoring: Mapping[int, float], snapshot_age_s: Mapping[int, float], live: int) -> None:
@@ -129,7 +129,7 @@ class Metrics:
         self._live.set(live)
 
     def observe_feeds(self, silent: Mapping[str, bool], quiet_ms: Mapping[str, int]) -> None:
-        """Of the feeds that were ever heard."""
+        """Shows the feeds that were ever heard."""
         for gauge in (self._silent, self._quiet):
             gauge.clear()
         for feed, is_silent in silent.items():
@@ -144,7 +144,8 @@ class Metrics:
         self._paused.set(paused)
 
     def observe(self, lag: Mapping[Place, int], engine: Mapping[str, float], warming: int) -> None:
-        """Gauges, and what `engine` has left uncounted so far, once a second. A partition given up disappears."""
+        """Sets the gauges, and the counts of events that `engine` left uncounted, once a second. A partition that is
+        given up disappears."""
         for feed, partition in self.lag_records.keys() - lag.keys():
             self._lag.remove(feed, str(partition))
         for (feed, partition), behind in lag.items():
@@ -160,7 +161,7 @@ class Metrics:
         self._warming.set(warming)
 
     def rate(self) -> float:
-        """Records a second over the last few; 0 when nothing came lately."""
+        """Records per second over the last few seconds; 0 when none came."""
         if len(self._seen) < 2 or time.monotonic() - self._seen[-1][0] > RATE_SPAN_S:
             return 0.0
         (start, before), (end, after) = self._seen[0], self._seen[-1]

@@ -1,4 +1,4 @@
-"""The one way from a command to a terminal: click's own `echo` is banned from the others by the linter."""
+"""Prints what commands say. No other module prints to a terminal: the linter bans click's own `echo` from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ say_coloured = click.echo
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Prints lines. A line is one whatever its text holds."""
+    """Prints lines. Each stays one line, whatever its text holds."""
     click.echo("\n".join(map(printable, lines)), err=err)
 
 
@@ -32,7 +32,7 @@ def say_problem(problem: Exception) -> None:
 
 @contextmanager
 def printable_problems() -> Iterator[None]:
-    """Errors that click shows itself repeat what they were given: file names and arguments."""
+    """Makes errors that click shows itself printable: they repeat file names and arguments."""
     try:
         yield
     except click.ClickException as problem:

@@ -1,4 +1,4 @@
-"""What a worker is told: plain values, checked once at start. No I/O."""
+"""The settings of a worker: plain values, checked once at start. No I/O."""
 
 from __future__ import annotations
 

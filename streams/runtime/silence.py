@@ -1,7 +1,7 @@
 """Notices when a feed falls silent: it had records, and then none for a long while. Pure: the caller tells the time.
 
-A carrier whose feed stops looks like a carrier without offenders. Nothing else in the worker would say so, since it
-has nothing to do and no lag."""
+A carrier whose feed stops looks like a carrier without offenders. Nothing else in the worker would show it, since there
+is nothing to do and no lag."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from schemas.feeds import FEEDS
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A feed fell silent, or is heard again. quiet_ms: since its last record, or since the one before this."""
+    """A feed fell silent, or is heard again. quiet_ms: the time since its last record, or since the one before the
+    first that is heard again."""
 
     feed: str
     silent: bool
@@ -40,7 +41,7 @@ class FeedWatch:
         self._silent: set[str] = set()
 
     def told(self, feed: str, records: int, now_ms: int) -> Turn | None:
-        """The feed had so many records since it was last told of, 0 included. Returns the change if it has one."""
+        """Notes that a feed had so many records, or 0, since the last call. Returns the turn if there is one."""
         if not FEEDS[feed].is_steady:
             return None
         if records:
@@ -56,19 +57,19 @@ class FeedWatch:
         return None
 
     def restart(self, now_ms: int) -> None:
-        """Nothing could be heard until now (partitions were restored, the broker was away): no feed falls silent by
-        that. Those that were silent stay so until they are heard."""
+        """Starts the wait anew after a time in which nothing could be heard (partitions were restored, the broker was
+        away): no feed falls silent by that. Those that were silent stay so until they are heard."""
         for feed in self._counted_from_ms:
             self._counted_from_ms[feed] = now_ms
 
     def forget(self) -> None:
-        """The worker has no partitions left: what the feeds do is another's concern."""
+        """Forgets all feeds: the worker has no partitions left, so they are another worker's concern."""
         self._heard_ms.clear()
         self._counted_from_ms.clear()
         self._silent.clear()
 
     def silent(self) -> dict[str, bool]:
-        """For each feed that was ever heard, whether it is silent now."""
+        """True for a feed that is silent now, for each feed that was ever heard."""
         return {feed: feed in self._silent for feed in sorted(self._heard_ms)}
 
     def quiet_ms(self, now_ms: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Where a group that has committed nothing begins to read."""
+"""The operator's choice of where a group that has committed nothing begins to read."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from datetime import datetime
 
 
 class SettingsProblem(ValueError):
-    """A setting that cannot work; the message says which, why, and what would."""
+    """A setting that cannot work. The message says which one, why, and which value would."""
 
 
 @dataclass(frozen=True)
 class StartFrom:
-    """Where a partition that was never committed is read from: the operator's explicit choice."""
+    """The point from which a partition that was never committed is read: the operator's explicit choice."""
 
     kind: str  # "earliest", "latest" or "timestamp"
     at_ms: int = 0  # for "timestamp": the first record at or after this Kafka timestamp
 
 
 def parse_start_from(text: str) -> StartFrom:
-    """`earliest`, `latest`, milliseconds since the epoch, or RFC 3339 with a zone. Raises SettingsProblem."""
+    """Reads `earliest`, `latest`, milliseconds since 1970 or RFC 3339 with a zone. Raises SettingsProblem."""
     if text in ("earliest", "latest"):
         return StartFrom(text)
     if re.fullmatch(r"[0-9]{12,14}", text):

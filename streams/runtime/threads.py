@@ -1,4 +1,4 @@
-"""The threads in which a worker waits for the broker and the disk, so that its event loop never does."""
+"""The threads of a worker, in which it waits for the broker and the disk so that its event loop never has to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class Runner(Protocol):
-    """Runs blocking work in a thread of its kind, one piece at a time of each. Work that is handed over starts at once;
+    """Runs blocking work in one thread per kind of work, a piece at a time. Work that is handed over starts at once;
     awaiting it gives its result."""
 
     def fetch(self, work: Callable[[], Any]) -> Awaitable[Any]: ...
@@ -39,6 +39,6 @@ class Threads:
         return asyncio.get_running_loop().run_in_executor(self._control, work)
 
     def close(self) -> None:
-        """Without waiting for work that still waits for a broker."""
+        """Ends the threads, without waiting for work that still waits for a broker."""
         for thread in (self._fetch, self._deliver, self._restore, self._control):
             thread.shutdown(wait=False, cancel_futures=True)
