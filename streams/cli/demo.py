@@ -46,9 +46,15 @@ def command(seconds: float, seed: int, as_json: bool, rules_path: Path | None) -
 
     from rich.console import Console
 
-    from streams.demo.run import demonstrate
+    from streams.demo.run import ONLY, demonstrate
     from streams.kafka.settings import KafkaProblem
 
+    if not ONLY.keys() & set(rules.topics):
+        read, made = ", ".join(rules.topics), ", ".join(sorted(ONLY))
+        say_problem(
+            f"these rules count {read}, and the demonstration makes traffic of {made} only: nothing would happen"
+        )
+        sys.exit(2)
     try:
         summary = demonstrate(rules, seconds, seed, Console(stderr=as_json))
     except KafkaProblem as problem:

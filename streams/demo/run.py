@@ -112,7 +112,7 @@ class Demo:
             start_ms=start_ms(self.now),
             duration_ms=duration_ms,
             rate=EVENTS_PER_S * self.seconds * 1000 / duration_ms,
-            only=frozenset(ONLY[topic] for topic in self.rules.topics),
+            only=frozenset(ONLY[topic] for topic in self.rules.topics if topic in ONLY),
         )
 
     def run(self, view: LiveView) -> Summary:

@@ -16,6 +16,7 @@ from rules.load import check_texts, load_text, render
 from schemas import topics
 from schemas.feeds import FEEDS
 from schemas.numbers import published
+from streams.captures.pseudonyms import Pseudonyms
 from streams.cli import command
 from streams.counting.table import ALL
 from streams.engine.engine import Engine, Outcome
@@ -207,6 +208,13 @@ def test_replay_rules_check_and_records_check_know_the_topic(tmp_path: Path) -> 
     done = run(command, ["records", "check", "--json", str(capture)])
     told = json.loads(done.stdout)
     assert PINGS in json.dumps(told)
+
+
+def test_a_recording_of_the_topic_has_pseudonyms_for_numbers_and_ids_and_keeps_choices() -> None:
+    record = ping(1, PINGER, 0, site="s1")
+    told = json.loads(Pseudonyms(b"k" * 32).value(PINGS, json.dumps(record).encode()) or b"")
+    assert told.keys() == record.keys()
+    assert {name for name in record if told[name] != record[name]} == {"ping_id", "number", "probe", "site"}
 
 
 def test_warm_up_records_of_the_topic_are_records_of_it() -> None:
