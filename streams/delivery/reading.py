@@ -41,7 +41,6 @@ class KafkaSource(Service):
         self._finished = finished
         self._draining = False
         self._ended = asyncio.Event()
-        flow.resume = fetcher.resume
 
     async def drain(self) -> None:
         """Stop polling, finish the epoch in hand, commit, leave the group. Returns when that is done."""
@@ -80,7 +79,7 @@ class KafkaSource(Service):
                 ahead = self._runner.fetch(self._fetcher.fetch)
                 if epoch is not None:
                     await self._flow.process(epoch)
-                await self._flow.restore_some()
+                await self._flow.partitions.restore_some()
                 await self._flow.commit_if_due()
             if stop_after and self._flow.processed >= stop_after:
                 break

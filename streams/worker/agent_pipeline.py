@@ -37,7 +37,7 @@ class Lineup:
 
     def __init__(self, engine: Callable[[], LiveEngine], step: Callable[[list[Decoded]], None]) -> None:
         """engine: asked for at every use, since a rule change replaces it. step: counts a whole epoch and takes what
-        the engine returns, before anybody else may ask the engine for something (Flow.step)."""
+        the engine returns, before anybody else may ask the engine for something (Outbox.step)."""
         self.engine = engine
         self._step = step
         self._send: Mapping[str, Any] = {}  # topic -> its agent's channel

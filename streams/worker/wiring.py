@@ -14,12 +14,15 @@ from functools import partial
 from typing import Any, Protocol
 
 from schemas.topics import REKEYED
+from streams.delivery.contract import Delivery
 from streams.delivery.flow import Flow
 from streams.delivery.guarantees import delivery_of
 from streams.delivery.handover import FlowOwner
+from streams.delivery.orders import Orders
+from streams.delivery.outbox import Outbox
+from streams.delivery.partitions import Partitions
 from streams.delivery.reading import KafkaSource
 from streams.engine.contract import LiveEngine
-from streams.ingest.decode import Decoded
 from streams.kafka.clients import Clients
 from streams.kafka.fetcher import Fetcher
 from streams.kafka.patience import Asking, in_words
@@ -71,23 +74,22 @@ class Wiring:
     ) -> None:
         self.settings = settings
         self.metrics = metrics
-        self.lineup = Lineup(lambda: self.engine, self._step)
+        self.outbox = Outbox(engine, metrics)
+        self.orders = Orders(self.outbox, settings.group)
+        self.lineup = Lineup(lambda: self.engine, self.outbox.step)
         self.flow: Flow | None = None
         self.source: KafkaSource | None = None
         self.local: LocalState | None = None
         self.control: ControlWatch | None = None
         self.fetcher: Fetcher
         self.snapshots: Snapshots
-        self._first_engine: LiveEngine | None = engine  # until the flow has it, which changes it with the rules
         self._runner = runner
         self._clock = clock
         self._name = name
 
     @property
     def engine(self) -> LiveEngine:
-        engine = self._first_engine if self.flow is None else self.flow.engine
-        assert engine is not None
-        return engine
+        return self.outbox.engine
 
     def attach(self, app: Shell) -> None:
         """Register the agents, and the timers of what wall time decides."""
@@ -113,13 +115,8 @@ class Wiring:
 
     async def obey(self) -> None:
         """Take over what operators have told."""
-        assert self.flow is not None
         assert self.control is not None
-        self.flow.adopt_pause(await self._runner.control(self.control.poll))
-
-    def _step(self, decoded: list[Decoded]) -> None:
-        assert self.flow is not None
-        self.flow.step(decoded)
+        self.orders.adopt_pause(await self._runner.control(self.control.poll))
 
     async def connect(
         self,
@@ -134,7 +131,7 @@ class Wiring:
         asking: for what is asked of the broker before that. open_local: opens the local store, if there is to be one,
         given the cluster's id. ready: called whenever all state is back. ended: called when reading has ended, with
         what went wrong. Raises Refused, StateRefused, DeliveryFailed, BrokerAway, KafkaException."""
-        settings, engine, runner = self.settings, self.engine, self._runner
+        settings, engine = self.settings, self.engine
         monotonic = asyncio.get_running_loop().time
         fetcher = self.fetcher = Fetcher(
             settings, (*engine.topics, REKEYED), clients, self.metrics.trouble, (*engine.rules.topics, REKEYED)
@@ -154,8 +151,20 @@ class Wiring:
         except BaseException:
             delivery.close()  # its thread may still wait for the broker
             raise
+        flow = self.flow = self._flow(clients, delivery, ready, monotonic)
+        self.control = ControlWatch(clients, consumer_config(settings))
+        self.orders.adopt_pause(await asking.control(self.control.start), at_once=True)
+        owner = FlowOwner(flow, asyncio.get_running_loop(), fetcher.group)
+        self.source = KafkaSource(settings, fetcher, flow, self._runner, owner, ended)
+        return self.source
+
+    def _flow(
+        self, clients: Clients, delivery: Delivery, ready: Callable[[], None], monotonic: Callable[[], float]
+    ) -> Flow:
+        """All between the fetched epochs and the delivery."""
+        settings, runner = self.settings, self._runner
         self.snapshots = Snapshots(
-            lambda: flow.engine,
+            lambda: self.engine,
             self.local,
             group=settings.group,
             interval_ms=settings.snapshot_interval_ms,
@@ -172,26 +181,30 @@ class Wiring:
             may_skip=settings.start_from is not None,
             trouble=self.metrics.trouble,
         )
-        flow = self.flow = Flow(
-            engine,
+        partitions = Partitions(
+            self.outbox,
+            self.orders,
+            self.snapshots,
+            restore,
+            note=lambda: delivery.note,
+            resume=self.fetcher.resume,
+            ready=ready,
+            monotonic=monotonic,
+        )
+        return Flow(
+            self.outbox,
+            self.orders,
+            partitions,
             self.lineup.count,
             delivery,
             self.snapshots,
             self.metrics,
             runner,
-            restore,
             worker=self._name,
             group=settings.group,
             commit_interval_ms=settings.commit_interval_ms,
             monotonic=monotonic,
         )
-        self._first_engine = None  # under other rules it would stay in memory
-        flow.on_ready = ready
-        self.control = ControlWatch(clients, consumer_config(settings))
-        flow.adopt_pause(await asking.control(self.control.start), at_once=True)
-        owner = FlowOwner(flow, asyncio.get_running_loop(), fetcher.group)
-        self.source = KafkaSource(settings, fetcher, flow, runner, owner, ended)
-        return self.source
 
     async def close(self) -> None:
         """Whatever still waits for the broker or holds the disk lets go."""

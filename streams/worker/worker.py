@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -139,15 +138,16 @@ class Worker:
 
     def snapshot(self) -> Snapshot:
         flow = self._wiring.flow
+        partitions = flow.partitions if flow else None
         return Snapshot(
             processed=flow.processed if flow else 0,
             rate=self.metrics.rate(),
             lag_records=sum(self.metrics.lag_records.values()),
-            partitions=tuple(sorted(flow.owned)) if flow else (),
-            ready=bool(flow and flow.ready),
-            restoring={p: min(1.0, r.done / r.total) for p, r in flow.restoring.items()} if flow else {},
+            partitions=tuple(sorted(partitions.owned)) if partitions else (),
+            ready=bool(partitions and partitions.ready),
+            restoring={p: min(1.0, r.done / r.total) for p, r in partitions.restoring.items()} if partitions else {},
             warming=self.engine.warming() > 0,
-            recent_blocks=tuple(flow.recent) if flow else (),
+            recent_blocks=tuple(self._wiring.outbox.recent),
         )
 
     async def _main(self) -> None:
@@ -210,23 +210,22 @@ class Worker:
     async def observe(self) -> None:
         """Once a second: what metrics tell of the moment."""
         now, wiring = self.snapshot(), self._wiring
-        flow = wiring.flow
+        flow, engine = wiring.flow, wiring.engine
         assert flow is not None
-        self.metrics.observe(wiring.fetcher.lag, flow.engine.stats(), flow.engine.warming())
-        self.metrics.observe_state(now.restoring, wiring.snapshots.ages_s(), len(flow.live))
-        breaker = flow.engine.breaker
-        self.metrics.observe_safety(breaker.open(flow.engine.clocks()), breaker.paused)
+        self.metrics.observe(wiring.fetcher.lag, engine.stats(), engine.warming())
+        self.metrics.observe_state(now.restoring, wiring.snapshots.ages_s(), len(flow.partitions.live))
+        self.metrics.observe_safety(engine.breaker.open(engine.clocks()), engine.breaker.paused)
         self._listen(flow)
 
     def _listen(self, flow: Flow) -> None:
         """Which feeds have fallen silent."""
         now_ms = round(time.monotonic() * 1000)
-        heard, flow.heard = flow.heard, Counter()
-        if not flow.owned:
+        heard = flow.take_heard()
+        if not flow.partitions.owned:
             self._feeds.forget()
-        elif flow.restoring:
+        elif flow.partitions.restoring:
             self._feeds.restart(now_ms)
-        for topic in flow.engine.topics:
+        for topic in self.engine.topics:
             turn = self._feeds.told(topic, heard[topic], now_ms)
             if turn is not None:
                 log.log(logging.ERROR if turn.silent else logging.INFO, "%s", turn)
@@ -261,7 +260,7 @@ class Worker:
             self._reload_again = True
 
     async def _reload_rules(self) -> None:
-        """Read the rules again and hand them to the flow; whatever is wrong with them, the old ones stay."""
+        """Read the rules again and hand them over; whatever is wrong with them, the old ones stay."""
         assert self._reload is not None
         flow = self._wiring.flow
         assert flow is not None
@@ -274,9 +273,10 @@ class Worker:
                     f"read it first, so restart one after the other with --topics {added}, and then change the rules"
                 )
             self._wiring.fetcher.count(rules.topics)
-            flow.adopt_rules(rules)
+            self._wiring.orders.adopt_rules(rules)
             self.metrics.rules_read(True)
-            log.info("%s: in force from the next commit on%s", _said(rules), _LATER if flow.restoring else "")
+            later = _LATER if flow.partitions.restoring else ""
+            log.info("%s: in force from the next commit on%s", _said(rules), later)
         except Exception as problem:
             said = problem.lines if isinstance(problem, RuleErrors) else [str(problem)]
             log.error("the rules were not read again, the old ones stay: %s", said[0])

@@ -275,7 +275,8 @@ class History:
     def is_caught_up(self) -> bool:
         """Nothing to read, nothing undecided, everything back."""
         logs = self.world.broker.logs.values()
-        live = [p for w in self._running() if w.flow is not None for p in w.flow.live if w.flow.ready]
+        theirs = [w.flow.partitions for w in self._running() if w.flow is not None]
+        live = [p for partitions in theirs if partitions.ready for p in partitions.live]
         # A worker that was frozen may not have heard yet that its partitions are another's.
         is_owned = sorted(live) == list(range(self.world.partitions))
         return is_owned and not self.lag() and not any(log.open for log in logs)

@@ -15,6 +15,8 @@ from unittest.mock import patch
 from schemas.topics import LEDGER
 from streams.counting.image import Images
 from streams.delivery.flow import Flow
+from streams.delivery.outbox import Outbox
+from streams.delivery.partitions import Partitions
 from streams.delivery.transactional import Transactional
 from streams.engine.engine import Engine
 from streams.holds.breaker import Breaker
@@ -95,21 +97,15 @@ def nothing_counted_silently() -> Any:
 
 
 def memory_kept_after_a_foreign_commit() -> Any:
-    revoked = Flow.revoked
+    revoked = Partitions.revoked
 
-    async def mutant(self: Any, lost: bool) -> None:
-        live = self.live
-        with (
-            patch.object(self.engine, "drop", lambda partition: None),
-            patch.object(self._snapshots, "forget", lambda partitions: None),
-        ):
-            await revoked(self, lost)
-        self._kept = {partition: {} for partition in live}
-        self._is_ahead = False
+    def mutant(self: Any, is_exact: bool) -> None:
+        revoked(self, is_exact=True)
+        self.is_ahead = False
 
     return _both(
-        patch.object(Flow, "revoked", mutant),
-        patch.object(Flow, "_is_untouched", lambda self, partition, kept, start: kept is not None),
+        patch.object(Partitions, "revoked", mutant),
+        patch.object(Partitions, "_is_untouched", lambda self, partition, kept, start: kept is not None),
     )
 
 
@@ -172,10 +168,10 @@ def outcomes_wait_for_their_caller() -> Any:
 
     async def mutant(self: Any, epoch: Any) -> None:
         await process(self, epoch)
-        for outcome in self.__dict__.pop("late", []):
-            self._gather(outcome)
+        for outcome in self._outbox.__dict__.pop("late", []):
+            self._outbox._gather(outcome)
 
-    return _both(patch.object(Flow, "step", step), patch.object(Flow, "process", mutant))
+    return _both(patch.object(Outbox, "step", step), patch.object(Flow, "process", mutant))
 
 
 def lost_brokers_are_waited_for() -> Any:

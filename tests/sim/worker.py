@@ -34,7 +34,7 @@ class SimWorker:
         self.settings = settings
         self.exit: int | None = None
         self.problem: BaseException | None = None
-        self._wiring: Wiring | None = None
+        self.wiring: Wiring | None = None
         self._has_disk = has_disk
         self._loop = SimLoop(world.scheduler)
         self._draining: asyncio.Task[None] | None = None
@@ -43,7 +43,7 @@ class SimWorker:
 
     @property
     def flow(self) -> Flow | None:
-        return None if self._wiring is None else self._wiring.flow
+        return None if self.wiring is None else self.wiring.flow
 
     @property
     def is_running(self) -> bool:
@@ -60,12 +60,12 @@ class SimWorker:
 
     def _read_rules(self) -> None:
         """As streams.worker.worker.Worker does: one that is not connected yet reads them then."""
-        if self.flow is not None:
-            self.flow.adopt_rules(self.world.rules_in_force)
+        if self.wiring is not None and self.flow is not None:
+            self.wiring.orders.adopt_rules(self.world.rules_in_force)
 
     def _end_soon(self) -> None:
-        if self._wiring is not None and self._wiring.source is not None and self._draining is None:
-            self._draining = self._loop.create_task(self._wiring.source.drain())
+        if self.wiring is not None and self.wiring.source is not None and self._draining is None:
+            self._draining = self._loop.create_task(self.wiring.source.drain())
 
     def _run(self) -> None:
         try:
@@ -85,7 +85,7 @@ class SimWorker:
         runner = FiberRunner(world, process, loop)
         engine, metrics = world.engine(world.rules_in_force.version), NotedMetrics(world, process)
         engine.partitions = 0  # asked of the broker
-        wiring = self._wiring = Wiring(
+        wiring = self.wiring = Wiring(
             self.settings, engine, runner, lambda: world.now_ms, metrics, name=process.name
         )  # fmt: skip
         shell = SimShell(world, loop, self._broke)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -13,10 +14,16 @@ import pytest
 from rules.load import load_text
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, LEDGER, MESSAGE_RELAY
 from streams.delivery.flow import Flow
+from streams.delivery.orders import Orders
+from streams.delivery.outbox import Outbox
+from streams.delivery.partitions import Partitions
 from streams.engine.engine import Engine
 from streams.ingest.decode_share import decode_share
 from streams.ingest.epoch import Epoch, RawBatch
+from streams.kafka.ownership import Start
 from streams.runtime.metrics import Metrics
+from streams.state.restore import Restored
+from streams.state.snapshots import Snapshots
 from streams.worker.agent_pipeline import Lineup
 
 T = 1_794_798_000_000
@@ -44,6 +51,17 @@ class DecodesAtOnce:
         self._expire()
 
 
+class NothingToRestore:
+    """The Restore of a partition without records and snapshots."""
+
+    def __init__(self, **_: Any) -> None:
+        self.result = Restored(None, False, None, None, ())
+
+    async def pieces(self) -> AsyncIterator[None]:
+        return
+        yield
+
+
 def epoch(offset: int, at_ms: int) -> Epoch:
     record = {"message_id": f"m{offset}", "at": at_ms, "sender": "+821011110001", "recipient": "+821099900001"}
     value = json.dumps(record | {"verified": "full"}).encode()
@@ -69,15 +87,29 @@ def test_a_hold_that_is_over_when_it_is_counted_opens_before_it_expires(holds: s
 
 async def counted(engine: Engine, times: list[int], now_ms: int) -> list[Any]:
     """What is to leave after a message at each of these times, with an expiry timer that never waits its turn."""
-    flow: Flow
     unused: Any = None
-    lineup = Lineup(lambda: flow.engine, lambda decoded: flow.step(decoded))
+    metrics = Metrics()
+    outbox = Outbox(engine, metrics)
+    orders = Orders(outbox, "g")
+    lineup = Lineup(lambda: outbox.engine, outbox.step)
+    snapshots = Snapshots(
+        lambda: outbox.engine, None, group="g", interval_ms=1, monotonic=lambda: 0.0, wall_ms=lambda: T,
+        new_id=lambda: "s",
+    )  # fmt: skip
+    restore: Any = NothingToRestore
+    partitions = Partitions(
+        outbox, orders, snapshots, restore, note=str, resume=lambda places: None, ready=lambda: None,
+        monotonic=lambda: 0.0,
+    )  # fmt: skip
     flow = Flow(
-        engine, lineup.count, unused, unused, Metrics(), unused, unused,
+        outbox, orders, partitions, lineup.count, unused, snapshots, metrics, unused,
         worker="w", group="g", commit_interval_ms=200, monotonic=lambda: 0.0,
     )  # fmt: skip
-    flow.owned = frozenset({0})
+    place = MESSAGE_RELAY, 0
+    await flow.assigned(Start({place: 0}, frozenset({place}), {place: ""}, []))
+    await partitions.restore_some()
+    outbox.take()  # what tells that the partition has begun
     lineup.connect({MESSAGE_RELAY: DecodesAtOnce(lineup, partial(flow.expire, now_ms))})
     for offset, at_ms in enumerate(times):
         await flow.process(epoch(offset, at_ms))
-    return flow._outputs
+    return outbox.take()

@@ -16,12 +16,12 @@ def check(world: World, expected: list[Expected], workers: list[SimWorker]) -> N
     for one in expected:
         one.engine.expire(world.now_ms)
     for worker in workers:
-        if worker.flow is None or not worker.flow.ready:
+        if worker.wiring is None or worker.flow is None or not worker.flow.partitions.ready:
             continue
-        engine = worker.flow.engine
+        engine = worker.wiring.engine
         engine.expire(world.now_ms)
         assert engine.warming() == 0, f"{worker.process.name}: counters lack events"
-        for partition in sorted(worker.flow.live):
+        for partition in sorted(worker.flow.partitions.live):
             fresh = expected[partition].engine
             if engine.rules.version != fresh.rules.version:  # nothing was counted since the rules changed
                 fresh = expected[partition].engine = fresh.with_rules(engine.rules)

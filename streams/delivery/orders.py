@@ -1,0 +1,82 @@
+"""What operators order while a worker runs: other rules, and a pause of new blocks.
+
+An order takes effect between two commits. Each partition's ledger says under which it was last worked, so that a change
+is told once, in the first commit that it is in force for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from schemas.topics import LEDGER
+from streams.delivery.outbox import Outbox
+from streams.holds.ledger_keys import pause_key, rules_key
+from streams.ingest.epoch import OutRecord
+
+if TYPE_CHECKING:
+    from rules.model import RuleSet
+    from streams.holds.pause import Pause
+
+log = logging.getLogger("grayline.flow")
+
+
+class Orders:
+    def __init__(self, outbox: Outbox, group: str) -> None:
+        self._outbox = outbox
+        self._group = group
+        self._next_rules: RuleSet | None = None
+        self._pause: Pause | None = None
+        self._next_pause: Pause | None = None
+
+    def adopt_rules(self, rules: RuleSet) -> None:
+        """Go on with these rules from the next commit on."""
+        self._next_rules = rules
+
+    def adopt_pause(self, pause: Pause | None, *, at_once: bool = False) -> None:
+        """Obey an operator's newest word from the next commit on; at_once: before anything was counted."""
+        self._next_pause = pause
+        if at_once:
+            self._obey(pause)
+
+    def switch_rules(self, live: Collection[int]) -> None:
+        """Rules that wait, if any, take effect: what is counted from here on is of the next commit."""
+        if self._next_rules is None:
+            return
+        rules, self._next_rules = self._next_rules, None
+        self._outbox.switch(rules)
+        for partition in live:
+            self._outbox.put(self._rules_row(partition))
+        log.info("rules: version=%s", self._outbox.engine.rules.version)
+
+    def switch_pause(self, live: Collection[int]) -> bool:
+        """A pause or its end that waits, if any, takes effect. Returns whether one did."""
+        if self._next_pause == self._pause:
+            return False
+        self._obey(self._next_pause)
+        for partition in live:
+            self._outbox.put(self._pause_row(partition))
+        state = "paused" if self._outbox.engine.breaker.paused else "resumed"
+        log.warning("new blocks are %s: %s", state, self._pause or "the record was removed")
+        return True
+
+    def tell(self, partition: int, rules_version: str | None, pause: bytes | None) -> None:
+        """A partition goes live whose ledger says these: it is told where they are others now."""
+        if rules_version != self._outbox.engine.rules.version:
+            self._outbox.put(self._rules_row(partition))
+        if pause != self._pause_value():
+            self._outbox.put(self._pause_row(partition))
+
+    def _obey(self, pause: Pause | None) -> None:
+        self._pause = pause
+        self._outbox.engine.breaker.paused = pause is not None and pause.paused
+
+    def _pause_value(self) -> bytes | None:
+        return self._pause.row() if self._pause else None
+
+    def _pause_row(self, partition: int) -> OutRecord:
+        return OutRecord(LEDGER, pause_key(self._group), self._pause_value(), partition=partition)
+
+    def _rules_row(self, partition: int) -> OutRecord:
+        version = self._outbox.engine.rules.version.encode()
+        return OutRecord(LEDGER, rules_key(self._group), version, partition=partition)

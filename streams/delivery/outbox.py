@@ -1,0 +1,71 @@
+"""What is gathered for the next commit: all that the engine returns, and what else must leave with it."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from schemas.topics import BLOCK_EVENTS
+from streams.ingest.epoch import OutRecord
+from streams.runtime.metrics import Metrics
+
+if TYPE_CHECKING:
+    from rules.model import RuleSet
+    from streams.engine.contract import LiveEngine, Outcome
+    from streams.ingest.decode import Decoded
+
+log = logging.getLogger("grayline.flow")
+
+RECENT_BLOCKS = 100
+
+
+class Outbox:
+    """The engine, and its outputs since the last commit began.
+
+    What the engine returns is gathered here, where it is returned: a timer may run at every `await`, so outcomes that
+    wait for their caller could change places, and a number's `expired` would leave before its `opened`."""
+
+    def __init__(self, engine: LiveEngine, metrics: Metrics) -> None:
+        self.engine = engine
+        self.size_bytes = 0
+        self.is_due = False  # something was counted or made since the last commit began
+        self.recent: deque[OutRecord] = deque(maxlen=RECENT_BLOCKS)
+        self._metrics = metrics
+        self._records: list[OutRecord] = []
+
+    def step(self, decoded: list[Decoded]) -> None:
+        """Count the parts of one epoch."""
+        self._gather(self.engine.step(decoded))
+
+    def expire(self, now_ms: int) -> None:
+        """End the holds that are over by wall time."""
+        self._gather(self.engine.expire(now_ms))
+
+    def switch(self, rules: RuleSet) -> None:
+        """Go on under other rules."""
+        self.engine = self.engine.with_rules(rules)
+
+    def put(self, record: OutRecord) -> None:
+        self._records.append(record)
+        self.size_bytes += len(record.value or b"")
+        self.is_due = True
+        if record.topic == BLOCK_EVENTS:
+            self.recent.append(record)
+
+    def ask_for_a_commit(self) -> None:
+        """There is something to commit, be it offsets alone."""
+        self.is_due = True
+
+    def take(self) -> list[OutRecord]:
+        """All records for a commit that begins; nothing is due any more."""
+        records, self._records = self._records, []
+        self.size_bytes, self.is_due = 0, False
+        return records
+
+    def _gather(self, outcome: Outcome) -> None:
+        for record in (*outcome.records, *outcome.ledger):
+            self.put(record)
+        self._metrics.outcome(outcome)
+        for trip in outcome.trips:
+            log.error("%s", trip)
