@@ -355,7 +355,7 @@ def test_each_decision_names_what_was_rejected() -> None:
         assert OUR_BROKER not in text
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "ARCHITECTURE.md", "docs/glossary.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/glossary.md"])
 def test_every_file_and_module_that_a_page_for_contributors_names_is_there(page: str) -> None:
     """`NAME` stands for what is to be added, and its folder is there. A bare name lies beside the file before it."""
     named_here = 0
