@@ -1,8 +1,5 @@
-"""Where output records go, and how input offsets are committed behind them.
-
-`Delivery` is the one seam between the worker and its guarantee. `Transactional` (transactions.py) commits records and
-offsets as one. `AtLeastOnce`, for brokers without transactions, flushes, then commits: after a crash between the two,
-some records are produced again, with equal values.
+"""Delivery for brokers without transactions: output records are flushed, then the input offsets are committed. After a
+crash between the two, some records are produced again, with equal values.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-""""""
+"""Reading: hands fetched epochs to the flow, one at a time, and commits between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker: Faust's app, agents and timers, and a web server, around the Kafka source and sink.
+"""The worker: Faust's app, agents and timers, and a web server, around the wiring of all other parts.
 
 Faust is the shell, never the delivery path: its Kafka client is off (`enable_kafka = False`), its channels are in
 memory, and what is committed when is decided in `streams.delivery.flow`.
