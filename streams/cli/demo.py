@@ -51,8 +51,9 @@ def command(seconds: float, seed: int, as_json: bool, rules_path: Path | None) -
 
     if not ONLY.keys() & set(rules.topics):
         read, made = ", ".join(rules.topics), ", ".join(sorted(ONLY))
-        say_problem(
-            f"these rules count {read}, and the demonstration makes traffic of {made} only: nothing would happen"
+        say(
+            f"these rules count {read}, and the demonstration makes traffic of {made} only: nothing would happen",
+            err=True,
         )
         sys.exit(2)
     try:
