@@ -65,7 +65,7 @@ class Expression:
 
 
 def parse(source: str, names: Mapping[str, Kind]) -> Expression:
-    """Compile `source`, a condition over `names` (dotted ones like `gray.short` included).
+    """Compiles `source`, a condition over `names` (dotted ones like `gray.short` included).
 
     Raises ExpressionErrors with everything that is wrong with it."""
     tree = syntax(source)

@@ -13,8 +13,9 @@ from schemas.times import TimeError, parse_time
 
 
 class RecordError(Exception):
-    """Why a record is no record of its topic. code: a word for metrics, one of not_json, empty, missing_field,
-    duplicate_field, wrong_type, bad_time, bad_value, too_long. field: None when it is about the record as a whole."""
+    """A record that is no valid record of its topic. code: the reason as a word for metrics, one of not_json, empty,
+    missing_field, duplicate_field, wrong_type, bad_time, bad_value, too_long. field: None when it is about the record
+    as a whole."""
 
     def __init__(self, code: str, field: str | None, reason: str) -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
@@ -27,8 +28,8 @@ def decode(topic: str, value: bytes | None, fields: frozenset[str]) -> dict[str,
     """The record's required fields and those of `fields` that it has, times as integer ms; `verified`, if asked for,
     is "none" when absent, and a `complete` record has its times whether asked for or not.
 
-    No other field is looked at, whatever it holds: its value is the business of those rules that read it. Raises
-    RecordError for the first thing wrong, and nothing else, whatever the bytes."""
+    Other fields are not looked at, whatever they hold: only rules that read them need to. Raises RecordError for the
+    first thing wrong, and nothing else, whatever the bytes."""
     feed = FEEDS[topic]
     wanted = _wanted(feed.name, fields)
     record: dict[str, object] = {}
@@ -112,7 +113,7 @@ def _value(name: str, kind: FieldKind, item: object) -> int | str:
 
 
 def _times_out_of_order(feed: InputTopic, record: dict[str, object]) -> Iterator[RecordError]:
-    """What does not fit among those times of a `complete` record that are right in themselves."""
+    """The mistakes in the order of a `complete` record's times, among those that are right in themselves."""
     at, setup, answer, release = (record.get(name) for name in feed.times)
     if isinstance(release, int):
         if isinstance(at, int) and at != release:

@@ -102,8 +102,8 @@ class InputTopic:
 
     @cached_property
     def sources(self) -> dict[str, frozenset[str]]:
-        """What a rule's `on:` can say of this topic -> the events that it means. A `complete` event also comes as
-        set-up, answer and release, so the topic's own name leaves it out: every call would count twice."""
+        """The values of a rule's `on:` for this topic, each with the events that it means. A `complete` event also
+        comes as set-up, answer and release, so the topic's own name leaves it out: every call would count twice."""
         if len(self.events) == 1:
             return {self.name: frozenset(self.events)}
         every = frozenset(self.events) - ({"complete"} if self.complete else set())
@@ -111,7 +111,7 @@ class InputTopic:
 
     @cached_property
     def columns(self) -> dict[str, str]:
-        """What expressions call the fields of an event that they can read -> its column."""
+        """The column of each field of an event that expressions can read, by the field's name."""
         found = {name: name for name in self.vouching} | {"access_code": "access"}
         found |= {name: name for name in self.choices} | {f"{self.number}_type": "number_type"}
         if self.peer is not None:

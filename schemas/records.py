@@ -1,5 +1,5 @@
-"""What a record of each topic is. The structs are the one source: decoders read their fields off them, and so do the
-exported JSON Schemas. Times are integer milliseconds since the epoch; on input RFC 3339 with a zone is understood too.
+"""The records of each topic, as structs. They are the one source: decoders and the exported JSON Schemas read the
+fields from them. Times are integer milliseconds since the epoch; on input RFC 3339 with a zone is understood too.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class Trap(Struct, kw_only=True, omit_defaults=True):
 
 
 class Control(Struct, kw_only=True, omit_defaults=True):
-    """What an operator says of one number. rule: of which rule's hold, all of them without it. until: how long it is to
-    hold, for those that end."""
+    """An operator's order about one number. rule: the rule whose hold it is about; without it, all holds. until: the
+    end of an order that ends."""
 
     id: Id
     at: Time

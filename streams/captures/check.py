@@ -193,7 +193,7 @@ class Check:
         self._ids.add(key)
 
     def _own_id(self, topic: str, found: dict[str, Any]) -> object:
-        """What tells the record from others, None where it cannot be told."""
+        """The id that distinguishes the record from others, None if it has none."""
         feed = FEEDS[topic]
         if feed.id is not None:
             own = found.get(feed.id)

@@ -1,4 +1,4 @@
-"""Arrays whose first element starts a cache line."""
+"""Arrays that begin on a cache line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a piece of an image looks like: one line of JSON, then arrays as they lie in memory.
+"""The stored form of a chunk of an image: one line of JSON, then arrays as they lie in memory.
 
 {"format":2,"crc":"89abcdef",            fixed width; the CRC-32 of everything behind this
  "kind":"rows","topic":"cdr", ... ,      the piece's own fields
@@ -29,15 +29,15 @@ _FIELDS = JsonReader(dict[str, Any])
 
 
 class ImageError(ValueError):
-    """A piece of an image that cannot be loaded; the text says what is wrong with it."""
+    """A chunk that cannot be loaded. The message says what is wrong with it."""
 
 
 class NewerImage(ImageError):
-    """A piece in a format that this version does not know."""
+    """A chunk in a format that this version does not know."""
 
 
 def encode(fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The piece with these fields and arrays (of the types in `_DTYPES`)."""
+    """Encodes a chunk with these fields and arrays (of the types in `_DTYPES`)."""
     if sys.byteorder != "little":
         raise ImageError("images are little-endian, and this machine is not")
     shapes = [[name, array.dtype.name, array.shape] for name, array in arrays.items()]
@@ -47,12 +47,13 @@ def encode(fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes
 
 
 def fields_of(piece: bytes) -> dict[str, Any]:
-    """The fields alone, for who wants to know what a piece holds. Raises ImageError."""
+    """Returns the fields alone, which say what a chunk holds. Raises ImageError."""
     return _parsed(piece)[0]
 
 
 def decode(piece: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Fields and arrays, the latter read-only views. Raises ImageError: damaged, or of another format."""
+    """Returns fields and arrays, the latter as read-only views. Raises ImageError for a chunk that is damaged or of
+    another format."""
     fields, at = _parsed(piece)
     arrays = {}
     try:
@@ -70,7 +71,7 @@ def decode(piece: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _parsed(piece: bytes) -> tuple[dict[str, Any], int]:
-    """(fields, where the arrays begin)"""
+    """(fields, position at which the arrays begin)"""
     start = _START.match(piece)
     if start is None:
         raise ImageError(f"not a piece of an image: {len(piece)} bytes that do not begin with its format and checksum")

@@ -60,8 +60,8 @@ class Counted:
         return accepted
 
     def tell_apart(self, events: Merged) -> np.ndarray:
-        """bool[n]: events of numbers whose two readings differ, behind this epoch if not before. Call it before the
-        epoch counts: until here both readings of the numbers that are new among them are the same."""
+        """Returns bool[n], True for events of numbers whose two readings differ, after this epoch if not before. To be
+        called before the epoch counts: until then both readings of the numbers that are new among them are the same."""
         states = self.states
         apart = ~events["vouched"] | events["first_vouched"]
         apart |= events["closed"] != events["closed_vouched"]
@@ -88,7 +88,8 @@ class Counted:
             state.count(events, apart & ~events["first_vouched"], ALL)
 
     def reclaim(self, partitions: int) -> None:
-        """A bounded piece of reclaiming work; changes no later reading. partitions: 0 when they are not known."""
+        """Does a bounded piece of reclaiming work; changes no later reading. partitions: their count, 0 if it is not
+        known."""
         clocks = self.places.clocks(topics=self.topics)
         for name, state in self.states.items():
             # A rule across topics can read this topic's numbers as of another topic's events.
@@ -98,7 +99,7 @@ class Counted:
         self.places.settle()
 
     def inherit(self, old: Counted) -> None:
-        """Takes over what both count, under other rules. `old` must not be used any more."""
+        """Takes over the counters that both have, under other rules. `old` must not be used any more."""
         if self._reads_duration:
             old.intake.track_answers()
         self.intake, self.places = old.intake, old.places
@@ -155,7 +156,7 @@ class Counted:
         }
 
     def _is_read_with(self, name: str, place: Place) -> bool:
-        """Whether this topic's numbers can be read as of an event of that place."""
+        """True if this topic's numbers can be read as of an event of that place."""
         return place[0] == name or (self.crosses and place[0] not in self.uncounted)
 
     def _horizons_ms(self, topic: str, clocks: Mapping[Place, int], partitions: int) -> np.ndarray:
@@ -178,13 +179,14 @@ class Counted:
 
 
 def vouched_for(events: Merged) -> np.ndarray:
-    """bool[n]: somebody vouches for the caller id: fully verified, and no domestic number of foreign origin."""
+    """bool[n], True for events whose number somebody vouches for: fully verified, and no domestic number of foreign
+    origin."""
     foreign = (events["origin"] == INTERNATIONAL) & (events["number_type"] != FOREIGN)
     return (events["verified"] == FULL) & ~foreign
 
 
 def as_vouched(events: Merged) -> Merged:
-    """The events with what the vouched reading knows of their calls."""
+    """The events with the durations and ends of calls as the vouched reading knows them."""
     return Merged(events.columns | {"closed": events["closed_vouched"], "duration": events["duration_vouched"]})
 
 

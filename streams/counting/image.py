@@ -1,4 +1,4 @@
-"""The image of a partition: everything that was counted there, as pieces that another worker can load.
+"""The image of a partition: everything that was counted there, as chunks that another worker can load.
 
     start     a whole image begins: what was known of the partition goes
     place     one place's clock and memories of ids, since when its warming counters have counted
@@ -37,7 +37,7 @@ class Images:
         self._last_clocks: dict[Place, int] = {}
 
     def must_be_whole(self, partition: int) -> bool:
-        """The next image cannot build on the one before: there was none, or it holds other counters."""
+        """True if the next image cannot build on the one before: there was none, or it holds other counters."""
         return partition not in self._taken
 
     def take(self, partition: int, partitions: int, whole: bool) -> list[bytes]:
@@ -78,7 +78,7 @@ class Images:
         return 0
 
     def drop(self, partition: int, partitions: int) -> None:
-        """Nothing is known of this partition's counters, clocks and memories."""
+        """Forgets that images of this partition were taken."""
         self._taken.discard(partition)
         self._last_clocks = {place: c for place, c in self._last_clocks.items() if home_of(place[1]) != partition}
         self._places.drop(partition)
@@ -86,7 +86,7 @@ class Images:
             state.drop(partition, partitions)
 
     def inherit(self, old: Images) -> None:
-        """The images of an engine with the same counters can be built on."""
+        """Takes over the images of an engine with the same counters, so that the next ones build on them."""
         self._taken, self._last_clocks = old._taken, old._last_clocks
 
     def _place(self, place: Place, source: int, whole: bool) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:

@@ -1,4 +1,4 @@
-"""What a set of rules asks of counting: which counters of which topics, and what else has to be kept for them."""
+"""The plan of counting for a set of rules: the counters of each topic, and the memories that they need."""
 
 from __future__ import annotations
 

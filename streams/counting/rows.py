@@ -1,5 +1,5 @@
-"""The rows of one topic's numbers in one reading: who has which row, when it was last heard of, and when its row may
-be given back."""
+"""The rows of one topic's numbers in one reading: the row of each number, its newest time, and the return of rows that
+no reading needs."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ class Store:
         return self.rows[rows, NUMBER], self.rows[rows, NEWEST]
 
     def touch(self, rows: np.ndarray) -> None:
-        """These rows (int64[k]) are part of the next image."""
+        """Marks these rows (int64[k]) as part of the next image."""
         self._dirty[rows] = 1
 
     def clean(self, rows: np.ndarray) -> None:
-        """These rows (int64[k]) have been saved, or restored from what was."""
+        """Marks these rows (int64[k]) as saved: they are as the newest image has them."""
         self._dirty[rows] = 0
 
     def give_back(self, gone: np.ndarray) -> None:
@@ -107,7 +107,8 @@ class Store:
         self._dirty[gone] = 0
 
     def laid_out_anew(self, words: int, moves: Sequence[tuple[int, int, int]]) -> Store:
-        """The same numbers in the same rows, with other words behind the header. This store must not be used any more.
+        """Returns a store with the same numbers in the same rows and other words after the header. This store must not
+        be used any more.
 
         moves: (from word, to word, how many) for each counter that stays; other words begin at zero."""
         new = Store(words, self.maximum)
@@ -126,7 +127,7 @@ class Store:
         forget: Sequence[Callable[[np.ndarray, np.ndarray], None]],
         budget: int,
     ) -> int:
-        """Look at the next rows, round and round, and give back those that no later reading needs; returns how many.
+        """Looks at the next rows, round and round, and gives back those that no later reading needs. Returns how many.
 
         budget: rows to look at, and two more for each that was handed out since the last call: so a round ends however
         many numbers come meanwhile, and behind the first there are at most twice as many rows as readings need.
@@ -158,7 +159,7 @@ class Store:
         return count
 
     def __len__(self) -> int:
-        """Numbers that have a row."""
+        """The number of rows in use."""
         return int(self._state[kernels.USED])
 
     @property
@@ -172,7 +173,7 @@ class Store:
         return rows + self._table.nbytes + self._free.nbytes + self._dirty.nbytes
 
     def _grow(self) -> None:
-        """Double what `claim` found full: the rows (up to `maximum`), the table, or both."""
+        """Doubles the part that `claim` found full: the rows (up to `maximum`), the table, or both."""
         fresh, free = int(self._state[kernels.FRESH]), int(self._state[kernels.FREE])
         if free == 0 and fresh == len(self.rows):
             rows = aligned_zeros((min(2 * fresh, self.maximum), self.rows.shape[1]), np.int64)

@@ -1,8 +1,9 @@
-"""One topic's numbers and counters: where each counter's words lie, which events hit it, who reads it.
+"""The table of one topic: its numbers, its counters, their words in the rows, the events that hit them, and their
+readings.
 
-Each counter has two readings of a number: what the events show that somebody vouches for, and what all events show. A
-number has a row of its own in each reading's store; without one in ALL, both readings are the same, and without one in
-VOUCHED that reading is empty.
+Each counter has two readings of a number: VOUCHED, over the events that somebody vouches for, and ALL, over all events.
+A number has a row of its own in each reading's store; without one in ALL, both readings are the same, and without one
+in VOUCHED that reading is empty.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Rows:
 
 @dataclass(slots=True)
 class Readings:
-    """What the counters read of k numbers."""
+    """The readings of k numbers by the counters."""
 
     numbers: np.ndarray  # int64[k], ascending
     newest_ms: np.ndarray  # int64[k]
@@ -72,7 +73,7 @@ class TopicState:
         self.stores = {reading: Store(at - HEADER, numbers_max) for reading in READINGS}
 
     def inherit(self, old: TopicState) -> None:
-        """Takes over all numbers and what the counters that both have counted. `old` must not be used any more."""
+        """Takes over all numbers, and the counts of the counters that both have. `old` must not be used any more."""
         moves = []
         at = {counter: state.at for counter, state in self.counters.items()}
         for counter, state in old.counters.items():
@@ -84,9 +85,9 @@ class TopicState:
         self.stores = {reading: store.laid_out_anew(words, moves) for reading, store in old.stores.items()}
 
     def tell_apart(self, numbers: np.ndarray, own: np.ndarray) -> None:
-        """From here on these numbers' readings may differ: gives them rows of their own in ALL, copies of what they
-        have, before an event of the epoch counts. own: bool[k], seen in an event of this topic; others need a row only
-        when there is something to copy."""
+        """Gives these numbers rows of their own in ALL, copies of those they have: from here on their readings may
+        differ. To be called before an event of the epoch counts. own: bool[k], seen in an event of this topic; others
+        need a row only when there is something to copy."""
         vouched, every = (self.stores[reading] for reading in READINGS)
         found = vouched.rows_of(numbers, False)
         rows = every.rows_of(numbers, own | (found >= 0))
@@ -204,8 +205,8 @@ class TopicState:
         return {"topic": self.name, "reading": reading, "counters": places}, arrays
 
     def load(self, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
-        """Puts the rows of one piece in the place of those of the same numbers. Counters that are not known here are
-        passed over; those that the piece does not know keep what they have. Returns how many numbers there were."""
+        """Replaces the rows of the numbers in one chunk. Counters that are not known here are left out; those that the
+        chunk does not know stay as they are. Returns how many numbers there were."""
         block = arrays["block"]
         store = self.stores[fields["reading"]]
         if store is self.stores[VOUCHED]:
@@ -237,7 +238,7 @@ class TopicState:
             self._give_back(store, store.heads(store.rows_in(partition, partitions))[0])
 
     def _give_back(self, store: Store, numbers: np.ndarray) -> None:
-        """Forgets what a reading knows of these numbers."""
+        """Gives back a reading's rows of these numbers."""
         gone = store.rows_of(numbers, False)
         gone = gone[gone >= 0]
         for state in self.counters.values():
@@ -245,13 +246,13 @@ class TopicState:
         store.give_back(gone)
 
     def readings(self, partition: int, partitions: int, horizon_ms: int, reading: str) -> Readings:
-        """What the counters read of one partition's numbers, as of each one's newest time; of those that somebody may
-        still need as of the horizon."""
+        """Returns the readings of one partition's numbers, each as of its newest time; without numbers that no later
+        reading needs as of the horizon."""
         return self._readings(self._rows_by_reading(partition, partitions, horizon_ms), reading, 0.0)
 
     def digest(self, partition: int, partitions: int, horizon_ms: int) -> bytes:
-        """Of everything that can be read of the partition's numbers, now and later, wherever and in whichever form
-        it lies. Levels are rounded to nine digits."""
+        """Returns a hash of everything that can be read of the partition's numbers, now and later, whatever its form in
+        memory. Levels are rounded to nine digits."""
         digest = hashlib.blake2b(digest_size=16)
         rows = self._rows_by_reading(partition, partitions, horizon_ms)
         for eighths in range(8):
@@ -293,7 +294,7 @@ class TopicState:
         return Rows(every, at[VOUCHED], at[ALL])
 
     def _readings(self, rows: Rows, reading: str, later: float) -> Readings:
-        """As of each number's newest time, and `later` times the counter's reach behind it."""
+        """The readings as of each number's newest time, or `later` times the counter's reach after it."""
         found = self._read_all(self.stores[VOUCHED], rows.vouched, later)
         if reading == ALL and (own := rows.all != NONE).any():
             other = self._read_all(self.stores[ALL], rows.all, later)
@@ -306,7 +307,7 @@ class TopicState:
         return Readings(rows.numbers, newest_ms, outputs)
 
     def _read_all(self, store: Store, index: np.ndarray, later: float) -> list[np.ndarray]:
-        """Newest times, and the outputs of all counters; rows below 0 read as empty."""
+        """Returns newest times, and the outputs of all counters; rows below 0 read as empty."""
         newest_ms = np.where(index >= 0, store.rows[index, NEWEST], 0)
         n = len(index)
         none, every = np.zeros(n, np.int64), np.ones(n, np.bool_)
@@ -324,7 +325,7 @@ class TopicState:
 
 
 def _values(counter: Counter, events: Merged) -> np.ndarray:
-    """int64[n]: what the counter looks at in each event."""
+    """int64[n]: the value that the counter looks at in each event."""
     *names, last = value_columns(counter)
     value = events[last]
     for name in reversed(names):
@@ -333,7 +334,7 @@ def _values(counter: Counter, events: Merged) -> np.ndarray:
 
 
 def _interleaved(batch: Events, as_of: np.ndarray) -> Events:
-    """Each event twice: it counts and is read as of its own topic, then is only read as of `as_of`."""
+    """Each event twice: first it counts and is read as of its own topic, then it is only read as of `as_of`."""
     n = len(batch.row)
     both = np.repeat(np.arange(n), 2)
     second = np.tile(np.array([False, True]), n)
@@ -344,14 +345,15 @@ def _interleaved(batch: Events, as_of: np.ndarray) -> Events:
 
 
 def _plain(value: object) -> object:
-    """What says the same of equal values of a definition's field, in whichever process."""
+    """A form of a definition's field that is the same for equal values in every process."""
     if isinstance(value, frozenset):
         return sorted(value)
     return value.source if isinstance(value, Expression) else value
 
 
 def counter_id(counter: Counter, state: CounterState) -> str:
-    """Of what the counter counts and of the form it is kept in: rows of one id mean the same in any worker."""
+    """The identity of a counter: a hash of its definition and of the form in which it is kept. Rows of one id mean the
+    same in any worker."""
     told = (
         [(field.name, _plain(getattr(counter, field.name))) for field in fields(counter) if field.compare],
         state.words, [(name, pool.cells.shape[1], pool.cells.dtype.name) for name, pool in state.pools().items()],

@@ -50,7 +50,7 @@ class AtLeastOnce:
         self._producer: Any = (clients or Clients()).producer({**ERRORS_ONLY, "error_cb": self._on_error, **config})
 
     def open(self) -> None:
-        """Nothing to open: the broker is first needed by what is produced."""
+        """Does nothing: the broker is first needed by a record."""
 
     def produce(self, records: Sequence[OutRecord]) -> None:
         for record in records:

@@ -28,23 +28,23 @@ class Delivery(Protocol):
     """The text that the last successful commit left beside its offsets; empty before the first."""
 
     def open(self) -> None:
-        """Get ready to produce; waits for the broker. Raises DeliveryFailed."""
+        """Gets ready to produce; waits for the broker. Raises DeliveryFailed."""
         ...
 
     def produce(self, records: Sequence[OutRecord]) -> None:
-        """Hand over records of the next commit. Raises DeliveryFailed when one can never be delivered."""
+        """Hands over records of the next commit. Raises DeliveryFailed when one can never be delivered."""
         ...
 
     def commit(self, offsets: Offsets) -> bool:
-        """Make everything produced since the last commit durable, and `offsets` with it. False: the group has given
+        """Makes everything produced since the last commit durable, and `offsets` with it. False: the group has given
         the partitions to somebody else; nothing was committed and the records are forgotten. Without records and
         offsets there is nothing to do. Raises DeliveryFailed."""
         ...
 
     def abort(self) -> None:
-        """Forget what was produced since the last commit: its partitions are lost."""
+        """Forgets what was produced since the last commit: its partitions are lost."""
         ...
 
     def close(self) -> None:
-        """From any thread: a call that waits for the broker gives up with DeliveryFailed."""
+        """Makes a call that waits for the broker give up with DeliveryFailed. May be called from any thread."""
         ...

@@ -85,13 +85,13 @@ class Flow:
 
     @property
     def _is_void(self) -> bool:
-        """Nothing that is counted now could be committed."""
+        """True if nothing that is counted now could be committed."""
         return self.partitions.is_ahead or self._abandoned
 
     # -- counting ----------------------------------------------------------------------------------------------
 
     async def process(self, epoch: Epoch) -> None:
-        """Count one epoch. The caller holds `between_epochs`. Raises what decoding or `step` raised."""
+        """Counts one epoch. The caller holds `between_epochs`. Raises what decoding or `step` raised."""
         if self._is_void:
             return  # read again after the assignment
         foreign = {partition for _, partition in epoch.next_offsets} - self.partitions.live
@@ -109,7 +109,7 @@ class Flow:
         self._collector.between_batches()
 
     def expire(self, now_ms: int) -> None:
-        """Publish the holds that ended by wall time."""
+        """Publishes the holds that ended by wall time."""
         if self.partitions.live and not self._is_void:
             self._outbox.expire(now_ms)
 
@@ -132,7 +132,7 @@ class Flow:
             self._begin_commit()
 
     async def commit(self) -> None:
-        """Commit all that was counted, and wait for it. The caller holds `between_epochs`. Raises DeliveryFailed,
+        """Commits all that was counted, and waits for it. The caller holds `between_epochs`. Raises DeliveryFailed,
         StateFailed.
 
         1. The outputs and ledger rows of all epochs since the last commit are taken, with the offsets they reach, and a
@@ -184,8 +184,9 @@ class Flow:
             await self._runner.deliver(write)  # 5
 
     async def settle(self) -> None:
-        """The last commits before an orderly end: with a fresh snapshot of every partition, as far as the time goes,
-        whoever takes them over has next to nothing to count again. The caller holds `between_epochs`."""
+        """Makes the last commits before an orderly end, with a fresh snapshot of every partition as far as the time
+        goes: the worker that takes them over then has next to nothing to count again. The caller holds
+        `between_epochs`."""
         began_s = self._monotonic()
         await self.commit()
         while not self.partitions.is_ahead and self._monotonic() < began_s + SETTLE_S:
@@ -210,12 +211,13 @@ class Flow:
     # -- partitions --------------------------------------------------------------------------------------------
 
     async def assigned(self, start: Start) -> list[Place]:
-        """Partitions are ours. Returns the places that must wait, since their state is to be restored."""
+        """Takes assigned partitions over. Returns the places that must wait, since their state is to be restored."""
         async with self.between_epochs:
             return self.partitions.assigned(start)
 
     async def revoked(self, lost: bool) -> None:
-        """All partitions go. `range` takes them all at every rebalance; the ones that come back are still in memory."""
+        """Gives all partitions up. `range` takes them all at every rebalance; those that come back are still in
+        memory."""
         async with self.between_epochs:
             if not lost:
                 await self.commit()
@@ -228,12 +230,12 @@ class Flow:
     # -- the end -----------------------------------------------------------------------------------------------
 
     def abandon(self) -> None:
-        """Nothing more is counted, produced or committed."""
+        """Stops the flow: nothing more is counted, produced or committed."""
         self._abandoned = True
         if self._under_way is not None:  # nobody will ask how it ended
             self._under_way.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def close(self) -> None:
-        """Whatever still waits for the broker gives up."""
+        """Makes all that still waits for the broker give up."""
         self._delivery.close()
         self._collector.restore()

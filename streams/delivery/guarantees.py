@@ -1,4 +1,4 @@
-"""What a worker promises about what it puts out, by name: the delivery that keeps the promise, and what that needs."""
+"""The delivery guarantees by name: each with its delivery, and the settings that it needs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Guarantee:
-    """producer: librdkafka's settings that the delivery needs, under those that an operator gave. has_name: its
-    producers go by a name, by which the broker fences those of a worker that was replaced."""
+    """One guarantee. producer: librdkafka's settings that the delivery needs; an operator's own come on top. has_name:
+    its producers have a name, by which the broker fences those of a worker that was replaced."""
 
     delivery: Callable[..., Delivery]
     producer: Mapping[str, object]
@@ -44,7 +44,7 @@ def delivery_of(
     trouble: Callable[[str], None],
     clock: Callable[[], float],
 ) -> Delivery:
-    """What delivers as the settings promise. group: tells the group's metadata and commits. partitions: of the
+    """Makes the delivery that the settings name. group: has the group's metadata and commits. partitions: of the
     topics, for the notes beside offsets."""
     guarantee = GUARANTEES[settings.delivery]
     named = {}

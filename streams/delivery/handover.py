@@ -1,4 +1,4 @@
-"""How the fetching thread reaches the flow, which lives on the event loop."""
+"""The bridge from the fetching thread to the flow, which lives on the event loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REVOKE_LIMIT_S = 30.0
 
 
 class HandoverFailed(Exception):
-    """What was in hand could not be finished in time when partitions came or went; the offsets are as committed."""
+    """The epoch in hand could not be finished in time when partitions came or went. The offsets are as committed."""
 
     exit_code = 1
 

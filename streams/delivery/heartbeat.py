@@ -1,7 +1,7 @@
-"""What tells silence from nothing new: a heartbeat of every partition on the topic block-status.
+"""Heartbeats, one per partition on the topic block-status: they distinguish an idle worker from a dead one.
 
-Heartbeats leave in the same transactions as block events. So a blocker that has read one knows that it has read every
-block that the input before its offsets led to. Pure: the caller says when, and Kafka's timestamps say it to others."""
+Heartbeats leave in the same transactions as block events. So a blocker that has read one has read every block that the
+input before its offsets led to. Pure: the caller decides when, and Kafka's timestamps show it."""
 
 from __future__ import annotations
 

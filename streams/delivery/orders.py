@@ -1,4 +1,4 @@
-"""What operators order while a worker runs: other rules, and a pause of new blocks.
+"""The orders of operators to a running worker: other rules, and a pause of new blocks.
 
 An order takes effect between two commits. Each partition's ledger says under which it was last worked, so that a change
 is told once, in the first commit that it is in force for."""
@@ -30,17 +30,18 @@ class Orders:
         self._next_pause: Pause | None = None
 
     def adopt_rules(self, rules: RuleSet) -> None:
-        """Go on with these rules from the next commit on."""
+        """Goes on with these rules from the next commit on."""
         self._next_rules = rules
 
     def adopt_pause(self, pause: Pause | None, *, at_once: bool = False) -> None:
-        """Obey an operator's newest word from the next commit on; at_once: before anything was counted."""
+        """Obeys an operator's newest order from the next commit on. at_once: obeys it now, before anything was
+        counted."""
         self._next_pause = pause
         if at_once:
             self._obey(pause)
 
     def switch_rules(self, live: Collection[int]) -> None:
-        """Rules that wait, if any, take effect: what is counted from here on is of the next commit."""
+        """Puts waiting rules, if any, into effect: events counted from here on belong to the next commit."""
         if self._next_rules is None:
             return
         rules, self._next_rules = self._next_rules, None
@@ -50,7 +51,7 @@ class Orders:
         log.info("rules: version=%s", self._outbox.engine.rules.version)
 
     def switch_pause(self, live: Collection[int]) -> bool:
-        """A pause or its end that waits, if any, takes effect. Returns whether one did."""
+        """Puts a waiting pause or its end, if any, into effect. Returns True if there was one."""
         if self._next_pause == self._pause:
             return False
         self._obey(self._next_pause)
@@ -61,7 +62,7 @@ class Orders:
         return True
 
     def tell(self, partition: int, rules_version: str | None, pause: bytes | None) -> None:
-        """A partition goes live whose ledger says these: it is told where they are others now."""
+        """Takes on the orders in the ledger of a partition that goes live; orders that differ now are written to it."""
         if rules_version != self._outbox.engine.rules.version:
             self._outbox.put(self._rules_row(partition))
         if pause != self._pause_value():

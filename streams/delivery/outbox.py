@@ -1,4 +1,4 @@
-"""What is gathered for the next commit: all that the engine returns, and what else must leave with it."""
+"""The outbox: gathers all that the engine returns for the next commit, and the records that must leave with it."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class Outbox:
         self._records: list[OutRecord] = []
 
     def step(self, decoded: list[Decoded]) -> None:
-        """Count the parts of one epoch."""
+        """Counts the parts of one epoch."""
         self._gather(self.engine.step(decoded))
 
     def expire(self, now_ms: int) -> None:
-        """End the holds that are over by wall time."""
+        """Ends the holds that are over by wall time."""
         self._gather(self.engine.expire(now_ms))
 
     def switch(self, rules: RuleSet) -> None:
-        """Go on under other rules."""
+        """Goes on under other rules."""
         self.engine = self.engine.with_rules(rules)
 
     def put(self, record: OutRecord) -> None:
@@ -54,11 +54,11 @@ class Outbox:
             self.recent.append(record)
 
     def ask_for_a_commit(self) -> None:
-        """There is something to commit, be it offsets alone."""
+        """True if there is something to commit, be it offsets alone."""
         self.is_due = True
 
     def take(self) -> list[OutRecord]:
-        """All records for a commit that begins; nothing is due any more."""
+        """Takes out all records, for a commit that begins; nothing is due after that."""
         records, self._records = self._records, []
         self.size_bytes, self.is_due = 0, False
         return records

@@ -21,7 +21,7 @@ RESTORE_PIECE_S = 0.1  # of restoring between two epochs
 
 
 class Partitions:
-    """Which partitions are owned, and how far each is. Called by the flow alone, between two epochs."""
+    """The owned partitions, and the position of each. Called by the flow alone, between two epochs."""
 
     def __init__(
         self,
@@ -61,12 +61,13 @@ class Partitions:
 
     @property
     def all_live(self) -> bool:
-        """None is being restored, or kept between two assignments: such a one would miss the row of a change."""
+        """True if no partition is being restored, or kept between two assignments: such a partition would miss the row
+        of a change."""
         return not self.restoring and not self._kept
 
     @property
     def offsets(self) -> dict[Place, int]:
-        """What a commit commits: of every live place, the next offset to count."""
+        """The offsets that a commit commits: the next one to count of every live place."""
         live = self.live
         return {place: at for place, at in self.position.items() if place[1] in live}
 
@@ -74,12 +75,13 @@ class Partitions:
         self.position.update(next_offsets)
 
     def run_ahead(self) -> None:
-        """A commit was taken away by a rebalance: nothing is counted until the next assignment restores all."""
+        """Notes that a rebalance took a commit away: nothing is counted until the next assignment restores all."""
         self.is_ahead = True
         self._snapshots.interrupt()
 
     def assigned(self, start: Start) -> list[Place]:
-        """Partitions are ours. Returns the places that must wait for `resume`, since their state is to be restored."""
+        """Takes assigned partitions over. Returns the places that must wait for `resume`, since their state is to be
+        restored."""
         self.position = dict(start.offsets)
         self.owned = frozenset(partition for _, partition in start.offsets)
         kept, self._kept = self._kept, {}
@@ -103,12 +105,13 @@ class Partitions:
         return [place for place in start.offsets if place[1] in self.restoring]
 
     def _is_untouched(self, partition: int, kept: dict[Place, int] | None, start: Start) -> bool:
-        """Nobody has committed the partition since we did: then what is in memory is still exact."""
+        """True if nobody has committed the partition since this worker did: its state in memory is then still exact."""
         mine = {place: at for place, at in start.offsets.items() if place[1] == partition}
         return kept == mine and all(start.notes[place] == self._note() for place in mine)
 
     def revoked(self, is_exact: bool) -> None:
-        """All partitions go. is_exact: memory is as of what we have committed, and is kept for the next assignment."""
+        """Gives all partitions up. is_exact: memory is as of this worker's commits, and is kept for the next
+        assignment."""
         self._snapshots.interrupt()
         for partition in self.live:
             if is_exact:
@@ -125,7 +128,7 @@ class Partitions:
         self._snapshots.forget(partition)
 
     async def restore_some(self) -> None:
-        """Restoring, for about a tenth of a second. Raises Refused, ReadBroken."""
+        """Restores for about a tenth of a second. Raises Refused, ReadBroken."""
         until = self._monotonic() + RESTORE_PIECE_S
         while self.restoring and self._monotonic() < until:
             partition = min(self.restoring)

@@ -43,7 +43,7 @@ class KafkaSource(Service):
         self._ended = asyncio.Event()
 
     async def drain(self) -> None:
-        """Stop polling, finish the epoch in hand, commit, leave the group. Returns when that is done."""
+        """Stops polling, finishes the epoch in hand, commits and leaves the group. Returns when that is done."""
         self._draining = True
         await self._ended.wait()
 
@@ -52,7 +52,7 @@ class KafkaSource(Service):
         await self.read()
 
     async def read(self) -> None:
-        """Reads until drained or `stop_after`; then commits and leaves. Tells `finished`, never raises."""
+        """Reads until drained or `stop_after`; then commits and leaves. Calls `finished`, never raises."""
         problem: BaseException | None = None
         for part in (self._read_until_drained, self._commit_the_rest, self._leave):
             try:
@@ -90,5 +90,5 @@ class KafkaSource(Service):
             await self._flow.settle()
 
     async def _leave(self) -> None:
-        """Leave the group; its last revoke finds nothing left to commit."""
+        """Leaves the group; its last revoke finds nothing left to commit."""
         await self._runner.fetch(self._fetcher.close)

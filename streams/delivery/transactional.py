@@ -35,11 +35,11 @@ QUIET_S = 30.0  # between two lines of the log about the same error
 
 
 class Transactional:
-    """A transactional producer, and another in its place when its fate is not known.
+    """A transactional producer, which is replaced by another when the fate of its transaction is not known.
 
-    config: librdkafka's settings of a transactional producer. consumer: what tells the group's metadata and its
-    committed offsets (streams.kafka.consumer_calls: a bare consumer makes other threads wait for its polls); it must
-    read committed (`isolation.level`), so that it is told stable offsets only. trouble: told a word at each mishap
+    config: librdkafka's settings of a transactional producer. consumer: has the group's metadata and its committed
+    offsets (streams.kafka.consumer_calls: a bare consumer makes other threads wait for its polls); it must read
+    committed (`isolation.level`), so that it gets stable offsets only. trouble: called with a word at each mishap
     (txn_aborted, txn_timed_out, txn_fenced, txn_unanswered, producer_replaced, or an error's name).
 
     No call to the broker is waited for longer than `transaction.timeout.ms`; between two, `close` is heard.
@@ -78,17 +78,17 @@ class Transactional:
         self._quiet_until: dict[int, float] = {}  # by error code, for the log
 
     def open(self) -> None:
-        """Take over the transactional id: what a predecessor left open is aborted, and it can write nothing more.
-        Waits for the broker. Raises DeliveryFailed, Fenced."""
+        """Takes over the transactional id: a transaction that a predecessor left open is aborted, and the predecessor
+        can write nothing more. Waits for the broker. Raises DeliveryFailed, Fenced."""
         self._producer = self._new_producer()
 
     def produce(self, records: Sequence[OutRecord]) -> None:
-        """Hand records to the open transaction. What goes wrong is dealt with by `commit`."""
+        """Hands records to the open transaction. `commit` deals with errors."""
         self._records += records
         self._send()
 
     def commit(self, offsets: Offsets) -> bool:
-        """Commit the records produced since the last commit together with `offsets`. Raises DeliveryFailed, Fenced;
+        """Commits the records produced since the last commit together with `offsets`. Raises DeliveryFailed, Fenced;
         ValueError for records without offsets, which nothing would protect from a former owner of their partitions.
 
         1. Hand over what the producer does not have yet, and wait until the broker has acknowledged every record, so
@@ -129,7 +129,7 @@ class Transactional:
             self._begun_at = None  # `_send` begins anew, with the first record
 
     def abort(self) -> None:
-        """Forget the records produced since the last commit, and abort their transaction."""
+        """Forgets the records produced since the last commit, and aborts their transaction."""
         if self._begun_at is not None:
             why = self._call(self._producer.abort_transaction)
             if why is not None:
@@ -140,7 +140,7 @@ class Transactional:
         self._closing.set()
 
     def _send(self) -> None:
-        """Hand over records, in order, up to the last or to the first sign that the transaction must be aborted."""
+        """Hands over records, in order, up to the last or to the first sign that the transaction must be aborted."""
         if self._begun_at is None:
             self._begin()
         while self._broken is None and self._sent < len(self._records):
@@ -186,7 +186,8 @@ class Transactional:
         return self._call(self._producer.send_offsets_to_transaction, places, member)
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> KafkaError | None:
-        """Calls, and again while librdkafka says that this very call may be repeated. Returns what went wrong."""
+        """Makes a call, and repeats it while librdkafka says that this call may be repeated. Returns what went
+        wrong."""
         until = self._clock() + self._timeout_s
         while True:
             try:
@@ -206,8 +207,8 @@ class Transactional:
             self._replace(problem)
 
     def _replace(self, why: KafkaError) -> None:
-        """Another producer under the same id. Raises Fenced when the last one was, too, and too young to have been
-        timed out by the broker, which looks the same to a producer."""
+        """Replaces the producer by another under the same id. Raises Fenced when the last one was fenced too, and was
+        too young to have been timed out by the broker, which looks the same to a producer."""
         if meaning_of(why) is Meaning.FENCE:
             self._fenced(why)
         log.warning("producer replaced: code=%s %s", why.name(), why.str())
@@ -245,8 +246,8 @@ class Transactional:
                 self._wait(f"transactional id {self._id!r} was not granted")
 
     def _finds(self, note: str, places: list[Any]) -> bool:
-        """Whether the offsets that are committed carry the note. One place is enough: the others may have been
-        committed by a new owner since."""
+        """True if the committed offsets carry the note. One place is enough: the others may have been committed by a
+        new owner since."""
         from confluent_kafka import KafkaException, TopicPartition
 
         asked = [TopicPartition(place.topic, place.partition) for place in places]
@@ -314,8 +315,8 @@ class Transactional:
 
 
 def is_member(metadata: object) -> bool:
-    """Whether group metadata, as librdkafka packs it, tells a generation and a member id. A consumer that was put out
-    of its group has no member id until it joins again; one that never joined has no generation either."""
+    """True if group metadata, as librdkafka packs it, has a generation and a member id. A consumer that was put out of
+    its group has no member id until it joins again; one that never joined has no generation either."""
     if metadata is None:
         return False
     if not isinstance(metadata, bytes) or not metadata.startswith(PACKED_METADATA):

@@ -1,4 +1,4 @@
-"""Rules as the engine runs them: which columns a `when` reads, and where they come from."""
+"""Compiled rules: for each, the columns that its `when` reads and their sources."""
 
 from __future__ import annotations
 
@@ -49,14 +49,15 @@ class CompiledRule:
         readings: Mapping[Counter, tuple[np.ndarray, ...]],
         inside: dict[tuple[int, int], np.ndarray],
     ) -> dict[str, np.ndarray]:
-        """Everything `when` names: readings, limits in force, fields of the record. `inside` is shared by the rules
-        of one epoch: which events fall into which hours."""
+        """Returns the columns that `when` names: readings, limits in force, fields of the record. inside: which events
+        fall into which hours, shared by the rules of one epoch."""
         out = {r.name: readings[r.counter][r.output] for r in self.readings}
         out |= {limit.name: _in_force(limit, events["at"], inside) for limit in self.limits}
         return out | {name: field_column(name, events.columns, slice(None)) for name in self.fields}
 
     def evidence(self, values: Mapping[str, float], as_of_ms: int) -> list[dict[str, object]]:
-        """Every counter read and what it was compared with, so that a person can recompute the decision.
+        """Returns every counter that was read and the value it was compared with, so that a person can recompute the
+        decision.
 
         values: readings and limits in force, by name."""
         out = []

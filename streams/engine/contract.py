@@ -18,7 +18,7 @@ from streams.ingest.epoch import OutRecord, Place
 
 @dataclass(slots=True)
 class Outcome:
-    """What an epoch leads to."""
+    """The outcome of an epoch."""
 
     records: list[OutRecord] = field(default_factory=list)  # in the order they are to be produced
     feeds: dict[str, Counter[str]] = field(default_factory=dict)  # by topic: records, accepted, late, future, ...
@@ -30,7 +30,7 @@ class Outcome:
 
 
 class Versioned(Protocol):
-    """Rules, as far as whoever delivers asks for them."""
+    """The part of rules that delivery needs."""
 
     @property
     def version(self) -> str: ...
@@ -42,10 +42,10 @@ class Versioned(Protocol):
 
 
 class Enforced(Protocol):
-    """Holds, as far as heartbeats tell of them."""
+    """The part of holds that heartbeats need."""
 
     def enforced_by_partition(self, partitions: int) -> Sequence[int]:
-        """How many enforced holds each partition's numbers have."""
+        """The number of enforced holds of each partition's numbers."""
         ...
 
 
@@ -73,13 +73,13 @@ class LiveEngine(Protocol):
 
     @property
     def breaker(self) -> Breaker:
-        """What holds openings back: its `paused` is set, and its rows are saved and loaded, from outside."""
+        """The breaker. Its `paused` is set, and its rows are saved and loaded, from outside."""
         ...
 
     # -- counting
 
     def step(self, decoded: list[Decoded]) -> Outcome:
-        """Count one epoch and evaluate the rules."""
+        """Counts one epoch and evaluates the rules."""
         ...
 
     def expire(self, now_ms: int) -> Outcome:
@@ -102,28 +102,28 @@ class LiveEngine(Protocol):
         ...
 
     def load(self, partition: int, piece: bytes) -> int:
-        """Load a piece of an image, in the order in which they were taken; returns how many numbers it had. Raises
+        """Loads a chunk of an image, in the order in which they were taken; returns how many numbers it had. Raises
         ImageError."""
         ...
 
     def count(self, decoded: list[Decoded]) -> None:
-        """Count an epoch that was evaluated before: no rule, no hold, nothing to produce."""
+        """Counts an epoch that was evaluated before: no rule, no hold, nothing to produce."""
         ...
 
     def load_ledger(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Load (key, value) rows of a partition's ledger, in log order. Raises LedgerRowError."""
+        """Loads (key, value) rows of a partition's ledger, in log order. Raises LedgerRowError."""
         ...
 
     def image(self, partition: int, whole: bool) -> list[bytes]:
-        """Pieces of what was counted in a partition: all, or what changed since its last image."""
+        """The image of a partition as chunks: all of it, or the changes since its last image."""
         ...
 
     def image_must_be_whole(self, partition: int) -> bool:
-        """Whether the next image cannot build on the ones before."""
+        """True if the next image cannot build on the ones before."""
         ...
 
     def drop(self, partition: int) -> None:
-        """Forget everything of the partition."""
+        """Forgets everything of the partition."""
         ...
 
     # -- what it tells
@@ -133,7 +133,7 @@ class LiveEngine(Protocol):
         ...
 
     def warming(self) -> int:
-        """How many counters of how many places may lack events."""
+        """The number of (counter, place) that may lack events."""
         ...
 
     def stats(self) -> Mapping[str, float]:

@@ -50,7 +50,7 @@ class Engine:
     `also`: topics that are read besides those that rules count: their records are checked and told apart, count
     nowhere, and become dead letters where they are wrong. `expire_by_clock`: holds expire before the record that
     follows their end by the partition clocks (replay); otherwise only `expire` ends them (live, by wall time).
-    `breaker`: what holds openings back; none unless given."""
+    `breaker`: the breaker, none unless given."""
 
     def __init__(
         self,
@@ -83,7 +83,8 @@ class Engine:
     # -- one epoch ---------------------------------------------------------------------------------------------
 
     def step(self, decoded: list[Decoded], unread: Sequence[tuple[int, OutRecord]] = ()) -> Outcome:
-        """One epoch. unread: (line, dead letter) of what the caller could not even hand to a decoder."""
+        """Counts one epoch and evaluates the rules. unread: (line, dead letter) of records that the caller could not
+        even hand to a decoder."""
         outcome = Outcome()
         outcome.records += [stray for part in decoded for stray in part.rekeyed]
         dead = [letter for part in decoded for letter in zip(part.dead_lines, part.dead_letters, strict=True)]
@@ -129,7 +130,7 @@ class Engine:
         self.ledger.load(rows, self.partitions)
 
     def maintain(self) -> None:
-        """A bounded piece of reclaiming work; changes no later reading."""
+        """Does a bounded piece of reclaiming work; changes no later reading."""
         self._counted.reclaim(self.partitions)
 
     # -- state of one partition --------------------------------------------------------------------------------
@@ -142,16 +143,16 @@ class Engine:
             self._counted.count(counting)
 
     def image(self, partition: int, whole: bool) -> list[bytes]:
-        """Pieces (half a megabyte at most) of what was counted in a partition: all, or what changed since its last
-        image. All as well where `image_must_be_whole`. Copies: counting may go on."""
+        """Returns the image of a partition as chunks of half a megabyte at most: all of it, or the changes since its
+        last image; all as well if `image_must_be_whole`. They are copies: counting may go on."""
         return self._counted.images.take(partition, self._known_partitions(), whole)
 
     def image_must_be_whole(self, partition: int) -> bool:
-        """The next image cannot build on the ones before."""
+        """True if the next image cannot build on the ones before."""
         return self._counted.images.must_be_whole(partition)
 
     def load(self, partition: int, piece: bytes) -> int:
-        """Loads a piece of an image, in the order in which they were taken; returns how many numbers it had. Raises
+        """Loads a chunk of an image, in the order in which they were taken; returns how many numbers it had. Raises
         ImageError: damaged, of another format, of another partition."""
         return self._counted.images.load(partition, self._known_partitions(), piece)
 
@@ -168,7 +169,7 @@ class Engine:
             self._counted.places.begin((topic, partition), self._counted.states[topic].counters)
 
     def warming(self) -> int:
-        """How many counters of how many (topic, partition) may lack events."""
+        """The number of (counter, place) that may lack events."""
         return self._counted.places.warming()
 
     def digest(self, partition: int) -> str:
@@ -183,8 +184,8 @@ class Engine:
     def readings(
         self, partition: int, reading: str = ALL
     ) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
-        """What the counters read of a partition's numbers, each as of its newest event, topic by topic: (topic,
-        numbers int64[k] ascending, newest times int64[k] ms, by counter float64[k])."""
+        """Returns the readings of a partition's numbers, each as of its newest event, topic by topic: (topic, numbers
+        int64[k] ascending, newest times int64[k] ms, by counter float64[k])."""
         return self._counted.readings(partition, self._known_partitions(), reading)
 
     def with_rules(self, rules: RuleSet) -> Engine:
@@ -258,7 +259,8 @@ class Engine:
         self._flush(outcome, pending)
 
     def _ledger_rows(self) -> list[OutRecord]:
-        """None in a replay, which has no partitions: nobody would read them."""
+        """The ledger rows of the holds that changed. None in a replay, which has no partitions: nobody would read
+        them."""
         if self.partitions:
             return self._output.ledger_rows()
         self.ledger.touched()

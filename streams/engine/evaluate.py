@@ -1,9 +1,9 @@
-"""Rules over an epoch, in two readings: which firings there are, where each goes, and what explains it.
+"""Evaluates rules over an epoch, in two readings: finds the firings, the lane of each, and the evidence.
 
 A caller id can be forged to get its owner cut off, and a record that nobody vouches for costs nothing. So a rule
-enforces on what the vouched-for events alone show (VOUCHED): it is evaluated at each of them as if there were no
-others. Where a number has others too, it is also evaluated on all events (ALL), at each of them; what fires there
-alone is for people to look at. A rule that accepts spoofable evidence has the second reading only.
+enforces on the vouched-for events alone (VOUCHED): it is evaluated at each of them as if there were no others. If a
+number has others too, the rule is also evaluated on all events (ALL), at each of them; firings found there alone are
+for people to look at. A rule that accepts spoofable evidence has the second reading only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Evaluated:
 
 @dataclass(slots=True)
 class Fired:
-    """m firings of numbers that may be blocked, in order, and what explains each: its place in one of `parts`."""
+    """m firings of numbers that may be blocked, in order, each with its explanation: an index into one of `parts`."""
 
     firings: Firings
     parts: list[Evaluated]
@@ -74,7 +74,7 @@ class Evaluator:
         return Fired(firings, parts, part[order], place[order])
 
     def content(self, fired: Fired, k: int) -> dict[str, object]:
-        """What a hold says of itself, as of the k-th firing."""
+        """The hold's own fields in block events, as of the k-th firing."""
         part, i = fired.parts[int(fired.part[k])], int(fired.place[k])
         rule = part.rule.rule
         values = {name: float(part.columns[name][i]) for name in part.rule.numeric}
@@ -147,6 +147,6 @@ def _may_be_blocked(numbers: np.ndarray, protected: Protected | None) -> np.ndar
 
 
 def _either(masks: list[np.ndarray]) -> np.ndarray:
-    """bool[n]: where any of them is true. Many are one and the same array."""
+    """bool[n], True where any of them is true. Many of them are one and the same array."""
     distinct = list({id(mask): mask for mask in masks}.values())
     return distinct[0] if len(distinct) == 1 else np.logical_or.reduce(distinct)

@@ -75,7 +75,7 @@ def _warm_all_but_counters(rules: RuleSet, region: str) -> None:
 
 
 def _warm_counter(counter: Counter) -> None:
-    """One event is enough: a kernel is compiled with all it may call."""
+    """Counts one event in a counter. That is enough: a kernel is compiled with everything it may call."""
     state = KINDS[counter.kind].state(counter, HEADER)
     rows = np.zeros((1, HEADER + state.words), np.int64)
     zero, at, yes = np.zeros(1, np.int64), np.full(1, START_MS), np.ones(1, np.bool_)
@@ -89,7 +89,8 @@ def _is_cached(kernel: Any) -> bool:
 
 @contextmanager
 def _compiling(kinds: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """What the process does not get done is compiled here afterwards, so its end is only waited for."""
+    """Runs a second process that compiles, and waits for its end. Kernels that it does not finish are compiled here
+    afterwards."""
     # -P: packages come from where ours do, never from the working folder, which may well have a `rules` of its own.
     command = [sys.executable, "-P", "-m", "streams.engine.warm", *kinds]
     nothing = subprocess.DEVNULL
@@ -117,7 +118,7 @@ def _batch(topic: str, values: list[bytes], start_ms: int) -> RawBatch:
 
 
 def main(kinds: list[str]) -> None:
-    """Compile the kernels of the first counter of each kind that the shipped rules have."""
+    """Compiles the kernels of the first counter of each kind that the shipped rules have."""
     counters = [counter for rule in load([packs()]).rules for counter in rule.counters.values()]
     for kind in kinds:
         _warm_counter(next(counter for counter in counters if counter.kind == kind))

@@ -1,4 +1,4 @@
-"""Records of any input topic, made from its row of the table of feeds: what a worker warms up with."""
+"""Records for warming a worker up: of any input topic, made from its row of the table of feeds."""
 
 from __future__ import annotations
 

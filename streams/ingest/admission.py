@@ -1,4 +1,4 @@
-"""The gate before the counters: gives every event its time, and says which are late and which came twice.
+"""Admission, the gate before the counters: gives every event its time, and finds late events and duplicates.
 
 Rules, per partition of a topic, in log order (each partition's answers depend on its own log alone):
 
@@ -41,7 +41,7 @@ _JOURNAL_MIN, _JOURNAL_MAX = 1 << 16, 1 << 22  # entries of 16 bytes; pages that
 
 @dataclass(slots=True)
 class Accepted:
-    """What became of n events, in arrival order."""
+    """The verdicts on n events, in arrival order."""
 
     time: np.ndarray  # int64[n]: the time the event counts at, ms
     verdict: np.ndarray  # uint8[n]: OK, LATE or DUPLICATE
@@ -72,7 +72,7 @@ class _Memory:
         return len(self.table) * 6 // 10
 
     def make_room(self, oldest: int) -> tuple[int, int]:
-        """Rebuild without entries before `oldest`, doubled if that leaves a load above 0.4. At `slots_max` the older
+        """Rebuilds without entries before `oldest`, doubled if that leaves a load above 0.4. At `slots_max` the older
         half goes as well. Returns (entries, time before which nothing is remembered any more)."""
         slots = len(self.table)
         if kernels.count_since(self.table, oldest) * 10 > slots * 4:
@@ -89,7 +89,7 @@ class _Memory:
 
 
 class _Partition:
-    """The memories of one partition."""
+    """The clock and memories of one place."""
 
     def __init__(self, slots_max: int, answers_slots_max: int) -> None:
         self.seen = _Memory(slots_max)
@@ -99,7 +99,7 @@ class _Partition:
         self.journal, self.answers_journal = np.empty((0, 2), np.int64), np.empty((0, 2), np.int64)
 
     def make_room(self, clock: int, lateness_ms: int, answer_memory_ms: int) -> None:
-        """Rebuild whichever memory is full, as of the partition's clock."""
+        """Rebuilds the memories that are full, as of the partition's clock."""
         state = self.state
         if state[kernels.SEEN] >= state[kernels.SEEN_LIMIT]:
             horizon = clock - lateness_ms
@@ -112,8 +112,8 @@ class _Partition:
             state[kernels.ANSWERS_LIMIT] = self.answers.limit
 
     def start_journals(self) -> None:
-        """From here on what is remembered is noted down. A table of twice the room of what it holds is shorter to save
-        whole; the bound keeps a partition that is never saved from growing."""
+        """Starts to note down new entries. Beyond half of a table's room the table is shorter to save whole; this bound
+        keeps a partition that is never saved from growing."""
         for name, memory in (("journal", self.seen), ("answers_journal", self.answers)):
             room = min(max(_JOURNAL_MIN, memory.limit // 2), _JOURNAL_MAX) if memory.slots_max else 0
             if len(getattr(self, name)) < room:
@@ -121,7 +121,7 @@ class _Partition:
         self.state[[kernels.NOTED, kernels.ANSWERS_NOTED]] = 0
 
     def put(self, memory: _Memory, count: int, limit: int, entries: np.ndarray, oldest: int) -> None:
-        """Saved entries come back into a memory; those before `oldest` are no longer remembered."""
+        """Puts saved entries back into a memory, without those before `oldest`."""
         entries = np.ascontiguousarray(entries[entries[:, 1] >> 1 >= oldest])
         done = 0
         while (done := kernels.put(memory.table, self.state, count, limit, entries, done)) < len(entries):
@@ -133,7 +133,7 @@ class _Partition:
 
 @dataclass(slots=True)
 class Saved:
-    """What a partition remembers, or what it has remembered since it was last saved."""
+    """The memories of a place: all of them, or the entries since the last save."""
 
     whole: bool  # False: on top of what was saved before
     clock: int  # ms; NEVER before the first event
@@ -175,7 +175,7 @@ class Intake:
         duration_known: np.ndarray,
         vouched: np.ndarray,
     ) -> Accepted:
-        """Judge n events in arrival order; where one call ends and the next begins changes no answer.
+        """Judges n events in arrival order. How they are divided among calls changes no answer.
 
         source: int32[n], a small index from 0 for each topic-partition. at, timestamp: int64[n], ms; a timestamp
         <= 0 is unknown, and nothing is future then.
@@ -222,8 +222,8 @@ class Intake:
         return sum(p.seen.table.nbytes + p.answers.table.nbytes for p in self._partitions)
 
     def save(self, source: int, whole: bool) -> Saved:
-        """What this source remembers: all of it (`whole`, at the first time, and when the journal overflowed), or
-        what has come since the last call. The arrays are copies."""
+        """Returns the memories of a source: all of them (`whole`, at the first time, and when the journal overflowed),
+        or the entries since the last call. The arrays are copies."""
         self._know(source)
         partition, clock = self._partitions[source], int(self._clocks[source])
         noted, answers_noted = partition.state[[kernels.NOTED, kernels.ANSWERS_NOTED]].tolist()
@@ -239,7 +239,7 @@ class Intake:
         return Saved(whole, clock, int(partition.state[kernels.FLOOR]), seen, answers)
 
     def restore(self, source: int, saved: Saved) -> None:
-        """This source remembers what was saved; parts in the order in which they were saved."""
+        """Takes saved memories over; parts in the order in which they were saved."""
         self._know(source)
         if saved.whole:
             self.forget(source)
@@ -258,13 +258,13 @@ class Intake:
         partition.start_journals()
 
     def forget(self, source: int) -> None:
-        """This source has no clock and remembers nothing."""
+        """Forgets the clock and the memories of a source."""
         if source < len(self._partitions):
             self._partitions[source] = _Partition(self._slots_max, self._answers_slots_max)
             self._clocks[source] = NEVER
 
     def track_answers(self) -> None:
-        """From here on durations are asked for."""
+        """Starts to remember answers, from which durations come."""
         if not self._answers_slots_max:
             self._answers_slots_max = self._slots_max
             for partition in self._partitions:
@@ -272,8 +272,8 @@ class Intake:
                 partition.state[kernels.ANSWERS_LIMIT] = partition.answers.limit
 
     def digest(self, source: int) -> tuple[int, int, int]:
-        """(entries that count, a sum over them in whatever order, before when all is late): equal for memories that
-        answer the same."""
+        """Returns (number of entries that count, an order-independent sum over them, the time before which all is
+        late): equal for memories that answer the same."""
         clock = int(self._clocks[source])
         partition, total, count = self._partitions[source], 0, 0
         for memory, span in ((partition.seen, self.lateness_ms), (partition.answers, self.answer_memory_ms)):
@@ -283,7 +283,7 @@ class Intake:
         return count, total % 2**64, max(int(partition.state[kernels.FLOOR]), clock - self.lateness_ms)
 
     def _know(self, source_max: int) -> None:
-        """A source index not seen before gets empty memories and no clock."""
+        """Gives a source index that is new empty memories and no clock."""
         fresh = source_max + 1 - len(self._partitions)
         if fresh > 0:
             self._partitions += [_Partition(self._slots_max, self._answers_slots_max) for _ in range(fresh)]
@@ -311,5 +311,5 @@ class Intake:
 
 
 def _live(table: np.ndarray, oldest: int) -> np.ndarray:
-    """int64[n, 2]: copies of a memory's entries at or after `oldest`."""
+    """Returns int64[n, 2], copies of a memory's entries at or after `oldest`."""
     return table[(table[:, 0] != 0) & (table[:, 1] >> 1 >= oldest)]

@@ -18,7 +18,7 @@ class Decodes(Protocol):
 
 
 class Decoding(Protocol):
-    """What decoding needs of an engine."""
+    """The part of an engine that decoding needs."""
 
     partitions: int  # of every input topic; 0 if unknown
 

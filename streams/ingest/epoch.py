@@ -21,12 +21,12 @@ _Partitions = TypeVar("_Partitions", int, np.ndarray)
 
 
 def partition_of_strays(home: _Partitions, origin: _Partitions) -> _Partitions:
-    """What the records that partition `origin` sent to `home` count as from; with NO_ORIGIN, `home` itself."""
+    """The partition under which strays count that partition `origin` sent to `home`; with NO_ORIGIN, `home` itself."""
     return home + _HOMES_MAX * (1 + origin)
 
 
 def home_of(partition: _Partitions) -> _Partitions:
-    """The partition of Kafka's whose owner counts this one."""
+    """The real partition whose owner counts this one."""
     return partition % _HOMES_MAX
 
 

@@ -38,11 +38,12 @@ class Packed(Sequence["bytes | None"]):
             yield None if length < 0 else bytes(whole[at : at + length])
 
     def take(self, index: np.ndarray) -> Packed:
-        """Those at `index` (places, or a mask), in its order."""
+        """The texts at `index` (indices, or a mask), in its order."""
         return Packed(self.buffer, self.at[index], self.length[index])
 
     def laid_out(self) -> tuple[memoryview, np.ndarray]:
-        """(all texts one behind the other with PADDING behind them, int64[n] where each ends); None has no bytes."""
+        """Returns (all texts one after another, with PADDING after the last, and int64[n], the end of each); None has
+        no bytes."""
         out = np.empty(int(np.maximum(self.length, 0).sum()) + PADDING, np.uint8)
         ends = np.empty(len(self), np.int64)
         gather(self.buffer.ctypes.data, self.at, self.length, out.ctypes.data, ends)

@@ -31,11 +31,11 @@ class Places:
         self._unheard: set[Place] = set()  # those with a None
 
     def source(self, place: Place) -> int:
-        """The place's number; a new one at its first time."""
+        """Returns the place's source index, a new one the first time."""
         return self._sources.setdefault(place, len(self._sources))
 
     def sources(self, events: Merged, topics: Iterable[str]) -> np.ndarray:
-        """int32[n]: the number of each event's place."""
+        """int32[n]: the source index of each event's place."""
         out = np.empty(events.n, np.int32)
         for topic in topics:
             mine = events.of_topic(topic)
@@ -51,7 +51,7 @@ class Places:
         return out
 
     def of(self, partition: int) -> Iterator[tuple[Place, int]]:
-        """The places of this partition, and their numbers."""
+        """The places of this partition, and their source indices."""
         for place, source in self._sources.items():
             if home_of(place[1]) == partition:
                 yield place, source
@@ -68,7 +68,7 @@ class Places:
         }
 
     def drop(self, partition: int) -> None:
-        """Nothing is known of this partition."""
+        """Forgets everything of this partition."""
         for _, source in self.of(partition):
             self.intake.forget(source)
         for place in [place for place in self._since if place[1] == partition]:
@@ -78,7 +78,7 @@ class Places:
     # -- warming -----------------------------------------------------------------------------------------------
 
     def begin(self, place: Place, counters: Iterable[Counter]) -> None:
-        """These counters count from here on and lack what was before."""
+        """Notes that these counters count from here on and lack earlier events."""
         clock = self.intake.clocks().get(self.source(place))
         since = self._since.setdefault(place, {})
         for counter in counters:
@@ -87,7 +87,7 @@ class Places:
             self._unheard.add(place)
 
     def heard(self, source: np.ndarray, time: np.ndarray) -> None:
-        """An epoch's events: number of the place and time, ms, of each. The first of a place counts, not the epoch."""
+        """Takes an epoch's events: source index and time, ms, of each. A place's first event counts, not its epoch."""
         for place in list(self._unheard):
             first = np.flatnonzero(source == self._sources.get(place, -1))[:1]
             if len(first):
@@ -96,7 +96,8 @@ class Places:
                 self._unheard.discard(place)
 
     def change(self, topic: str, counters: Collection[Counter], fresh: Collection[Counter]) -> None:
-        """The rules have changed: these counters count in a topic now, `fresh` ones among them from here on."""
+        """Takes a change of the rules: these counters count in a topic now, the `fresh` ones among them from here
+        on."""
         for place in [place for place in self._since if place[0] == topic]:
             self.set_since(place, {c: at for c, at in self._since[place].items() if c in counters})
         for place in [place for place in self._sources if place[0] == topic and origin_of(place[1]) == NO_ORIGIN]:
@@ -114,7 +115,7 @@ class Places:
             self._unheard.add(place)
 
     def lacks(self, counter: Counter, partition: int, as_of_ms: int) -> bool:
-        """Whether the counter's reading of a number of this partition may lack events."""
+        """True if the counter's reading of a number of this partition may lack events."""
         since = self._since.get((counter.topic, home_of(partition)))
         if not since or counter not in since:
             return False
@@ -122,7 +123,7 @@ class Places:
         return at is None or as_of_ms - at < counter.reach_ms
 
     def warming(self) -> int:
-        """How many counters of how many places lack events, as of the places' clocks."""
+        """The number of (counter, place) that lack events, as of the places' clocks."""
         clocks = self.clocks()
         return sum(
             at is None or clocks.get(place, at) - at < counter.reach_ms

@@ -63,7 +63,7 @@ def sort_out(raw: RawBatch, decoded: Decoded, partitions: int) -> Decoded:
 
 
 def unwrap(raw: RawBatch, read: Collection[str], partitions: int) -> tuple[list[RawBatch], Decoded]:
-    """What lies in `rekeyed`, by the topic it came from, as fetched there: with its first offset and Kafka timestamp.
+    """Returns the records of `rekeyed` by the topic they came from, with their first offsets and Kafka timestamps.
     `partition` is `partition_of_strays` of the partition of `rekeyed` and the first one, `origin` the first one.
 
     read: the topics that are counted; other inputs' strays belong to other rules, and are left out. The second result

@@ -1,4 +1,4 @@
-"""Where every Kafka client is made, so that a simulation can hand in its own."""
+"""Makes every Kafka client, so that a simulation can supply its own."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ PATIENCE_S = 0.01
 
 
 class Group:
-    """What a delivery needs of the consumer. Any thread may call; only the polling thread calls `serve`.
+    """The calls of the consumer that a delivery needs. Any thread may make them; only the polling thread calls `serve`.
 
     The metadata of the group's present generation are taken at each assignment."""
 
@@ -52,7 +52,7 @@ class Group:
         return self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
 
     def serve(self, timeout_s: float = 0.0) -> None:
-        """Make the calls that other threads have left; waits so long for the first."""
+        """Makes the calls that other threads have left; waits so long for the first."""
         try:
             while True:
                 work, answer = self._left.get(timeout_s > 0, timeout_s or None)

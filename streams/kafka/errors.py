@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError
 
 
 class Meaning(Enum):
-    """What is to be done about an error, whoever meets it."""
+    """The meaning of an error: the same reaction wherever it is met."""
 
     END = "the end of a partition: nothing is wrong"
     AWAY = "a broker cannot be reached: it passes"
@@ -98,19 +98,19 @@ def meaning_of(error: KafkaError) -> Meaning:
 
 
 def passes(error: KafkaError) -> bool:
-    """Whether it helps to ask again after a while."""
+    """True if asking again after a while helps."""
     return meaning_of(error) in (Meaning.AWAY, Meaning.BUSY, Meaning.LEADER, Meaning.COORDINATOR)
 
 
 def passes_for_readers(error: KafkaError) -> bool:
-    """Whether an assigned consumer goes on by itself. It meets `BUSY` only where it does not: a broker whose disk has
+    """True if an assigned consumer goes on by itself. It meets `BUSY` only where it does not: a broker whose disk has
     failed."""
     return meaning_of(error) in (Meaning.AWAY, Meaning.LEADER)
 
 
 def client_errors() -> tuple[type[Exception], ...]:
-    """What a call of a confluent-kafka producer raises. A fatal error comes out of whichever call serves callbacks; a
-    callback served after it, a line of librdkafka's log for one, turns it into a SystemError."""
+    """The exceptions that a call of a confluent-kafka producer raises. A fatal error comes out of whichever call serves
+    callbacks; a callback served after it, a line of librdkafka's log for one, turns it into a SystemError."""
     from confluent_kafka import KafkaException
 
     return (KafkaException, SystemError)

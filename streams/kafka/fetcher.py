@@ -54,14 +54,15 @@ class ReadFailed(Exception):
 
 
 class Owner(Protocol):
-    """What the fetching thread tells the rest. Called in that thread; each call returns when its work is done."""
+    """The listener of the fetching thread. Its methods are called in that thread, and return when their work is
+    done."""
 
     def assigned(self, start: Start) -> list[Place]:
-        """Take the partitions over; returns the places that are to be paused until `Fetcher.resume`."""
+        """Takes the partitions over; returns the places that are to be paused until `Fetcher.resume`."""
         ...
 
     def revoked(self, lost: bool) -> None:
-        """Finish the epoch in hand and commit; all partitions may be another worker's afterwards."""
+        """Finishes the epoch in hand and commits; all partitions may be another worker's afterwards."""
         ...
 
 
@@ -143,7 +144,7 @@ class Fetcher:
                 raise Refused(lacks_the_group(self._settings.group, error))
 
     def subscribe(self, owner: Owner) -> None:
-        """Join the group. `owner` hears of every change of partitions, in the fetching thread."""
+        """Joins the group. `owner` hears of every change of partitions, in the fetching thread."""
         self._owner = owner
         self._consumer.subscribe(
             list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -197,7 +198,7 @@ class Fetcher:
         return owned_partitions({topic: numbers for topic, numbers in self._assigned.items() if topic in counted})
 
     def close(self) -> None:
-        """Leave the group; its last revoke drains like any other.
+        """Leaves the group; its last revoke drains like any other.
 
         That is not left to the consumer's own `close`, inside which no other call is answered."""
         with self.group.polling:
@@ -210,7 +211,7 @@ class Fetcher:
             self._consumer.close()
 
     def _note_lag(self) -> None:
-        """From what the last fetches told; no call to the broker."""
+        """Notes the lag, as the last fetches reported it; no call to the broker."""
         if time.monotonic() < self._lag_at:
             return
         self._lag_at = time.monotonic() + LAG_INTERVAL_S
@@ -283,7 +284,8 @@ class Fetcher:
         return [message for message in messages if message.error() is None]
 
     def _on_error(self, error: KafkaError, message: Message | None = None) -> None:
-        """End of a partition is news to nobody; what heals by itself is logged, now and then; the rest stops us."""
+        """Handles an error: the end of a partition is ignored, errors that heal by themselves are logged now and then,
+        others stop the worker."""
         meaning, code = meaning_of(error), error.code()
         if meaning is Meaning.END:
             if message is not None:
@@ -305,7 +307,8 @@ class Fetcher:
 
 
 def _warn_of_unread(assigned: Mapping[str, list[int]], owned: frozenset[int]) -> None:
-    """Of a topic that no rule counts, partitions may be nobody's, until all members of the group read it."""
+    """Warns of a topic that no rule counts: some of its partitions may have no reader until all members of the group
+    read it."""
     for topic, numbers in assigned.items():
         if set(numbers) != owned:
             log.warning(

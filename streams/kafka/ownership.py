@@ -1,4 +1,4 @@
-"""Which partitions a worker owns, and from which offset each is read.
+"""Ownership: the partitions of a worker, and the offset from which each is read.
 
 One worker owns partition p of all topics or of none: a number's messages and calls must meet in one ledger. The `range`
 assignor grants that when every member of the group subscribes to all topics and their partition counts are equal; this
@@ -56,7 +56,7 @@ def owned_partitions(assigned: Mapping[str, Iterable[int]]) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class Start:
-    """Where reading begins, as the group's stable commits and the operator's choice have it."""
+    """The start of reading: by the group's stable commits and the operator's choice."""
 
     offsets: dict[Place, int]
     fresh: frozenset[Place]  # had no usable commit: their offset is the operator's choice

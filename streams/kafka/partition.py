@@ -1,4 +1,4 @@
-"""Which partition a key belongs to: Java's default partitioner (murmur2), in plain Python.
+"""The partition of a key: Java's default partitioner (murmur2), in plain Python.
 
 librdkafka calls it `murmur2_random`. Everything that Grayline produces is placed by it, so a number is on the same
 partition number of every topic whichever client wrote it."""

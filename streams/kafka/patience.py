@@ -89,7 +89,8 @@ def _may_pass(problem: BrokerAway | KafkaException) -> bool:
 
 
 def in_words(problem: BaseException) -> str:
-    """What a worker's last line says of what ended it. A type's name tells a mistake of ours."""
+    """The last line of a worker: a message about the error that ended it. The name of an exception's type marks a
+    mistake of ours."""
     if isinstance(problem, KafkaException):
         return f"Kafka: {problem.args[0].str()}"
     if hasattr(problem, "exit_code") or isinstance(problem, OSError):

@@ -1,4 +1,4 @@
-"""From the messages of a poll to an epoch's columns, and which of them are this worker's to count."""
+"""Turns the messages of a poll into an epoch's columns, and leaves out those that are not this worker's to count."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def still_owned(messages: list[Message], position: Mapping[Place, int]) -> list[Message]:
-    """Of a poll during which partitions changed hands: records of owned partitions, each offset once. What was gathered
-    before the change comes again after it, from the committed offset on. position: the next offset of each owned
-    partition, as the last assignment and the polls since left it."""
+    """Filters a poll during which partitions changed hands: keeps the records of owned partitions, each offset once.
+    Records gathered before the change come again after it, from the committed offset on. position: the next offset of
+    each owned partition, as the last assignment and the polls since left it."""
     expected = dict(position)
     kept = []
     for message in messages:
@@ -30,8 +30,8 @@ def still_owned(messages: list[Message], position: Mapping[Place, int]) -> list[
 
 
 def goes_back(epoch: Epoch, position: Mapping[Place, int]) -> bool:
-    """Whether records are in it that were fetched before. A poll during which partitions came back may have returned
-    some from before the change and too few from behind it: what follows comes again with the polls after it."""
+    """True if it has records that were fetched before. A poll during which partitions came back may have returned some
+    from before the change and too few from behind it: what follows comes again with the polls after it."""
     for raw in epoch.batches:
         known = np.zeros(int(raw.partition.max()) + 1, np.int64)
         for (topic, partition), at in position.items():

@@ -1,4 +1,4 @@
-"""What every producer of ours has in common: settings, and records as arguments of the client."""
+"""The common part of all producers: settings, and records as arguments of the client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ERRORS_ONLY = {"delivery.report.only.error": True}
 
 
 def arguments_of(record: OutRecord) -> dict[str, Any]:
-    """What `produce` takes besides the topic."""
+    """The arguments of `produce` besides the topic."""
     arguments: dict[str, Any] = {"key": record.key, "value": record.value}
     if record.headers:
         arguments["headers"] = record.headers

@@ -1,4 +1,4 @@
-"""Reads spans of partitions outside of any group: the ledger, snapshots and inputs that a restore needs."""
+"""Reads spans of partitions outside of any group, for a restore: the ledger, snapshots and inputs."""
 
 from __future__ import annotations
 

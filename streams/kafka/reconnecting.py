@@ -21,7 +21,8 @@ class LastingConsumer:
     """A confluent-kafka consumer, and another in its place once a new one is answered and it is not.
 
     One that has assigned itself goes on at its position. A member of a group is replaced when its partitions are lost,
-    by the end of its session, and joins anew. make: makes the consumer. What is not here is the present consumer's."""
+    by the end of its session, and joins anew. make: makes the consumer. All other attributes are those of the present
+    consumer."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self._make = make
@@ -149,7 +150,7 @@ def _is_answered(consumer: Any, topic: str | None) -> bool:
 
 
 def _positions(consumer: Any, assigned: list[Any]) -> list[Any]:
-    """Where each assigned partition is to be read on: as it was assigned where nothing was read yet."""
+    """The next offset of each assigned partition; the assigned one if nothing was read yet."""
     from confluent_kafka import TopicPartition
 
     reached = {(p.topic, p.partition): p.offset for p in consumer.position(assigned) if p.offset >= 0}

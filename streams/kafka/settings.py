@@ -1,9 +1,9 @@
-"""How every Kafka client of Grayline is configured: our few choices, and any setting of librdkafka beside them.
+"""The configuration of every Kafka client: our few choices, and any other setting of librdkafka.
 
-Settings come, the later over the earlier, from our defaults, from a file of `key=value` lines (`--kafka-config`), from
-environment variables (`GRAYLINE_KAFKA_SASL_PASSWORD` is `sasl.password`) and from `--brokers` (or GRAYLINE_BROKERS).
-All pass through to librdkafka unchanged, TLS and SASL included, except those on which exactness rests: changing one of
-these is an error.
+Settings come, later ones replacing earlier ones, from our defaults, from a file of `key=value` lines
+(`--kafka-config`), from environment variables (`GRAYLINE_KAFKA_SASL_PASSWORD` is `sasl.password`) and from `--brokers`
+(or GRAYLINE_BROKERS). All pass through to librdkafka unchanged, TLS and SASL included, except those that exactness
+depends on: to change one of these is an error.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class KafkaSettings:
         return f"KafkaSettings(brokers={self.brokers!r}, {{{shown}}})"
 
     def common(self) -> dict[str, Any]:
-        """For clients that only ask: admin clients."""
+        """The settings of clients that only ask questions, such as admin clients."""
         passed = {name: value for name, value in self.extra.items() if name not in CONSUMER_ONLY | PRODUCER_ONLY}
         return {"client.id": "grayline", **passed, "bootstrap.servers": self.brokers}
 
@@ -183,7 +183,7 @@ PRODUCER_ONLY = frozenset({
 
 
 def is_secret(name: str) -> bool:
-    """Whether a setting's value must not be shown."""
+    """True if a setting's value must not be shown."""
     return re.search(r"password|secret|token|\bkey\b|\.pem$|jaas|oauthbearer\.config|credential", name) is not None
 
 

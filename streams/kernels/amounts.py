@@ -22,7 +22,8 @@ COUNT_MAX = (1 << COUNT_BITS) - 1
 
 @njit(**COMPILED)
 def window_amounts(rows, at, cells, free, top, row, time, as_of, hit, read, value, mean, resolution, n, start, out):
-    """Count and read the events start.. in order; the index of the first that needs a free slot, or their number.
+    """Counts and reads the events start.. in order. Returns the index of the first that needs a free slot, or their
+    number.
 
     rows int64[:, :], the counter's first word `at`; cells int64[slots, 2 * width], free int64[slots], top int64[1] as
     in streams.counting.kinds.pool; row, time, as_of, value int64[:], hit, read bool[:], out float64[:]; `mean` bool;
@@ -51,7 +52,7 @@ def window_amounts(rows, at, cells, free, top, row, time, as_of, hit, read, valu
 
 @njit(**HOT)
 def _add(rows, r, at, cells, free, top, bucket, value, n):
-    """Add one amount; False, with nothing a reading could tell changed, when a slot is needed and none is free."""
+    """Adds one amount; False, with nothing a reading could tell changed, when a slot is needed and none is free."""
     if rows[r, at] < 0:
         slot = -rows[r, at] - 1
         newest = rows[r, at + 1]
@@ -87,7 +88,7 @@ def _add(rows, r, at, cells, free, top, bucket, value, n):
 
 @njit(**HOT)
 def _totals(rows, r, at, cells, bucket, n):
-    """Count and sum of the window as of `bucket`, which is not before the number's newest."""
+    """Returns count and sum of the window as of `bucket`, which is not before the number's newest."""
     oldest = bucket - n + 1
     count, total = 0, 0
     if rows[r, at] >= 0:
@@ -109,8 +110,8 @@ def _totals(rows, r, at, cells, bucket, n):
 
 @njit(**HOT)
 def _place(rows, r, at, bucket, n):
-    """Which word of a small row this bucket counts in; -1 when it has no room, -2 when the event is outside the window
-    as of the newest. Empties the pairs that left the window."""
+    """The word of a small row in which this bucket counts; -1 when it has no room, -2 when the event is outside the
+    window as of the newest. Empties the pairs that left the window."""
     newest = bucket
     for k in range(0, WORDS, 2):
         newest = max(newest, rows[r, at + k] >> COUNT_BITS)
@@ -135,7 +136,7 @@ def _place(rows, r, at, bucket, n):
 
 @njit(**INNER)
 def _make_ring(rows, r, at, cells, slot):
-    """Spread a small row over an empty slot. Every pair is inside the window."""
+    """Spreads a small row over an empty slot. Every pair is inside the window."""
     a, b, c = rows[r, at], rows[r, at + 2], rows[r, at + 4]
     sum_a, sum_b, sum_c = rows[r, at + 1], rows[r, at + 3], rows[r, at + 5]
     for k in range(WORDS):
@@ -148,7 +149,7 @@ def _make_ring(rows, r, at, cells, slot):
 
 @njit(**HOT)
 def _add_to_ring(rows, r, at, cells, slot, bucket, count, total):
-    """Add to a bucket inside the ring's window, and to the window's totals."""
+    """Adds to a bucket inside the ring's window, and to the window's totals."""
     cell = 2 * bucket & (cells.shape[1] - 1)
     cells[slot, cell] += count
     cells[slot, cell + 1] += total

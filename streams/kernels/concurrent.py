@@ -202,7 +202,7 @@ def update_listed(r, slot, width, max_age, call, t, opens):
 
 @njit(**HOT)
 def place_of(slot, width, count, call):
-    """Place of a call in a slot of this width, -1 when it is not listed."""
+    """Index of a call in a slot of this width, -1 when it is not listed."""
     if width == TINY_MAX:
         return find_of_8(slot, call)
     if width == SMALL_MAX:
@@ -332,7 +332,7 @@ def replace_earliest(slot, call, t):
 
 @njit(**INNER)
 def smallest_of(slot, time):
-    """Place of the smallest id among a full list's calls set up at `time`, of which there are some."""
+    """Index of the smallest id among a full list's calls set up at `time`, of which there are some."""
     smallest = -1
     for start in range(0, LARGE_MAX, 32):
         places = equal_32(slot, LARGE_MAX + start, time)

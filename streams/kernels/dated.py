@@ -40,7 +40,7 @@ def slot_of(pool, row):
 
 @njit(**HOT)
 def has_free(pool):
-    """Whether `take` may be called."""
+    """True if `take` may be called."""
     return word(pool[TOP], 0) > 0
 
 
@@ -69,8 +69,8 @@ def put_entry(slot, width, place, key, time):
 
 @njit(**HOT)
 def find(slot, count, key):
-    """Place of `key` among the first `count` entries of a slot of 32 or more, -1 when it is not listed. Whole blocks
-    are looked at: behind `count` there are zeros, no key."""
+    """Index of `key` among the first `count` entries of a slot of 32 or more, -1 when it is not listed. Whole blocks
+    are looked at: after `count` there are zeros, which are no key."""
     for start in range(0, count, 32):
         places = equal_32(slot, start, key)
         if places != 0:
@@ -87,8 +87,8 @@ def find_of_8(slot, key):
 
 @njit(**HOT)
 def live(slot, width, count, expired_ms):
-    """How many of the first `count` entries are later than `expired_ms`, which is not negative: behind `count` there
-    are zeros."""
+    """The number of entries later than `expired_ms` among the first `count`. `expired_ms` is not negative: after
+    `count` there are zeros."""
     n = 0
     for start in range(width, width + count, 8):
         n += later_of_8(slot, start, expired_ms)

@@ -20,7 +20,7 @@ FLOOR = 1e-6
 
 @njit(**COMPILED)
 def gray_levels(rows, levels, at, row, time, as_of, hit, read, short, long, out_short, out_long):
-    """Count and read all events in order.
+    """Counts and reads all events in order.
 
     rows int64[:, :], the counter's first word `at`; levels the same memory as float64; row, time, as_of int64[:], hit,
     read bool[:]; half-lives short and long in ms, float64; out_short, out_long float64[:]."""

@@ -32,7 +32,7 @@ def e164_digits(buffer, at, length):
 
 @njit(**INNER)
 def slot_of(first, second, cache):
-    """Where the 16 bytes (first, second) stand in the cache, or the empty slot where they would go.
+    """The slot of the 16 bytes (first, second) in the cache, or the empty slot where they would go.
 
     cache: uint64[capacity, 4]: 16 bytes of text, key, type + 256 * access; capacity a power of two, never full."""
     mask = np.uint64(cache.shape[0] - 1)

@@ -1,9 +1,9 @@
-"""Which events count: partition clocks, the future rule, lateness, duplicates, and what is remembered of calls.
+"""Decides which events count: partition clocks, the future rule, lateness, duplicates, and the memory of calls.
 
 A memory is int64[capacity, 2], an open-addressing table of (key, mark): the key is the mix of the kind of event and its
 id (`event_key`), so it is its own hash; 0 is an empty slot. The mark is 2 x time, and 1 more where nobody vouches for
 the event (`mark_of`). A remembered time counts only while it is no older than the reader's horizon: an expired entry
-reads as absent whether or not it has been swept, so when a table is rebuilt changes no answer.
+reads as absent, swept or not, so that the moment at which a table is rebuilt changes no answer.
 
 The vouched reading sees entries of vouched-for events alone. One memory serves both: a vouched-for event takes the
 place of an entry that nobody vouches for, and the other way round only when that one has expired.
@@ -182,7 +182,7 @@ def count_since(memory, oldest):
 
 @njit(**COMPILED)
 def refill(old, new, oldest):
-    """Put the entries of `old` at or after `oldest` into `new`, which is empty and has room; returns how many.
+    """Puts the entries of `old` at or after `oldest` into `new`, which is empty and has room; returns how many.
 
     Entries lie in the order of their hashes, so both tables are walked nearly in sequence."""
     mask = len(new) - 1

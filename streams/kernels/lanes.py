@@ -1,4 +1,4 @@
-"""Words at an address, one or several at a time: what a search of a short list compiles to.
+"""Reads and compares words at an address, one or several at a time: the searches of short lists are built from these.
 
 No bounds checks: addresses are those of arrays that the kernel's caller holds. LLVM does not turn every such loop into
 vector instructions by itself (short ones it unrolls first), so the comparisons of several words are spelled out.
@@ -68,7 +68,7 @@ def equal_octets_32(typingctx, address, k, value):
 
 @intrinsic
 def later_of_8(typingctx, address, k, value):
-    """How many of the eight int64 from the k-th on are larger than `value`."""
+    """The number of the eight int64 from the k-th on that are larger than `value`."""
     mask = _mask(">", 8)
 
     def codegen(context, builder, sig, args):

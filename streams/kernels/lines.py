@@ -192,7 +192,8 @@ def whole_number(buffer, at, stop, limit):
 
 @njit(**INNER)
 def find_topic(buffer, at, length, topics):
-    """Which of `topics` (uint64[T, 3] by `name_words`) the `length` bytes at `at` are, -1 if none."""
+    """The index in `topics` (uint64[T, 3] by `name_words`) of the `length` bytes at `at`, -1 if they are none of
+    them."""
     if length > 16:
         return np.int64(-1)
     first, second = prefix(load(buffer, at), length), prefix(load(buffer, at + 8), length - 8)

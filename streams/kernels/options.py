@@ -1,11 +1,11 @@
-"""How kernels are compiled.
+"""The options with which kernels are compiled.
 
 `_nrt` off: kernels allocate nothing, so numba need not count references to their arrays. It does so with locked
 instructions at every call of a helper, which cost more than the work: the window count went from 122 to 27 ns an event
 in cache together with `forceinline` (either alone gained almost nothing).
 
-Nobody but other kernels calls a helper. It is part of the machine code of each kernel that uses it, so it needs neither
-a cache of its own nor the wrappers with which Python and C would call it: those took a third of the first start.
+Only kernels call a helper. It is part of the machine code of each kernel that uses it, so it needs neither a cache of
+its own nor the wrappers with which Python and C would call it: those took a third of the first start.
 """
 
 _PLAIN = {"nogil": True, "_nrt": False}

@@ -1,4 +1,4 @@
-"""Which partition a number belongs to, for whole columns: murmur2 of its published form, as in streams.kafka.partition.
+"""The partition that each number of a column belongs to: murmur2 of its published form, as in streams.kafka.partition.
 
 A number is published as "+" and its digits, and Kafka's default partitioner takes MurmurHash2 of these bytes. They are
 laid into three words instead of a buffer, since a kernel allocates nothing: 20 bytes hold any int64.

@@ -1,4 +1,4 @@
-"""Ask the memory for a cache line before it is needed, so that a batch's misses overlap instead of queueing up.
+"""Fetches a cache line before it is needed, so that a batch's misses overlap instead of queueing up.
 
 With a million numbers nearly every event touches a row that is in no cache, and waits about 100 ns for it. A row's
 address depends on the batch only, which is known in advance: a pass that asks for event i + AHEAD while event i is

@@ -153,7 +153,7 @@ def skip_space(buffer, at, end):
 
 @njit(**INNER)
 def is_name(buffer, at, names, f):
-    """Whether the string that starts at `at` is the name of field f, closing quote included."""
+    """True if the string that starts at `at` is the name of field f, closing quote included."""
     length = np.int64(load(names, f * 24 + 16))
     return (
         prefix(load(buffer, at), length) == load(names, f * 24)
@@ -164,7 +164,7 @@ def is_name(buffer, at, names, f):
 
 @njit(**INNER)
 def find_field(buffer, at, names, fields):
-    """Which known field's name starts at `at`; -1 if none."""
+    """The index of the known field whose name starts at `at`; -1 if none."""
     for f in range(fields):
         if is_name(buffer, at, names, f):
             return f

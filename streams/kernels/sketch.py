@@ -1,4 +1,5 @@
-"""How many distinct keys, about: HyperLogLog, one sketch for each of the window's 12 slices, in one slot of a pool.
+"""Estimates the number of distinct keys: HyperLogLog, one sketch for each of the window's 12 slices, in one slot of a
+pool.
 
 Slot, uint8[13 * 256]: the registers of slice s at (s mod 12) * 256, then the union of all slices in the window as of
 the newest hit, kept up as keys come so that a reading need not look at the slot at all. What a reading needs of the

@@ -83,7 +83,7 @@ def claim(table, rows, free, state, row_max, keys, wanted, out, start):
 
 @njit(**COMPILED)
 def rehash(old, new):
-    """Put every entry of `old` into `new`, which is empty and has room for them."""
+    """Puts every entry of `old` into `new`, which is empty and has room for them."""
     mask = len(new) - 1
     for i in range(len(old)):
         key = old[i, 0]
@@ -95,7 +95,7 @@ def rehash(old, new):
 
 @njit(**COMPILED)
 def delete(table, keys):
-    """Take the keys out; returns how many were there.
+    """Takes the keys out; returns how many were there.
 
     The entries behind a hole move back into it when their probe passes it, so there are no tombstones and a table
     that has seen many numbers come and go is as fast as a new one."""

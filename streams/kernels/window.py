@@ -1,4 +1,4 @@
-"""How many events a number had in a sliding window of buckets.
+"""Counts a number's events in a sliding window of buckets.
 
 Counted as of t are events whose bucket, floor(time / resolution), lies in (bucket(t) - n, bucket(t)], n = window /
 resolution. Four words of the row hold one of two forms:
@@ -26,7 +26,8 @@ RING_LEFT = 2  # events; well below the five buckets that make a ring, so that n
 
 @njit(**COMPILED)
 def window_count(rows, at, cells, free, top, row, time, as_of, hit, read, resolution, n, start, out):
-    """Count and read the events start.. in order; the index of the first that needs a free slot, or their number.
+    """Counts and reads the events start.. in order. Returns the index of the first that needs a free slot, or their
+    number.
 
     rows int64[:, :], the counter's first word `at`; cells uint32[slots, width], free int64[slots], top int64[1] as in
     streams.counting.kinds.pool; row, time, as_of int64[:], hit, read bool[:], out float64[:]; n buckets of
@@ -50,7 +51,7 @@ def window_count(rows, at, cells, free, top, row, time, as_of, hit, read, resolu
 
 @njit(**HOT)
 def _count(rows, r, at, cells, free, top, bucket, n):
-    """Count one event; False, with nothing a reading could tell changed, when a slot is needed and none is free."""
+    """Counts one event; False, with nothing a reading could tell changed, when a slot is needed and none is free."""
     if rows[r, at] < 0:
         slot = -rows[r, at] - 1
         mask = cells.shape[1] - 1
@@ -108,8 +109,8 @@ def _total(rows, r, at, cells, bucket, n):
 
 @njit(**HOT)
 def _place(rows, r, at, bucket, n):
-    """Which pair of a small row this bucket counts in; -1 when it has no room, -2 when the event is outside the window
-    as of the newest. Empties the pairs that left the window."""
+    """The pair of a small row in which this bucket counts; -1 when it has no room, -2 when the event is outside the
+    window as of the newest. Empties the pairs that left the window."""
     newest = bucket
     for k in range(WORDS):
         newest = max(newest, rows[r, at + k] >> COUNT_BITS)
@@ -133,7 +134,7 @@ def _place(rows, r, at, bucket, n):
 
 @njit(**INNER)
 def _make_ring(rows, r, at, cells, slot, bucket):
-    """Spread a small row and one event of `bucket` over an empty slot. Every pair is inside the window."""
+    """Spreads a small row and one event of `bucket` over an empty slot. Every pair is inside the window."""
     mask = cells.shape[1] - 1
     cells[slot, bucket & mask] = 1
     newest = bucket

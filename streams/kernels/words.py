@@ -77,7 +77,7 @@ def put_byte(typingctx, buffer, offset, value):
 
 @intrinsic
 def trailing_zeros(typingctx, word):
-    """How many zero bits a non-zero uint64 ends with."""
+    """The number of zero bits that a non-zero uint64 ends with."""
     signature = types.int64(types.uint64)
 
     def codegen(context, builder, sig, args):

@@ -23,7 +23,7 @@ VERDICTS = ("accepted", "late", "future", "duplicate")
 
 
 class Tallies(Protocol):
-    """What an epoch's outcome has counted (streams.engine.contract.Outcome)."""
+    """The counts in an epoch's outcome (streams.engine.contract.Outcome)."""
 
     @property
     def feeds(self) -> Mapping[str, Mapping[str, int]]: ...

@@ -1,4 +1,4 @@
-"""The folder of a worker's local state: whose it is, who has it open, and what the disk's errors mean."""
+"""The folder of a worker's local store: its owner, its lock, and the meaning of the disk's errors."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _DAMAGED = ("Corruption", "No such file or directory")
 
 
 class StateRefused(Exception):
-    """This state is not to be used, and an operator must decide; the message says why and what would help."""
+    """This state must not be used; an operator has to decide. The message says why and what would help."""
 
     exit_code = 2
 
 
 class StateDamaged(Exception):
-    """What lies in the folder cannot be trusted. Everything in it can be rebuilt from Kafka."""
+    """The content of the folder cannot be trusted. All of it can be rebuilt from Kafka."""
 
     exit_code = 1
 
 
 class StateFailed(Exception):
-    """The disk failed us. What was written before stands."""
+    """The disk failed. Everything written before it stands."""
 
     exit_code = 1
 
@@ -48,7 +48,7 @@ class StateFull(StateFailed):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose state a folder holds."""
+    """The owner of a folder's state: format, cluster and group."""
 
     cluster: str  # Kafka's cluster id
     group: str
@@ -59,7 +59,7 @@ _IDENTITY = JsonReader(Identity)
 
 
 class Folder:
-    """A folder of ours, held with its lock until `release`."""
+    """A folder of Grayline's, locked until `release`."""
 
     def __init__(self, path: Path, lock: int, identity: Identity) -> None:
         self.path = path
@@ -69,7 +69,7 @@ class Folder:
 
     @classmethod
     def take(cls, path: Path, identity: Identity, *, rebuild: bool) -> Folder:
-        """Lock the folder, making and claiming it for `identity` where it is missing or empty.
+        """Locks the folder, making and claiming it for `identity` where it is missing or empty.
 
         rebuild: also where its identity cannot be read. Raises StateRefused, StateDamaged, StateFailed."""
         try:
@@ -88,7 +88,7 @@ class Folder:
 
     @classmethod
     def read(cls, path: Path) -> Folder:
-        """Lock a folder that exists, of whatever identity. Raises as `take` does."""
+        """Locks a folder that exists, of any identity. Raises as `take` does."""
         if not (path / IDENTITY).is_file():
             raise StateRefused(f"{path} holds no state of Grayline: it has no file {IDENTITY}")
         try:
@@ -104,7 +104,7 @@ class Folder:
         return folder
 
     def clear(self) -> None:
-        """Remove the database."""
+        """Removes the database."""
         if (self.path / DATABASE).exists():
             try:
                 shutil.rmtree(self.path / DATABASE)
@@ -118,7 +118,7 @@ class Folder:
         self.is_held = False
 
     def trying(self, what: str, act: Callable[[], _T]) -> _T:
-        """act(), with RocksDB's errors told as ours."""
+        """Returns act(), and raises RocksDB's errors as ours."""
         try:
             return act()
         except Exception as error:  # rocksdict raises plain Exceptions that only their text tells apart
@@ -168,7 +168,7 @@ class Folder:
 
 
 def _ours_or_empty(path: Path) -> None:
-    """Refuse a folder in which others keep their things. A crash may have left us with less than all of ours."""
+    """Refuses a folder that holds other files than ours. After a crash some of ours may be missing."""
     names = {entry.name for entry in path.iterdir()}
     others = sorted(names - {IDENTITY, _temporary(IDENTITY), LOCK, DATABASE})
     if IDENTITY not in names and (others or DATABASE in names):
@@ -201,7 +201,7 @@ def _locked(path: Path, flags: int) -> int:
 
 
 def _write_synced(path: Path, content: bytes) -> None:
-    """Replace a file so that a crash leaves the old one or the new one."""
+    """Replaces a file so that a crash leaves the old one or the new one."""
     beside = path.with_name(_temporary(path.name))
     with open(beside, "wb") as file:
         file.write(content)
@@ -220,7 +220,7 @@ def _temporary(name: str) -> str:
 
 
 def _explain(path: Path, what: str, error: Exception) -> NoReturn:
-    """Raise what an error of the system or of RocksDB means for us."""
+    """Raises the error of ours that an error of the system or of RocksDB means."""
     text = str(error)
     if any(sign in text for sign in _FULL):
         raise StateFull(

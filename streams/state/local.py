@@ -1,11 +1,11 @@
-"""A worker's snapshots on its own disk, so that a restart need not read them back from Kafka.
+"""The local store: a worker's snapshots on its own disk, so that a restart need not read them back from Kafka.
 
     DIRECTORY/grayline-state.json   whose state this is: format, cluster, group
     DIRECTORY/lock                  held by the one process that has it open
     DIRECTORY/db/                   RocksDB: chunks under their names, manifests under `#snapshot/PARTITION`
 
 A snapshot is written in one synced WriteBatch: a crash leaves the snapshot before it or the new one. Kafka holds the
-same snapshots, so everything here may be lost, and what looks wrong is refused or rebuilt, never guessed at.
+same snapshots, so everything here may be lost. Content that looks wrong is refused or rebuilt, never guessed at.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LocalState:
 
     @classmethod
     def open(cls, directory: Path | str, *, cluster: str, group: str, rebuild: bool = False) -> LocalState:
-        """Take the directory for this process, making it (for this user alone) when it is missing.
+        """Takes the directory for this process, making it (for this user alone) when it is missing.
 
         rebuild: throw away the snapshots that lie there, damaged or not; another cluster's or group's stay refused."""
         folder = Folder.take(Path(directory), Identity(cluster=cluster, group=group), rebuild=rebuild)
@@ -67,7 +67,7 @@ class LocalState:
 
     @classmethod
     def read(cls, directory: Path | str) -> LocalState:
-        """What a stopped worker left, of whatever cluster and group; nothing of it can be changed."""
+        """Opens the state of a stopped worker, of any cluster and group, for reading only."""
         folder = Folder.read(Path(directory))
         try:
             return cls._opened(folder, _options(), read_only=True)
@@ -80,7 +80,7 @@ class LocalState:
         return self._folder.identity
 
     def partitions(self) -> list[int]:
-        """Those that have a snapshot, in order."""
+        """The partitions that have a snapshot, in order."""
         return sorted(self._manifests)
 
     def manifest(self, partition: int) -> Manifest | None:
@@ -100,7 +100,7 @@ class LocalState:
         return bytes(content)
 
     def write(self, manifest: Manifest, new_chunks: Sequence[tuple[str, bytes]], gone: Iterable[str]) -> None:
-        """Make `manifest` the partition's snapshot, on disk when this returns; when it raises, the one before stays.
+        """Makes `manifest` the partition's snapshot, on disk when this returns; when it raises, the one before stays.
 
         new_chunks: (key, content) of the chunks that are not here yet. gone: chunks that no manifest names any more;
         those of the manifest before that the new one leaves out go in any case. Raises ValueError for a manifest whose
@@ -125,13 +125,13 @@ class LocalState:
         self._manifests[manifest.partition] = manifest
 
     def unnamed(self) -> list[str]:
-        """Chunks that lie here and that no manifest names: there should be none."""
+        """The chunks here that no manifest names: there should be none."""
         named = {chunk.key.encode() for manifest in self._manifests.values() for chunk in manifest.chunks}
         keys = [key for key, _ in self._entries(b"")]
         return [key.decode(errors="replace") for key in keys if key not in named and not key.startswith(_MANIFEST)]
 
     def drop(self, partition: int) -> None:
-        """Forget the partition's snapshot: its manifest and every chunk."""
+        """Forgets the partition's snapshot: its manifest and every chunk."""
         from rocksdict import WriteBatch
 
         batch = WriteBatch(raw_mode=True)
@@ -141,7 +141,7 @@ class LocalState:
         self._manifests.pop(partition, None)
 
     def close(self) -> None:
-        """Let the directory go; another process may take it. Closing twice is fine."""
+        """Lets the directory go; another process may take it. Closing twice is fine."""
         if self._folder.is_held:
             # On a full disk the last flush fails. What it would flush is in the synced log.
             with suppress(Exception):

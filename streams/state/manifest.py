@@ -1,4 +1,4 @@
-"""What a snapshot of one partition is made of: the manifest names its chunks and the offsets it stands at.
+"""The manifest of a partition's snapshot: it names the chunks and the offsets at which the snapshot was taken.
 
 The same manifest lies in the topic `ledger` under SNAPSHOT_KEY and in a worker's local state; the same chunks, key for
 key, lie in the topic `snapshots` and in the local state. A snapshot exists once its manifest does.
@@ -19,7 +19,7 @@ Content = bytes  # `Chunk.bytes` is a length
 
 
 class ManifestError(ValueError):
-    """No manifest, or one that contradicts itself; the message says how."""
+    """A value that is no manifest, or one that contradicts itself. The message says how."""
 
 
 class NewerManifest(ManifestError):
@@ -27,7 +27,7 @@ class NewerManifest(ManifestError):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """One chunk by name, and how to tell that it is whole."""
+    """One chunk by name, with its length and checksum."""
 
     key: str
     bytes: Int64
@@ -38,7 +38,7 @@ class Chunk(msgspec.Struct, frozen=True):
         return cls(key, len(content), zlib.crc32(content))
 
     def fault(self, content: Content | None) -> str:
-        """What is wrong with these bytes for this chunk, in words; empty when nothing is."""
+        """A message about what is wrong with these bytes for this chunk; empty when nothing is."""
         if content is None:
             return f"chunk {self.key} is missing"
         if len(content) != self.bytes:

@@ -87,7 +87,8 @@ class Restore:
         self._litter: dict[str, None] = {}
 
     async def pieces(self) -> AsyncIterator[None]:
-        """Yields after each bounded piece; `result` is set at the end. Raises Refused, ReadBroken, KafkaException."""
+        """Works through the restore and yields after each bounded piece; `result` is set at the end. Raises Refused,
+        ReadBroken, KafkaException."""
         p = self.partition
         rows: dict[bytes, bytes | None] = {}
         low, end = await self._runner.restore(lambda: self._reader.ends(LEDGER, p))  # 2
@@ -142,7 +143,8 @@ class Restore:
         )
 
     def _warn_of_other_groups(self, rows: Iterable[bytes]) -> None:
-        """Holds are kept by number, for whoever works the partition: two groups at once would end each other's."""
+        """Warns of other groups in the ledger. Holds are kept by number, for any worker of the partition: two groups at
+        once would end each other's."""
         ours = rules_key(self._group)
         keys = [key for key in rows if key.startswith(RULES_KEY) and key != ours]
         others = {key.partition(b"/")[2].decode(errors="replace") for key in keys}
@@ -153,7 +155,7 @@ class Restore:
             )  # fmt: skip
 
     def _load_breaker(self, row: bytes | None) -> None:
-        """A row that cannot be read is no reason to stop: the breaker counts from here on."""
+        """Loads the breaker's row. One that cannot be read is no reason to stop: the breaker counts from here on."""
         try:
             self._engine.breaker.load(self.partition, row)
         except BreakerRowError as problem:
@@ -161,7 +163,7 @@ class Restore:
             self._trouble("breaker_damaged")
 
     async def _drop_local(self) -> None:
-        """What is behind the published snapshot, or damaged, is of no use any more."""
+        """Drops a local snapshot that is damaged or older than the published one."""
         local = self._local
         if local is not None:
             await self._runner.restore(lambda: local.drop(self.partition))
@@ -169,7 +171,7 @@ class Restore:
     # -- which snapshot ----------------------------------------------------------------------------------------
 
     def _newest(self, from_topic: bytes | None) -> tuple[Manifest | None, bool]:
-        """The usable manifest furthest along, and whether its chunks are local."""
+        """Returns the newest usable manifest, and True if its chunks are local."""
         local = self._local.manifest(self.partition) if self._local is not None else None
         candidates = [] if local is None else [(local, True)]
         if from_topic is not None:

@@ -1,4 +1,4 @@
-"""Which partition's state is written next, and how it gets into the topic and the local store.
+"""Snapshots: chooses the partition whose state is written next, and brings it into the topic and the local store.
 
 A snapshot is taken right behind a commit, so that it is never ahead of the committed offsets. Its chunks go with the
 transactions that follow, bounded each, the manifest with the last of them: like every transaction it commits offsets
@@ -70,7 +70,8 @@ class Snapshots:
         self._pending: _Pending | None = None
 
     def adopt(self, partition: int, manifest: Manifest | None, *, is_local: bool, litter: tuple[str, ...] = ()) -> None:
-        """A partition is live. manifest: what its state was restored from, the next snapshot builds on it."""
+        """Takes on a partition that is live. manifest: the snapshot from which its state was restored; the next one
+        builds on it."""
         has_image = manifest is not None and bool(manifest.chunks)
         whole = not has_image or (self._local is not None and not is_local)
         self._partitions[partition] = _Partition(
@@ -94,18 +95,18 @@ class Snapshots:
         return OutRecord(LEDGER, manifest_key(self._group), manifest.encode(), partition=partition)
 
     def interrupt(self) -> None:
-        """The partitions are being given up: what is on its way stays unfinished."""
+        """Drops the snapshot on its way: the partitions are being given up."""
         pending, self._pending = self._pending, None
         if pending is not None and pending.partition in self._partitions:
             sent = [key for key, _ in pending.chunks[: pending.sent]]
             self._partitions[pending.partition].litter += (*sent, *pending.gone)
 
     def forget(self, partition: int) -> None:
-        """The engine has dropped the partition."""
+        """Forgets a partition that the engine has dropped."""
         self._partitions.pop(partition, None)
 
     def ages_s(self) -> dict[int, float]:
-        """Since each live partition's last snapshot was taken, of those that have one."""
+        """The age of each live partition's last snapshot, for those that have one."""
         wall = self._wall_ms()
         return {
             p: (wall - max(state.manifest.taken_ms, state.stands_ms)) / 1000
@@ -115,7 +116,7 @@ class Snapshots:
 
     @property
     def is_due(self) -> bool:
-        """Something is waiting for a transaction."""
+        """True if something is waiting for a transaction."""
         return self._pending is not None
 
     def take_if_due(
@@ -138,7 +139,7 @@ class Snapshots:
             state.stands_ms = self._wall_ms()  # nothing was counted since the last one
 
     def next_slice(self) -> list[OutRecord]:
-        """What the next transaction takes along; the same again until `committed`."""
+        """Returns the records that the next transaction takes along; the same again until `committed`."""
         pending = self._pending
         if pending is None:
             return []
@@ -156,8 +157,8 @@ class Snapshots:
         return records
 
     def committed(self) -> Callable[[], None] | None:
-        """The transaction with the last slice is committed. Returns what is now to be written locally, if anything:
-        blocking, raises StateFailed."""
+        """Notes that the transaction with the last slice is committed. Returns the write that the local store now
+        needs, if any: it blocks, and raises StateFailed."""
         pending = self._pending
         if pending is None:
             return None

@@ -1,4 +1,4 @@
-"""What businesses and offenders have in common: who they are, what they do on a day, and how they pace it."""
+"""The base of businesses and offenders: their numbers, their work on a day, and its pace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams.traffic.rows import Calls
 
 @dataclass
 class Work:
-    """What one actor does on one day."""
+    """The records of one actor on one day."""
 
     calls: Calls = field(default_factory=Calls.none)
     sent_at: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # ms
@@ -25,7 +25,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Actor:
-    """A planted number. `work(day, population, rng)` says what it does; the generator cuts it at the day's ends."""
+    """A planted number. `work(day, population, rng)` makes its records; the generator cuts them at the day's ends."""
 
     number: int
     kind: str
@@ -67,7 +67,8 @@ def dial(
 
 
 def one_line(calls: Calls, pause_ms: int) -> Calls:
-    """Without the calls for which the line would still be busy: `calls` ascending by time, a pause after each."""
+    """Leaves out the calls for which the line would still be busy. `calls` are ascending by time, with a pause after
+    each."""
     keep = np.zeros(len(calls.at), bool)
     free_at = -1
     for i, (at, end) in enumerate(zip(calls.at.tolist(), calls.ends.tolist(), strict=True)):

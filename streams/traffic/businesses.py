@@ -1,4 +1,4 @@
-"""Busy legitimate numbers: what a rule must not take for an offender. All are verified in full."""
+"""Busy legitimate numbers, which a rule must not take for offenders. All are fully verified."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def businesses(count: int, allocator: Allocator, seed: int) -> list[Actor]:
 
 
 def rare_businesses(count: int, allocator: Allocator, seed: int) -> list[Actor]:
-    """`count` each of the innocents that come nearest to offenders and are seldom seen."""
+    """`count` each of the rare innocents that look most like offenders."""
     rng = np.random.default_rng([seed, 7])
     actors = []
     for i in range(count):

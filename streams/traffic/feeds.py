@@ -1,4 +1,4 @@
-"""What each carrier's feed puts into a record besides the numbers: the optional fields, and how it writes a number.
+"""The feeds of carriers: the optional fields that each puts into a record, and its way of writing numbers.
 
 Feeds differ on purpose: some lack `verified`, `origin`, `carrier`, the text or its hash, and one writes numbers the
 domestic way, because readers of real feeds must cope with all of that."""

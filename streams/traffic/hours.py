@@ -51,7 +51,7 @@ def is_weekend(at_ms: int) -> bool:
 
 
 def activity(begin_ms: int, end_ms: int) -> float:
-    """How much of an ordinary weekday's traffic falls between two times (1.0 = a whole weekday)."""
+    """The share of an ordinary weekday's traffic that falls between two times (1.0 = a whole weekday)."""
     total, at = 0.0, begin_ms
     while at < end_ms:
         local = at + KOREA_MS

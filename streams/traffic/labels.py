@@ -1,4 +1,4 @@
-"""Who was who in generated traffic, and how well a run of the rules did against that."""
+"""The labels of generated traffic, and the score of a run of the rules against them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Label:
 
     @property
     def wanted(self) -> bool:
-        """Whether it ought to be blocked: an offender that has shown enough of itself to be told apart."""
+        """True if it ought to be blocked: an offender with enough records to be recognised."""
         return not self.innocent and self.events >= SHOWN_EVENTS
 
     def to_json(self) -> bytes:
@@ -98,7 +98,7 @@ class Score:
 
 
 def score(labels: Iterable[Label], block_events: Iterable[bytes]) -> Score:
-    """How the blocks of `block-events` compare with the truth.
+    """Compares the blocks of `block-events` with the truth.
 
     block_events: values of the topic in any order. A number counts as blocked from the earliest `from` (ms since the
     epoch) among its holds, whether it was released later or not. Raises Unreadable."""

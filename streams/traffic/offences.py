@@ -1,4 +1,4 @@
-"""What each kind of offender does in a stretch of work, from which number, and what its feed says about it.
+"""The acts of each kind of offender in a stretch of work, its numbers, and its feeds.
 
 A builder is made once for a kind and answers for its i-th offender with (number, feed, act)."""
 

@@ -49,7 +49,8 @@ class Subscribers:
         return calls.take(free), callers[free]
 
     def _free(self, callers: np.ndarray, calls: Calls) -> np.ndarray:
-        """Which calls their caller is free to make: nobody holds two. Rows lie caller by caller, ascending by time."""
+        """The calls that their callers are free to make, since nobody holds two. Rows lie caller by caller, ascending
+        by time."""
         n = len(callers)
         if n == 0:
             return np.ones(0, bool)
@@ -65,7 +66,8 @@ class Subscribers:
         return free
 
     def _contacts(self, who: np.ndarray) -> np.ndarray:
-        """Whom they call: mostly the first few of a circle that a hash of the caller gives, now and then a stranger."""
+        """The numbers they call: mostly the first few of a circle that a hash of the caller gives, now and then a
+        stranger."""
         n, people = len(who), self._people
         place = np.minimum(self._rng.zipf(1.6, n), CIRCLE).astype(np.uint64)
         mixed = (who.astype(np.uint64) * np.uint64(CIRCLE + 1) + place) * self._salt

@@ -67,7 +67,7 @@ def published(number: int) -> str:
 
 
 def chat_pool(rng: np.random.Generator, count: int) -> list[str]:
-    """What ordinary people write: `count` texts, a few of them alike."""
+    """The texts of ordinary people: `count` of them, a few alike."""
     return [
         f"{_pick(rng, _CHAT)}{_pick(rng, _SOFT)} {_pick(rng, _PLACE)} {int(rng.integers(1, 13))}시"
         for _ in range(count)

@@ -1,4 +1,4 @@
-"""An epoch's way through the Faust agents: one per topic decodes its share, one gathers the parts and steps."""
+"""The way of an epoch through the Faust agents: one per topic decodes its share, one gathers the parts and counts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Lineup:
         self._send = channels
 
     async def count(self, epoch: Epoch) -> None:
-        """Decode and step one epoch. Raises what an agent raised."""
+        """Decodes one epoch and runs `step` on it. Raises what an agent raised."""
         self._number += 1
         self._shares = len(epoch.batches)
         self._done = asyncio.get_running_loop().create_future()
@@ -74,6 +74,6 @@ class Lineup:
             self._done.set_result(None)
 
     def fail(self, problem: BaseException) -> None:
-        """An agent raised: the epoch will never be whole, and whoever waits for it must know."""
+        """Passes on what an agent raised: the epoch will never be whole, and its caller must not wait for it."""
         if self._done is not None and not self._done.done():
             self._done.set_exception(problem)

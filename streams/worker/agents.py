@@ -14,13 +14,13 @@ STEP = "step"
 
 
 def attach(app: Any, lineup: Lineup) -> None:
-    """Register all agents that the engine's topics need and connect the line-up to them."""
+    """Registers all agents that the engine's topics need, and connects the line-up to them."""
     parts = _step(app, lineup)
     lineup.connect({topic: _decoding(app, lineup, topic, parts) for topic in (*lineup.engine().topics, REKEYED)})
 
 
 def _decoding(app: Any, lineup: Lineup, topic: str, parts: Any) -> Any:
-    """Register an agent named `topic` that decodes what is sent to the returned channel and passes it to `parts`.
+    """Registers an agent named `topic` that decodes what is sent to the returned channel and passes it to `parts`.
 
     Decoding runs on the event loop: an epoch is decoded in milliseconds, most of them outside the interpreter lock, and
     a thread of its own would only move the work, since `step` waits for every part."""
@@ -38,7 +38,7 @@ def _decoding(app: Any, lineup: Lineup, topic: str, parts: Any) -> Any:
 
 
 def _step(app: Any, lineup: Lineup) -> Any:
-    """Register the agent that counts whole epochs; returns its channel, which takes `Part`s."""
+    """Registers the agent that counts whole epochs; returns its channel, which takes `Part`s."""
     # Room for one part of each topic and of `rekeyed`: no agent waits for another of the same epoch.
     channel = app.channel(maxsize=len(lineup.engine().topics) + 1)
 

@@ -1,7 +1,8 @@
-"""What operators tell every worker at once: a pause of new blocks, and its end.
+"""Orders of operators to every worker at once: a pause of new blocks, and its end.
 
-It is one record on the topic control-global, key `pause`, compacted: the newest holds, also for a worker that starts
-later. A worker reads the topic with a consumer of its own, outside of its group, and obeys between two commits."""
+A pause is one record on the topic control-global, key `pause`, compacted: the newest is in force, also for a worker
+that starts later. A worker reads the topic with a consumer of its own, outside of its group, and obeys between two
+commits."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ LACKS = f"this user lacks the right Read on topic {CONTROL_GLOBAL!r}: whether ne
 
 
 class ControlUnread(Exception):
-    """What operators have told cannot be read, so a worker does not know whether it may block."""
+    """The operators' orders cannot be read, so a worker cannot know whether it may block."""
 
     exit_code = 1
 
@@ -44,7 +45,7 @@ class ControlWatch:
         self.pause: Pause | None = None
 
     def start(self) -> Pause | None:
-        """Reads all that was told so far. Raises Refused, ControlUnread, BrokerAway, KafkaException."""
+        """Reads all orders so far. Raises Refused, ControlUnread, BrokerAway, KafkaException."""
         give_up = time.monotonic() + START_TIMEOUT_S
         if not self._assign():
             return None
@@ -57,7 +58,7 @@ class ControlWatch:
         return self.pause
 
     def poll(self) -> Pause | None:
-        """The newest that was told, as far as the broker can be asked now."""
+        """Reads on; returns the newest order, as far as the broker answers now."""
         try:
             if self._is_assigned or (time.monotonic() >= self._ask_again_s and self._assign()):
                 self._read(0.0)
@@ -71,7 +72,7 @@ class ControlWatch:
         self._consumer.close()
 
     def _assign(self) -> bool:
-        """From the topic's beginning; False while it is not there."""
+        """Assigns the topic from its beginning; returns False while it does not exist."""
         found = self._consumer.list_topics(CONTROL_GLOBAL, timeout=BROKER_TIMEOUT_S).topics.get(CONTROL_GLOBAL)
         if found is not None and found.error is not None and meaning_of(found.error) is Meaning.NO_RIGHT:
             raise Refused(LACKS)
@@ -85,7 +86,7 @@ class ControlWatch:
         return True
 
     def _read(self, timeout_s: float) -> bool:
-        """Whether the end has been reached. Raises Refused, ControlUnread."""
+        """Reads on; returns True if the end has been reached. Raises Refused, ControlUnread."""
         ended = False
         for message in self._consumer.consume(100, timeout_s):
             error = message.error()
@@ -102,7 +103,7 @@ class ControlWatch:
         return ended
 
     def _take(self, value: bytes | None) -> None:
-        """What cannot be read changes nothing: neither may a slip of a tool end a pause."""
+        """Takes one record. One that cannot be read changes nothing: a slip of a tool must not end a pause."""
         try:
             self.pause = pause_of(value)
         except ValueError as problem:

@@ -24,7 +24,7 @@ class App(faust.App):
     begin: Callable[[], Awaitable[None]]
 
     async def on_first_start(self) -> None:
-        """Nothing of Faust's is kept on disk."""
+        """Does nothing: no state of Faust's is kept on disk."""
 
     async def on_started_init_extra_services(self) -> None:
         await super().on_started_init_extra_services()
@@ -44,7 +44,7 @@ class Shell(faust.Worker):
         self._on_reload = on_reload
 
     def set_shutdown_soon(self) -> None:
-        """Let `start` return; the caller stops the services in order."""
+        """Lets `start` return; the caller stops the services in order."""
         self._stopping.set()
 
     async def on_first_start(self) -> None:

@@ -1,8 +1,8 @@
-"""An HTTP server for small pages that only read, with bounds that no client can widen.
+"""An HTTP server for small read-only pages, with bounds that no client can widen.
 
-A connection carries one request and ends after a few seconds, however slowly its client writes or reads. There is a
-most of connections, and one beyond it ends the oldest: a worker keeps its descriptors for Kafka and the disk, and a
-client that asks at once is answered while others dawdle."""
+A connection carries one request and ends after a few seconds, however slowly its client writes or reads. The number of
+connections is bounded, and one beyond the bound ends the oldest: a worker keeps its descriptors for Kafka and the disk,
+and a client that asks at once is answered while others dawdle."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger("grayline.web")
 
 @asynccontextmanager
 async def serving(answer: Answer, host: str, port: int) -> AsyncIterator[None]:
-    """Serve until the block ends. Raises OSError when the port cannot be had."""
+    """Serves until the block ends. Raises OSError when the port cannot be had."""
     runner = web.ServerRunner(_Server(answer), shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -44,7 +44,7 @@ async def serving(answer: Answer, host: str, port: int) -> AsyncIterator[None]:
 
 
 async def _addresses(host: str, port: int) -> list[Any]:
-    """A name may have several, `localhost` as a rule two."""
+    """The addresses of a name. It may have several; `localhost` usually has two."""
     return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
 
 
@@ -78,7 +78,7 @@ class _Server(web.Server):
         self._end(handler)
 
     def pre_shutdown(self) -> None:
-        """Nobody is waited for: a client that does not read would hold the worker's end up."""
+        """Waits for no client: one that does not read would delay the worker's end."""
         for handler in list(self._open):
             self._end(handler)
         super().pre_shutdown()
@@ -91,7 +91,7 @@ class _Server(web.Server):
 
 
 def _ours(record: logging.LogRecord) -> bool:
-    """A request that is no HTTP is answered with 400, and is nothing to an operator: anybody can send them."""
+    """Answers a request that is no HTTP with 400, without a log line: anybody can send such requests."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 

@@ -50,7 +50,7 @@ class TimerFailed(Exception):
 
 
 class Shell(Protocol):
-    """What runs agents and timers, as faust.App does."""
+    """The shell that runs agents and timers, as faust.App does."""
 
     def channel(self, *, maxsize: int) -> Any: ...
     def agent(self, channel: Any, *, name: str) -> Callable[[Any], Any]: ...
@@ -92,7 +92,7 @@ class Wiring:
         return self.outbox.engine
 
     def attach(self, app: Shell) -> None:
-        """Register the agents, and the timers of what wall time decides."""
+        """Registers the agents, and the timers of what wall time decides."""
         agents.attach(app, self.lineup)
         self.every(app, EXPIRE_INTERVAL_S, self.expire)
         self.every(app, CONTROL_INTERVAL_S, self.obey)
@@ -114,7 +114,7 @@ class Wiring:
         self.flow.expire(self._clock())
 
     async def obey(self) -> None:
-        """Take over what operators have told."""
+        """Takes over the operators' newest order."""
         assert self.control is not None
         self.orders.adopt_pause(await self._runner.control(self.control.poll))
 
@@ -126,7 +126,7 @@ class Wiring:
         ready: Callable[[], None],
         ended: Callable[[BaseException | None], None],
     ) -> KafkaSource:
-        """Put all parts together; reading begins when the source that is returned does.
+        """Puts all parts together; reading begins when the source that is returned does.
 
         asking: for what is asked of the broker before that. open_local: opens the local store, if there is to be one,
         given the cluster's id. ready: called whenever all state is back. ended: called when reading has ended, with
@@ -207,7 +207,7 @@ class Wiring:
         )
 
     async def close(self) -> None:
-        """Whatever still waits for the broker or holds the disk lets go."""
+        """Ends all that still waits for the broker or holds the disk."""
         if self.flow is not None:
             self.flow.abandon()
             self.flow.close()

@@ -50,7 +50,7 @@ class DrainTimedOut(Exception):
 
 
 def nothing() -> None:
-    """For a worker that has nothing to check, or to warm."""
+    """Does nothing, for a worker that has nothing to check, or to warm."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Worker:
         return self._wiring.engine
 
     def run(self) -> int:
-        """Work until a signal, `stop` or `stop_after`; returns the exit code: 0, 1 (failed) or 2 (refused to start).
+        """Works until a signal, `stop` or `stop_after`; returns the exit code: 0, 1 (failed) or 2 (refused to start).
         `problem` holds what went wrong."""
         try:
             asyncio.run(self._main())
@@ -122,14 +122,14 @@ class Worker:
         return int(getattr(self.problem, "exit_code", 1))
 
     def start(self) -> None:
-        """Run in a thread of its own; returns once the group has assigned partitions (or none) to this worker and their
-        state is back, or the worker has ended. End it with `stop`."""
+        """Runs in a thread of its own. Returns once the group has assigned partitions (or none) to this worker and
+        their state is back, or the worker has ended. End it with `stop`."""
         self._thread = threading.Thread(target=self.run, name="worker", daemon=True)
         self._thread.start()
         self._started.wait()
 
     def stop(self) -> int:
-        """Drain and end, from any thread; with `start`, waits for the end. Returns the exit code so far."""
+        """Drains and ends, from any thread; after `start`, waits for the end. Returns the exit code so far."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._end_soon)
         if self._thread is not None:
@@ -187,7 +187,7 @@ class Worker:
         self.metrics.waiting(bool(why))
 
     def _failed(self, problem: Exception) -> None:
-        """The worker ends, with what went wrong first."""
+        """Ends the worker; the first error is kept."""
         if self.problem is None and not isinstance(problem, (KafkaException, OSError)):
             if not hasattr(problem, "exit_code"):  # those with one say in words what is wrong
                 log.error("the worker failed unexpectedly", exc_info=problem)
@@ -208,7 +208,7 @@ class Worker:
         return app
 
     async def observe(self) -> None:
-        """Once a second: what metrics tell of the moment."""
+        """Brings the metrics up to date, once a second."""
         now, wiring = self.snapshot(), self._wiring
         flow, engine = wiring.flow, wiring.engine
         assert flow is not None
@@ -218,7 +218,7 @@ class Worker:
         self._listen(flow)
 
     def _listen(self, flow: Flow) -> None:
-        """Which feeds have fallen silent."""
+        """Logs the feeds that have fallen silent, or are heard again."""
         now_ms = round(time.monotonic() * 1000)
         heard = flow.take_heard()
         if not flow.partitions.owned:
@@ -251,7 +251,8 @@ class Worker:
             self._shell.set_shutdown_soon()
 
     def _reload_soon(self) -> None:
-        """At SIGHUP. What is being read at the moment may be older than what this one is about."""
+        """Asks for a reload, at SIGHUP. Rules that are being read at the moment may be older than those that this
+        signal is about."""
         if self._loop is None or self._reload is None:
             return
         if self._reloading is None and self._wiring.source is not None:
@@ -260,7 +261,7 @@ class Worker:
             self._reload_again = True
 
     async def _reload_rules(self) -> None:
-        """Read the rules again and hand them over; whatever is wrong with them, the old ones stay."""
+        """Reads the rules again and hands them over. If anything is wrong with them, the old ones stay."""
         assert self._reload is not None
         flow = self._wiring.flow
         assert flow is not None
@@ -288,7 +289,7 @@ class Worker:
             self._reload_if_asked()
 
     def _reload_if_asked(self) -> None:
-        """What was asked for while it could not be done."""
+        """Does a reload that was asked for while it could not be done."""
         if self._reload_again:
             self._reload_again = False
             self._reload_soon()

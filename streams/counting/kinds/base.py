@@ -1,4 +1,5 @@
-"""What the engine asks of every kind of counter. One module per kind beside this one; `registry.py` lists them."""
+"""The contract of a kind of counter with the engine. Each kind has one module in this folder; `registry.py` lists
+them."""
 
 from __future__ import annotations
 
@@ -32,18 +33,19 @@ class CounterState(Protocol):
     words: int  # words of the row it owns
 
     def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
-        """Count every hit, read where asked, event by event in order.
+        """Counts every hit and reads where asked, event by event in order.
 
         rows: int64[capacity, words of all counters]. Returns one float64[n] per output of the counter, in the order
         of `Counter.outputs`; NaN where there is no reading or no sample."""
         ...
 
     def idle(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
-        """bool[len(candidates)]: rows that read empty at `horizon` and ever after if nothing more is counted."""
+        """Returns bool[len(candidates)], True for rows that read empty at `horizon` and ever after if nothing more is
+        counted."""
         ...
 
     def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:
-        """Give back the pool slots of these rows (int64 indices). The engine zeroes the rows afterwards."""
+        """Gives back the pool slots of these rows (int64 indices). The engine zeroes the rows afterwards."""
         ...
 
     def nbytes(self) -> int:
@@ -51,7 +53,7 @@ class CounterState(Protocol):
         ...
 
     def pools(self) -> dict[str, SlotPool]:
-        """What lies outside the rows, by name (empty when all state is in the row)."""
+        """The pools of state outside the rows, by name (empty when all state is in the row)."""
         ...
 
     def sizes(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -59,9 +61,10 @@ class CounterState(Protocol):
         ...
 
     def save(self, rows: np.ndarray, index: np.ndarray) -> Saved:
-        """Copies of what these rows hold outside their words, for a snapshot."""
+        """Copies of the slots of these rows, for a snapshot."""
         ...
 
     def restore(self, rows: np.ndarray, index: np.ndarray, words: np.ndarray, saved: Saved) -> None:
-        """Makes these rows what they were when saved, in place of what they hold. words: int64[k, self.words]."""
+        """Makes these rows what they were when saved; their present content is given up. words: int64[k,
+        self.words]."""
         ...

@@ -1,6 +1,6 @@
 """Calls of a number that are set up and not yet released: exact to 64, "at least 64" beyond.
 
-What exactly a reading says stands in `streams.kernels.concurrent`."""
+`streams.kernels.concurrent` defines a reading exactly."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Distinct callees, recipients or contents of a number in a window: exact to 32, an estimate beyond.
 
-What exactly a reading says, and when a row changes its form, stands in `streams.kernels.distinct`."""
+`streams.kernels.distinct` defines a reading exactly, and when a row changes its form."""
 
 from __future__ import annotations
 

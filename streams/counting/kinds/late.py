@@ -1,4 +1,5 @@
-"""Modules that kinds of counter need to count, and not for rule files to be read: they are imported at their first use.
+"""Late imports: modules that kinds of counter need for counting but not for reading rule files are imported at their
+first use.
 
 numpy and numba take longer to import than a rule file takes to be checked."""
 

@@ -1,5 +1,5 @@
-"""Room outside the rows for numbers that need more than a few words: equal slots, a stack of free ones, growth by
-doubling up to a stated bound.
+"""Pools: room outside the rows for numbers that need more than a few words. A pool has equal slots and a stack of free
+ones, and doubles up to a stated bound.
 
 A kernel takes and gives back slots itself, through three arrays, so that nothing is allocated while it runs:
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streams.counting import aligned
 
     Saved = dict[str, tuple[np.ndarray, np.ndarray]]
-    """By pool: int64[m] places among the rows saved, and their m slots' cells."""
+    """By pool: int64[m], indices among the saved rows, and the cells of their m slots."""
 else:
     np, aligned = Late("numpy"), Late("streams.counting.aligned")
 
@@ -32,7 +32,8 @@ SLOTS_MAX = 1 << 24  # of one pool; 4 GB of 60 cells of 4 bytes each. Rows of nu
 
 
 class PoolFull(MemoryError):
-    """The bound is reached. Counting on without a slot would give wrong counts, so the worker stops in words."""
+    """A pool has reached its bound. Counting on without a slot would give wrong counts, so the worker stops with a
+    message."""
 
 
 class SlotPool:
@@ -53,7 +54,7 @@ class SlotPool:
         return len(self.free) - int(self.top[0])
 
     def grow(self) -> None:
-        """Double the slots. Raises PoolFull at `slots_max`."""
+        """Doubles the slots. Raises PoolFull at `slots_max`."""
         old = len(self.free)
         new = min(max(2 * old, SLOTS_FIRST), self.slots_max)
         if new <= old:
@@ -72,7 +73,7 @@ class SlotPool:
         self.top[0] = new - old + top
 
     def give_back(self, slots: np.ndarray) -> None:
-        """Free these slots (int64[k], each in use, no two equal)."""
+        """Frees these slots (int64[k], each in use, no two equal)."""
         top = int(self.top[0])
         self.cells[slots] = 0
         self.free[top : top + len(slots)] = slots
@@ -94,7 +95,8 @@ class SlotPool:
 
 
 class Pooled:
-    """What all counters share: which slots their rows hold, how these are given back, saved and restored.
+    """The part that all counters with pools share: the slots of their rows, and how these are given back, saved and
+    restored.
 
     A row in slot form has -(slot + 1) in the counter's first word; no other form is negative there."""
 
@@ -102,12 +104,12 @@ class Pooled:
     words: int
 
     def pools(self) -> dict[str, SlotPool]:
-        """By name, in the order in which the kernel takes them. None when all state is in the row."""
+        """The pools by name, in the order in which the kernel takes them; empty when all state is in the row."""
         return {}
 
     def pool_of(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """int64[len(index)]: place in `pools()` of the pool that each row's slot lies in, -1 for a row without one.
-        As it stands, for counters with one pool."""
+        """Returns int64[len(index)], the index in `pools()` of the pool of each row's slot, -1 for a row without one.
+        This version is for counters with one pool."""
         return np.where(rows[index, self.at] < 0, 0, -1)
 
     def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""`count: events`: how many events a number had in a sliding window."""
+"""`count: events`: the number of events in a sliding window."""
 
 from __future__ import annotations
 
@@ -71,5 +71,6 @@ class WindowCount(Pooled):
 
 
 def ring_width(buckets: int) -> int:
-    """Cells of a ring for so many buckets: the next power of two, so that a bucket's place costs no division."""
+    """Returns the cells of a ring for so many buckets: the next power of two, so that finding a bucket costs no
+    division."""
     return 1 << (buckets - 1).bit_length()
