@@ -21,7 +21,8 @@ from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
-    from streams.traffic.generate import Traffic, TrafficRecord
+    from streams.traffic.generate import Traffic
+    from streams.traffic.rows import TrafficRecord
 
 _UNITS_MS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -66,16 +67,20 @@ class _Instant(click.ParamType):
 @kafka_options
 @click.option("--speed", type=click.FloatRange(0, min_open=True), help="Into Kafka: multiples of real time.")
 @click.option("--labels", type=click.Path(dir_okay=False, path_type=Path), help="Write who was who to this file.")
+@click.option("--reports", is_flag=True, help="Also what others say of the numbers: topics reports and traps.")
+@click.option("--report-labels", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write which reports are true, duplicates, mistakes and malicious to this file.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     seed: int, start: int | None, duration: int, rate: float, offenders: int, only: str | None, out: str | None,
     partitions: int, brokers: str | None, kafka_config: str | None, speed: float | None, labels: Path | None,
-    as_json: bool,
+    reports: bool, report_labels: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Generate phone traffic with planted offenders, into a file or into Kafka, and say who they are.
 
     Ordinary subscribers, busy businesses (couriers, a hospital, a bank, a call centre) and eight kinds of offender,
-    modelled on published figures. Without --speed, records go out as fast as possible.
+    modelled on published figures. With --reports also citizens who report the offenders, by mistake and out of malice
+    others, and honeypots that they reach. Without --speed, records go out as fast as possible.
 
     \b
     Examples:
@@ -83,6 +88,7 @@ def command(
       grayline traffic --duration 7d --rate 5 --seed 42 --out week.jsonl
       grayline traffic --brokers localhost:9092 --speed 120 --labels labels.jsonl
       grayline traffic --kafka-config tls.properties --duration 10m
+      grayline traffic --reports --out traffic.jsonl --report-labels reports.jsonl
       grayline traffic --only calls --out - | grayline replay -
 
     Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -91,9 +97,13 @@ def command(
     if speed is not None and kafka is None:
         raise click.UsageError("--speed paces --brokers; a file is written as fast as possible")
 
+    if report_labels is not None and not reports:
+        raise click.UsageError("--report-labels tells of reports; say --reports as well")
+
     from streams.traffic.generate import START_MS, Traffic, TrafficSettings
     from streams.traffic.labels import write_labels
     from streams.traffic.outlets import OutletError
+    from streams.traffic.witnesses import write_report_labels
 
     try:
         settings = TrafficSettings(
@@ -102,6 +112,7 @@ def command(
             duration_ms=duration,
             rate=rate,
             offenders_per_kind=offenders,
+            reports=reports,
             only=frozenset({only}) if only else TrafficSettings.only,
         )
     except ValueError as error:
@@ -114,6 +125,8 @@ def command(
             topics = _count(_progress(_outlet(traffic, out, partitions, kafka, speed, stack), traffic, stack))
         if labels is not None:
             write_labels(labels, traffic.labels())
+        if report_labels is not None:
+            write_report_labels(report_labels, traffic.report_labels())
     except BrokenPipeError:
         _silence_stdout()
         sys.exit(0)
@@ -195,6 +208,7 @@ def _summarise(traffic: Traffic, topics: dict[str, int], as_json: bool, to_stder
         "end_ms": traffic.settings.end_ms,
         "seed": traffic.settings.seed,
         "numbers": len(who),
+        "reports": dict(Counter(label.kind for label in traffic.report_labels())),
         "wanted": dict(Counter(label.kind for label in who if label.wanted)),
     }
     if as_json:
@@ -205,6 +219,8 @@ def _summarise(traffic: Traffic, topics: dict[str, int], as_json: bool, to_stder
     each = ", ".join(f"{count:,} {topic}" for topic, count in topics.items()) or "none"
     say(f"{summary['records']:,} records ({each}) of {len(who):,} numbers", err=to_stderr)
     wanted = ", ".join(f"{count} {kind}" for kind, count in Counter(w.kind for w in who if w.wanted).items())
+    if said := Counter(label.kind for label in traffic.report_labels()):
+        say(f"reports: {', '.join(f'{count:,} {kind}' for kind, count in said.items())}", err=to_stderr)
     say(f"offenders to find: {wanted or 'none'}", err=to_stderr)
 
 

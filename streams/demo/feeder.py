@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from streams.kafka.embedded import PARTITION_BYTES_MAX
 from streams.kafka.settings import KafkaSettings
-from streams.traffic.generate import Traffic, TrafficRecord
+from streams.traffic.generate import Traffic
 from streams.traffic.labels import Label
 from streams.traffic.outlets import produce
+from streams.traffic.rows import TrafficRecord
 
 # The embedded broker drops a partition's oldest records beyond its bound without notice. All that is under way might
 # lie in one partition, uncompressed; the rest of the bound is for the batches' own headers.

@@ -84,6 +84,8 @@ class Fetcher:
         self._message_type = clients.message_type
         self._topics = topics
         self._counted = frozenset(topics if counted is None else counted)
+        self._subscription = list(topics)  # what the group is to know next
+        self._told = False  # the group was told twice already what we subscribe to
         self._assigned: dict[str, list[int]] = {}  # by topic, as the group shared the partitions out
         self._trouble = trouble
         self._owner: Owner
@@ -146,8 +148,12 @@ class Fetcher:
     def subscribe(self, owner: Owner) -> None:
         """Joins the group. `owner` hears of every change of partitions, in the fetching thread."""
         self._owner = owner
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        self._subscribed = self._subscription
         self._consumer.subscribe(
-            list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            self._subscribed, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
     def fetch(self) -> Epoch | None:
@@ -156,6 +162,8 @@ class Fetcher:
             while not self._to_resume.empty():
                 places = [place for place in self._to_resume.get() if place in self._position]
                 self._consumer.resume([TopicPartition(*place) for place in places])
+            if self._subscribed != self._subscription:
+                self._subscribe()
             messages = self._consumer.consume(self._settings.batch_size, self._settings.poll_timeout_ms / 1000)
             self.group.serve()
             self._note_lag()
@@ -192,6 +200,17 @@ class Fetcher:
         except Refused:
             self._counted = before
             raise
+
+    def _asks_again(self, assigned: Mapping[str, list[int]], owned: frozenset[int]) -> bool:
+        """A named member that comes back is given what it had, whatever it subscribes to now: of a topic that is new to
+        it, nothing. Only another subscription makes the group share out anew, so there are two more, once."""
+        every = list(self._topics)
+        if self._subscribed != every:
+            self._subscription = every
+        elif owned and not self._told and not all(assigned.values()):
+            self._told = True
+            self._subscription = [topic for topic in every if topic in self._counted]
+        return self._subscribed != self._subscription
 
     def _owned(self) -> frozenset[int]:
         counted = self._counted
@@ -235,7 +254,8 @@ class Fetcher:
                     f"the topics have more than the {self._partitions} partitions that they had at the start: numbers "
                     "belong to other partitions now. Start the worker again: it says what to do"
                 )
-            _warn_of_unread(assigned, owned)
+            if not self._asks_again(assigned, owned):
+                _warn_of_unread(assigned, owned)
             partitions = [p for p in partitions if p.partition in owned]
             start = start_offsets(consumer, partitions, self._settings.start_from, self._settings.group)
             for gap in start.gaps:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from schemas.topics import CDR, MESSAGE_RELAY
+from schemas.topics import CDR, MESSAGE_RELAY, REPORTS, TRAPS
 from streams.traffic.actors import Actor
 from streams.traffic.businesses import businesses, rare_businesses
 from streams.traffic.feeds import SUBSCRIBER_FEEDS, SUBSCRIBER_SHARES, text_piece
@@ -20,9 +19,10 @@ from streams.traffic.hours import Day, activity, days
 from streams.traffic.labels import Label
 from streams.traffic.offenders import CALLERS, KINDS, RARE, SENDERS, SHORT_MS, offenders
 from streams.traffic.population import Allocator, populate
-from streams.traffic.rows import ANSWER, CAUSES, MESSAGE, SETUP, Rows, empty, join, messages
+from streams.traffic.rows import ANSWER, CAUSES, MESSAGE, SETUP, Rows, TrafficRecord, empty, join, messages
 from streams.traffic.subscribers import Subscribers, records_a_day
 from streams.traffic.texts import chat_pool
+from streams.traffic.witnesses import ReportLabel, Witnesses
 
 START_MS = 1_794_790_800_000  # Monday 2026-11-16, 10:00 in Korea
 CHATS = 2_000  # different texts of ordinary people
@@ -47,6 +47,7 @@ class TrafficSettings:
     businesses_per_kind: int = 2
     only: Set[str] = frozenset({"messages", "calls"})
     rare: bool = False  # also the rarer kinds of offenders and of innocents
+    reports: bool = False  # also what others say of the numbers: citizens' reports, and hits of honeypots
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -63,13 +64,6 @@ class TrafficSettings:
     @property
     def end_ms(self) -> int:
         return self.start_ms + self.duration_ms
-
-
-class TrafficRecord(NamedTuple):
-    topic: str
-    key: bytes  # the caller's or sender's number, E.164
-    timestamp_ms: int  # Kafka timestamp = event time
-    value: bytes  # JSON
 
 
 def generate(settings: TrafficSettings) -> Iterator[TrafficRecord]:
@@ -100,12 +94,18 @@ class Traffic:
         self._events = np.zeros(size + len(self._actors), np.int64)
         self._first_at = np.zeros(size + len(self._actors), np.int64)
         self._next_call = 0
+        guilty = {b"+%d" % actor.number for actor in self._actors if not actor.innocent}
+        self._witnesses = Witnesses(s.seed, guilty, s.end_ms) if s.reports else None
 
     @property
     def topics(self) -> list[str]:
-        return [CDR] * self._keep_calls + [MESSAGE_RELAY] * self._keep_messages
+        others = [REPORTS, TRAPS] if self._witnesses else []
+        return [CDR] * self._keep_calls + [MESSAGE_RELAY] * self._keep_messages + others
 
     def __iter__(self) -> Iterator[TrafficRecord]:
+        return self._witnesses.watch(self._phone()) if self._witnesses else self._phone()
+
+    def _phone(self) -> Iterator[TrafficRecord]:
         s = self.settings
         carried = empty()
         for day in days(s.start_ms, s.end_ms, office_hours=s.duration_ms > SHORT_MS):
@@ -136,6 +136,10 @@ class Traffic:
             for i, a in enumerate(self._actors)
         ]
         return out + [Label(f"+{numbers[i]}", "subscriber", True, int(first[i]), int(events[i])) for i in seen]
+
+    def report_labels(self) -> list[ReportLabel]:
+        """One label for every report so far."""
+        return list(self._witnesses.labels) if self._witnesses else []
 
     def _plan(self, day: Day) -> tuple[Rows, list[tuple[int, str]]]:
         """What the planted numbers do on a day, by time, and the texts (actor, text) that the messages' refs point to

@@ -14,7 +14,7 @@ from streams.kafka.partition import partition_of
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
-    from streams.traffic.generate import TrafficRecord
+    from streams.traffic.rows import TrafficRecord
 
 ANSWER_TIMEOUT_S = 10.0
 # Beside what every producer of ours has; the user's settings go over these. Whatever goes wrong is said once, by us.

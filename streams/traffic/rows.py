@@ -1,8 +1,9 @@
-"""Columns of records on their way out. A row is one record: a message, or one event of a call."""
+"""Records, and columns of them on their way out. A row is one record: a message, or one event of a call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,13 @@ MESSAGE, SETUP, ANSWER, RELEASE = range(4)
 CAUSES = ("", "normal", "no_answer", "busy")
 NO_CAUSE, NORMAL, NO_ANSWER, BUSY = range(4)
 UNANSWERED = -1  # in a column of talk times
+
+
+class TrafficRecord(NamedTuple):
+    topic: str
+    key: bytes  # the number that it is about, E.164
+    timestamp_ms: int  # Kafka timestamp; the event's time as well, but for a report that is delivered again
+    value: bytes  # JSON
 
 
 @dataclass

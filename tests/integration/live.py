@@ -134,8 +134,8 @@ class Live:
     def wait_caught_up(self, *alive: Worker) -> None:
         self.wait(lambda: self.lag() == 0, "all is committed", *alive)
 
-    def lag(self) -> int:
-        places = [TopicPartition(MESSAGE_RELAY, p) for p in range(self.partitions)]
+    def lag(self, topic: str = MESSAGE_RELAY) -> int:
+        places = [TopicPartition(topic, p) for p in range(self.partitions)]
         committed = {place.partition: max(0, place.offset) for place in self._asking.committed(places, timeout=10)}
         ends = [self._asking.get_watermark_offsets(place, timeout=10)[1] for place in places]
         return sum(end - committed[p] for p, end in enumerate(ends))
@@ -145,7 +145,7 @@ class Live:
         settings = {"group.id": "reader", "isolation.level": "read_committed", "enable.partition.eof": True}
         consumer: Any = Consumer(self._client | settings | {"enable.auto.commit": False})
         found = []
-        for partition in range(self.partitions):
+        for partition in self._admin.list_topics(topic, timeout=LONG_S).topics[topic].partitions:
             consumer.assign([TopicPartition(topic, partition, 0)])
             while (message := consumer.poll(LONG_S)) is not None and message.error() is None:
                 found.append(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -14,7 +15,7 @@ from schemas.codes import NUMBER_TYPES
 from schemas.decoding import check_all
 from streams.kafka.partition import murmur2, partition_of
 from streams.traffic.generate import START_MS, Traffic, TrafficSettings, generate
-from streams.traffic.hours import DAY_MS, KOREA_MS, activity, is_weekend
+from streams.traffic.hours import DAY_MS, HOUR_MS, KOREA_MS, activity, is_weekend
 from streams.traffic.labels import Label, score
 from streams.traffic.offenders import KINDS
 
@@ -298,3 +299,85 @@ def test_score_counts_what_was_caught_how_fast_and_which_innocents_were_hit():
     assert (subscriber.planted, subscriber.caught, subscriber.median_s) == (1, 0, None)
     assert (result.planted, result.caught, result.innocents_hit, result.unknown) == (3, 2, {"courier": 1}, 1)
     assert orjson.loads(orjson.dumps(result.to_dict()))["caught"] == 2
+
+
+# What others say ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reported():
+    """Three days with many offenders."""
+    traffic = Traffic(TrafficSettings(seed=5, duration_ms=3 * DAY_MS, rate=0.5, offenders_per_kind=8, reports=True))
+    return list(traffic), traffic.labels(), traffic.report_labels()
+
+
+def test_reports_and_traps_lie_between_the_same_calls_and_messages_in_order_of_time():
+    settings = TrafficSettings(seed=7, duration_ms=3_600_000, rate=20)
+    both = list(generate(replace(settings, reports=True)))
+    assert [record for record in both if record.topic not in ("reports", "traps")] == list(generate(settings))
+    assert {record.topic for record in both} == {"message-relay", "cdr", "reports", "traps"}
+    times = [record.timestamp_ms for record in both]
+    assert times == sorted(times)
+    assert times[-1] < settings.end_ms
+    assert both == list(generate(replace(settings, reports=True)))
+
+
+def test_every_report_and_every_hit_is_a_record_of_its_topic_under_its_numbers_key(reported):
+    records, _, _ = reported
+    for record in records:
+        if record.topic in ("reports", "traps"):
+            assert check_all(record.topic, record.value) == []
+            told = orjson.loads(record.value)
+            assert record.key.decode() == told["number" if record.topic == "reports" else "sender"]
+
+
+def test_every_report_has_its_label_and_offenders_have_as_many_as_was_published(reported):
+    records, labels, told = reported
+    reports = [(r.timestamp_ms, orjson.loads(r.value)) for r in records if r.topic == "reports"]
+    assert [(at, r["report_id"], r["number"], r["reporter"]) for at, r in reports] == [
+        (label.at, label.report_id, label.number, label.reporter) for label in told
+    ]
+    kinds = Counter(label.kind for label in told)
+    share = {kind: count / len(told) for kind, count in kinds.items()}
+    assert share["duplicate"] == pytest.approx(0.15, abs=0.03)
+    assert share["mistake"] == pytest.approx(0.06, abs=0.02)
+    assert share["malicious"] == pytest.approx(0.03, abs=0.015)
+    busy = {label.number for label in labels if not label.innocent and label.events > 600}
+    about = Counter(label.number for label in told)
+    assert len(busy) > 30
+    # 145,027 reports to 5,249 numbers; those who reach few people have fewer.
+    assert sum(about[number] for number in busy) / len(busy) == pytest.approx(27.6, rel=0.3)
+
+
+def test_true_reports_come_from_people_who_were_reached_and_false_ones_name_others(reported):
+    records, labels, told = reported
+    guilty = {label.number for label in labels if not label.innocent}
+    reached = defaultdict(dict)
+    for record in records:
+        if record.topic in ("cdr", "message-relay"):
+            value = orjson.loads(record.value)
+            reached[record.key.decode()].setdefault(value.get("callee") or value["recipient"], record.timestamp_ms)
+    seen = set()
+    for label in told:
+        if label.kind == "true":
+            assert label.number in guilty
+            assert reached[label.number][label.reporter] <= label.at
+        elif label.kind == "malicious":
+            assert label.number not in guilty
+        elif label.kind == "duplicate":
+            assert (label.number, label.reporter) in seen
+        seen.add((label.number, label.reporter))
+    delays = sorted(label.at - reached[label.number][label.reporter] for label in told if label.kind == "true")
+    assert delays[len(delays) // 2] < HOUR_MS
+    assert delays[-1] > HOUR_MS
+
+
+def test_traps_are_numbers_of_their_own_and_offenders_hit_them(reported):
+    records, labels, _ = reported
+    hits = [orjson.loads(record.value) for record in records if record.topic == "traps"]
+    guilty = {label.number for label in labels if not label.innocent}
+    assert {hit["depth"] for hit in hits} == {"record", "limited", "full"}
+    assert len({(hit["trap"], hit["depth"]) for hit in hits}) == len({hit["trap"] for hit in hits})
+    assert sum(hit["sender"] in guilty for hit in hits) > 0.9 * len(hits) > 20
+    assert not {hit["trap"] for hit in hits} & {label.number for label in labels}
+    assert {numbers.normalise(hit["trap"]).type for hit in hits} == {NUMBER_TYPES.index("landline")}

@@ -149,3 +149,18 @@ def test_kafka_settings_that_cannot_work_exit_with_1(tmp_path, said, says):
     result = CliRunner().invoke(command, ["--duration", "1m", "--kafka-config", str(config)])
     assert result.exit_code == 1
     assert says in result.output
+
+
+def test_reports_are_written_when_asked_for_with_labels_of_their_own(tmp_path):
+    out, labels = tmp_path / "t.jsonl", tmp_path / "reports.jsonl"
+    asked = ["--duration", "30m", "--seed", "7", "--reports", "--out", str(out), "--report-labels", str(labels)]
+    result = CliRunner().invoke(command, [*asked, "--json"])
+    assert result.exit_code == 0, result.output
+    summary = orjson.loads(result.output)
+    told = [orjson.loads(line) for line in labels.read_bytes().splitlines()]
+    assert summary["topics"]["reports"] == len(told) == sum(summary["reports"].values()) > 0
+    assert Counter(label["kind"] for label in told) == summary["reports"]
+    result = CliRunner().invoke(command, asked)
+    assert f"reports: {summary['reports']['true']} true" in result.output.replace(",", "")
+    refused = CliRunner().invoke(command, ["--out", str(out), "--report-labels", str(labels)])
+    assert (refused.exit_code, "say --reports as well" in refused.output) == (2, True)
