@@ -69,6 +69,10 @@ class Kind:
         age."""
         return self.reach_ms(counter)
 
+    def slow_kernel(self) -> Any:
+        """The kernel, if it takes seconds to compile: on a first start ever another process compiles it meanwhile."""
+        return None
+
     def state(self, counter: Counter, at: int) -> Any:
         """Makes the state that counts (streams.counting.kinds.base.CounterState). at: its first word of a row."""
         raise NotImplementedError

@@ -31,19 +31,17 @@ from streams.engine.warm_records import records
 from streams.ingest.decode import Decoded
 from streams.ingest.decode_share import decode_share
 from streams.ingest.epoch import RawBatch
-from streams.kernels.concurrent import count_concurrent
-from streams.kernels.distinct import count_distinct
 
 RECORDS = 3_000  # more than every table holds at first
 START_MS = 1_700_000_000_000
 MUCH_LATER_MS = 400 * 86_400_000  # longer than any counter reaches back
 EPOCHS = ((START_MS, RECORDS), (START_MS + 1, 10), (START_MS + MUCH_LATER_MS, 10))
-BESIDE = {"distinct": count_distinct, "concurrent": count_concurrent}  # half of the time
 
 
 def warm(rules: RuleSet, *, region: str = "KR") -> None:
     counters = {counter.kind: counter for rule in rules.rules for counter in rule.counters.values()}
-    beside = [kind for kind, kernel in BESIDE.items() if kind in counters and not _is_cached(kernel)]
+    slow = {kind: kernel for kind in counters if (kernel := KINDS[kind].slow_kernel()) is not None}
+    beside = [kind for kind, kernel in slow.items() if not _is_cached(kernel)]
     if beside:
         with _compiling(beside):
             _warm_all_but_counters(rules, region)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas import topics
 from schemas.feeds import FEEDS
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,10 @@ FIELDS = {
 # Both make records and no decisions: a topic of other traffic is other code.
 MAKERS = ("streams/traffic", "streams/demo")
 NAMES_A_FIELD: dict[str, str] = {}
+# Names that are nothing else; `control`, `reports`, `events` and `sum` are words as well.
+TOPICS = {"message-relay", "cdr"}
+TOPIC_CONSTANTS = {name for name, value in vars(topics).items() if name.isupper() and value in [*FEEDS]}
+KINDS_NAMED = {"distinct", "concurrent", "gray"}
 
 
 def modules(*folders: str) -> Iterator[tuple[str, ast.Module, str]]:
@@ -75,6 +80,17 @@ def named_fields(tree: ast.Module) -> Iterator[str]:
             yield from {text} & FIELDS
 
 
+def named_rows(tree: ast.Module) -> Iterator[str]:
+    """Topics and kinds of counter by name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in (TOPICS | KINDS_NAMED):
+            yield str(node.value)
+        elif isinstance(node, ast.Attribute) and node.attr in TOPIC_CONSTANTS:
+            yield ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom) and node.module == "schemas.topics":
+            yield from (alias.name for alias in node.names if alias.name in TOPIC_CONSTANTS)
+
+
 def test_no_function_is_longer_than_a_screen() -> None:
     found = {
         f"{path}:{name}" for path, tree, _ in modules("schemas", "rules", "streams") for name in long_functions(tree)
@@ -99,6 +115,14 @@ def test_only_the_tables_name_the_fields_of_a_topic() -> None:
     assert {path: set(named_fields(tree)) for path, tree, _ in rooms if set(named_fields(tree))} == NAMES_A_FIELD
 
 
+def test_only_the_tables_and_their_rows_name_a_topic_or_a_kind() -> None:
+    assert {"MESSAGE_RELAY", "CDR", "REPORTS", "TRAPS", "CONTROL"} <= TOPIC_CONSTANTS
+    rooms = [
+        room for room in modules("rules", "streams") if not room[0].startswith((*MAKERS, "streams/counting/kinds"))
+    ]
+    assert {path: set(named_rows(tree)) for path, tree, _ in rooms if set(named_rows(tree))} == {}
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -118,3 +142,7 @@ def test_lengths_and_fields_are_noticed() -> None:
     assert list(named_fields(ast.parse('"""A sender."""\nx = record["sender"]\ny = {b"callee": 1}'))) == [
         "sender", "callee",
     ]  # fmt: skip
+    assert sorted(named_rows(ast.parse('if topic == "cdr" or counter.kind == "gray": topics.REPORTS'))) == [
+        "cdr", "gray", "topics.REPORTS",
+    ]  # fmt: skip
+    assert list(named_rows(ast.parse("from schemas.topics import LEDGER, TRAPS"))) == ["TRAPS"]

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rules.catalog import said_on
 from rules.kinds import WINDOW_MS_MAX, WINDOW_MS_MIN, Kind
@@ -49,6 +49,9 @@ class Live(Kind):
 
     def reach_ms(self, counter: Counter) -> int:
         return counter["max_age_ms"]
+
+    def slow_kernel(self) -> Any:
+        return kernel.count_concurrent
 
     def state(self, counter: Counter, at: int) -> Concurrent:
         return Concurrent(counter, at)

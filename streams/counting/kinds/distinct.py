@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rules.kinds import Kind, window
 from rules.reading import choice
@@ -49,6 +49,9 @@ class DistinctValues(Kind):
 
     def reach_ms(self, counter: Counter) -> int:
         return counter["window_ms"]
+
+    def slow_kernel(self) -> Any:
+        return kernel.count_distinct
 
     def state(self, counter: Counter, at: int) -> Distinct:
         return Distinct(counter, at)
