@@ -19,7 +19,7 @@ def main() -> None:
     code = worker.stop()
     if code:
         raise SystemExit(f"the worker ended with code {code}: {worker.problem}")
-    result(processed=worker.snapshot().processed)
+    result(processed=worker.progress().processed)
 
 
 if __name__ == "__main__":

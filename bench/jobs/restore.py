@@ -22,7 +22,7 @@ def main() -> None:
 
     def watch() -> None:
         while not begun and not ended.is_set():
-            if worker.snapshot().restoring:
+            if worker.progress().restoring:
                 begun.append(time.perf_counter())
             time.sleep(LOOK_INTERVAL_S)
 

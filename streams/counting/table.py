@@ -43,7 +43,7 @@ class View:
 
 
 @dataclass(slots=True)
-class Rows:
+class NumberRows:
     """The rows of k numbers in both readings, or NONE or IDLE."""
 
     numbers: np.ndarray  # int64[k], ascending
@@ -276,7 +276,7 @@ class TopicState:
         share, power = np.frexp(np.stack(columns, axis=1))
         return np.ldexp(np.round(share, 9), power)
 
-    def _rows_by_reading(self, partition: int, partitions: int, horizon_ms: int) -> Rows:
+    def _rows_by_reading(self, partition: int, partitions: int, horizon_ms: int) -> NumberRows:
         """The rows of one partition's numbers that some reading may still need."""
         rows = {}
         for reading, store in self.stores.items():
@@ -291,9 +291,9 @@ class TopicState:
         for reading, store in self.stores.items():
             at[reading] = store.rows_of(every, False)
             at[reading][np.isin(at[reading], rows[reading][0][rows[reading][1]])] = IDLE
-        return Rows(every, at[VOUCHED], at[ALL])
+        return NumberRows(every, at[VOUCHED], at[ALL])
 
-    def _readings(self, rows: Rows, reading: str, later: float) -> Readings:
+    def _readings(self, rows: NumberRows, reading: str, later: float) -> Readings:
         """The readings as of each number's newest time, or `later` times the counter's reach after it."""
         found = self._read_all(self.stores[VOUCHED], rows.vouched, later)
         if reading == ALL and (own := rows.all != NONE).any():

@@ -125,7 +125,7 @@ class Demo:
         traffic = Traffic(self.traffic_settings)
         worker = worker_for(_worker_settings(kafka), self.rules, warmed=True)
         speed = traffic.settings.duration_ms / 1000 / self.seconds
-        feeder = Feeder(traffic, kafka, speed, lambda: worker.snapshot().processed)
+        feeder = Feeder(traffic, kafka, speed, lambda: worker.progress().processed)
         with ReadBack(kafka, PARTITIONS) as back:
             try:
                 view.joining()
@@ -172,7 +172,7 @@ class Demo:
             try:
                 back.poll(TICK_S)
                 view.show(self._now(feeder, worker, back))
-                counted, time_now = worker.snapshot().processed, time.monotonic()
+                counted, time_now = worker.progress().processed, time.monotonic()
                 if counted > processed:
                     processed, progress_at = counted, time_now
                 if feeder.done and counted >= feeder.produced.total():
@@ -193,7 +193,7 @@ class Demo:
             self.problems.append(f"the traffic ended early: {feeder.problem}")
 
     def _now(self, feeder: Feeder, worker: Worker, back: ReadBack) -> Now:
-        snapshot, settings = worker.snapshot(), self.traffic_settings
+        progress, settings = worker.progress(), self.traffic_settings
         first: dict[str, BlockState] = {}
         for state in back.states[BLOCK_EVENTS]:
             if state.change == "opened":
@@ -202,9 +202,9 @@ class Demo:
             start_ms=settings.start_ms,
             end_ms=settings.end_ms,
             event_time_ms=feeder.event_time_ms,
-            processed=snapshot.processed,
-            rate=snapshot.rate,
-            lag=max(0, feeder.produced.total() - snapshot.processed),
+            processed=progress.processed,
+            rate=progress.rate,
+            lag=max(0, feeder.produced.total() - progress.processed),
             blocked=list(first.values()),
             by_rule=dict(blocked_by_rule(back.states[BLOCK_EVENTS])),
             review=len({state.number for state in back.states[REVIEW_QUEUE]}),

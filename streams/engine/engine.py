@@ -33,7 +33,7 @@ from streams.engine.contract import Outcome
 from streams.engine.evaluate import Evaluator, Fired
 from streams.holds.breaker import Breaker, Gate, gate_of
 from streams.holds.ledger import Change, Ledger
-from streams.holds.output import Output, Snapshot
+from streams.holds.output import FrozenChange, Output
 from streams.ingest.admission import Accepted
 from streams.ingest.decode import Decoded, Decoder
 from streams.ingest.epoch import NO_ORIGIN, OutRecord, origin_of
@@ -241,16 +241,16 @@ class Engine:
     def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change]]) -> None:
         """One state record per input record, number and lane. Expiries stand alone; those by the clock (line -1) end
         what came before."""
-        pending: dict[int, list[Snapshot]] = {}  # by lane: one record's changes may go to and fro between lanes
+        pending: dict[int, list[FrozenChange]] = {}  # by lane: one record's changes may go to and fro between lanes
         pending_line = -1
         for line, change in changes:
             if line != pending_line or line < 0:
                 self._flush(outcome, pending)
-            snapshot = self._output.snapshot(change)
+            frozen = self._output.freeze(change)
             if line >= 0 and change.change == "expired":  # another number's
-                outcome.records += self._output.records([snapshot])
+                outcome.records += self._output.records([frozen])
             else:
-                pending.setdefault(change.hold.lane, []).append(snapshot)
+                pending.setdefault(change.hold.lane, []).append(frozen)
             pending_line = line
             rule = self.ledger.rules[change.hold.rule]
             outcome.changes[rule, MODES[change.hold.lane], change.change] += 1
@@ -266,9 +266,9 @@ class Engine:
         self.ledger.touched()
         return []
 
-    def _flush(self, outcome: Outcome, pending: dict[int, list[Snapshot]]) -> None:
-        for snapshots in pending.values():
-            outcome.records += self._output.records(snapshots)
+    def _flush(self, outcome: Outcome, pending: dict[int, list[FrozenChange]]) -> None:
+        for changes in pending.values():
+            outcome.records += self._output.records(changes)
         pending.clear()
 
 

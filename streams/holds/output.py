@@ -23,7 +23,7 @@ ACTIONS = tuple(f"block_{what}" for what in BLOCKS)
 
 
 @dataclass(slots=True)
-class Snapshot:
+class FrozenChange:
     """A change, and the number's holds in force right after it. Holds go on changing; this does not."""
 
     number: int
@@ -40,18 +40,18 @@ class Output:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def snapshot(self, change: Change) -> Snapshot:
+    def freeze(self, change: Change) -> FrozenChange:
         hold = self._hold(change.hold)
         if change.change == "expired" and change.firing >= 0:
             hold["given_up"] = True  # before its `until`
         holds = [self._hold(h) for h in self._ledger.in_force(change.hold.number, change.hold.lane)]
         event = event_id(hold["block_id"], change.change, change.hold.until_ms)
-        return Snapshot(change.hold.number, change.hold.lane, change.change, event, hold, holds)
+        return FrozenChange(change.hold.number, change.hold.lane, change.change, event, hold, holds)
 
-    def records(self, snapshots: list[Snapshot]) -> list[OutRecord]:
+    def records(self, changes: list[FrozenChange]) -> list[OutRecord]:
         """One state record for all changes that one input record made to a number in one lane, and, where they are
         enforced, a history row for each."""
-        first, last = snapshots[0], snapshots[-1]
+        first, last = changes[0], changes[-1]
         number = published(first.number)
         # The last hold's end stays visible when nothing is in force any more.
         shown = last.holds or [first.hold]
@@ -68,7 +68,7 @@ class Output:
         }
         out = [OutRecord(LANE_TOPICS[first.lane], number.encode(), orjson.dumps(state))]
         if first.lane == ENFORCE:
-            out += [OutRecord(topics.BLOCK_HISTORY, number.encode(), _history(number, s)) for s in snapshots]
+            out += [OutRecord(topics.BLOCK_HISTORY, number.encode(), _history(number, c)) for c in changes]
         return out
 
     def ledger_rows(self) -> list[OutRecord]:
@@ -96,7 +96,5 @@ class Output:
         }
 
 
-def _history(number: str, snapshot: Snapshot) -> bytes:
-    return orjson.dumps(
-        {"event_id": snapshot.event_id, "number": number, "change": snapshot.change, "hold": snapshot.hold}
-    )
+def _history(number: str, change: FrozenChange) -> bytes:
+    return orjson.dumps({"event_id": change.event_id, "number": number, "change": change.change, "hold": change.hold})

@@ -88,7 +88,7 @@ class _Memory:
         return count, oldest
 
 
-class _Partition:
+class _PlaceMemories:
     """The clock and memories of one place."""
 
     def __init__(self, slots_max: int, answers_slots_max: int) -> None:
@@ -162,7 +162,7 @@ class Intake:
         while self._slots_max * 6 // 10 < remembered_max:
             self._slots_max *= 2
         self._answers_slots_max = self._slots_max if track_answers else 0
-        self._partitions: list[_Partition] = []
+        self._partitions: list[_PlaceMemories] = []
         self._clocks = np.zeros(0, np.int64)
 
     def accept(
@@ -260,7 +260,7 @@ class Intake:
     def forget(self, source: int) -> None:
         """Forgets the clock and the memories of a source."""
         if source < len(self._partitions):
-            self._partitions[source] = _Partition(self._slots_max, self._answers_slots_max)
+            self._partitions[source] = _PlaceMemories(self._slots_max, self._answers_slots_max)
             self._clocks[source] = NEVER
 
     def track_answers(self) -> None:
@@ -286,12 +286,12 @@ class Intake:
         """Gives a source index that is new empty memories and no clock."""
         fresh = source_max + 1 - len(self._partitions)
         if fresh > 0:
-            self._partitions += [_Partition(self._slots_max, self._answers_slots_max) for _ in range(fresh)]
+            self._partitions += [_PlaceMemories(self._slots_max, self._answers_slots_max) for _ in range(fresh)]
             self._clocks = np.append(self._clocks, np.full(fresh, NEVER, np.int64))
 
     def _sift(
         self,
-        partition: _Partition,
+        partition: _PlaceMemories,
         order: np.ndarray,
         events: tuple[np.ndarray, ...],
         clock: np.ndarray,

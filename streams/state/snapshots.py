@@ -25,7 +25,7 @@ SLICE_BYTES_MAX = 8 * 1024 * 1024  # of chunks in one transaction
 
 
 @dataclass
-class _Partition:
+class _PartitionState:
     manifest: Manifest | None = None  # the last one published
     whole: bool = True  # the next image cannot build on it
     taken_at_s: float = NEVER_S  # monotonic
@@ -66,7 +66,7 @@ class Snapshots:
         self._monotonic = monotonic
         self._wall_ms = wall_ms
         self._new_id = new_id
-        self._partitions: dict[int, _Partition] = {}
+        self._partitions: dict[int, _PartitionState] = {}
         self._pending: _Pending | None = None
 
     def adopt(self, partition: int, manifest: Manifest | None, *, is_local: bool, litter: tuple[str, ...] = ()) -> None:
@@ -74,7 +74,7 @@ class Snapshots:
         builds on it."""
         has_image = manifest is not None and bool(manifest.chunks)
         whole = not has_image or (self._local is not None and not is_local)
-        self._partitions[partition] = _Partition(
+        self._partitions[partition] = _PartitionState(
             manifest, whole, self._monotonic() if has_image else NEVER_S, litter=litter
         )
 
@@ -177,7 +177,7 @@ class Snapshots:
             return None
         return lambda: local.write(pending.manifest, pending.chunks, pending.gone)
 
-    def _take(self, partition: int, state: _Partition, offsets: dict[str, int]) -> _Pending:
+    def _take(self, partition: int, state: _PartitionState, offsets: dict[str, int]) -> _Pending:
         engine = self._engine()
         before = state.manifest
         deltas = 0 if before is None else before.chunk_bytes - before.base_bytes

@@ -33,7 +33,7 @@ ORDINARY_SHARE_MIN = 0.1  # when planted numbers alone exceed the rate, ordinary
 
 @dataclass(frozen=True)
 class TrafficSettings:
-    """What to generate. Raises ValueError for values that make no traffic.
+    """The settings of the traffic. Raises ValueError for values that make no traffic.
 
     rate: records per second on average over the whole duration; within it traffic follows the hours. Businesses and
     offenders act at their own rates, ordinary subscribers fill the rest. Traffic of at most 12 hours shows offenders
@@ -142,8 +142,8 @@ class Traffic:
         return list(self._witnesses.labels) if self._witnesses else []
 
     def _plan(self, day: Day) -> tuple[Rows, list[tuple[int, str]]]:
-        """What the planted numbers do on a day, by time, and the texts (actor, text) that the messages' refs point to
-        beyond the pool of chats."""
+        """The records of the planted numbers on a day, by time, and the texts (actor, text) that the messages' refs
+        point to beyond the pool of chats."""
         parts: list[Rows] = [empty()]
         texts: list[tuple[int, str]] = []
         for i, actor in enumerate(self._actors):

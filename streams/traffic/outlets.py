@@ -1,4 +1,4 @@
-"""Where generated records go: JSON lines as `kcat -C -J` prints them, or a broker."""
+"""The outlets of generated records: JSON lines as `kcat -C -J` prints them, or a broker."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class TimerFailed(Exception):
     """A mistake of ours in what a timer does: the worker ends, and nothing more is committed."""
 
 
-class Shell(Protocol):
+class AgentHost(Protocol):
     """The shell that runs agents and timers, as faust.App does."""
 
     def channel(self, *, maxsize: int) -> Any: ...
@@ -91,13 +91,13 @@ class Wiring:
     def engine(self) -> LiveEngine:
         return self.outbox.engine
 
-    def attach(self, app: Shell) -> None:
+    def attach(self, app: AgentHost) -> None:
         """Registers the agents, and the timers of what wall time decides."""
         agents.attach(app, self.lineup)
         self.every(app, EXPIRE_INTERVAL_S, self.expire)
         self.every(app, CONTROL_INTERVAL_S, self.obey)
 
-    def every(self, app: Shell, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    def every(self, app: AgentHost, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
         """A timer, at work while the source is."""
 
         @app.timer(interval_s, name=work.__name__)

@@ -54,7 +54,7 @@ def nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Progress:
     """A worker's progress at one moment, for a live view."""
 
     processed: int  # records since start
@@ -136,10 +136,10 @@ class Worker:
             self._thread.join()
         return int(getattr(self.problem, "exit_code", 1)) if self.problem else 0
 
-    def snapshot(self) -> Snapshot:
+    def progress(self) -> Progress:
         flow = self._wiring.flow
         partitions = flow.partitions if flow else None
-        return Snapshot(
+        return Progress(
             processed=flow.processed if flow else 0,
             rate=self.metrics.rate(),
             lag_records=sum(self.metrics.lag_records.values()),
@@ -209,7 +209,7 @@ class Worker:
 
     async def observe(self) -> None:
         """Brings the metrics up to date, once a second."""
-        now, wiring = self.snapshot(), self._wiring
+        now, wiring = self.progress(), self._wiring
         flow, engine = wiring.flow, wiring.engine
         assert flow is not None
         self.metrics.observe(wiring.fetcher.lag, engine.stats(), engine.warming())
@@ -232,7 +232,7 @@ class Worker:
         self.metrics.observe_feeds(self._feeds.silent(), self._feeds.quiet_ms(now_ms))
 
     def _status(self) -> dict[str, object]:
-        now = self.snapshot()
+        now = self.progress()
         return {
             "ready": now.ready,
             "waiting": self._waiting,

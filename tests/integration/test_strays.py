@@ -154,12 +154,12 @@ def worked(broker: Broker, feed: Feed, send: Callable[[Broker, Feed], None], wor
     for each in running:
         each.start()
     try:
-        until(lambda: sum(each.snapshot().processed for each in [*done, *running]) >= len(feed) + strays)
+        until(lambda: sum(each.progress().processed for each in [*done, *running]) >= len(feed) + strays)
     finally:
         codes = [each.stop() for each in running]
     assert codes == [0] * workers, [each.problem for each in running]
     done += running
-    assert sum(each.snapshot().processed for each in done) == len(feed) + strays
+    assert sum(each.progress().processed for each in done) == len(feed) + strays
     return Result(
         changes_of(read(broker, BLOCK_HISTORY)),
         strays,

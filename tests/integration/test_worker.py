@@ -149,7 +149,7 @@ def test_latest_skips_what_is_there_and_is_committed_even_when_nothing_comes(her
     worker = Worker(here.settings(start_from=StartFrom("latest")), StandIn(*TOPICS))
     worker.start()
     assert worker.stop() == 0
-    assert worker.snapshot().processed == 0
+    assert worker.progress().processed == 0
     assert here.has_committed()
     assert set(here.uncommitted().values()) == {0}
 
@@ -163,7 +163,7 @@ def test_outputs_and_dead_letters_reach_their_topics_in_order(here: Here) -> Non
     assert worker.metrics.value("dead_letters_total", feed="cdr", reason="not_json") == 1
     assert worker.metrics.value("block_changes_total", rule="stand-in", mode="enforce", change="opened") == 2
     assert worker.metrics.value("records_total", feed="cdr") == 4
-    assert [record.value for record in worker.snapshot().recent_blocks] == [b"block 1", b"block 2"]
+    assert [record.value for record in worker.progress().recent_blocks] == [b"block 1", b"block 2"]
 
 
 def test_a_crash_while_counting_commits_nothing_behind_it(here: Here) -> None:
@@ -197,10 +197,10 @@ def test_each_record_is_counted_by_one_of_two_workers_that_come_and_go(here: Her
     first.start()
     produce_and_wait(b"alone")
     second.start()
-    wait_until(lambda: len(second.snapshot().partitions) == 1)
+    wait_until(lambda: len(second.progress().partitions) == 1)
     produce_and_wait(b"together")
     assert first.stop() == 0
-    wait_until(lambda: second.snapshot().partitions == (0, 1))
+    wait_until(lambda: second.progress().partitions == (0, 1))
     produce_and_wait(b"other")
     assert second.stop() == 0
 

@@ -18,7 +18,7 @@ SLOW_MS = 40
 
 
 class SimShell:
-    """streams.worker.wiring.Shell. ended: called with what an agent or a timer raised, of which a worker must die."""
+    """streams.worker.wiring.AgentHost. ended: called with the error of an agent or timer that must end a worker."""
 
     def __init__(self, world: World, loop: asyncio.AbstractEventLoop, ended: Callable[[BaseException], None]) -> None:
         self._random = world.random

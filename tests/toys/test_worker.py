@@ -51,7 +51,7 @@ def test_a_worker_blocks_what_the_topic_and_the_kind_show() -> None:
         with ReadBack(kafka, PARTITIONS) as back:
             worker.start()
             until = time.monotonic() + LONG_S
-            while worker.snapshot().processed < len(lines) and worker.problem is None and time.monotonic() < until:
+            while worker.progress().processed < len(lines) and worker.problem is None and time.monotonic() < until:
                 time.sleep(0.05)
             assert worker.stop() == 0, worker.problem
             back.to_end(LONG_S)

@@ -1,4 +1,4 @@
-"""One word for one thing: class names and the glossary."""
+"""One word for one thing: class names, the glossary, and how docstrings begin."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "rules", "streams")
 
 # Class names that stand in several modules, each with the reason.
-SHARED_NAMES = {
-    "Rows": "of a topic's counters, of synthetic traffic",
-    "Shell": "Faust's worker, and the Protocol of what runs agents",
-    "Snapshot": "of a number's holds, of a worker's progress",
-    "_Partition": "private: memories of one, snapshots of one",
-}
+SHARED_NAMES: dict[str, str] = {}
+
+# A docstring says what a thing is or does; one that begins so makes its reader look for the subject.
+QUESTIONS = ("What", "How", "Where", "Who", "Which", "Whether")
 
 
 def _modules() -> Iterator[tuple[Path, ast.Module]]:
@@ -43,6 +41,17 @@ def test_each_class_name_is_used_once() -> None:
     shared = {name: sorted(paths) for name, paths in homes.items() if len(paths) > 1}
     assert {name: paths for name, paths in shared.items() if name not in SHARED_NAMES} == {}
     assert SHARED_NAMES.keys() <= shared.keys(), "a reason outlives its name"
+
+
+def test_no_docstring_begins_with_a_question_word() -> None:
+    found = [
+        f"{path}:{node.body[0].lineno}"
+        for path, tree in _modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and (ast.get_docstring(node) or "").split(maxsplit=1)[:1] in [[word] for word in QUESTIONS]
+    ]
+    assert found == []
 
 
 def test_each_term_of_the_glossary_has_a_room_that_exists() -> None:
