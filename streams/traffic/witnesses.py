@@ -1,4 +1,4 @@
-"""What others say of the numbers in generated traffic: citizens who report them, honeypots that they reach.
+"""Witnesses of the numbers in generated traffic: citizens who report them, honeypots that they reach.
 
 It watches the records go by and adds its own, in time order; from a generator of its own, so that calls and messages
 are the same bytes with it and without.

@@ -99,7 +99,7 @@ def test_a_worker_behind_the_older_version_keeps_its_holds_and_counts_anew(caplo
             for value in calls(caller, 10):
                 here.producer.produce(CDR, value, caller, timestamp=AT_MS)
         here.flush()
-        wait(lambda: worker.problem is not None or worker.snapshot().processed >= 6)
+        wait(lambda: worker.problem is not None or worker.progress().processed >= 6)
         assert worker.stop() == 0, worker.problem
         assert worker.metrics.value("broker_trouble_total", code="snapshot_damaged") == PARTITIONS
         assert "an image of format 1, where this version reads 2: counters begin empty and warm" in caplog.text
