@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 from unittest.mock import patch
 
+from schemas.feeds import FEEDS
 from schemas.topics import BLOCK_EVENTS, CONTROL_GLOBAL, LEDGER, REKEYED, SNAPSHOTS, TOPICS
 from streams.holds.pause import PAUSE_KEY, Pause
 from streams.ingest.admission import Intake
@@ -31,7 +32,7 @@ from tests.sim.fibers import Process
 from tests.sim.history import HOUR, MINUTE, MONDAY_0859_MS, NUMBERS, Feeds, Input
 from tests.sim.log import Record
 from tests.sim.primitives import installed
-from tests.sim.rules import rules
+from tests.sim.rules import CHANGED, rules
 from tests.sim.worker import SimWorker
 from tests.sim.world import GROUP, World
 
@@ -73,7 +74,7 @@ class Plan:
             bursts=random.randint(3, 12),
         )
         if plan.delivery == "exactly_once":
-            plan.rules = random.choice(("alone", "across"))
+            plan.rules = random.choice(("alone", "across", "others"))
             if random.random() < 0.3:
                 plan.breaker = random.choice(((1, 0.0), (2, 3.0)))
             if random.random() < 0.2:
@@ -98,9 +99,10 @@ class History:
         self.world = World(self.seed, MONDAY_0859_MS + self.seed % 7 * 5 * HOUR, 1 + self.seed % 4, self.rates)
         random = self.random = self.world.random
         strays = frozenset(random.sample(NUMBERS, 3)) if random.random() < 0.4 else frozenset()
-        self.feeds = Feeds(random, self.world.partitions, strays)
         self.plan = self.plan or Plan.drawn(random)
         self.world.rules_in_force, self.world.breaker = rules(self.plan.rules), self.plan.breaker
+        topics = tuple(topic for topic in FEEDS if topic in self.world.rules_in_force.topics)
+        self.feeds = Feeds(random, self.world.partitions, topics, strays)
         if self.plan.delivery == "at_least_once":
             # Nobody fences a worker that sleeps past its session: docs/operations.md says what it may do then. And what
             # is produced again after a crash is produced under the word and the rules of that moment.
@@ -359,7 +361,8 @@ class History:
     def _change_rules(self) -> None:
         assert self.plan is not None
         world = self.world
-        name = self.plan.rules if world.rules_in_force is rules("changed") else "changed"
+        changed = CHANGED[self.plan.rules]
+        name = self.plan.rules if world.rules_in_force is rules(changed) else changed
         world.rules_in_force, self.has_changed_rules = rules(name), True
         world.note(None, f"operators change the rules: {world.rules_in_force.version}")
         for worker in self._running():

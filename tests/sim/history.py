@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
+from schemas.feeds import FEEDS
 from schemas.numbers import normalise
-from schemas.topics import CDR, MESSAGE_RELAY
+from schemas.topics import CDR, MESSAGE_RELAY, REPORTS, TRAPS
 from streams.kafka.partition import partition_of
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -38,6 +39,7 @@ class Feeds:
 
     random: Random
     partitions: int
+    topics: tuple[str, ...]
     strays: frozenset[str] = frozenset()
     sent: list[Input] = field(default_factory=list)
     count: int = 0
@@ -75,14 +77,17 @@ class Feeds:
         random = self.random
         if self.sent and random.random() < 0.04:
             return random.choice(self.sent[-200:])  # delivered twice
-        topic = random.choice((MESSAGE_RELAY, CDR))
+        topic = random.choice(self.topics)
         if random.random() < 0.02:
             return Input(topic, random.randrange(self.partitions), b"k", random.choice(POISON))
         number = random.choice(offenders) if random.random() < 0.7 else random.choice(NUMBERS)
         self.count += 1
         at_ms = now_ms + random.choice(LATE_OR_EARLY) * (random.random() < 0.5)
-        record = self._message(number, at_ms) if topic == MESSAGE_RELAY else self._call(number, at_ms)
-        value = json.dumps(record | self._trust()).encode()
+        make = {MESSAGE_RELAY: self._message, CDR: self._call, REPORTS: self._report, TRAPS: self._hit}[topic]
+        record = make(number, at_ms)
+        if FEEDS[topic].vouching:
+            record |= self._trust()
+        value = json.dumps(record).encode()
         return Input(topic, self._partition(number), number.encode(), value)
 
     def _message(self, number: str, at_ms: int) -> dict[str, Any]:
@@ -101,6 +106,14 @@ class Feeds:
             talked_ms = random.choice((1, 5, 8, 30, 600)) * SECOND
             record |= {"setup_at": at_ms - talked_ms - 2_000, "answer_at": at_ms - talked_ms, "release_at": at_ms}
         return record
+
+    def _report(self, number: str, at_ms: int) -> dict[str, Any]:
+        reporter = f"+82103333{self.random.randrange(6):04d}"
+        return {"report_id": f"r{self.count}", "at": at_ms, "number": number, "reporter": reporter, "kind": "call"}
+
+    def _hit(self, number: str, at_ms: int) -> dict[str, Any]:
+        trap = f"+82260000{self.random.randrange(3):03d}"
+        return {"at": at_ms, "sender": number, "trap": trap, "depth": self.random.choice(("record", "limited"))}
 
     def _trust(self) -> dict[str, Any]:
         return {"verified": "full", "origin": "domestic"} if self.random.random() < 0.9 else {}

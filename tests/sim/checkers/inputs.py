@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from schemas.decoding import RecordError, decode
-from schemas.topics import CDR, MESSAGE_RELAY, REKEYED
+from schemas.feeds import FEEDS
+from schemas.topics import REKEYED
 from streams.ingest.epoch import partition_of_strays
 from tests.reference.reference import Line
 from tests.sim.history import home_of
@@ -14,7 +15,6 @@ from tests.sim.log import Record
 from tests.sim.world import World
 
 T = TypeVar("T")
-ACTOR = {MESSAGE_RELAY: "sender", CDR: "caller"}
 
 
 def once_per_input(world: World, name: str, make: Callable[[], T]) -> T:
@@ -29,7 +29,7 @@ def once_per_input(world: World, name: str, make: Callable[[], T]) -> T:
 
 def is_stray(world: World, topic: str, partition: int, value: bytes | None) -> bool:
     try:
-        number = str(decode(topic, value, frozenset())[ACTOR[topic]])
+        number = str(decode(topic, value, frozenset())[FEEDS[topic].number])
     except RecordError:
         return False
     return home_of(number, world.partitions) not in (None, partition)
