@@ -278,7 +278,7 @@ class Transactional:
         """Waits a moment before the next attempt, or says why there is none."""
         if meaning_of(why) is Meaning.NAME_TAKEN:
             raise Fenced(self._name_taken(why))
-        if meaning_of(why) in (Meaning.RECORD, Meaning.NO_TOPIC, Meaning.NO_RIGHT):
+        if meaning_of(why) in (Meaning.RECORD, Meaning.NO_TOPIC, Meaning.NO_RIGHT, Meaning.NO_GROUP):
             what = f"a record for topic {self._refused!r}" if self._refused else "output"
             raise DeliveryFailed(f"{what} cannot be delivered, nothing was committed: {why.str()}")
         if failures >= ATTEMPTS_MAX:

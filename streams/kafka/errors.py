@@ -23,6 +23,7 @@ class Meaning(Enum):
     NO_TOPIC = "the topic or the partition is not there"
     EXISTS = "the topic is there already"
     NO_RIGHT = "the user lacks a right"
+    NO_GROUP = "the user lacks a right on the group, which is nothing to a reader that is in none"
     NO_LOGIN = "the broker does not let this user in"
     MISMATCH = "the group's members do not fit together"
     FATAL = "the client cannot go on"
@@ -82,10 +83,10 @@ _CODES = {
     Meaning.EXISTS: (KafkaError.TOPIC_ALREADY_EXISTS,),
     Meaning.NO_RIGHT: (
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     ),
+    Meaning.NO_GROUP: (KafkaError.GROUP_AUTHORIZATION_FAILED,),
     Meaning.NO_LOGIN: (KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError.UNSUPPORTED_SASL_MECHANISM),
     Meaning.MISMATCH: (KafkaError.INCONSISTENT_GROUP_PROTOCOL,),
     Meaning.FATAL: (KafkaError._FATAL,),

@@ -44,7 +44,7 @@ LEAVE_LIMIT_S = 9.0
 LAG_INTERVAL_S = 1.0
 POLL_S = 0.05
 NOTES_TIMEOUT_S = 15.0  # longer than a killed worker's open transaction
-HOPELESS = (Meaning.NO_RIGHT, Meaning.NO_LOGIN, Meaning.MISMATCH, Meaning.NAME_TAKEN, Meaning.FATAL)
+HOPELESS = (Meaning.NO_RIGHT, Meaning.NO_GROUP, Meaning.NO_LOGIN, Meaning.MISMATCH, Meaning.NAME_TAKEN, Meaning.FATAL)
 
 
 class ReadFailed(Exception):
@@ -142,7 +142,7 @@ class Fetcher:
         Raises Refused."""
         for message in self._consumer.consume(100, POLL_S):
             error = message.error()
-            if error is not None and meaning_of(error) is Meaning.NO_RIGHT:
+            if error is not None and meaning_of(error) in (Meaning.NO_RIGHT, Meaning.NO_GROUP):
                 raise Refused(lacks_the_group(self._settings.group, error))
 
     def subscribe(self, owner: Owner) -> None:

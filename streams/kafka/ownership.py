@@ -111,7 +111,7 @@ def committed_offsets(
             if failed is None:
                 return answers
             error, which = failed.error, f" for partition {failed.partition} of {failed.topic!r}"
-        if meaning_of(error) is Meaning.NO_RIGHT:
+        if meaning_of(error) in (Meaning.NO_RIGHT, Meaning.NO_GROUP):
             raise Refused(lacks_the_group(group, error, which))
         if meaning_of(error) is not Meaning.COORDINATOR or time.monotonic() > until_s:
             raise BrokerAway(
