@@ -138,7 +138,7 @@ WRONG: dict[str, tuple[Callable[[Live], Any], str]] = {
     "missing": (unreadable, "cannot be read: No such file"),
     "of ten megabytes": (written(BEFORE + "#" * 10_000_000), "larger than"),
     "an alias bomb": (written(BOMB), "alias|anchor"),
-    "of another topic": (written(CALLS), "the new rules read cdr and the old ones message-relay"),
+    "of another topic": (written(CALLS), "the new rules count cdr, which this worker does not read"),
 }
 
 
