@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from schemas.feeds import FEEDS
 from schemas.topics import TOPICS
 from streams.runtime.metrics import Metrics
 
@@ -391,3 +392,36 @@ def test_prometheus_and_grafana_find_each_other(compose: Mapping[str, Any]) -> N
     assert compose["secrets"]["web-token"]["environment"] in services["grayline"]["environment"]["GRAYLINE_WEB_TOKEN"]
     shared = [set(services[name]["networks"]) for name in ("grayline", "prometheus", "grafana")]
     assert set.intersection(*shared)
+
+
+# -------------------------------------------------------------------------------------------------------------- rights
+
+
+def rights(*arguments: str, tmp_path: Path) -> set[tuple[str, str]]:
+    """(topic, operation) of what acls.sh gives, as it tells Kafka's own tool."""
+    tool = tmp_path / "kafka-acls.sh"
+    tool.write_text('#!/bin/sh\necho "$@"\n')
+    tool.chmod(0o755)
+    done = run("sh", DOCKER / "acls.sh", *arguments, KAFKA_ACLS=str(tool))
+    assert done.returncode == 0, done.stderr
+    given = set()
+    for line in done.stdout.splitlines():
+        words = line.split()
+        told = {
+            name: [words[i + 1] for i, word in enumerate(words) if word == name] for name in words if name[:2] == "--"
+        }
+        given |= {(topic, operation) for topic in told.get("--topic", []) for operation in told["--operation"]}
+    return given
+
+
+def test_a_worker_is_given_the_inputs_that_it_is_to_read_and_no_others(tmp_path: Path) -> None:
+    usual = rights("worker", "User:g", "g", tmp_path=tmp_path)
+    assert {topic for topic, _ in usual} & FEEDS.keys() == {"message-relay", "cdr"}
+    more = rights("worker", "User:g", "g", "reports", "control", tmp_path=tmp_path)
+    assert more - usual == {(topic, right) for topic in ("reports", "control") for right in ("Read", "DescribeConfigs")}
+
+
+@pytest.mark.parametrize("topic", FEEDS)
+def test_a_carrier_writes_the_topic_that_it_is_given_and_a_maker_makes_it(topic: str, tmp_path: Path) -> None:
+    assert rights("carrier", "User:c", topic, tmp_path=tmp_path) == {(topic, "Write")}
+    assert (topic, "Create") in rights("maker", "User:m", tmp_path=tmp_path)

@@ -29,6 +29,7 @@ from streams.engine.warm_records import records
 from streams.ingest.decode_share import decode_share
 from streams.ingest.epoch import RawBatch
 from streams.kafka.partition import partition_of
+from streams.traffic.generate import Traffic, TrafficSettings
 
 AT_MS = 1_794_798_000_000
 MINUTE, HOUR = 60_000, 3_600_000
@@ -203,6 +204,39 @@ rules:
     hits = [hit(6, depth="limited", source_ip="192.0.2.6"), hit(7, depth="full")]
     assert not opened(step(engine, TRAPS, hits, 20)), "a hit without an address counts nowhere in that rule"
     assert opened(step(engine, TRAPS, [hit(8, depth="full", source_ip="192.0.2.6")], 30)) == {(REVIEW_QUEUE, "heard")}
+
+
+REPORTED = """
+counters:
+  people: {on: reports, per: number, distinct: reporter, window: 1d}
+rules:
+  - {name: reported, summary: s, when: people >= 3, mode: review,
+     then: {block: [calls], directions: [outgoing], for: 7d}}
+"""
+
+
+def test_a_rule_on_generated_reports_finds_offenders_and_leaves_whom_several_report_by_mistake_to_people() -> None:
+    traffic = Traffic(TrafficSettings(seed=3, duration_ms=6 * HOUR, rate=5, reports=True))
+    told = [record for record in traffic if record.topic == REPORTS]
+    labels = traffic.report_labels()
+    guilty = {label.number for label in traffic.labels() if not label.innocent}
+    assert {"mistake", "malicious"} <= {label.kind for label in labels if label.number not in guilty}
+    n = len(told)
+    at = np.array([record.timestamp_ms for record in told])
+    raw = RawBatch(REPORTS, np.arange(n), np.zeros(n, np.int32), np.arange(n), at, [record.value for record in told])
+    engine = engine_of(REPORTED)
+    outcome = engine.step(decode_share(engine, raw))
+    again = n - len({label.report_id for label in labels})
+    assert outcome.feeds[REPORTS]["duplicate"] == again > 0
+    found = {(record.key or b"").decode() for record in outcome.records}
+    assert len(found & guilty) > 10
+    # A bank that writes to everybody stands below the offender's call in many a list.
+    assert len(found & guilty) > 5 * len(found - guilty)
+    assert {record.topic for record in outcome.records} == {REVIEW_QUEUE}
+    malicious = {label.number for label in labels if label.kind == "malicious"}
+    only_one = malicious - {label.number for label in labels if label.kind in ("true", "mistake")}
+    assert only_one
+    assert not found & only_one, "whoever reports alone, however often, is one person"
 
 
 # ------------------------------------------------------------------------------------- read, checked, not counted

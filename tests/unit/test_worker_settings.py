@@ -83,5 +83,11 @@ def test_clients_are_made_in_one_place() -> None:
     assert made == {"kafka/clients.py"}
 
 
+def test_only_inputs_can_be_read_besides_and_the_message_names_them() -> None:
+    assert settings(topics=("reports", "control")).topics == ("reports", "control")
+    with pytest.raises(SettingsProblem, match="--topics block-events: the inputs are message-relay, cdr, reports"):
+        settings(topics=("reports", "block-events"))
+
+
 def test_a_token_is_not_shown() -> None:
     assert "hush" not in repr(settings(web_token="hush"))
