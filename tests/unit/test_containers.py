@@ -190,7 +190,7 @@ def test_each_script_is_sound_shell(script: Path) -> None:
 
 def test_the_script_for_rights_knows_every_topic() -> None:
     text = (DOCKER / "acls.sh").read_text()
-    lists = re.findall(r'^(?:inputs|control|outputs|internal)="(.*)"$', text, re.M)
+    lists = re.findall(r'^(?:inputs|global|outputs|internal)="(.*)"$', text, re.M)
     assert set(TOPICS) <= set(" ".join(lists).split())
 
 
