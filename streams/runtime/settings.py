@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class WorkerSettings:
 
     consumer: Mapping[str, object]
     producer: Mapping[str, object]
+    _: KW_ONLY
     group: str = DEFAULT_GROUP
     topics: tuple[str, ...] = ()  # inputs that are read whether rules count them or not
     start_from: StartFrom | None = None  # None: only a group that has committed before may start

@@ -150,7 +150,7 @@ def has_coordinator(broker: Broker) -> bool:
 
 def worker(broker: Broker, rules: RuleSet) -> Worker:
     client = {"bootstrap.servers": broker.bootstrap}
-    settings = WorkerSettings(client, client, "safety", StartFrom("earliest"), poll_timeout_ms=20)
+    settings = WorkerSettings(client, client, group="safety", start_from=StartFrom("earliest"), poll_timeout_ms=20)
     return Worker(settings, Engine(rules))
 
 

@@ -175,7 +175,7 @@ def worker(broker: Broker, group: str, **told: Any) -> Worker:
     ruleset, diagnostics = check_texts([("strays.yaml", RULES)])
     assert isinstance(ruleset, RuleSet), diagnostics
     client = {"bootstrap.servers": broker.bootstrap}
-    settings = WorkerSettings(client, client, group, StartFrom("earliest"), batch_size=100, **told)
+    settings = WorkerSettings(client, client, group=group, start_from=StartFrom("earliest"), batch_size=100, **told)
     return Worker(settings, Engine(ruleset))
 
 
