@@ -17,6 +17,8 @@ the mean, so that a flood neither keeps itself alive nor raises its own limit. O
 do not count against its feed, nor those that a feed's holds back against the total.
 
 Bounds, for each of the two: a feed keeps 61 minutes of counts a rule, and WAITING_MAX of those who wait in the minute.
+Whoever waits beyond them counts nowhere, however often it asks, and keeps the scope that holds it back closed for all
+of the next minute.
 """
 
 from __future__ import annotations
@@ -79,6 +81,10 @@ class Minute(msgspec.Struct):
     asked: dict[str, Int64] = {}
     over: set[str] = set()
     waiting: set[Int64] = set()  # hashes of (rule, number) that were held back
+
+    def count(self, scopes: list[str]) -> None:
+        for scope in scopes:
+            self.asked[scope] = self.asked.get(scope, 0) + 1
 
 
 class PlaceMinutes(msgspec.Struct):
@@ -180,29 +186,33 @@ class Breaker:
         feed.advance(minute)
         self._changed.add(home_of(place[1]))
         waits = _hash(rule, number)
-        # Behind WAITING_MAX each time counts: rather too much is held back than nothing any more.
-        counts = waits not in feed.now.waiting
+        asks = 0 if waits in feed.now.waiting else 1
+        asked = []
         for scope in (f"{RULE}:{rule}", FEED, TOTAL):
-            if self._is_over(feed, scope, counts):
-                if counts and len(feed.now.waiting) < WAITING_MAX:
+            asked.append(scope)
+            if self._is_over(feed, scope, asks):
+                if asks and len(feed.now.waiting) < WAITING_MAX:
                     feed.now.waiting.add(waits)
+                    feed.now.count(asked)
+                elif asks:
+                    # Nobody could tell when it asks again, so it counts nowhere, and the scope stays closed: rather too
+                    # much is held back than nothing any more.
+                    feed.now.over.add(scope)
                 return f"breaker:{feed.named(scope)[0]}"
+        feed.now.count(asked)
         by_rule = feed.opened.setdefault(feed.minute, {})
         by_rule[rule] = by_rule.get(rule, 0) + 1
         return ""
 
-    def _is_over(self, feed: PlaceMinutes, scope: str, counts: bool) -> bool:
+    def _is_over(self, feed: PlaceMinutes, scope: str, asks: int) -> bool:
+        """Whether a scope holds back when so many more ask than have been counted."""
         now, was_over = feed.now, scope in feed.last.over
         if scope not in now.limits:
             now.limits[scope] = self._limit(feed, scope)
-        if counts:
-            now.asked[scope] = now.asked.get(scope, 0) + 1
         if scope not in now.over:
             limit = now.limits[scope]
-            # Not more than that many are remembered.
-            most = min(limit, WAITING_MAX - 1) if was_over else limit
             asked = self._asked_in_total(feed) if scope == TOTAL else now.asked.get(scope, 0)
-            if asked > most:
+            if asked + asks > limit:
                 now.over.add(scope)
                 if not was_over:
                     self._trips.append(Trip(*feed.named(scope), home_of(feed.partition), limit))

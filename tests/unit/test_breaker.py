@@ -154,6 +154,19 @@ def test_more_than_can_be_remembered_still_holds_back() -> None:
     assert asked(breaker, M + 2, 1, first=20_000) == "r"
 
 
+def test_who_waits_beyond_what_can_be_remembered_changes_nothing_by_asking_again() -> None:
+    """How often it asks hangs on where epochs end."""
+    found = []
+    for times in (1, 20):
+        breaker = Breaker(10)
+        for n in range(WAITING_MAX + 50):  # ten numbers a rule, none beyond a rule's limit, but far beyond the feed's
+            for _ in range(times):
+                if not breaker.ask(PLACE, M, f"rule-{n // 10}", n):
+                    break
+        found.append((breaker.row(0), [str(trip) for trip in breaker.trips()], asked(breaker, M + 1, 1, first=9_000)))
+    assert found[0] == found[1]
+
+
 def test_each_trip_is_told_once_and_shown_while_it_lasts() -> None:
     breaker = Breaker(3)
     for minute in range(3):
