@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from confluent_kafka import KafkaError
 
@@ -13,10 +14,14 @@ from tests.sim.transactions import Coordinator, GroupOffsets, Place, Refusal, Tr
 
 
 class FakeBroker:
-    """topics: name -> partition count. `away_until_ms`: until then no client gets an answer."""
+    """topics: name -> partition count. marker_delay_ms: asked for each partition that has to hear how a transaction
+    ended. `away_until_ms`: until then no client gets an answer."""
 
-    def __init__(self, topics: Mapping[str, int], clock: Callable[[], int]) -> None:
+    def __init__(
+        self, topics: Mapping[str, int], clock: Callable[[], int], marker_delay_ms: Callable[[], int] = lambda: 0
+    ) -> None:
         self.clock = clock
+        self._marker_delay_ms = marker_delay_ms
         self.away_until_ms = 0
         self.logs = {(topic, p): PartitionLog() for topic, count in topics.items() for p in range(count)}
         self._topics = dict(topics)
@@ -98,8 +103,24 @@ class FakeBroker:
             self.transactions.add_offsets(*transaction, group, offsets)
 
     def _finish(self, transaction: Transaction, outcome: str) -> None:
+        """Each partition hears of it by itself, and so does each group: readers of one may know while others wait."""
         for place in sorted(transaction.places):
-            self.logs[place].mark(self.clock(), transaction.producer, outcome)
+            self._soon(partial(self._mark, transaction, place, outcome))
+        for group in sorted(transaction.offsets):
+            self._soon(partial(self._settle, transaction, group, outcome))
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        delay_ms = self._marker_delay_ms()
+        if delay_ms:
+            self._late.append((self.clock() + delay_ms, act))
+        else:
+            act()
+
+    def _mark(self, transaction: Transaction, place: Place, outcome: str) -> None:
+        self.logs[place].mark(self.clock(), transaction.producer, outcome)
+        transaction.places.discard(place)
+
+    def _settle(self, transaction: Transaction, group: str, outcome: str) -> None:
+        offsets = transaction.offsets.pop(group)
         if outcome == "commit":
-            for group, offsets in transaction.offsets.items():
-                self.groups.store(group, offsets)
+            self.groups.store(group, offsets)

@@ -117,6 +117,7 @@ class FakeConsumer:
             generation, settled, assignment = groups.state(self._group, self._member, self._instance)
             if not settled and self._is_assigned:
                 self._give_up("revoke")
+                self._world.faults.meet_rebalance(self._process)
             if not settled:
                 groups.join(self._group, self._topics, self._session_ms, self._is_alive, self._member, self._instance)
                 generation, settled, assignment = groups.state(self._group, self._member, self._instance)

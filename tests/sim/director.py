@@ -59,6 +59,7 @@ class Plan:
     ids_max: int | None = None  # that a partition remembers at most
     session_ms: int = 6_000
     ends_with_echo: bool = False  # the last that comes are duplicates
+    idle: float = 0.0  # share of bursts in which nothing comes, and only time passes
     slice_bytes: int = 8 * 1024 * 1024  # of a snapshot in one transaction; the first chunk goes in any case
 
     @classmethod
@@ -167,8 +168,11 @@ class History:
         for _ in range(random.randint(1, 2)):
             self._start()
         for _ in range(self.plan.bursts):
-            self._feed(random.choice((1, 5, 20, 60)))
-            self._pass(random.choice((1, 50, 300, 2_000, 8_000)))
+            if self.plan.idle and random.random() < self.plan.idle:
+                self._pass(random.choice((2_000, 8_000, 30_000)))
+            else:
+                self._feed(random.choice((1, 5, 20, 60)))
+                self._pass(random.choice((1, 50, 300, 2_000, 8_000)))
             if random.random() < rates.away:
                 self.world.broker.away_until_ms = self.world.now_ms + random.choice((300, 5_000, 20_000))
                 self.world.note(None, "the broker is away")

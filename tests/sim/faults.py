@@ -38,6 +38,7 @@ class Rates:
 
     crash: float = 0.0
     freeze: float = 0.0
+    freeze_between: float = 0.0  # between what a rebalance takes and what it gives
     slow: float = 0.0
     loss: float = 0.0
     disk_error: float = 0.0
@@ -51,15 +52,16 @@ class Rates:
     pause: float = 0.0  # they pause new blocks, or resume them
     lose_disk: float = 0.0
     forget: float = 0.0
+    late_marker: float = 0.0  # a partition hears late how a transaction ended
     turn: float = 0.0  # of awaits on an event loop at which others go first
 
     @classmethod
     def drawn(cls, random: Random) -> Rates:
         """Most histories have a few kinds of trouble, so that each also happens alone."""
         most = cls(
-            crash=0.01, freeze=0.006, slow=0.02, loss=0.05, disk_error=0.05, away=0.05, scale=0.1, stop=0.05,
-            compact=0.2, trim=0.1, jump=0.02, reload=0.1, pause=0.15, lose_disk=0.1, forget=0.001,
-            turn=0.3,
+            crash=0.01, freeze=0.006, freeze_between=0.1, slow=0.02, loss=0.05, disk_error=0.05, away=0.05, scale=0.1,
+            stop=0.05, compact=0.2, trim=0.1, jump=0.02, reload=0.1, pause=0.15, lose_disk=0.1, forget=0.001,
+            late_marker=0.05, turn=0.3,
         )  # fmt: skip
         share = random.choice((0.0, 0.2, 0.4, 0.7))
         return cls(**{f.name: getattr(most, f.name) * (random.random() < share) for f in fields(cls)})
@@ -104,3 +106,19 @@ class Faults:
             world.note(process, f"disk error in {call}")
             return "disk error"
         return ""
+
+    def meet_rebalance(self, process: Process) -> None:
+        """When a member has given up its partitions, and the group may go on without it."""
+        if self.is_quiet or self._world.random.random() >= self.rates.freeze_between:
+            return
+        duration_ms = self._world.random.choice((3_000, 12_000, 40_000))
+        self._world.note(process, f"frozen between two assignments for {duration_ms} ms")
+        process.frozen_until_ms = self._world.now_ms + duration_ms
+        self._world.scheduler.wait(self._world.now_ms)
+
+    def marker_delay_ms(self) -> int:
+        """Until one more partition hears how a transaction ended."""
+        random = self._world.random
+        if self.is_quiet or random.random() >= self.rates.late_marker:
+            return 0
+        return random.choice((5, 100, 1_000, 4_000))

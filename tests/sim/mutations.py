@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
+from confluent_kafka import TopicPartition
+
 from schemas.topics import LEDGER
 from streams.counting.image import Images
 from streams.delivery.flow import Flow
@@ -22,6 +24,7 @@ from streams.engine.engine import Engine
 from streams.holds.breaker import Breaker
 from streams.ingest.admission import NEVER, Intake
 from streams.kafka.consumer_calls import Group
+from streams.kafka.reader import BROKER_TIMEOUT_S, Reader
 from streams.kafka.reconnecting import LastingConsumer
 from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
@@ -37,6 +40,8 @@ LOSSES = Rates(loss=0.3, slow=0.02)
 FREEZES = Rates(freeze=0.03, slow=0.05, scale=0.3)
 CHANGES = Rates(scale=0.6, stop=0.4, slow=0.02)
 TURNS = Rates(turn=0.5)
+LATE_MARKERS = Rates(late_marker=0.5, scale=0.6, stop=0.4, slow=0.02)
+FROZEN_BETWEEN = Rates(freeze_between=0.6, scale=0.6, stop=0.3)
 COMES_AND_GOES = Rates(freeze=0.06, slow=0.1, scale=0.5, stop=0.4)
 
 
@@ -174,6 +179,20 @@ def outcomes_wait_for_their_caller() -> Any:
     return _both(patch.object(Outbox, "step", step), patch.object(Flow, "process", mutant))
 
 
+def notes_not_compared() -> Any:
+    def mutant(self: Any, partition: int, kept: Any, start: Any) -> bool:
+        return kept == {place: at for place, at in start.offsets.items() if place[1] == partition}
+
+    return patch.object(Partitions, "_is_untouched", mutant)
+
+
+def ledger_read_to_its_stable_end() -> Any:
+    def mutant(self: Any, topic: str, partition: int) -> Any:
+        return self._committed.get_watermark_offsets(TopicPartition(topic, partition), timeout=BROKER_TIMEOUT_S)
+
+    return patch.object(Reader, "ends", mutant)
+
+
 def lost_brokers_are_waited_for() -> Any:
     return patch.object(LastingConsumer, "_another", lambda self, topic: None)
 
@@ -259,6 +278,13 @@ MUTATIONS = {
             "a snapshot does not say what a full memory has forgotten", CRASHES, floor_of_ids_not_saved, {"ids_max": 9}
         ),
         Mutation("what a breaker knows is not written", CRASHES, breaker_rows_not_written, {"breaker": (1, 0.0)}),
+        Mutation(
+            "memory is used again though another has committed equal offsets",
+            FROZEN_BETWEEN,
+            notes_not_compared,
+            {"idle": 0.6, "bursts": 16, "names": []},
+        ),
+        Mutation("the ledger is read to its stable end only", LATE_MARKERS, ledger_read_to_its_stable_end),
         Mutation("who has lost its brokers waits for them", Rates(forget=0.02), lost_brokers_are_waited_for),
     )
 }

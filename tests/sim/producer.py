@@ -6,7 +6,8 @@ import struct
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import KafkaError, TopicPartition
 
@@ -17,6 +18,8 @@ from tests.sim.transactions import Refusal
 
 if TYPE_CHECKING:
     from tests.sim.world import World
+
+T = TypeVar("T")
 
 QUEUE_MAX = 2_000
 FENCED = "Local: This instance has been fenced by a newer instance"
@@ -97,11 +100,10 @@ class FakeProducer:
             self._lose_one()
         until_ms = self._world.now_ms + int(timeout * 1000)
         while self._queue and self._state in ("open", "plain"):
-            if not self._broker.is_away:
-                self._send(len(self._queue))
-            elif self._world.now_ms >= until_ms:
+            self._send(len(self._queue))
+            if self._queue and self._world.now_ms >= until_ms:
                 break
-            else:
+            if self._queue:
                 self._world.scheduler.sleep(100)
         self._report()
         return len(self._queue)
@@ -122,7 +124,8 @@ class FakeProducer:
                 )  # fmt: skip
             except Refusal as refusal:
                 self._queue.appendleft(record)
-                self._refused(refusal)
+                if refusal.code != KafkaError.CONCURRENT_TRANSACTIONS:  # else it is tried again
+                    self._refused(refusal)
                 return
             self._world.note_produced(self._process, record.topic, record.partition, offset)
             self._told(record, None, offset)
@@ -159,7 +162,9 @@ class FakeProducer:
             raise failure(KafkaError._STATE, "Local: Erroneous state")
         if fault == "lost request":
             raise failure(TIMED_OUT, "Failed to initialize Producer ID: Local: Timed out", retriable=True)
-        _, self._epoch = self._broker.transactions.initialise(self._id, self._timeout_ms)
+        _, self._epoch = self._answer(
+            partial(self._broker.transactions.initialise, self._id, self._timeout_ms), "init_transactions", timeout
+        )
         self._world.note(self._process, f"producer {self._id} epoch={self._epoch}")
         if fault == "lost answer":
             raise failure(TIMED_OUT, "Failed to initialize Producer ID: Local: Timed out", retriable=True)
@@ -184,7 +189,8 @@ class FakeProducer:
         offsets = {(p.topic, p.partition): (p.offset, p.metadata or "") for p in positions}
         self._world.counted.asked(self._process.name, offsets)
         try:
-            self._broker.commit_offsets(group, member, generation, instance, offsets, (self._id, self._epoch))
+            told = group, member, generation, instance, offsets, (self._id, self._epoch)
+            self._answer(partial(self._broker.commit_offsets, *told), "send_offsets_to_transaction", timeout)
         except Refusal as refusal:
             self._refused(refusal)
             self._raise_unless_open()
@@ -195,7 +201,13 @@ class FakeProducer:
         fault = self._meet("commit_transaction", timeout)
         if fault == "lost record" and self._queue:
             self._lose_one()
+        until_ms = self._world.now_ms + int(timeout * 1000)
         self._send(len(self._queue))
+        while self._queue and self._state == "open":
+            if self._world.now_ms >= until_ms:
+                raise failure(TIMED_OUT, "commit_transaction: Local: Timed out", retriable=True)
+            self._world.scheduler.sleep(20)
+            self._send(len(self._queue))
         self._report()
         self._raise_unless_open()
         self._end("commit", fault)
@@ -225,6 +237,19 @@ class FakeProducer:
             raise failure(TIMED_OUT, f"{outcome}_transaction: Local: Timed out", retriable=True)
         self._world.note(self._process, f"{outcome} {self._id}")
         self._state, self._problem = "ready", None
+
+    def _answer(self, ask: Callable[[], T], call: str, timeout_s: float) -> T:
+        """Asks again while partitions have not heard how the last transaction ended. Raises Refusal."""
+        until_ms = self._world.now_ms + int(timeout_s * 1000)
+        while True:
+            try:
+                return ask()
+            except Refusal as refusal:
+                if refusal.code != KafkaError.CONCURRENT_TRANSACTIONS:
+                    raise
+            if self._world.now_ms >= until_ms:
+                raise failure(TIMED_OUT, f"{call}: Local: Timed out", retriable=True)
+            self._world.scheduler.sleep(20)
 
     def _refused(self, refusal: Refusal) -> None:
         if refusal.code in (KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED):

@@ -27,7 +27,7 @@ class Transaction:
     epoch: int
     timeout_ms: int
     began_ms: int = -1  # -1: nothing is open
-    places: set[Place] = field(default_factory=set)
+    places: set[Place] = field(default_factory=set)  # that have no marker yet
     offsets: dict[str, GroupOffsets] = field(default_factory=dict)  # by group, pending
     last: str = ""  # how this epoch's last transaction ended
 
@@ -35,9 +35,15 @@ class Transaction:
     def is_open(self) -> bool:
         return self.began_ms >= 0
 
+    @property
+    def is_ending(self) -> bool:
+        """How it ends is decided, and some partition or group has not heard of it."""
+        return not self.is_open and bool(self.places or self.offsets)
+
 
 class Coordinator:
-    """`finish(transaction, outcome)` writes the markers and applies or forgets the pending offsets."""
+    """`finish(transaction, outcome)` writes the markers and applies or forgets the pending offsets, one partition after
+    the other: it takes each out of the transaction when it has been told, at once or later."""
 
     def __init__(self, clock: Callable[[], int], finish: Callable[[Transaction, str], None]) -> None:
         self.ids: dict[str, Transaction] = {}
@@ -46,7 +52,8 @@ class Coordinator:
         self._producers = 0
 
     def initialise(self, transactional_id: str, timeout_ms: int) -> tuple[int, int]:
-        """(producer id, epoch). Whatever a predecessor of the same name left open is aborted; it is fenced."""
+        """(producer id, epoch). Whatever a predecessor of the same name left open is aborted; it is fenced. Raises
+        Refusal while that is on its way."""
         known = self.ids.get(transactional_id)
         if known is None:
             self._producers += 1
@@ -54,6 +61,8 @@ class Coordinator:
         else:
             if known.is_open:
                 self._end(known, "abort")
+                known.epoch += 1  # at once, whenever the successor may begin
+            self._check_ended(known)
             known.epoch += 1
             known.timeout_ms = timeout_ms
             known.last = ""
@@ -100,14 +109,17 @@ class Coordinator:
             raise Refusal(KafkaError.INVALID_PRODUCER_EPOCH, "Producer attempted to produce with an old epoch")
         return transaction
 
+    def _check_ended(self, transaction: Transaction) -> None:
+        if transaction.is_ending:
+            raise Refusal(KafkaError.CONCURRENT_TRANSACTIONS, "Broker: Producer attempted to update a transaction")
+
     def _open(self, transaction: Transaction) -> None:
+        self._check_ended(transaction)
         if not transaction.is_open:
             transaction.began_ms = self._clock()
             transaction.last = ""
 
     def _end(self, transaction: Transaction, outcome: str) -> None:
-        self._finish(transaction, outcome)
         transaction.began_ms = -1
-        transaction.places = set()
-        transaction.offsets = {}
         transaction.last = outcome
+        self._finish(transaction, outcome)

@@ -49,7 +49,7 @@ class World:
         self.random = Random(self.seed)
         self.scheduler = Scheduler(self.random, self.start_ms)
         counts = {name: spec.partitions or self.partitions for name, spec in TOPICS.items()}
-        self.broker = FakeBroker(counts, lambda: self.scheduler.now_ms)
+        self.broker = FakeBroker(counts, lambda: self.scheduler.now_ms, lambda: self.faults.marker_delay_ms())
         self.scheduler.tick = self.broker.tick
         self.faults = Faults(self, self.rates or Rates.drawn(self.random))
         self.owners = Owners()
