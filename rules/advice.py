@@ -82,9 +82,9 @@ def _beyond_exact(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
             limit = rule.limits.get(dotted(other) or "")
             if limit is not None:
                 values = _limit_nodes(keys, limit)
-                for said, value in (("always", limit.always), *((h, v) for h, _, v in limit.during)):
+                for hours_name, value in (("always", limit.always), *((h, v) for h, _, v in limit.during)):
                     if value > most:
-                        _warn(doc, values[said], f"limit `{limit.name}` is above {most}", hint)
+                        _warn(doc, values[hours_name], f"limit `{limit.name}` is above {most}", hint)
             elif isinstance(other, ast.Constant) and isinstance(other.value, int | float) and other.value > most:
                 _warn(doc, keys["when"], f"`{counter.name}` is compared with {other.value:g}, above {most}", hint)
 
@@ -94,14 +94,14 @@ def _counters_where(doc: Document, rules: Sequence[Rule], section: Node | None) 
     for key, node in section.pairs if section is not None else ():
         counter = read.get(key.text)
         if counter is not None and counter.where is not None:
-            place = next(value for name, value in node.pairs if name.text == "where")
-            _other_than_absent(doc, counter.where, place)
+            where_node = next(value for name, value in node.pairs if name.text == "where")
+            _other_than_absent(doc, counter.where, where_node)
 
 
-def _other_than_absent(doc: Document, said: Expression, node: Node) -> None:
+def _other_than_absent(doc: Document, condition: Expression, node: Node) -> None:
     """Warns of `access_code != ...`. Most numbers are written without an access code, and a comparison with an absent
     value is false: "any code but this" leaves out the very numbers that have none."""
-    for compare, negated in _compares(said):
+    for compare, negated in _compares(condition):
         sides = [dotted(side) for side in (compare.left, *compare.comparators)]
         excludes = ast.Eq | ast.In if negated else ast.NotEq | ast.NotIn
         if "access_code" in sides and any(isinstance(op, excludes) for op in compare.ops):
@@ -156,9 +156,9 @@ def _comparisons(rule: Rule) -> Iterator[tuple[ast.expr, ast.cmpop, ast.expr, bo
                 yield left, op, right, negated
 
 
-def _compares(said: Expression) -> Sequence[tuple[ast.Compare, bool]]:
+def _compares(condition: Expression) -> Sequence[tuple[ast.Compare, bool]]:
     """Every comparison, each with True if it stands under an odd number of `not`s."""
-    return _compares_in(said.source)
+    return _compares_in(condition.source)
 
 
 @lru_cache(maxsize=1_000)

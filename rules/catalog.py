@@ -16,12 +16,12 @@ PERIOD_MS_MAX = 366 * 86_400_000
 
 def sources() -> dict[str, tuple[str, frozenset[str]]]:
     """For each value of `on:`, its topic and the events that count."""
-    return {said: (feed.name, events) for feed in counted() for said, events in feed.sources.items()}
+    return {on: (feed.name, events) for feed in counted() for on, events in feed.sources.items()}
 
 
 def said_on(wanted: Callable[[frozenset[str]], bool]) -> str:
     """For hints: "`on: X` or `on: Y`", of all sources with the wanted events."""
-    return " or ".join(f"`on: {said}`" for said, (_, events) in sources().items() if wanted(events))
+    return " or ".join(f"`on: {on}`" for on, (_, events) in sources().items() if wanted(events))
 
 
 def fields(topic: str) -> dict[str, Kind]:

@@ -40,14 +40,14 @@ def read_counter(doc: Document, name: str, node: Node) -> Counter | None:
 
 def _kind(doc: Document, name: str, node: Node, keys: Keys) -> Kind | None:
     """Returns the kind that the keys name, or None when the keys do not fit it."""
-    said = [key for key in kind_keys() if key in keys]
-    if not said and any(key.text not in ("on", "per", *all_keys(), "where") for key, _ in node.pairs):
+    named = [key for key in kind_keys() if key in keys]
+    if not named and any(key.text not in ("on", "per", *all_keys(), "where") for key, _ in node.pairs):
         return None  # a misspelt key has been noted, and is likely to be the one that is missed here
-    if len(said) != 1:
-        found = f"says {' and '.join(f'`{key}`' for key in said)}" if said else "does not say what it measures"
-        doc.error(keys[said[1]] if said else node, f"counter `{name}` {found}; it needs exactly one", "", kind_keys())
+    if len(named) != 1:
+        found = f"says {' and '.join(f'`{key}`' for key in named)}" if named else "does not say what it measures"
+        doc.error(keys[named[1]] if named else node, f"counter `{name}` {found}; it needs exactly one", "", kind_keys())
         return None
-    kind: str | None = said[0]
+    kind: str | None = named[0]
     if kind == "count":
         kind = choice(doc, keys["count"], "`count`", counted_kinds())
     if kind is None:
@@ -55,7 +55,7 @@ def _kind(doc: Document, name: str, node: Node, keys: Keys) -> Kind | None:
     wants = KINDS[kind]
     for key, value in keys.items():
         if key not in (*wants.needs, *wants.may, "on", "per", "where"):
-            doc.error(value, f"`{key}` has no meaning for `{said[0]}: {keys[said[0]].text or '...'}`")
+            doc.error(value, f"`{key}` has no meaning for `{named[0]}: {keys[named[0]].text or '...'}`")
     for key in wants.needs:
         if key not in keys:
             doc.error(node, f"counter `{name}` has no `{key}`", f"add `{key}:`")

@@ -27,7 +27,7 @@ class Diagnostic:
     choices: tuple[str, ...] = ()
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
@@ -50,7 +50,7 @@ def render(diagnostic: Diagnostic, color: bool = False) -> str:
     d = diagnostic
     paint = _PAINT if color else _PLAIN
     tint = paint[d.severity]
-    lines = [f"{paint['bold']}{printable(d.place)}: {tint}{d.severity}: {paint['end']}{printable(d.message)}"]
+    lines = [f"{paint['bold']}{printable(d.position)}: {tint}{d.severity}: {paint['end']}{printable(d.message)}"]
     if d.line and d.source_line:
         margin = f"{d.line:>5} | "
         source = d.source_line.replace("\t", " ")

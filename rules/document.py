@@ -70,9 +70,9 @@ class Document:
 
     def error_within(self, node: Node, offset: int, length: int, message: str, hint: str, choices: Any) -> None:
         """Notes an error at `offset` characters into the value of a scalar, at its position in the file."""
-        places = self._places(node)
-        line, column = places[min(offset, len(places) - 1)] if places else (node.line, node.column)
-        last = places[min(offset + length, len(places)) - 1] if places else (line, column)
+        positions = self._positions(node)
+        line, column = positions[min(offset, len(positions) - 1)] if positions else (node.line, node.column)
+        last = positions[min(offset + length, len(positions)) - 1] if positions else (line, column)
         shown = last[1] - column + 1 if last[0] == line else len(self.lines[line]) - column
         self.at(line, column, message, hint, choices, length=max(shown, 1))
 
@@ -94,7 +94,7 @@ class Document:
     def whole(self, message: str, hint: str = "") -> None:
         self.diagnostics.append(Diagnostic(self.name, 0, 0, message, hint=hint))
 
-    def _places(self, node: Node) -> list[tuple[int, int]]:
+    def _positions(self, node: Node) -> list[tuple[int, int]]:
         """(line, column) of each character of a scalar's value. Quotes, folding and indentation stand between them,
         but the letters come in the same order, so each is the next of its kind in the file."""
         raw = self._raw(node)
@@ -183,7 +183,7 @@ def _node(event: Any) -> Node:
         raise _Refused(start, "anchors and aliases are not allowed", "write the value out")
     if event.tag is not None:
         raise _Refused(start, "tags are not allowed", "leave out the word that starts with `!`")
-    place = (start.line, start.column, end.line, end.column)
+    position = (start.line, start.column, end.line, end.column)
     if isinstance(event, yaml.ScalarEvent):
-        return Node("scalar", *place, text=event.value, quoted=event.style in ("'", '"'))
-    return Node("sequence" if isinstance(event, yaml.SequenceStartEvent) else "mapping", *place)
+        return Node("scalar", *position, text=event.value, quoted=event.style in ("'", '"'))
+    return Node("sequence" if isinstance(event, yaml.SequenceStartEvent) else "mapping", *position)

@@ -84,8 +84,8 @@ class Hours:
             starts, ends = _boundaries.__wrapped__(self.intervals, tuple(np.unique(at_ms // DAY_MS).tolist()))
         if not len(starts):
             return np.zeros(len(at_ms), bool)
-        place = np.searchsorted(starts, at_ms, side="right") - 1
-        return (place >= 0) & (at_ms < ends[place])
+        index = np.searchsorted(starts, at_ms, side="right") - 1
+        return (index >= 0) & (at_ms < ends[index])
 
 
 @lru_cache(maxsize=256)

@@ -25,9 +25,9 @@ def read_hours(doc: Document, name: str, node: Node) -> Hours | None:
     if not listed:
         return None
     intervals = []
-    for place, item in enumerate(listed):
+    for index, item in enumerate(listed):
         keys = {key.text for key, _ in item.pairs}
-        if place and keys and keys <= {"location", "holidays"}:
+        if index and keys and keys <= {"location", "holidays"}:
             word = min(keys)
             key = item.pairs[0][0]
             message = f"`{word}` stands alone as a list item of its own, so it would match at all times of that place"

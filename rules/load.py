@@ -76,9 +76,9 @@ def check_texts(texts: Sequence[tuple[str, str]], feed: str = "events") -> tuple
     diagnostics = [d for doc in documents for d in sorted(doc.diagnostics, key=lambda d: (d.line, d.column))]
     if any(d.severity == ERROR for d in diagnostics):
         return None, diagnostics
-    said = json.dumps([doc.root.plain() for doc in documents if doc.root], sort_keys=True, ensure_ascii=False)
-    version = hashlib.sha256(said.encode()).hexdigest()[:12]
-    return RuleSet(tuple(rules), version, tuple(f"{d.place}: {d.message}" for d in diagnostics)), diagnostics
+    content = json.dumps([doc.root.plain() for doc in documents if doc.root], sort_keys=True, ensure_ascii=False)
+    version = hashlib.sha256(content.encode()).hexdigest()[:12]
+    return RuleSet(tuple(rules), version, tuple(f"{d.position}: {d.message}" for d in diagnostics)), diagnostics
 
 
 def packs() -> Path:
@@ -171,7 +171,7 @@ class _RuleReader:
         keys = mapping(doc, node, "a rule", RULE_KEYS, RULE_EXTRAS)
         if keys is None:
             return None
-        said = self._name(keys["name"]) if "name" in keys else None
+        rule_name = self._name(keys["name"]) if "name" in keys else None
         summary = text(doc, keys["summary"], "summary") if "summary" in keys else None
         limits = self._limits(keys["limits"]) if "limits" in keys else {}
         when = self._when(keys["when"], limits) if "when" in keys else None
@@ -179,11 +179,11 @@ class _RuleReader:
         mode = choice(doc, keys["mode"], "mode", MODES) if "mode" in keys else None
         if "spoofable" in keys:
             choice(doc, keys["spoofable"], "value of `spoofable`", ("accepted",))
-        if len(doc.diagnostics) > before or when is None or said is None or summary is None or mode is None:
+        if len(doc.diagnostics) > before or when is None or rule_name is None or summary is None or mode is None:
             return None
         read = {n.split(".")[0] for n in when.names}
         return Rule(
-            name=said,
+            name=rule_name,
             summary=summary,
             when=when,
             counters={n: c for n, c in self.counters.items() if c is not None and n in read},
@@ -198,14 +198,14 @@ class _RuleReader:
         )
 
     def _name(self, node: Node) -> str | None:
-        said = name(self.doc, node, "a rule", RULE_NAME, "small letters and digits joined by -")
-        if said is None:
+        rule_name = name(self.doc, node, "a rule", RULE_NAME, "small letters and digits joined by -")
+        if rule_name is None:
             return None
-        if said in self.taken:
-            self.doc.error(node, f"a rule named `{said}` exists already", f"it is at {self.taken[said]}")
+        if rule_name in self.taken:
+            self.doc.error(node, f"a rule named `{rule_name}` exists already", f"it is at {self.taken[rule_name]}")
             return None
-        self.taken[said] = f"{self.doc.name}:{node.line + 1}"
-        return said
+        self.taken[rule_name] = f"{self.doc.name}:{node.line + 1}"
+        return rule_name
 
     def _limits(self, node: Node) -> dict[str, Limit | None]:
         doc = self.doc
@@ -219,14 +219,14 @@ class _RuleReader:
                 out[key.text] = self._limit(key.text, value)
         return out
 
-    def _limit(self, said: str, node: Node) -> Limit | None:
+    def _limit(self, limit_name: str, node: Node) -> Limit | None:
         """Reads a limit: a plain number, or `always` and a number for each of some hours."""
         doc = self.doc
         if node.kind != "mapping":
-            value = number(doc, node, f"limit `{said}`")
-            return Limit(said, value) if value is not None else None
-        keys = mapping(doc, node, f"limit `{said}`", ("always",), tuple(self.hours))
-        values = {key: number(doc, value, f"limit `{said}`") for key, value in (keys or {}).items()}
+            value = number(doc, node, f"limit `{limit_name}`")
+            return Limit(limit_name, value) if value is not None else None
+        keys = mapping(doc, node, f"limit `{limit_name}`", ("always",), tuple(self.hours))
+        values = {key: number(doc, value, f"limit `{limit_name}`") for key, value in (keys or {}).items()}
         if values.get("always") is None:
             return None
         during = []
@@ -234,7 +234,7 @@ class _RuleReader:
             hours = self.hours.get(key)
             if key != "always" and hours is not None and value is not None:
                 during.append((key, hours, value))
-        return Limit(said, values["always"] or 0.0, tuple(during))
+        return Limit(limit_name, values["always"] or 0.0, tuple(during))
 
     def _when(self, node: Node, limits: dict[str, Limit | None]) -> Expression | None:
         doc, source = self.doc, node.text

@@ -81,9 +81,9 @@ def choice_list(doc: Document, node: Node, what: str, choices: Sequence[str]) ->
     if not listed:
         return None
     read = [choice(doc, item, what, choices) for item in listed]
-    for place, item in enumerate(listed):
-        if read[place] is not None and read[place] in read[:place]:
-            doc.error(item, f"`{read[place]}` is listed twice")
+    for i, item in enumerate(listed):
+        if read[i] is not None and read[i] in read[:i]:
+            doc.error(item, f"`{read[i]}` is listed twice")
     return tuple(c for c in choices if c in read) if None not in read else None
 
 

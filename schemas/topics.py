@@ -57,7 +57,7 @@ _SPECS = (
         CONTROL_GLOBAL,
         False,
         {"cleanup.policy": "compact"},
-        "input: what operators tell every worker, such as a pause of new blocks",
+        "input: operators' orders to every worker, such as a pause of new blocks",
         partitions=1,
     ),
     TopicSpec(
@@ -68,8 +68,8 @@ _SPECS = (
         "output: the current state of each blocked number, keyed by number",
     ),
     TopicSpec(BLOCK_HISTORY, True, _kept(days=5 * 365), "output: every change of every hold, the audit trail"),
-    TopicSpec(REVIEW_QUEUE, True, _kept(days=90), "output: what rules in review mode would have blocked"),
-    TopicSpec(SHADOW_EVENTS, True, _kept(days=30), "output: what rules in shadow mode would have blocked"),
+    TopicSpec(REVIEW_QUEUE, True, _kept(days=90), "output: holds for people to look at, which block nobody"),
+    TopicSpec(SHADOW_EVENTS, True, _kept(days=30), "output: holds of rules in shadow mode, which block nobody"),
     TopicSpec(
         DEAD_LETTERS,
         False,
@@ -82,14 +82,14 @@ _SPECS = (
         True,
         # The broker compacts closed segments only, and who joins reads what is left: an hour of heartbeats, no more.
         {"cleanup.policy": "compact", "segment.ms": str(HOUR_MS)},
-        "output: a heartbeat of each partition, so that silence can be told from nothing new",
+        "output: a heartbeat of each partition, to distinguish an idle worker from a dead one",
     ),
     TopicSpec(
         LEDGER,
         True,
         # A worker reads all of its partition before it counts anything: small segments keep that short.
         {"cleanup.policy": "compact", "segment.bytes": str(64 * MEGABYTE)},
-        "internal: all holds of each number, and which snapshot is whole",
+        "internal: the holds of each number, and the manifest of each snapshot",
     ),
     TopicSpec(
         SNAPSHOTS,
@@ -99,14 +99,14 @@ _SPECS = (
             "segment.bytes": str(128 * MEGABYTE),
             "max.message.bytes": str(2 * MEGABYTE),
         },
-        "internal: the counters' state in pieces",
+        "internal: snapshots of what was counted, in chunks",
     ),
     TopicSpec(
         REKEYED,
         True,
         # A stray is its record verbatim, plus its headers.
         _kept(days=7) | {"max.message.bytes": str(2 * MEGABYTE)},
-        "internal: records that lay in another partition than their number's, sent home",
+        "internal: strays, sent on to their number's partition",
     ),
 )
 TOPICS: dict[str, TopicSpec] = {spec.name: spec for spec in _SPECS}

@@ -43,7 +43,7 @@ LIMITS = {"partition": (0, PARTITIONS_MAX), "offset": (0, 1 << 62), "ts": (-1, 1
 def read_parquet(path: Path, topics: list[str], batch: int, advance: Callable[[int], None]) -> Iterator[CaptureRows]:
     """Reads the rows of a file in order, at most `batch` at a time; a topic that is not yet in `topics` is added to it.
     `advance` is called with an estimate of the bytes read since its last call. Raises CaptureError, OSError."""
-    first, total, said = 0, path.stat().st_size, 0
+    first, total, reported = 0, path.stat().st_size, 0
     try:
         with parquet.ParquetFile(path, read_dictionary=["topic"]) as file:
             _check(file.schema_arrow, path)
@@ -51,8 +51,8 @@ def read_parquet(path: Path, topics: list[str], batch: int, advance: Callable[[i
             for part in file.iter_batches(batch, columns=list(READ)):
                 yield _rows(part, topics, path, first)
                 first += len(part)
-                advance(total * first // count - said)
-                said = total * first // count
+                advance(total * first // count - reported)
+                reported = total * first // count
     except (pa.ArrowException, OSError) as error:
         raise CaptureError(f"{path}: cannot be read as Parquet, it may be cut off or damaged: {error}") from error
 
@@ -68,17 +68,17 @@ def _check(schema: Any, path: Path) -> None:
 
 def _rows(part: Any, topics: list[str], path: Path, first: int) -> CaptureRows:
     """first: number of the batch's first row in its file."""
-    place = {topic: code for code, topic in enumerate(topics)}
+    code_of = {topic: code for code, topic in enumerate(topics)}
     topic = part.column("topic")
     if not pa.types.is_dictionary(topic.type):
         topic = topic.dictionary_encode()
     _refuse(topic.is_null().to_numpy(zero_copy_only=False), "topic", "null", path, first)
     codes = []
     for name in topic.dictionary.to_pylist():
-        if name not in place:
-            place[name] = len(topics)
+        if name not in code_of:
+            code_of[name] = len(topics)
             topics.append(name)
-        codes.append(place[name])
+        codes.append(code_of[name])
     n = len(part)
     numbers = {name: _integers(part.column(name), name, path, first) for name in LIMITS}
     keys = part.column("key") if "key" in part.schema.names else pa.nulls(n, pa.binary())
@@ -130,8 +130,8 @@ def _packed(column: Any, name: str, path: Path) -> Packed:
     if offsets is None or data is None:
         at, buffer = np.zeros(n + 1, np.int64), np.zeros(1, np.uint8)
     else:
-        places = np.frombuffer(offsets, np.int64 if large else np.int32)
-        at, buffer = places[column.offset : column.offset + n + 1].astype(np.int64), np.frombuffer(data, np.uint8)
+        bounds = np.frombuffer(offsets, np.int64 if large else np.int32)
+        at, buffer = bounds[column.offset : column.offset + n + 1].astype(np.int64), np.frombuffer(data, np.uint8)
     length = np.diff(at)
     if column.null_count:
         length[column.is_null().to_numpy(zero_copy_only=False)] = -1

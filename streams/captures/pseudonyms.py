@@ -158,8 +158,8 @@ class Pseudonyms:
         a, b = tail[:u], tail[u:]
         for turn in range(ROUNDS):
             m = u if turn % 2 == 0 else len(tail) - u
-            said = b"%b/%d/%d/%b" % (head.encode(), len(tail), turn, b.encode())
-            c = (int(a or "0") + int.from_bytes(self._hash(b"number", said, 16))) % 10**m
+            block = b"%b/%d/%d/%b" % (head.encode(), len(tail), turn, b.encode())
+            c = (int(a or "0") + int.from_bytes(self._hash(b"number", block, 16))) % 10**m
             a, b = b, str(c).zfill(m) if m else ""
         return a + b
 

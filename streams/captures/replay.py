@@ -140,7 +140,7 @@ class Replay:
         """first: number of the batch's first line in its file."""
         self.summary.lines += len(rows)
         self.summary.bad_lines += len(rows.unread)
-        unread = [(place, bad_line(raw, name, first + place, error)) for place, raw, error in rows.unread]
+        unread = [(index, bad_line(raw, name, first + index, error)) for index, raw, error in rows.unread]
         raw = [self._fresh(part) for part in self._parts(rows)]
         decoded = [self.engine.decoders[part.topic].decode(part) for part in raw if part.values]
         outcome = self.engine.step(decoded, unread)

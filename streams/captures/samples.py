@@ -61,23 +61,23 @@ def read_open(file: IO[bytes], name: str, advance: Callable[[int], None] = lambd
     first = list(islice(lines, LOOKED_AT))
     if first and first[0].startswith(_BOM):
         first[0] = first[0][len(_BOM) :]
-    said = [line for line in (line.strip() for line in first) if line]
-    if not said:
+    filled = [line for line in (line.strip() for line in first) if line]
+    if not filled:
         raise CaptureError(f"{name}: holds no record: give JSON lines, kcat's lines, a JSON array or a Parquet capture")
     everything = chain(first, lines)
-    if said[0].startswith(b"["):
+    if filled[0].startswith(b"["):
         return Sample(name, ARRAY, _elements(_whole(everything, name), name))
-    if said[0] == b"{" or (said[0].startswith(b"{") and not any(map(_is_object, said))):
+    if filled[0] == b"{" or (filled[0].startswith(b"{") and not any(map(_is_object, filled))):
         return Sample(name, OBJECTS, _elements(_whole(everything, name), name))
-    if not any(line.startswith(b"{") for line in said):
-        table = any(line.count(separator) > 1 for line in said[:2] for separator in (b",", b";", b"\t"))
+    if not any(line.startswith(b"{") for line in filled):
+        table = any(line.count(separator) > 1 for line in filled[:2] for separator in (b",", b";", b"\t"))
         what = "it looks like a table (CSV): " if table else ""
         raise CaptureError(
             f"{name}: none of its first lines is a JSON object: {what}"
             "give JSON lines, kcat's lines, a JSON array or a Parquet capture"
         )
     reader = LineReader()
-    if any(_is_kcat(reader, line) for line in said):
+    if any(_is_kcat(reader, line) for line in filled):
         return Sample(name, KCAT, _kcat(everything, reader))
     return Sample(name, VALUES, _values(everything))
 

@@ -270,8 +270,8 @@ class _ParquetForm:
 
         if self._pending:
             topic, partition, offset, timestamp, _, key, value, headers = zip(*self._pending, strict=True)
-            told = [[{"name": name, "value": text} for name, text in of] for of in headers]
-            columns = [topic, partition, offset, timestamp, key, value, told]
+            header_lists = [[{"name": name, "value": text} for name, text in of] for of in headers]
+            columns = [topic, partition, offset, timestamp, key, value, header_lists]
             arrays = [pyarrow.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
             self._writer.write_table(pyarrow.Table.from_arrays(arrays, schema=SCHEMA))
         self._pending, self._pending_bytes = [], 0

@@ -14,32 +14,32 @@ from streams.runtime.saying import printable_problems, say_coloured
 
 # Each command and its line in the list of commands, which is then shown without importing any of them.
 COMMANDS = {
-    "demo": "See it work: broker, traffic and worker in one process.",
-    "run": "Read the input topics, match the rules, publish who is blocked.",
-    "replay": "Block events from recorded traffic, without Kafka.",
-    "traffic": "Labelled synthetic traffic, into a file or into Kafka.",
-    "record": "Record topics into files, under pseudonyms if you like.",
+    "demo": "Show it at work: broker, traffic and worker in one process.",
+    "run": "Run a worker: read phone traffic, apply the rules, publish blocks.",
+    "replay": "Run the rules over recorded traffic, without Kafka.",
+    "traffic": "Generate labelled phone traffic into a file or into Kafka.",
+    "record": "Record topics into files, with pseudonyms if you like.",
     "records": "Check samples of records, field by field.",
     "topics": "Make and show Grayline's topics on a broker.",
-    "blocks": "Who is blocked now, and what changes.",
-    "pause": "No new blocks on any worker until resumed.",
-    "resume": "Let rules block again.",
+    "blocks": "List the blocked numbers, and follow changes.",
+    "pause": "Stop new blocks on every worker until `resume`.",
+    "resume": "Let rules block again after `pause`.",
     "rules": "Check rule files.",
-    "state": "Look into the snapshots of a worker that does not run.",
+    "state": "Inspect, verify or export the snapshots of a stopped worker.",
     "completion": "Print a shell's completion script.",
 }
 
 # Commands whose module has another name; all others are their module's `command`.
 _TOGETHER = {"pause": "control", "resume": "control"}
 
-HELP = """Reads phone traffic from Kafka and says which numbers to stop, why, and until when.
+HELP = """Reads phone traffic from Kafka and publishes which numbers to block, why, and until when.
 
 \b
 Examples:
-  grayline demo                                    see it work, nothing else needed
+  grayline demo                                    show it at work; needs nothing else
   grayline rules check rules/                      check rule files
-  grayline traffic --duration 1h --out day.jsonl   labelled synthetic traffic
-  grayline replay day.jsonl                        block events from recorded traffic
+  grayline traffic --duration 1h --out day.jsonl   generate labelled traffic
+  grayline replay day.jsonl                        run the rules over it
   grayline topics create --brokers localhost:9092  make the topics
   grayline run --brokers localhost:9092 --from latest
   grayline blocks --brokers localhost:9092 --follow

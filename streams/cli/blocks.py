@@ -26,17 +26,17 @@ COLUMNS = ("number", "state", "change", "until", "directions", "actions", "rules
 
 @click.command("blocks")
 @kafka_options
-@click.option("--follow", is_flag=True, help="Then go on printing changes as they come, until Ctrl-C.")
+@click.option("--follow", is_flag=True, help="After the list, print changes as they come, until Ctrl-C.")
 @click.option(
     "--format", "form", type=click.Choice(["plain", "json", "csv"]), default="plain", show_default=True,
-    help="json: the record's own value, one a line; csv: one row a number, safe to open in a spreadsheet.",
+    help="json: the value of each record, one a line. csv: one row per number, safe to open in a spreadsheet.",
 )  # fmt: skip
 @click.option(
-    "--number", "numbers", multiple=True, metavar="NUMBER", help="Only this number, in any spelling; repeatable."
+    "--number", "numbers", multiple=True, metavar="NUMBER", help="Only this number, in any spelling. Repeatable."
 )
 @click.option(
     "--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
-    help="ISO code of the country where a NUMBER without a country code is at home.",
+    help="Country (ISO code) to which a NUMBER without a country code belongs.",
 )  # fmt: skip
 def command(
     brokers: str | None,
@@ -46,7 +46,7 @@ def command(
     numbers: tuple[str, ...],
     home_region: str,
 ) -> None:
-    """Print who is blocked now, from the topic block-events, and with --follow every change after that.
+    """List the numbers that are blocked now, from the topic block-events; with --follow, print every change after that.
 
     A number is blocked while its state is `active` and its `until` lies ahead by this machine's clock. With --follow, a
     block that ends by the clock alone is printed as `lapsed`, and a number whose record was removed as `removed`. A
@@ -58,7 +58,7 @@ def command(
       grayline blocks --number 010-1234-5678
       grayline blocks --follow --format json
 
-    Exit codes: 0 done, 1 the topic cannot be read, 2 wrong usage.
+    Exit codes: 0 done, 1 the topic cannot be read, 2 used wrongly.
     """
     from streams.kafka.settings import KafkaProblem
     from streams.operators.blocks import BlockReader
@@ -121,10 +121,10 @@ def as_json(change: BlockChange) -> str:
 
     if change.value is not None:
         return printable_json(change.value.decode(errors="replace"))
-    said: dict[str, object] = {"number": change.number, "state": _state(change), "change": _change(change)}
+    fields: dict[str, object] = {"number": change.number, "state": _state(change), "change": _change(change)}
     if change.block is not None:
-        said |= {"until": change.block.until, "event_id": change.block.event_id}
-    return printable_json(orjson.dumps(said).decode())
+        fields |= {"until": change.block.until, "event_id": change.block.event_id}
+    return printable_json(orjson.dumps(fields).decode())
 
 
 def as_csv(change: BlockChange) -> str:

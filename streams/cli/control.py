@@ -17,18 +17,21 @@ from streams.runtime.saying import say, say_json
 if TYPE_CHECKING:
     from streams.operators.pausing import Told
 
-EXIT_CODES = "Exit codes: 0 every live partition obeys, 1 one does not or the broker cannot be reached, 2 wrong usage."
+EXIT_CODES = "Exit codes: 0 every live partition obeys, 1 one does not or the broker cannot be reached, 2 used wrongly."
 
 
 def options(function: Callable[..., None]) -> Callable[..., None]:
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="One JSON object."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
         click.option(
             "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=30.0, show_default=True,
-            metavar="SECONDS", help="How long to wait for the workers.",
+            metavar="SECONDS", help="How long to wait until the workers obey.",
         ),
-        click.option("--operator", default="", metavar="NAME", help="Who says so. [default: the user's login name]"),
-        click.option("--reason", default="", metavar="TEXT", help="Why; kept with the record."),
+        click.option(
+            "--operator", default="", metavar="NAME",
+            help="Name of the person who gives the order, kept with it. [default: the user's login name]",
+        ),
+        click.option("--reason", default="", metavar="TEXT", help="Reason for the order, kept with it."),
         kafka_options,
     ):  # fmt: skip
         function = option(function)
@@ -42,8 +45,8 @@ def pause(
 ) -> None:
     """Open no new blocks until `grayline resume`, also on workers that start later.
 
-    What rules would enforce goes to the review queue; blocks in force go on, and are extended and end as ever. Waits
-    until the heartbeat of every live partition says so.
+    Holds that rules would open go to the review queue instead. Blocks in force stay; they are extended and end as
+    usual. The command waits until the heartbeat of every live partition shows the pause.
 
     \b
     Example:
@@ -84,13 +87,13 @@ def _say(
     for option, text in (("--operator", operator), ("--reason", reason)):
         if len(text) > TEXT_MAX:
             raise click.BadParameter(f"at most {TEXT_MAX} characters", param_hint=option)
-    said = Pause(uuid.uuid4().hex, paused, time.time_ns() // 1_000_000, operator or _login(), reason)
+    order = Pause(uuid.uuid4().hex, paused, time.time_ns() // 1_000_000, operator or _login(), reason)
     try:
-        told = say_and_wait(settings, said, timeout_s)
+        result = say_and_wait(settings, order, timeout_s)
     except KafkaProblem as problem:
         raise click.ClickException(str(problem)) from problem
-    _print(said.id, paused, told, as_json)
-    sys.exit(0 if told.is_obeyed else 1)
+    _print(order.id, paused, result, as_json)
+    sys.exit(0 if result.is_obeyed else 1)
 
 
 def _login() -> str:
@@ -100,23 +103,23 @@ def _login() -> str:
         return ""
 
 
-def _print(id: str, paused: bool, told: Told, as_json: bool) -> None:
+def _print(id: str, paused: bool, result: Told, as_json: bool) -> None:
     if as_json:
         import orjson
 
         shown = {
-            "id": id, "paused": paused, "done": told.is_obeyed, "obeyed": told.obeyed,
-            "waiting": {str(partition): worker for partition, worker in sorted(told.waiting.items())},
-            "silent": told.silent,
+            "id": id, "paused": paused, "done": result.is_obeyed, "obeyed": result.obeyed,
+            "waiting": {str(partition): worker for partition, worker in sorted(result.waiting.items())},
+            "silent": result.silent,
         }  # fmt: skip
         say_json(orjson.dumps(shown))
         return
     state = "paused" if paused else "resumed"
-    say(f"{state}: {len(told.obeyed)} of {len(told.obeyed) + len(told.waiting)} live partitions")
-    for partition, worker in sorted(told.waiting.items()):
+    say(f"{state}: {len(result.obeyed)} of {len(result.obeyed) + len(result.waiting)} live partitions")
+    for partition, worker in sorted(result.waiting.items()):
         say(f"not yet {state}: partition {partition}, worker {worker}", err=True)
-    if told.silent:
-        partitions = ", ".join(map(str, told.silent))
+    if result.silent:
+        partitions = ", ".join(map(str, result.silent))
         say(f"no worker was heard of for partitions {partitions}; one that starts reads it first", err=True)
-    if told.unread:
-        say(f"{told.unread} records of block-status are no heartbeats and were passed over", err=True)
+    if result.unread:
+        say(f"{result.unread} records of block-status are no heartbeats and were passed over", err=True)

@@ -17,24 +17,35 @@ Examples:
   grayline demo --json | jq .score
 
 \b
-It prints the embedded broker's address: while it runs, kcat or `grayline blocks` can look on. The first start compiles
-kernels, for a quarter of a minute; later ones find them in the cache. Ctrl-C ends the traffic and shows what was
-reached. Exit codes: 0 done, 1 failed (a record was lost, the worker failed), 2 used wrongly.
+The embedded broker's address is printed, so that kcat or `grayline blocks` can read from it meanwhile. The first start
+compiles kernels for a quarter of a minute; later ones find them in the cache. Ctrl-C ends the traffic and shows the
+result so far.
+
+\b
+Exit codes: 0 done, 1 failed (a record was lost, the worker failed), 2 used wrongly.
 """
 
 
 @click.command("demo", epilog=EPILOG)
 @click.option("--seconds", type=click.FloatRange(2, 3600), default=40, show_default=True,
-              help="How long traffic is fed; start and end take a few seconds more.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Same seed, same traffic.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output, the view on standard error.")
+              help="Time for which traffic is fed; start and end take a few seconds more.")  # fmt: skip
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Seed of the traffic: the same seed gives the same traffic.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object to standard output, and the view to standard error."
+)
 @click.option("--rules", "rules_path", type=click.Path(exists=True, path_type=Path),
               help="Rule file or folder. [default: the shipped packs]")  # fmt: skip
 def command(seconds: float, seed: int, as_json: bool, rules_path: Path | None) -> None:
-    """Feed labelled traffic to an embedded broker, run the worker on it, and show who is blocked, why and how fast.
+    """Feed labelled traffic to an embedded broker, run the worker on it, and show what is blocked and why.
 
     Two hours of a Korean weekday morning pass in `--seconds`: ordinary subscribers, busy businesses, and planted
-    offenders of eight kinds. At the end the blocks read back from the broker are compared with who was who.
+    offenders of eight kinds. At the end, the blocks read back from the broker are compared with the labels.
     """
     from rules.load import RuleErrors, load, packs
 

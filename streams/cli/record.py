@@ -74,29 +74,31 @@ _SIZE = _UnitParam("size", _BYTES, "500MB, 2GB or 256MiB")
 
 @click.command("record")
 @kafka_options
-@click.option("--topics", "names", default="message-relay,cdr", show_default=True, help="Separated by commas.")
+@click.option("--topics", "names", default="message-relay,cdr", show_default=True, help="Topics, separated by commas.")
 @click.option("--out", "folder", required=True, metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path),
-              help="Where the files go; made if it is not there, for you alone.")  # fmt: skip
+              help="Folder for the files. A new one is made for you alone.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["jsonl", "parquet"]), default="jsonl", show_default=True,
-              help="jsonl: lines as kcat prints them; parquet: smaller, and replayed faster.")  # fmt: skip
+              help="jsonl: lines as kcat prints them. parquet: smaller, and faster to replay.")  # fmt: skip
 @click.option("--compression", type=click.Choice(["zstd", "gzip", "none"]), default="zstd", show_default=True)
 @click.option("--from", "start", type=_Moment("earliest", "latest"), default="earliest", show_default=True,
-              metavar="earliest|latest|RFC3339", help="First record of each partition.")  # fmt: skip
+              metavar="earliest|latest|RFC3339", help="Begin of the recording in each partition.")  # fmt: skip
 @click.option("--until", type=_Moment("end"), metavar="end|RFC3339",
-              help="end: what is there now; a time: the records before it.  [default: for ever]")  # fmt: skip
-@click.option("--stop-after", type=_DURATION, metavar="DURATION", help="Stop after this time by the clock, as in 10m.")
+              help="End of the recording: the present end, or a time.  [default: no end]")  # fmt: skip
+@click.option("--stop-after", type=_DURATION, metavar="DURATION", help="Stop after this time, such as 10m.")
 @click.option("--records", "records_max", type=click.IntRange(1), help="Stop after so many records.")
 @click.option("--rotate-size", type=_SIZE, default="1GB", show_default=True, metavar="SIZE",
-              help="Begin a new file once one has this size.")  # fmt: skip
-@click.option("--rotate-every", type=_DURATION, metavar="DURATION", help="Begin a new file this often, as in 1h.")
+              help="Begin a new file when one has this size.")  # fmt: skip
+@click.option(
+    "--rotate-every", type=_DURATION, metavar="DURATION", help="Begin a new file after this time, such as 1h."
+)
 @click.option("--pseudonymise", is_flag=True,
-              help="Replace numbers, ids and texts, under the key in GRAYLINE_PSEUDONYM_KEY.")  # fmt: skip
+              help="Replace numbers, ids and texts by pseudonyms, with the key in GRAYLINE_PSEUDONYM_KEY.")  # fmt: skip
 @click.option("--pseudonymise-key-file", "key_file", type=click.Path(dir_okay=False, path_type=Path),
-              help="The same, under the key in this file.")  # fmt: skip
+              help="The same, with the key in this file.")  # fmt: skip
 @click.option("--texts", type=click.Choice(["hash", "drop"]), default="hash", show_default=True,
-              help="What becomes of message texts, with --pseudonymise.")  # fmt: skip
+              help="With pseudonyms: replace message texts by a hash, or drop them.")  # fmt: skip
 @click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
-              help="Where numbers without a country code are at home.")  # fmt: skip
+              help="Country (ISO code) to which numbers without a country code belong.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     brokers: str | None, kafka_config: str | None, names: str, folder: Path, form: str, compression: str,
@@ -105,9 +107,9 @@ def command(
 ) -> None:  # fmt: skip
     """Record topics into files: committed records only, outside of any consumer group, changing nothing on the broker.
 
-    Ctrl-C or SIGTERM ends a recording in order. Files are written under the name *.partial and get their own once they
-    are whole; nothing is overwritten, and nobody but you may read them. Traffic is personal data: record it under
-    pseudonyms unless you need the numbers themselves.
+    Ctrl-C or SIGTERM ends a recording in order. A file is called *.partial until it is whole. No file
+    is overwritten, and only you may read them. Traffic is personal data: record it with pseudonyms unless you need the
+    numbers themselves.
 
     \b
     Examples:
@@ -117,7 +119,7 @@ def command(
       grayline record --out captures --pseudonymise-key-file key.txt --rotate-every 1h
       grayline replay captures/*.jsonl.zst
 
-    Exit codes: 0 done, 1 the broker or the disk failed (files that have their names are whole), 2 wrong usage.
+    Exit codes: 0 done, 1 the broker or the disk failed (files that have their names are whole), 2 used wrongly.
     """
     from streams.captures.recorder import topics_of
     from streams.captures.writing import CaptureWriter, WriteProblem
@@ -215,7 +217,7 @@ def _progress() -> Iterator[Callable[[Counter[str], CaptureWriter], None]]:
 
 def _summarise(writer: CaptureWriter, counts: Counter[str], aliases: Pseudonyms | None, as_json: bool) -> None:
     if as_json:
-        told = {
+        summary = {
             "records": counts.total(),
             "topics": dict(sorted(counts.items())),
             "files": [
@@ -224,7 +226,7 @@ def _summarise(writer: CaptureWriter, counts: Counter[str], aliases: Pseudonyms 
             "pseudonymised": aliases is not None,
             "changed": dict(sorted(aliases.changed.items())) if aliases else {},
         }
-        say_json(json.dumps(told))
+        say_json(json.dumps(summary))
         return
     for file in writer.files:
         say(f"{file.path}: {file.records:,} records, {file.size_bytes:,} bytes")

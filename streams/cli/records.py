@@ -25,19 +25,19 @@ def command() -> None:
 @command.command("check")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True,
                 type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))  # fmt: skip
-@click.option("--topic", help="What the records are. [default: as kcat's lines say, or guessed from the fields]")
+@click.option("--topic", help="Topic of the records. [default: from kcat's lines, or guessed from the fields]")
 @click.option("--errors", "problems_max", type=click.IntRange(0), default=20, show_default=True,
-              help="Show so many errors one by one.")  # fmt: skip
+              help="Show at most this many errors one by one.")  # fmt: skip
 @click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
-              help="Where numbers without a country code are at home.")  # fmt: skip
+              help="Country (ISO code) to which numbers without a country code belong.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def check_command(
     files: tuple[Path, ...], topic: str | None, problems_max: int, home_region: str, as_json: bool
 ) -> None:
-    """Hold samples against the schemas: all fields, not only those that loaded rules read.
+    """Check samples against the schemas: all fields, not only those that loaded rules read.
 
-    FILE ("-" for standard input) holds one record a line, lines of `kcat -J`, a JSON array, or is a Parquet capture;
-    gzip and zstd are unpacked. Values are shown by their shape only, numbers masked.
+    FILE is one record a line, lines of `kcat -J`, a JSON array or a Parquet capture, plain, gzip or zstd; "-" is
+    standard input. The report shows the shapes of values only, and masked numbers.
 
     \b
     Examples:
@@ -45,7 +45,7 @@ def check_command(
       kcat -C -e -J -b localhost:9092 -t cdr | grayline records check -
       grayline records check --topic cdr --json monday.jsonl.gz
 
-    Exit codes: 0 every record is right, 1 some are not, 2 a file cannot be read, or wrong usage.
+    Exit codes: 0 every record is right, 1 some are not, 2 a file cannot be read, or used wrongly.
     """
     from schemas.feeds import FEEDS
     from streams.captures.check import Check, lines

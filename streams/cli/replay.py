@@ -49,31 +49,34 @@ Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongl
     multiple=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Numbers that no rule blocks, beside those that ship; repeatable.",
+    help="File of numbers that no rule blocks, in addition to the shipped list. Repeatable.",
 )
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, writable=True),
     default="-",
-    help="Where block events go. [default: standard output]",
+    help="Write block events to this file. [default: standard output]",
 )
 @click.option(
     "--dead-letters",
     type=click.Path(dir_okay=False, writable=True),
-    help="Where records that failed go, with the reason.",
+    help="Write records that could not be read to this file, with the reason.",
 )
 @click.option("--topics", "wanted", default="block-events", show_default=True,
-              help="Output topics to print, separated by commas; with several, each line says which.")  # fmt: skip
+              help="Output topics to print, separated by commas. With several, each line names its topic.")  # fmt: skip
 @click.option("--summary", is_flag=True, help="Print a JSON summary to standard error at the end.")
 @click.option("--batch", type=click.IntRange(min=1), default=10_000, show_default=True,
-              help="Lines per step. Changes no output.")  # fmt: skip
+              help="Lines that are counted together. Changes no output.")  # fmt: skip
 @click.option(
-    "--home-region", default="KR", show_default=True, help="Where numbers without a country code are at home."
+    "--home-region",
+    default="KR",
+    show_default=True,
+    help="Country (ISO code) to which numbers without a country code belong.",
 )
 @click.option("--breaker-opens", type=click.IntRange(min=0), default=0, metavar="N",
-              help="Hold back what a worker with this option would. [default: no breaker]")  # fmt: skip
+              help="Apply the breaker, as `grayline run` with this option does. [default: no breaker]")  # fmt: skip
 @click.option("--breaker-factor", type=click.FloatRange(min=0.0), default=10.0, show_default=True, metavar="K",
-              help="Likewise; only with --breaker-opens.")  # fmt: skip
+              help="The same; only with --breaker-opens.")  # fmt: skip
 def command(
     files: tuple[Path, ...],
     rules_path: Path | None,

@@ -42,7 +42,7 @@ def command() -> None:
     type=click.Choice(["events", "complete"]),
     default="events",
     show_default=True,
-    help="What the cdr feed sends: set-up, answer and release as they happen, or only `complete` records.",
+    help="Records of the cdr feed: set-up, answer and release as they happen, or `complete` records only.",
 )
 def check(paths: tuple[Path, ...], as_json: bool, feed: str) -> None:
     from rules.diagnostics import render

@@ -27,9 +27,12 @@ Examples:
   grayline run --name worker-1 --state /var/lib/grayline
 
 \b
-The first start of a group needs --from; later ones go on where the group committed, with the counters and holds as of
-there. SIGTERM and Ctrl-C finish the records in hand, commit and leave the group; SIGHUP reads the rules again. Exit
-codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
+The first start of a group needs --from. Later starts continue at the group's committed offsets, with counters and
+holds restored. SIGTERM and Ctrl-C finish the records in hand, commit and leave the group. SIGHUP reads the rules
+again.
+
+\b
+Exit codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start or used wrongly.
 """
 
 
@@ -40,7 +43,7 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     "rules_path",
     envvar="GRAYLINE_RULES",
     type=click.Path(path_type=Path),
-    help="A rule file or a folder of them; the shipped packs unless given.",
+    help="Rule file or folder. [default: the shipped packs]",
 )
 @click.option(
     "--protected",
@@ -48,21 +51,23 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     multiple=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Numbers that no rule blocks, beside those that ship; repeatable. In the environment separated by `:`.",
+    help="File of numbers that no rule blocks, in addition to the shipped list. Repeatable; in GRAYLINE_PROTECTED "
+    "separated by `:`.",
 )
 @click.option(
     "--topics",
     envvar="GRAYLINE_TOPICS",
     default="",
     metavar="NAME,...",
-    help="Input topics to read besides those that rules count: their records are checked, and counted in the metrics.",
+    help="Input topics to read in addition to those that rules count. Their records are checked and appear in the "
+    "metrics.",
 )
 @click.option(
     "--from",
     "start_from",
     envvar="GRAYLINE_FROM",
     metavar="earliest|latest|TIME",
-    help="Where a group that has never committed starts. TIME: ms since the epoch, or RFC 3339 with a zone.",
+    help="Where a group without committed offsets begins to read. TIME is ms since 1970, or RFC 3339 with a zone.",
 )
 @click.option("--group", envvar="GRAYLINE_GROUP", default="grayline", show_default=True, help="Consumer group.")
 @click.option(
@@ -73,7 +78,7 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     default=300.0,
     show_default=True,
     metavar="SECONDS",
-    help="A start that no broker answers for so long ends with code 1.",
+    help="End with code 1 if no broker answers the start for this long.",
 )
 @click.option(
     "--web-port",
@@ -81,14 +86,14 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     type=int,
     default=0,
     show_default=True,
-    help="Serve /health, /ready and /metrics here; 0: no web server.",
+    help="Port of the web server for /health, /ready and /metrics. 0: no web server.",
 )
 @click.option(
     "--web-bind",
     envvar="GRAYLINE_WEB_BIND",
     default="127.0.0.1",
     show_default=True,
-    help="Address of the web server. Beyond this machine it needs GRAYLINE_WEB_TOKEN.",
+    help="Address of the web server. An address beyond this machine needs GRAYLINE_WEB_TOKEN.",
 )
 @click.option(
     "--batch-size",
@@ -96,7 +101,7 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     type=int,
     default=10_000,
     show_default=True,
-    help="Records of one epoch, at most.",
+    help="Most records that are counted together, in one epoch.",
 )
 @click.option(
     "--commit-interval",
@@ -106,7 +111,7 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     default=200,
     show_default=True,
     metavar="MS",
-    help="Time between commits.",
+    help="Time between commits. Blocks are published with a commit.",
 )
 @click.option(
     "--delivery",
@@ -114,7 +119,7 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     type=click.Choice(DELIVERIES),
     default=EXACTLY_ONCE,
     show_default=True,
-    help="at_least_once is for brokers without transactions: after a crash, equal records may come again.",
+    help="at_least_once is for brokers without transactions: after a crash, equal records may be published twice.",
 )
 @click.option(
     "--state",
@@ -122,13 +127,14 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     envvar="GRAYLINE_STATE",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Keep snapshots here too, for a quicker restart; without it they are read back from Kafka.",
+    help="Folder for a local copy of the snapshots, for a quicker restart. Without it they are read from Kafka.",
 )
 @click.option(
     "--name",
     envvar="GRAYLINE_NAME",
     default="",
-    help="This worker's name in the group, different for each: a static member, whose restarts move no partitions.",
+    help="Name of this worker in the group (a static member), so that a restart moves no partitions. Each worker needs "
+    "its own.",
 )
 @click.option(
     "--snapshot-interval",
@@ -138,7 +144,7 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="Time between a partition's snapshots: a restore counts again what came since.",
+    help="Time between snapshots of a partition. A restore counts all records after the last snapshot again.",
 )
 @click.option(
     "--silent-after",
@@ -148,7 +154,7 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     default=300.0,
     show_default=True,
     metavar="SECONDS",
-    help="A feed that had records and then none for so long raises an alarm.",
+    help="Log and show a feed as silent when it had records and then none for this long.",
 )
 @click.option(
     "--breaker-opens",
@@ -157,8 +163,8 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     default=100,
     show_default=True,
     metavar="N",
-    help="When a rule asks for more new blocks than this within a minute of a partition, and for more than "
-    "--breaker-factor allows, they go to review instead; 0: never.",
+    help="New blocks per rule, partition and minute that always pass. Beyond this and --breaker-factor, they go to "
+    "review instead. 0: no breaker.",
 )
 @click.option(
     "--breaker-factor",
@@ -167,10 +173,11 @@ codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start.
     default=10.0,
     show_default=True,
     metavar="K",
-    help="As many times the mean of the hour before are let through.",
+    help="New blocks also pass up to this multiple of the mean of the hour before.",
 )
-@click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True, help="ISO country code.")
-@click.option("--stop-after", type=int, default=0, metavar="N", help="End after N records (for measurements).")
+@click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
+              help="Country (ISO code) to which numbers without a country code belong.")  # fmt: skip
+@click.option("--stop-after", type=int, default=0, metavar="N", help="End after N records, for measurements.")
 def command(
     brokers: str | None,
     rules_path: Path | None,
@@ -194,7 +201,7 @@ def command(
     home_region: str,
     stop_after: int,
 ) -> None:
-    """Read the input topics, match the rules, publish who is blocked."""
+    """Run one worker: read phone traffic, apply the rules, publish which numbers are blocked."""
     from rules.load import RuleErrors, load, packs
     from streams.kafka.settings import KafkaProblem, KafkaSettings
     from streams.runtime.logs import log_to

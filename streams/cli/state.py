@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from streams.state.local import LocalState
     from streams.state.manifest import Manifest
 
-HELP = """Look into the state folder of a worker that does not run.
+HELP = """Inspect, verify or export the snapshots of a stopped worker.
 
-DIR is what `grayline run --state` was given. Nothing in it is changed.
+DIR is the folder of `grayline run --state`. Nothing in it is changed.
 
 \b
 Examples:
@@ -32,32 +32,32 @@ Examples:
   grayline state export /var/lib/grayline --number 010-1234-5678 --show-numbers
 """
 
-INSPECT_HELP = """What the snapshots hold: where they stand, when they were taken, how much is in them.
+INSPECT_HELP = """Show the snapshots: their offsets, their age and their size.
 
-`numbers` counts the numbers that have counters, by topic; one that called and sent messages counts in both.
+`numbers` counts the numbers with counters, by topic: one that called and sent messages counts in both topics.
 
 \b
 Examples:
   grayline state inspect /var/lib/grayline
   grayline state inspect /var/lib/grayline --json | jq '.partitions[].offsets'
 
-Exit codes: 0 done, 1 something is damaged, 2 DIR is in use or no state, or wrong usage.
+Exit codes: 0 done, 1 something is damaged, 2 DIR is in use or holds no state, or used wrongly.
 """
 
-VERIFY_HELP = """Check every snapshot: each chunk's length and CRC-32, and that all load, as at a worker's start.
+VERIFY_HELP = """Check every snapshot: the length and CRC-32 of each chunk, and that all load as at a worker's start.
 
-The digest that is printed is the same for the same counters and clocks, however they came about.
+Equal counters and clocks print an equal digest.
 
 \b
 Examples:
   grayline state verify /var/lib/grayline
   grayline state verify /var/lib/grayline --rules rules/
 
-Exit codes: 0 whole, 1 something is damaged (the worker would restore it from Kafka), 2 DIR is in use or no state, or
-wrong usage.
+Exit codes: 0 whole, 1 something is damaged (the worker would restore it from Kafka), 2 DIR is in use or holds no state,
+or used wrongly.
 """
 
-EXPORT_HELP = """Print what every counter of every number says, one JSON object a line.
+EXPORT_HELP = """Print the readings of all counters of every number, one JSON object a line.
 
 Each counter is read as of its number's newest event on the counter's topic; null means that nothing was counted.
 Numbers are masked unless --show-numbers.
@@ -68,16 +68,16 @@ Examples:
   grayline state export /var/lib/grayline --number 010-1234-5678 --show-numbers
   grayline state export /var/lib/grayline | jq 'select(.topics.cdr.counters.call_rate > 20)'
 
-Exit codes: 0 done, 1 something is damaged, 2 DIR is in use or no state, or wrong usage.
+Exit codes: 0 done, 1 something is damaged, 2 DIR is in use or holds no state, or used wrongly.
 """
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 _rules = click.option(
     "--rules", "rules_path", envvar="GRAYLINE_RULES", type=click.Path(path_type=Path),
-    help="The rules whose counters are looked for: a file or a folder. [default: the shipped packs]",
+    help="Rule file or folder with the counters to look for. [default: the shipped packs]",
 )  # fmt: skip
 _partitions = click.option(
-    "--partition", "wanted", multiple=True, type=click.IntRange(min=0), help="Only this partition; repeatable."
+    "--partition", "wanted", multiple=True, type=click.IntRange(min=0), help="Only this partition. Repeatable."
 )
 
 
@@ -86,7 +86,7 @@ def command() -> None:
     pass
 
 
-@command.command("inspect", help=INSPECT_HELP, short_help="What the snapshots hold.")
+@command.command("inspect", help=INSPECT_HELP, short_help="Show what the snapshots hold.")
 @_directory
 @_partitions
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -110,7 +110,7 @@ def inspect(directory: Path, wanted: tuple[int, ...], as_json: bool) -> None:
         sys.exit(1)
 
 
-@command.command("verify", help=VERIFY_HELP, short_help="Whether the snapshots are whole.")
+@command.command("verify", help=VERIFY_HELP, short_help="Check that the snapshots are whole.")
 @_directory
 @_partitions
 @_rules
@@ -137,18 +137,18 @@ def verify(directory: Path, wanted: tuple[int, ...], rules_path: Path | None) ->
     sys.exit(1 if damaged else 0)
 
 
-@command.command("export", help=EXPORT_HELP, short_help="What every counter of every number says.")
+@command.command("export", help=EXPORT_HELP, short_help="Print the readings of all counters.")
 @_directory
 @_partitions
 @click.option(
-    "--number", "numbers", multiple=True, metavar="NUMBER", help="Only this number, in any spelling; repeatable."
+    "--number", "numbers", multiple=True, metavar="NUMBER", help="Only this number, in any spelling. Repeatable."
 )
 @_rules
 @click.option("--format", "form", type=click.Choice(["json"]), default="json", show_default=True, help="JSON lines.")
 @click.option("--show-numbers", is_flag=True, help="Print numbers in full.")
 @click.option(
     "--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
-    help="ISO code of the country where a NUMBER without a country code is at home.",
+    help="Country (ISO code) to which a NUMBER without a country code belongs.",
 )  # fmt: skip
 def export(
     directory: Path,
@@ -319,16 +319,16 @@ def exported(engine: Engine, partition: int, only: frozenset[int], show_numbers:
     every = np.unique(np.concatenate([np.zeros(0, np.int64), *known]))
     if only:
         every = every[np.isin(every, sorted(only))]
-    places = [np.searchsorted(numbers, every) for numbers in known]
+    row_indices = [np.searchsorted(numbers, every) for numbers in known]
     for n, number in enumerate(every.tolist()):
-        said = {}
-        for (topic, numbers, newest_ms, counters), place in zip(topics, places, strict=True):
-            i = int(place[n])
+        readings_by_topic = {}
+        for (topic, numbers, newest_ms, counters), rows_of in zip(topics, row_indices, strict=True):
+            i = int(rows_of[n])
             if i < len(numbers) and numbers[i] == number:
                 readings = {name: _rounded(float(values[i])) for name, values in counters.items()}
-                said[topic] = {"newest": rfc3339(int(newest_ms[i])), "counters": readings}
+                readings_by_topic[topic] = {"newest": rfc3339(int(newest_ms[i])), "counters": readings}
         shown = published(number) if show_numbers and number > 0 else masked(number)
-        yield {"number": shown, "partition": partition, "topics": said}
+        yield {"number": shown, "partition": partition, "topics": readings_by_topic}
 
 
 def _rounded(value: float) -> float | None:

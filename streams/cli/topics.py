@@ -20,7 +20,7 @@ def kafka_options(function: Callable[..., Any]) -> Callable[..., Any]:
     function = click.option(
         "--kafka-config",
         type=click.Path(dir_okay=False),
-        help="File of librdkafka settings, one `setting=value` a line (TLS, SASL ...). Each can also come from the "
+        help="File of librdkafka settings (TLS, SASL ...), one `setting=value` a line. Each can also come from the "
         "environment: sasl.password from GRAYLINE_KAFKA_SASL_PASSWORD.",
     )(function)
     return click.option(
@@ -53,7 +53,7 @@ def command() -> None:
       grayline topics create --dry-run
       grayline topics show --json
 
-    Exit codes: 0 all well, 1 a topic is missing or cannot be used or the broker cannot be reached, 2 wrong usage.
+    Exit codes: 0 all well, 1 a topic is missing or cannot be used or the broker cannot be reached, 2 used wrongly.
     """
 
 
@@ -61,19 +61,19 @@ def command() -> None:
 @kafka_options
 @click.option(
     "--partitions", type=click.IntRange(1, 10_000), default=4, show_default=True,
-    help="Of each input, and of each topic that must be partitioned as the inputs are.",
+    help="Partitions of each input topic, and of each topic that must have as many.",
 )  # fmt: skip
 @click.option("--replication", type=click.IntRange(1, 100), help="Replicas of each topic. [default: the broker's own]")
 @click.option(
     "--history", is_flag=True,
-    help="For replayed or generated history: delete nothing by age, for the broker goes by the records' own times.",
+    help="For replayed or generated history: let the broker delete nothing by age, which it takes from the records.",
 )  # fmt: skip
 @click.option(
     "--set", "overrides", multiple=True, metavar="NAME=VALUE",
-    help="A topic setting for every topic made now, as in `--set min.insync.replicas=2`; repeatable.",
+    help="A setting of every topic that is made, such as `--set min.insync.replicas=2`. Repeatable.",
 )  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Let the broker check, and make nothing.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--dry-run", is_flag=True, help="Only let the broker check; make nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def create_command(
     brokers: str | None,
     kafka_config: str | None,
@@ -84,7 +84,7 @@ def create_command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make the topics that are missing. What exists stays as it is; run it as often as you like.
+    """Make the topics that are missing. Topics that exist are not changed, so the command can be repeated.
 
     \b
     Examples:
@@ -113,9 +113,9 @@ def create_command(
 
 @command.command("show")
 @kafka_options
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def show_command(brokers: str | None, kafka_config: str | None, as_json: bool) -> None:
-    """Show each topic: partitions, replicas, offsets written, what it is for, and what is wrong with it.
+    """Show each topic: partitions, replicas, offsets written, its purpose, and its problems.
 
     \b
     Example:

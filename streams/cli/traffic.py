@@ -54,29 +54,56 @@ class _Instant(click.ParamType):
 
 
 @click.command("traffic")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Same seed, same bytes.")
-@click.option("--start", type=_Instant(), metavar="RFC3339", help="First moment.  [default: 2026-11-16T10:00:00+09:00]")
-@click.option("--duration", type=_Duration(), default="2h", show_default=True, help="How long, in event time.")
 @click.option(
-    "--rate", type=click.FloatRange(0, min_open=True), default=20.0, show_default=True, help="Records/s, mean."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Seed of the generator: the same seed gives the same bytes.",
+)
+@click.option(
+    "--start",
+    type=_Instant(),
+    metavar="RFC3339",
+    help="Time of the first record.  [default: 2026-11-16T10:00:00+09:00]",
+)
+@click.option(
+    "--duration", type=_Duration(), default="2h", show_default=True, help="Length of the traffic, in event time."
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="Mean records per second of event time.",
 )
 @click.option("--offenders", type=click.IntRange(0), default=4, show_default=True, help="Offenders of each kind.")
-@click.option("--only", type=click.Choice(["messages", "calls"]), help="One topic instead of both.")
-@click.option("--out", type=click.Path(dir_okay=False, allow_dash=True), help="JSON lines to this file; - is stdout.")
-@click.option("--partitions", type=click.IntRange(1), default=4, show_default=True, help="Of each topic, with --out.")
+@click.option("--only", type=click.Choice(["messages", "calls"]), help="Generate one topic instead of both.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Write JSON lines to this file; - is standard output.",
+)
+@click.option(
+    "--partitions", type=click.IntRange(1), default=4, show_default=True, help="Partitions of each topic, with --out."
+)
 @kafka_options
-@click.option("--speed", type=click.FloatRange(0, min_open=True), help="Into Kafka: multiples of real time.")
-@click.option("--labels", type=click.Path(dir_okay=False, path_type=Path), help="Write who was who to this file.")
-@click.option("--reports", is_flag=True, help="Also what others say of the numbers: topics reports and traps.")
+@click.option("--speed", type=click.FloatRange(0, min_open=True), help="Speed into Kafka, as a multiple of real time.")
+@click.option(
+    "--labels",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the labels to this file: offender or innocent, and of which kind.",
+)
+@click.option("--reports", is_flag=True, help="Also generate the topics reports and traps.")
 @click.option("--report-labels", type=click.Path(dir_okay=False, path_type=Path),
-              help="Write which reports are true, duplicates, mistakes and malicious to this file.")  # fmt: skip
+              help="Write to this file which reports are true, duplicates, mistakes or malicious.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     seed: int, start: int | None, duration: int, rate: float, offenders: int, only: str | None, out: str | None,
     partitions: int, brokers: str | None, kafka_config: str | None, speed: float | None, labels: Path | None,
     reports: bool, report_labels: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Generate phone traffic with planted offenders, into a file or into Kafka, and say who they are.
+    """Generate phone traffic with planted offenders, into a file or into Kafka, with labels that name them.
 
     Ordinary subscribers, busy businesses (couriers, a hospital, a bank, a call centre) and eight kinds of offender,
     modelled on published figures. With --reports also citizens who report the offenders, by mistake and out of malice
@@ -91,7 +118,7 @@ def command(
       grayline traffic --reports --out traffic.jsonl --report-labels reports.jsonl
       grayline traffic --only calls --out - | grayline replay -
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage.
+    Exit codes: 0 done, 1 failed, 2 used wrongly.
     """
     kafka = _kafka(out, brokers, kafka_config)
     if speed is not None and kafka is None:
@@ -219,8 +246,8 @@ def _summarise(traffic: Traffic, topics: dict[str, int], as_json: bool, to_stder
     each = ", ".join(f"{count:,} {topic}" for topic, count in topics.items()) or "none"
     say(f"{summary['records']:,} records ({each}) of {len(who):,} numbers", err=to_stderr)
     wanted = ", ".join(f"{count} {kind}" for kind, count in Counter(w.kind for w in who if w.wanted).items())
-    if said := Counter(label.kind for label in traffic.report_labels()):
-        say(f"reports: {', '.join(f'{count:,} {kind}' for kind, count in said.items())}", err=to_stderr)
+    if kinds := Counter(label.kind for label in traffic.report_labels()):
+        say(f"reports: {', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}", err=to_stderr)
     say(f"offenders to find: {wanted or 'none'}", err=to_stderr)
 
 

@@ -193,7 +193,7 @@ def as_vouched(events: Merged) -> Merged:
 def kept(events: Merged, accepted: Accepted, uncounted: Collection[str] = ()) -> tuple[Merged, np.ndarray]:
     """The events that count in some reading, with what the intake says of them; and their places, int64[k]. uncounted:
     topics whose events count nowhere."""
-    told = {
+    verdicts = {
         "at": accepted.time,
         "closed": accepted.closed,
         "duration": accepted.duration,
@@ -201,7 +201,7 @@ def kept(events: Merged, accepted: Accepted, uncounted: Collection[str] = ()) ->
         "closed_vouched": accepted.closed_vouched,
         "duration_vouched": accepted.duration_vouched,
     }
-    seen = Merged(events.columns | told)
+    seen = Merged(events.columns | verdicts)
     counts = accepted.counts()
     for topic in uncounted:
         counts = counts & ~events.of_topic(topic)

@@ -44,15 +44,15 @@ class Images:
         """The pieces of an image, each of half a megabyte at most."""
         whole |= self.must_be_whole(partition)
         self._taken.add(partition)
-        told = {"partition": partition, "partitions": partitions}
-        out = [chunk.encode({"kind": "start", **told}, {})] if whole else []
+        common = {"partition": partition, "partitions": partitions}
+        out = [chunk.encode({"kind": "start", **common}, {})] if whole else []
         for place, source in self._places.of(partition):
             if place[0] in self._states:
                 for fields, arrays in self._place(place, source, whole):
-                    out.append(chunk.encode({"kind": "place", **told, **fields}, arrays))
+                    out.append(chunk.encode({"kind": "place", **common, **fields}, arrays))
         for state in self._states.values():
             for fields, arrays in state.save(partition, partitions, whole):
-                out.append(chunk.encode({"kind": "rows", **told, **fields}, arrays))
+                out.append(chunk.encode({"kind": "rows", **common, **fields}, arrays))
         return out
 
     def load(self, partition: int, partitions: int, piece: bytes) -> int:

@@ -193,16 +193,16 @@ class TopicState:
     def _save(self, reading: str, index: np.ndarray) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         rows = self.stores[reading].rows
         arrays = {"block": rows[index]}
-        places = []
+        layout = []
         for counter_id, counter in self.ids.items():
             state = self.counters[counter]
-            places.append({"id": counter_id, "name": counter.name, "at": state.at})
+            layout.append({"id": counter_id, "name": counter.name, "at": state.at})
             for name, (where, cells) in state.save(rows, index).items():
                 arrays[f"{counter_id}.{name}.rows"] = where
                 arrays[f"{counter_id}.{name}.cells"] = cells
                 # A slot's number means nothing elsewhere.
                 arrays["block"][where, state.at] = -1
-        return {"topic": self.name, "reading": reading, "counters": places}, arrays
+        return {"topic": self.name, "reading": reading, "counters": layout}, arrays
 
     def load(self, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
         """Replaces the rows of the numbers in one chunk. Counters that are not known here are left out; those that the
@@ -218,15 +218,15 @@ class TopicState:
         index = index[kept]
         rows = store.rows
         rows[index, :HEADER] = block[kept, :HEADER]
-        for place in fields["counters"]:
-            if place["id"] not in self.ids:
+        for counter_fields in fields["counters"]:
+            if counter_fields["id"] not in self.ids:
                 continue
-            state = self.counters[self.ids[place["id"]]]
-            words = block[:, place["at"] : place["at"] + state.words]
+            state = self.counters[self.ids[counter_fields["id"]]]
+            words = block[:, counter_fields["at"] : counter_fields["at"] + state.words]
             saved = {}
             for name in state.pools():
-                if f"{place['id']}.{name}.rows" in arrays:
-                    where, cells = (arrays[f"{place['id']}.{name}.{part}"] for part in ("rows", "cells"))
+                if f"{counter_fields['id']}.{name}.rows" in arrays:
+                    where, cells = (arrays[f"{counter_fields['id']}.{name}.{part}"] for part in ("rows", "cells"))
                     there = np.isin(where, kept)
                     saved[name] = np.searchsorted(kept, where[there]), cells[there]
             state.restore(rows, index, words[kept], saved)
@@ -261,10 +261,10 @@ class TopicState:
             # A row of its own that reads as the other one is no difference.
             same = (columns == others) | (np.isnan(columns) & np.isnan(others))
             differs = (vouched.newest_ms != every.newest_ms) | ~same.all(axis=1)
-            for told in (vouched.numbers, vouched.newest_ms, columns):
-                digest.update(told.tobytes())
-            for told in (every.numbers, every.newest_ms, others):
-                digest.update(told[differs].tobytes())
+            for column in (vouched.numbers, vouched.newest_ms, columns):
+                digest.update(column.tobytes())
+            for column in (every.numbers, every.newest_ms, others):
+                digest.update(column[differs].tobytes())
         return digest.digest()
 
     def _rounded(self, readings: Readings) -> np.ndarray:
@@ -354,8 +354,8 @@ def _plain(value: object) -> object:
 def counter_id(counter: Counter, state: CounterState) -> str:
     """The identity of a counter: a hash of its definition and of the form in which it is kept. Rows of one id mean the
     same in any worker."""
-    told = (
+    definition = (
         [(field.name, _plain(getattr(counter, field.name))) for field in fields(counter) if field.compare],
         state.words, [(name, pool.cells.shape[1], pool.cells.dtype.name) for name, pool in state.pools().items()],
     )  # fmt: skip
-    return hashlib.blake2b(repr(told).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(repr(definition).encode(), digest_size=8).hexdigest()

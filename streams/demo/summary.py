@@ -98,8 +98,8 @@ class Summary:
         if not self.problems and not self.interrupted:
             console.print("The traffic sets this pace, not the worker; `make bench` measures speed")
         for topic, feed in self.feeds.items():
-            told = f"{feed.produced:,} produced, {feed.processed:,} counted, {feed.committed:,} committed"
-            console.print(f"  {topic}: {told}")
+            line = f"{feed.produced:,} produced, {feed.processed:,} counted, {feed.committed:,} committed"
+            console.print(f"  {topic}: {line}")
         if self.warmth.kernels_compiled:
             console.print(
                 f"Before that, {self.warmth.took_s:.0f} s to compile {self.warmth.kernels_compiled} kernels; "
@@ -113,8 +113,8 @@ class Summary:
         console.print(_kinds_table(self))
         hit = self.score.innocents_hit
         asked = {k.kind: n for k in self.score.kinds if k.innocent and (n := self.review_only.get(k.kind))}
-        told = f"Innocents blocked: {_listed(hit)}; for review: {_listed(asked)}"
-        console.print(told, style="bold red" if hit else "bold green")
+        line = f"Innocents blocked: {_listed(hit)}; for review: {_listed(asked)}"
+        console.print(line, style="bold red" if hit else "bold green")
         if self.interrupted:
             console.print("Interrupted: the figures are for what was fed until then")
         for problem in self.problems:

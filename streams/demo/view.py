@@ -92,10 +92,10 @@ class Lines:
         if not self._is_due(LINE_INTERVAL_S):
             return
         newest = max(now.blocked, key=_begun, default=None)
-        told = printable(f"  newest {newest.number} {_rule(newest)}") if newest else ""
+        newest_text = printable(f"  newest {newest.number} {_rule(newest)}") if newest else ""
         self.say(
             f"{korean_time(now.event_time_ms):%H:%M:%S}  {now.processed:>9,} events  {now.rate:>7,.0f}/s  "
-            f"lag {now.lag:>6,}  blocked {len(now.blocked):>3}  review {now.review:>3}{told}"
+            f"lag {now.lag:>6,}  blocked {len(now.blocked):>3}  review {now.review:>3}{newest_text}"
         )
 
     def _is_due(self, interval_s: float) -> bool:

@@ -80,9 +80,9 @@ class Evaluator:
         values = {name: float(part.columns[name][i]) for name in part.rule.numeric}
         as_of, partition = int(part.as_of[i]), int(part.view.events["partition"][i])
         evidence = part.rule.evidence(values, as_of)
-        for reading, told in zip(part.rule.readings, evidence, strict=True):
+        for reading, shown in zip(part.rule.readings, evidence, strict=True):
             if self._counted.places.lacks(reading.counter, partition, as_of):
-                told["warming"] = True
+                shown["warming"] = True
         return {
             "rules_version": self._version,
             "directions": [d for d in DIRECTIONS if d in rule.directions],

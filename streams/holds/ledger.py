@@ -232,10 +232,10 @@ class Ledger:
         while self._tombstones and self._tombstones[0][0] <= now_ms:
             due.add(heapq.heappop(self._tombstones)[1])
         over = []
-        for place in ((number, lane) for number in due for lane in LANES):
-            holds = self._by_number.get(place)
+        for number_lane in ((number, lane) for number in due for lane in LANES):
+            holds = self._by_number.get(number_lane)
             if holds and not any(hold.active or hold.until_ms + TOMBSTONE_AFTER_MS > now_ms for hold in holds):
-                over.append((max(hold.until_ms for hold in holds), *place))
+                over.append((max(hold.until_ms for hold in holds), *number_lane))
         for _, number, lane in sorted(over):
             for hold in list(self._by_number[number, lane]):
                 self._forget(hold)
@@ -318,10 +318,10 @@ class Ledger:
 
     def _forget(self, hold: LedgerHold) -> None:
         del self._holds[hold.number, hold.rule, hold.lane]
-        place = hold.number, hold.lane
-        self._by_number[place].remove(hold)
-        if not self._by_number[place]:
-            del self._by_number[place]
+        number_lane = hold.number, hold.lane
+        self._by_number[number_lane].remove(hold)
+        if not self._by_number[number_lane]:
+            del self._by_number[number_lane]
         if hold.lane != ENFORCE:
             self._quota.remove(hold)
 

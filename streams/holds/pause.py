@@ -36,8 +36,10 @@ class Pause(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self)
 
     def __str__(self) -> str:
-        told = [f"{name}={value}" for name, value in (("operator", self.operator), ("reason", self.reason)) if value]
-        return " ".join([f"id={self.id}", *told])
+        described = [
+            f"{name}={value}" for name, value in (("operator", self.operator), ("reason", self.reason)) if value
+        ]
+        return " ".join([f"id={self.id}", *described])
 
 
 _PAUSE = JsonReader(Pause)

@@ -311,6 +311,6 @@ def _expand(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     out["at"] = times[record, which]
     whole = complete[record]
     out["event"] = np.where(whole, which + 1, event[record]).astype(np.uint8)
-    told = whole & (which >= 2) & (answer[record] > 0)
-    out["duration"] = np.where(told, release[record] - answer[record], -1)
+    answered = whole & (which >= 2) & (answer[record] > 0)
+    out["duration"] = np.where(answered, release[record] - answer[record], -1)
     return out

@@ -97,7 +97,7 @@ def _send_home(raw: RawBatch, decoded: Decoded, strays: np.ndarray, home: np.nda
     columns = decoded.columns
     lines, first = np.unique(columns["line"][strays], return_index=True)
     records, events = np.searchsorted(raw.order, lines), strays[first]
-    told = (
+    header_columns = (
         raw.partition[records],
         raw.offset[records],
         raw.timestamp[records],
@@ -106,7 +106,7 @@ def _send_home(raw: RawBatch, decoded: Decoded, strays: np.ndarray, home: np.nda
     )
     topic = raw.topic.encode()
     for i, partition, offset, timestamp, to, number in zip(
-        records.tolist(), *(column.tolist() for column in told), strict=True
+        records.tolist(), *(column.tolist() for column in header_columns), strict=True
     ):
         value = raw.values[i]
         if raw.origin is not None:
@@ -151,24 +151,24 @@ def _bury(raw: RawBatch, decoded: Decoded, i: int, error: RecordError) -> None:
 
 def _origin(headers: Headers, partitions: int) -> tuple[str, int, int, int]:
     """(topic, partition, offset, timestamp). Raises RecordError."""
-    told: dict[str, bytes | None] = {}
+    found: dict[str, bytes | None] = {}
     for name, value in headers:
-        if name in told:
+        if name in found:
             raise RecordError(BAD_HEADERS, name, "is given more than once: give it once")
-        told[name] = value
-    topic = (told.get(TOPIC) or b"").decode("ascii", "replace")
+        found[name] = value
+    topic = (found.get(TOPIC) or b"").decode("ascii", "replace")
     if topic not in FEEDS:
         raise RecordError(BAD_HEADERS, TOPIC, f"is none of {', '.join(FEEDS)}: only Grayline writes to {REKEYED}")
     return (
         topic,
-        _integer(told, PARTITION, 0, min(partitions or ORIGINS_MAX, ORIGINS_MAX) - 1),
-        _integer(told, OFFSET, 0, INT64_MAX),
-        _integer(told, TIMESTAMP, NO_TIMESTAMP, INT64_MAX),
+        _integer(found, PARTITION, 0, min(partitions or ORIGINS_MAX, ORIGINS_MAX) - 1),
+        _integer(found, OFFSET, 0, INT64_MAX),
+        _integer(found, TIMESTAMP, NO_TIMESTAMP, INT64_MAX),
     )
 
 
-def _integer(told: dict[str, bytes | None], name: str, low: int, high: int) -> int:
-    text = told.get(name) or b""
+def _integer(found: dict[str, bytes | None], name: str, low: int, high: int) -> int:
+    text = found.get(name) or b""
     digits = text.removeprefix(b"-")
     if digits.isdigit() and len(text) <= 20 and low <= int(text) <= high:
         return int(text)

@@ -11,8 +11,8 @@ from streams.kafka.reconnecting import LastingConsumer
 
 def outsider(config: Mapping[str, object]) -> dict[str, object]:
     """A worker's consumer settings for a consumer that never joins its group and is told the ends of partitions."""
-    told = {name: value for name, value in config.items() if name != "group.instance.id"}
-    return told | {"enable.partition.eof": True}
+    settings = {name: value for name, value in config.items() if name != "group.instance.id"}
+    return settings | {"enable.partition.eof": True}
 
 
 class Clients:

@@ -131,11 +131,11 @@ class Fetcher:
         """Beside the committed offsets of all places, other workers' included: partitions that are new have none."""
         places = [TopicPartition(topic, p) for topic in self._topics for p in range(self._partitions)]
         try:
-            told = committed_offsets(self._consumer, places, NOTES_TIMEOUT_S, self._settings.group)
+            committed = committed_offsets(self._consumer, places, NOTES_TIMEOUT_S, self._settings.group)
         except BrokerAway:
             self._refuse_a_missing_right()
             raise
-        return {(place.topic, place.partition): place.metadata or "" for place in told}
+        return {(place.topic, place.partition): place.metadata or "" for place in committed}
 
     def _refuse_a_missing_right(self) -> None:
         """librdkafka asks on for a coordinator that the broker denies to this user, and says so only to whoever polls.

@@ -32,12 +32,12 @@ class Asking(Protocol):
 class Patience:
     """Asks brokers in a worker's threads, and asks again while they are away.
 
-    told: given why the start waits, now and then, and "" once it goes on."""
+    on_wait: called with why the start waits, now and then, and "" once it goes on."""
 
-    def __init__(self, threads: Asking, limit_s: float, told: Callable[[str], None]) -> None:
+    def __init__(self, threads: Asking, limit_s: float, on_wait: Callable[[str], None]) -> None:
         self._threads = threads
         self._limit_s = limit_s
-        self._told = told
+        self._on_wait = on_wait
         self._why = SILENT
         self._say_at_s = 0.0
 
@@ -64,12 +64,12 @@ class Patience:
                     )
                 if time.monotonic() >= self._say_at_s:
                     self._say_at_s = time.monotonic() + QUIET_S
-                    self._told(self._why)
+                    self._on_wait(self._why)
                     log.warning("waiting for a broker: %s (%.0f s of %g)", self._why, waited_s, self._limit_s)
             return asking.result()
         finally:
             asking.cancel()
-            self._told("")
+            self._on_wait("")
 
     async def _ask(self, hand_over: Callable[..., Awaitable[Any]], ask: Callable[[], Any]) -> Any:
         while True:

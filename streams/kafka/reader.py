@@ -31,10 +31,10 @@ class Reader:
     Blocking; used by one thread at a time."""
 
     def __init__(self, clients: Clients, config: Mapping[str, object]) -> None:
-        told = outsider(config)
+        settings = outsider(config)
         self.message_type = clients.message_type
-        self._committed: Any = clients.consumer(told | {"isolation.level": "read_committed"})
-        self._uncommitted: Any = clients.consumer(told | {"isolation.level": "read_uncommitted"})
+        self._committed: Any = clients.consumer(settings | {"isolation.level": "read_committed"})
+        self._uncommitted: Any = clients.consumer(settings | {"isolation.level": "read_uncommitted"})
 
     def ends(self, topic: str, partition: int) -> tuple[int, int]:
         """(first offset, offset behind the last record, open transactions included). Raises KafkaException."""

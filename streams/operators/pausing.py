@@ -48,21 +48,21 @@ class Told:
         return not self.waiting
 
 
-def say_and_wait(settings: KafkaSettings, said: Pause, timeout_s: float) -> Told:
+def say_and_wait(settings: KafkaSettings, order: Pause, timeout_s: float) -> Told:
     """Gives the order and waits for workers to obey. Raises KafkaProblem, also when the broker falls silent before that
     is known."""
     try:
         with _Status(settings) as status:
             status.rewind()
-            _produce(settings, said)
-            return status.wait(said.paused, timeout_s)
+            _produce(settings, order)
+            return status.wait(order.paused, timeout_s)
     except KafkaException as problem:
         raise KafkaProblem(f"the broker at {settings.brokers} does not answer: {problem.args[0].str()}") from problem
 
 
-def _produce(settings: KafkaSettings, said: Pause) -> None:
+def _produce(settings: KafkaSettings, order: Pause) -> None:
     """Raises KafkaProblem when the record did not arrive."""
-    record = said.record()
+    record = order.record()
     problems: list[KafkaError] = []
     producer = Clients().producer(QUIET | settings.producer())
     producer.produce(
@@ -119,21 +119,21 @@ class _Status:
                 live[partition] = beat
                 if offset >= self._ends[partition]:
                     since.add(partition)
-            told = Told(
+            result = Told(
                 sorted(p for p, beat in live.items() if p in since and beat.paused == paused),
                 {p: beat.worker for p, beat in live.items() if p not in since or beat.paused != paused},
                 sorted(self._ends.keys() - live.keys()),
                 self._unread,
             )
             waited_s = time.monotonic() - began_s
-            enough = not told.silent or waited_s >= SILENT_AFTER_S
-            if waited_s >= timeout_s or (told.is_obeyed and enough):
-                self._tell_silence_from_an_outage(told)
-                return told
+            enough = not result.silent or waited_s >= SILENT_AFTER_S
+            if waited_s >= timeout_s or (result.is_obeyed and enough):
+                self._check_silence(result)
+                return result
 
-    def _tell_silence_from_an_outage(self, told: Told) -> None:
+    def _check_silence(self, result: Told) -> None:
         """Checks that the broker answers if no worker was heard: else none could have been. Raises KafkaProblem."""
-        for partition in told.silent[:1]:
+        for partition in result.silent[:1]:
             try:
                 self._consumer.get_watermark_offsets(TopicPartition(BLOCK_STATUS, partition), timeout=BROKER_TIMEOUT_S)
             except KafkaException as problem:

@@ -26,8 +26,8 @@ def say_json(text: str | bytes, err: bool = False) -> None:
 
 def say_problem(problem: Exception) -> None:
     """Prints an error's message on standard error."""
-    said = getattr(problem, "lines", None)  # of RuleErrors, printable as they are rendered
-    say(*(said or [str(problem)]), err=True)
+    lines = getattr(problem, "lines", None)  # of RuleErrors, printable as they are rendered
+    say(*(lines or [str(problem)]), err=True)
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def printable_problems() -> Iterator[None]:
     try:
         yield
     except click.ClickException as problem:
-        said = printable(problem.format_message())
+        text = printable(problem.format_message())
         shown: Any = problem
-        shown.format_message = lambda: said
+        shown.format_message = lambda: text
         raise

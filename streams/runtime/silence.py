@@ -40,7 +40,7 @@ class FeedWatch:
         self._counted_from_ms: dict[str, int] = {}  # silence counts from here, or from the last record if that is later
         self._silent: set[str] = set()
 
-    def told(self, feed: str, records: int, now_ms: int) -> Turn | None:
+    def note(self, feed: str, records: int, now_ms: int) -> Turn | None:
         """Notes that a feed had so many records, or 0, since the last call. Returns the turn if there is one."""
         if not FEEDS[feed].is_steady:
             return None

@@ -53,11 +53,11 @@ def write_labels(path: Path, labels: Iterable[Label]) -> None:
 def read_labels(path: Path) -> list[Label]:
     """Raises ValueError with file and line when a line is no label."""
     labels = []
-    for place, line in enumerate(path.read_bytes().splitlines(), 1):
+    for line_number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             labels.append(_LABEL.read(line))
         except ValueError as error:
-            raise ValueError(f"{path}:{place}: not a label as `traffic --labels` writes them: {error}") from None
+            raise ValueError(f"{path}:{line_number}: not a label as `traffic --labels` writes them: {error}") from None
     return labels
 
 

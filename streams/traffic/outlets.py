@@ -29,17 +29,17 @@ def write_lines(records: Iterable[TrafficRecord], out: IO[bytes], partitions: in
     """Write each record as one line and pass it on. Partitions as Java's default partitioner gives them; offsets count
     from 0 in each topic and partition."""
     offsets: Counter[tuple[str, int]] = Counter()
-    places: dict[bytes, int] = {}
+    partition_by_key: dict[bytes, int] = {}
     for record in records:
-        place = places.get(record.key)
-        if place is None:
-            place = places[record.key] = partition_of(record.key, partitions)
-        offset = offsets[record.topic, place]
-        offsets[record.topic, place] = offset + 1
+        partition = partition_by_key.get(record.key)
+        if partition is None:
+            partition = partition_by_key[record.key] = partition_of(record.key, partitions)
+        offset = offsets[record.topic, partition]
+        offsets[record.topic, partition] = offset + 1
         payload = orjson.dumps(record.value.decode())
         out.write(
             b'{"topic":"%b","partition":%d,"offset":%d,"tstype":"create","ts":%d,"broker":-1,"key":"%b","payload":%b}\n'
-            % (record.topic.encode(), place, offset, record.timestamp_ms, record.key, payload)
+            % (record.topic.encode(), partition, offset, record.timestamp_ms, record.key, payload)
         )
         yield record
 

@@ -104,11 +104,11 @@ class Witnesses:
 
     def _witnessed(self, record: TrafficRecord) -> None:
         """Somebody whom an offender has reached reports it; and now and then something goes wrong besides."""
-        rng, told = self._rng, dict(read_pairs(record.value))
+        rng, fields = self._rng, dict(read_pairs(record.value))
         at = record.timestamp_ms + self._delay()
         about: dict[str, object] = {"kind": "call" if record.topic == CDR else "message"}
-        about |= {name: told[name] for name in ("message_id", "text", "relay", "reseller") if name in told}
-        reporter = told["callee" if record.topic == CDR else "recipient"]
+        about |= {name: fields[name] for name in ("message_id", "text", "relay", "reseller") if name in fields}
+        reporter = fields["callee" if record.topic == CDR else "recipient"]
         if record.topic == CDR and rng.random() < 0.2:
             about["recording_url"] = f"https://reports.invalid/{self._seed}-{self._made}"
         self._report(at, record.key, reporter, about, "true")
@@ -120,13 +120,13 @@ class Witnesses:
                 self._report(at := at + self._delay(), whom, reporter, {"kind": "call"}, "malicious")
 
     def _report(self, at: int, number: bytes, reporter: str, about: dict[str, object], kind: str) -> None:
-        told = {"report_id": f"r{self._seed}-{self._made}", "at": at, "number": number.decode(), "reporter": reporter}
-        self._say(REPORTS, number, told | about, kind)
+        fields = {"report_id": f"r{self._seed}-{self._made}", "at": at, "number": number.decode(), "reporter": reporter}
+        self._say(REPORTS, number, fields | about, kind)
         if self._rng.random() < DUPLICATES / (1 - DUPLICATES):
             again = at + int(self._rng.integers(1_000, SECOND_TAP_MS))
             if self._rng.random() < 0.5:  # another tap; else the same report is delivered twice
-                told |= {"report_id": f"r{self._seed}-{self._made}", "at": again}
-            self._say(REPORTS, number, told | about, "duplicate", again)
+                fields |= {"report_id": f"r{self._seed}-{self._made}", "at": again}
+            self._say(REPORTS, number, fields | about, "duplicate", again)
 
     def _mistaken(self, number: bytes) -> bytes:
         """A digit mistyped, or the number below it in the list of calls."""
@@ -141,22 +141,22 @@ class Witnesses:
 
     def _hit(self, record: TrafficRecord) -> None:
         place = int(self._rng.integers(TRAPS_COUNT))
-        depth, told = DEPTHS[place % len(DEPTHS)], dict(read_pairs(record.value))
+        depth, fields = DEPTHS[place % len(DEPTHS)], dict(read_pairs(record.value))
         hit: dict[str, object] = {"at": record.timestamp_ms + int(self._rng.integers(1, 60_000))}
         hit |= {"sender": record.key.decode(), "trap": f"+{TRAPS_FIRST + 37 * place}", "depth": depth}
-        if "text" in told:
-            hit["text"] = told["text"]
+        if "text" in fields:
+            hit["text"] = fields["text"]
         if record.key.startswith(b"+8270"):
             hit["source_ip"] = f"192.0.2.{int(record.key[-6:]) % 254 + 1}"
         if depth == "full" and record.topic == CDR:
             hit["recording_url"] = f"https://traps.invalid/{self._seed}-{self._made}"
         self._say(TRAPS, record.key, hit)
 
-    def _say(self, topic: str, key: bytes, told: dict[str, Any], kind: str = "", arrived_ms: int = 0) -> None:
+    def _say(self, topic: str, key: bytes, fields: dict[str, Any], kind: str = "", arrived_ms: int = 0) -> None:
         """arrived_ms: when it is delivered, if not at its own time."""
-        at = arrived_ms or told["at"]
-        label = ReportLabel(told["report_id"], at, told["number"], told["reporter"], kind) if kind else None
-        heapq.heappush(self._pending, (at, self._made, TrafficRecord(topic, key, at, orjson.dumps(told)), label))
+        at = arrived_ms or fields["at"]
+        label = ReportLabel(fields["report_id"], at, fields["number"], fields["reporter"], kind) if kind else None
+        heapq.heappush(self._pending, (at, self._made, TrafficRecord(topic, key, at, orjson.dumps(fields)), label))
         self._made += 1
 
 

@@ -226,7 +226,7 @@ class Worker:
         elif flow.partitions.restoring:
             self._feeds.restart(now_ms)
         for topic in self.engine.topics:
-            turn = self._feeds.told(topic, heard[topic], now_ms)
+            turn = self._feeds.note(topic, heard[topic], now_ms)
             if turn is not None:
                 log.log(logging.ERROR if turn.silent else logging.INFO, "%s", turn)
         self.metrics.observe_feeds(self._feeds.silent(), self._feeds.quiet_ms(now_ms))
@@ -279,9 +279,9 @@ class Worker:
             later = _LATER if flow.partitions.restoring else ""
             log.info("%s: in force from the next commit on%s", _said(rules), later)
         except Exception as problem:
-            said = problem.lines if isinstance(problem, RuleErrors) else [str(problem)]
-            log.error("the rules were not read again, the old ones stay: %s", said[0])
-            for line in said[1:]:
+            log_lines = problem.lines if isinstance(problem, RuleErrors) else [str(problem)]
+            log.error("the rules were not read again, the old ones stay: %s", log_lines[0])
+            for line in log_lines[1:]:
                 log.error("%s", line)
             self.metrics.rules_read(False)
         finally:

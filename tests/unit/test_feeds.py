@@ -11,63 +11,63 @@ LONG = 300_000
 
 def test_a_feed_falls_silent_once_and_is_heard_again_once() -> None:
     watch = FeedWatch(LONG)
-    assert [watch.told("cdr", n, now) for n, now in ((5, 0), (0, LONG - 1))] == [None, None]
-    assert watch.told("cdr", 0, LONG) == Turn("cdr", True, LONG)
-    assert watch.told("cdr", 0, 3 * LONG) is None
+    assert [watch.note("cdr", n, now) for n, now in ((5, 0), (0, LONG - 1))] == [None, None]
+    assert watch.note("cdr", 0, LONG) == Turn("cdr", True, LONG)
+    assert watch.note("cdr", 0, 3 * LONG) is None
     assert watch.silent() == {"cdr": True}
     assert watch.quiet_ms(3 * LONG) == {"cdr": 3 * LONG}
-    assert watch.told("cdr", 1, 3 * LONG + 7) == Turn("cdr", False, 3 * LONG + 7)
-    assert watch.told("cdr", 1, 3 * LONG + 8) is None
+    assert watch.note("cdr", 1, 3 * LONG + 7) == Turn("cdr", False, 3 * LONG + 7)
+    assert watch.note("cdr", 1, 3 * LONG + 8) is None
     assert watch.silent() == {"cdr": False}
     assert watch.quiet_ms(3 * LONG + 10) == {"cdr": 2}
-    assert watch.told("cdr", 0, 4 * LONG + 8) == Turn("cdr", True, LONG)
+    assert watch.note("cdr", 0, 4 * LONG + 8) == Turn("cdr", True, LONG)
 
 
 def test_a_feed_that_was_never_heard_is_not_silent() -> None:
     watch = FeedWatch(LONG)
-    assert watch.told("cdr", 0, 0) is None
-    assert watch.told("cdr", 0, 10 * LONG) is None
+    assert watch.note("cdr", 0, 0) is None
+    assert watch.note("cdr", 0, 10 * LONG) is None
     assert (watch.silent(), watch.quiet_ms(10 * LONG)) == ({}, {})
 
 
 def test_a_feed_whose_records_come_now_and_then_is_never_silent() -> None:
     watch = FeedWatch(LONG)
-    assert watch.told("control", 1, 0) is None
-    assert watch.told("control", 0, 10 * LONG) is None
+    assert watch.note("control", 1, 0) is None
+    assert watch.note("control", 0, 10 * LONG) is None
     assert (watch.silent(), watch.quiet_ms(10 * LONG)) == ({}, {})
-    assert [watch.told(feed, 1, 0) for feed in ("reports", "traps")] == [None, None]
-    assert watch.told("reports", 0, LONG) == Turn("reports", True, LONG)
+    assert [watch.note(feed, 1, 0) for feed in ("reports", "traps")] == [None, None]
+    assert watch.note("reports", 0, LONG) == Turn("reports", True, LONG)
 
 
 def test_one_feed_says_nothing_about_another() -> None:
     watch = FeedWatch(LONG)
     for now in range(0, 2 * LONG, LONG // 3):
-        assert watch.told("message-relay", 1, now) is None
-        turn = watch.told("cdr", now == 0, now)
+        assert watch.note("message-relay", 1, now) is None
+        turn = watch.note("cdr", now == 0, now)
         assert (turn is not None) == (now == LONG)
     assert watch.silent() == {"cdr": True, "message-relay": False}
 
 
 def test_time_in_which_nothing_could_be_heard_makes_no_feed_silent_nor_any_heard() -> None:
     watch = FeedWatch(LONG)
-    watch.told("cdr", 1, 0)
-    watch.told("message-relay", 1, LONG // 2)
-    assert watch.told("cdr", 0, LONG) is not None
+    watch.note("cdr", 1, 0)
+    watch.note("message-relay", 1, LONG // 2)
+    assert watch.note("cdr", 0, LONG) is not None
     watch.restart(5 * LONG)
-    assert watch.told("cdr", 0, 5 * LONG) is None
+    assert watch.note("cdr", 0, 5 * LONG) is None
     assert watch.silent() == {"cdr": True, "message-relay": False}
-    assert watch.told("message-relay", 0, 6 * LONG - 1) is None
+    assert watch.note("message-relay", 0, 6 * LONG - 1) is None
     # How long it was quiet is told from its last record on all the same.
-    assert watch.told("message-relay", 0, 6 * LONG) == Turn("message-relay", True, 11 * LONG // 2)
+    assert watch.note("message-relay", 0, 6 * LONG) == Turn("message-relay", True, 11 * LONG // 2)
 
 
 def test_a_worker_that_has_given_up_its_partitions_has_nothing_to_say_of_feeds() -> None:
     watch = FeedWatch(LONG)
-    watch.told("cdr", 1, 0)
-    watch.told("cdr", 0, LONG)
+    watch.note("cdr", 1, 0)
+    watch.note("cdr", 0, LONG)
     watch.forget()
     assert (watch.silent(), watch.quiet_ms(LONG)) == ({}, {})
-    assert watch.told("cdr", 0, 9 * LONG) is None
+    assert watch.note("cdr", 0, 9 * LONG) is None
 
 
 def test_what_the_log_says_of_a_turn() -> None:

@@ -115,8 +115,8 @@ class Pooled:
     def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:
         """See CounterState."""
         of = self.pool_of(rows, gone)
-        for place, pool in enumerate(self.pools().values()):
-            pool.give_back(-rows[gone[of == place], self.at] - 1)
+        for code, pool in enumerate(self.pools().values()):
+            pool.give_back(-rows[gone[of == code], self.at] - 1)
 
     def sizes(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
         """int64[len(index)]: bytes that `save` takes of each row's slot."""
@@ -128,10 +128,10 @@ class Pooled:
         there is a slot."""
         of = self.pool_of(rows, index)
         out: Saved = {}
-        for place, (name, pool) in enumerate(self.pools().items()):
-            places = np.flatnonzero(of == place)
-            if len(places):
-                out[name] = places, pool.cells[-rows[index[places], self.at] - 1]
+        for code, (name, pool) in enumerate(self.pools().items()):
+            indices = np.flatnonzero(of == code)
+            if len(indices):
+                out[name] = indices, pool.cells[-rows[index[indices], self.at] - 1]
         return out
 
     def restore(self, rows: np.ndarray, index: np.ndarray, words: np.ndarray, saved: Saved) -> None:
@@ -141,8 +141,8 @@ class Pooled:
         self.forget(rows, index)
         rows[index, self.at : self.at + self.words] = words
         pools = self.pools()
-        for name, (places, cells) in saved.items():
-            rows[index[places], self.at] = -pools[name].put(cells) - 1
+        for name, (indices, cells) in saved.items():
+            rows[index[indices], self.at] = -pools[name].put(cells) - 1
 
     def nbytes(self) -> int:
         """See CounterState."""
