@@ -205,7 +205,7 @@ class Breaker:
         return ""
 
     def _is_over(self, feed: PlaceMinutes, scope: str, asks: int) -> bool:
-        """Whether a scope holds back when so many more ask than have been counted."""
+        """True if a scope holds back when this many more openings are asked for than were counted."""
         now, was_over = feed.now, scope in feed.last.over
         if scope not in now.limits:
             now.limits[scope] = self._limit(feed, scope)
