@@ -34,7 +34,7 @@ class Images:
         self._states = states
         self._places = places
         self._taken: set[int] = set()  # partitions that the next image may build on the last one of
-        self._last_clocks: dict[Place, int] = {}
+        self._last_marks: dict[Place, tuple[int, int]] = {}  # clock, and the time before which all is late
 
     def must_be_whole(self, partition: int) -> bool:
         """True if the next image cannot build on the one before: there was none, or it holds other counters."""
@@ -80,20 +80,22 @@ class Images:
     def drop(self, partition: int, partitions: int) -> None:
         """Forgets that images of this partition were taken."""
         self._taken.discard(partition)
-        self._last_clocks = {place: c for place, c in self._last_clocks.items() if home_of(place[1]) != partition}
+        self._last_marks = {place: m for place, m in self._last_marks.items() if home_of(place[1]) != partition}
         self._places.drop(partition)
         for state in self._states.values():
             state.drop(partition, partitions)
 
     def inherit(self, old: Images) -> None:
         """Takes over the images of an engine with the same counters, so that the next ones build on them."""
-        self._taken, self._last_clocks = old._taken, old._last_clocks
+        self._taken, self._last_marks = old._taken, old._last_marks
 
     def _place(self, place: Place, source: int, whole: bool) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
         saved = self._places.intake.save(source, whole)
-        if not whole and not saved.whole and not len(saved.seen) and self._last_clocks.get(place) == saved.clock:
+        # A duplicate is not noted, but it may move the clock, and it may be what a full memory makes room for.
+        marks, is_whole = (saved.clock, saved.floor), whole or saved.whole
+        if not is_whole and not len(saved.seen) and not len(saved.answers) and self._last_marks.get(place) == marks:
             return
-        self._last_clocks[place] = saved.clock
+        self._last_marks[place] = marks
         topic, partition = place
         ids = self._states[topic].ids
         since = self._places.since(place)
@@ -118,7 +120,7 @@ class Images:
         clock, floor = (NEVER if fields[name] is None else fields[name] for name in ("clock", "floor"))
         saved = Saved(fields["whole"], clock, floor, arrays["seen"], arrays["answers"])
         self._places.intake.restore(self._places.source(place), saved)
-        self._last_clocks[place] = clock
+        self._last_marks[place] = clock, floor
         if fields["rekeyed"]:
             return
         known = {counter["id"] for counter in fields["counters"]}

@@ -80,6 +80,11 @@ class Plan:
                 plan.breaker = random.choice(((1, 0.0), (2, 3.0)))
             if random.random() < 0.2:
                 plan.ids_max = 9
+        if random.random() < 0.3:
+            plan.idle = 0.4
+        plan.ends_with_echo = random.random() < 0.3
+        if random.random() < 0.3:
+            plan.slice_bytes = 1
         return plan
 
 

@@ -210,7 +210,7 @@ def clocks_that_only_duplicates_moved_left_out() -> Any:
     place = Images._place
 
     def mutant(self: Any, *arguments: Any) -> Any:
-        self._last_clocks = _AsEver(self._last_clocks)
+        self._last_marks = _AsEver(self._last_marks)
         return place(self, *arguments)
 
     return patch.object(Images, "_place", mutant)

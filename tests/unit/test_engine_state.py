@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +18,7 @@ from schemas import topics
 from streams.counting.chunk import FORMAT, fields_of
 from streams.counting.image import ImageError
 from streams.engine.engine import Engine
+from streams.ingest.admission import Intake
 from streams.ingest.decode import Decoded
 from streams.ingest.epoch import NO_ORIGIN, OutRecord, RawBatch, partition_of_strays
 from streams.kernels.partition import partition_of
@@ -316,6 +317,19 @@ WITH_GRAY = SENT.replace("  recipients:", GRAY + "  again:").replace("recipients
 def evidence(records: list[OutRecord]) -> dict[str, dict[str, object]]:
     (event, *_) = [r for r in records if r.topic == topics.BLOCK_EVENTS]
     return {entry["counter"]: entry for entry in orjson.loads(event.value or b"")["hold"]["evidence"]}
+
+
+def test_what_a_full_memory_forgets_for_a_duplicate_is_in_the_delta(monkeypatch):
+    """The duplicate itself is not noted, and moves no clock."""
+    monkeypatch.setattr("streams.counting.counts.Intake", partial(Intake, remembered_max=9))
+    engine = engine_of("messages")
+    lines = [message(n) for n in range(9)]
+    _, ledger = run(engine, lines)
+    images = {p: engine.image(p, whole=True) for p in range(PARTITIONS)}
+    ledger += run(engine, lines[:1])[1]
+    for p in range(PARTITIONS):
+        images[p] += engine.image(p, whole=False)
+    assert digests(loaded("messages", images, ledger)) == digests(engine)
 
 
 def test_counters_that_stay_keep_what_they_counted_under_other_rules_and_new_ones_warm():
