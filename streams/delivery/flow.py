@@ -165,7 +165,7 @@ class Flow:
         partitions = self.partitions
         if partitions.all_live:
             self._orders.switch_rules(partitions.live)  # 2
-        if self._orders.switch_pause(partitions.live):
+        if partitions.are_settled and self._orders.switch_pause(partitions.live):
             self._heartbeat_at = self._monotonic()  # whoever paused waits for it
         self._snapshots.take_if_due(partitions.live, partitions.position)  # 3
 

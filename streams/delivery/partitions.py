@@ -60,10 +60,14 @@ class Partitions:
         return self.owned - self.restoring.keys()
 
     @property
+    def are_settled(self) -> bool:
+        """True if no partition is kept between two assignments: it would miss the row of a change."""
+        return not self._kept
+
+    @property
     def all_live(self) -> bool:
-        """True if no partition is being restored, or kept between two assignments: such a partition would miss the row
-        of a change."""
-        return not self.restoring and not self._kept
+        """True if they are settled, and none is being restored."""
+        return not self.restoring and self.are_settled
 
     @property
     def offsets(self) -> dict[Place, int]:
