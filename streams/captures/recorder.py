@@ -178,7 +178,7 @@ class Recorder:
             low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_TIMEOUT_S)
         except KafkaException as error:
             raise KafkaProblem(
-                f"where partition {place[1]} of {place[0]} ends is not told by {self._settings.brokers}: "
+                f"{self._settings.brokers} does not say where partition {place[1]} of {place[0]} ends: "
                 f"{error.args[0].str()}"
             ) from error
         return low, high

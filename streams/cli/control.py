@@ -15,7 +15,7 @@ from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
-    from streams.operators.pausing import Told
+    from streams.operators.pausing import OrderResult
 
 EXIT_CODES = "Exit codes: 0 every live partition obeys, 1 one does not or the broker cannot be reached, 2 used wrongly."
 
@@ -103,7 +103,7 @@ def _login() -> str:
         return ""
 
 
-def _print(id: str, paused: bool, result: Told, as_json: bool) -> None:
+def _print(id: str, paused: bool, result: OrderResult, as_json: bool) -> None:
     if as_json:
         import orjson
 
@@ -120,6 +120,9 @@ def _print(id: str, paused: bool, result: Told, as_json: bool) -> None:
         say(f"not yet {state}: partition {partition}, worker {worker}", err=True)
     if result.silent:
         partitions = ", ".join(map(str, result.silent))
-        say(f"no worker was heard of for partitions {partitions}; one that starts reads it first", err=True)
+        say(
+            f"no worker was heard for partitions {partitions}; a worker that starts there reads the order first",
+            err=True,
+        )
     if result.unread:
-        say(f"{result.unread} records of block-status are no heartbeats and were passed over", err=True)
+        say(f"{result.unread} records of block-status are no heartbeats and were ignored", err=True)

@@ -332,7 +332,7 @@ def _warn_of_unread(assigned: Mapping[str, list[int]], owned: frozenset[int]) ->
     for topic, numbers in assigned.items():
         if set(numbers) != owned:
             log.warning(
-                "%s: partitions %s are assigned, and %s of the topics that rules count: what is not in both is read by "
-                "nobody until every member of the group runs with --topics %s",
+                "%s: partitions %s are assigned, and %s of the topics that rules count: partitions that are not "
+                "in both have no reader until every member of the group runs with --topics %s",
                 topic, sorted(numbers), sorted(owned), topic,
             )  # fmt: skip

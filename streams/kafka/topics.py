@@ -162,9 +162,9 @@ def check_topics(
         shown = ", ".join(f"{name} has {each}" for name, each in other.items())
         losses = "".join(f"\n    {name}: {LOST_WITH[name]}" for name in other if name in LOST_WITH)
         raise KafkaProblem(
-            f"these topics must have as many partitions as the inputs, {count}, so that what belongs to a number lies "
-            f"in the partition of its records: {shown}.\nStop the workers, delete {_topics(list(other))}, and make "
-            f"what is missing with\n    grayline topics create --brokers {settings.brokers} --partitions {count}\n"
+            f"these topics must have as many partitions as the inputs, {count}, so that a number's holds "
+            f"and state lie in its records' partition: {shown}.\nStop the workers, delete {_topics(list(other))}, and "
+            f"make the missing ones with\n    grayline topics create --brokers {settings.brokers} --partitions {count}\n"
             f"Their records are lost with them{':' if losses else ''}{losses}"
         )
     return count
@@ -177,7 +177,7 @@ def _counts(settings: KafkaSettings, names: Sequence[str], timeout_s: float) -> 
     if missing:
         raise KafkaProblem(
             f"not on the broker at {settings.brokers}, or hidden from this user, who needs a right on each: "
-            f"{_topics(missing)}; make what is missing with\n    grayline topics create --brokers {settings.brokers}"
+            f"{_topics(missing)}; make the missing ones with\n    grayline topics create --brokers {settings.brokers}"
         )
     return {name: len(existing[name].partitions) for name in names}
 

@@ -34,7 +34,7 @@ _BEAT = JsonReader(_Beat)
 
 
 @dataclass(slots=True)
-class Told:
+class OrderResult:
     """The result of an order. obeyed, waiting: live partitions, the latter with the names of their workers; silent:
     partitions without a live worker; unread: heartbeats that cannot be read."""
 
@@ -48,7 +48,7 @@ class Told:
         return not self.waiting
 
 
-def say_and_wait(settings: KafkaSettings, order: Pause, timeout_s: float) -> Told:
+def say_and_wait(settings: KafkaSettings, order: Pause, timeout_s: float) -> OrderResult:
     """Gives the order and waits for workers to obey. Raises KafkaProblem, also when the broker falls silent before that
     is known."""
     try:
@@ -97,7 +97,9 @@ class _Status:
         found = self._consumer.list_topics(timeout=BROKER_TIMEOUT_S).topics
         missing = [name for name in (CONTROL_GLOBAL, BLOCK_STATUS) if name not in found]
         if missing:
-            raise KafkaProblem(f"not on the broker: {', '.join(missing)}; make what is missing: grayline topics create")
+            raise KafkaProblem(
+                f"not on the broker: {', '.join(missing)}; make the missing ones: grayline topics create"
+            )
         since_ms = time.time_ns() // 1_000_000 - LIVE_MS
         starts = []
         for partition in found[BLOCK_STATUS].partitions:
@@ -109,7 +111,7 @@ class _Status:
             )
         self._consumer.assign(starts)
 
-    def wait(self, paused: bool, timeout_s: float) -> Told:
+    def wait(self, paused: bool, timeout_s: float) -> OrderResult:
         """Waits until the heartbeat of every partition that has a worker shows the order obeyed."""
         began_s = time.monotonic()
         live: dict[int, _Beat] = {}  # the newest beat of each
@@ -119,7 +121,7 @@ class _Status:
                 live[partition] = beat
                 if offset >= self._ends[partition]:
                     since.add(partition)
-            result = Told(
+            result = OrderResult(
                 sorted(p for p, beat in live.items() if p in since and beat.paused == paused),
                 {p: beat.worker for p, beat in live.items() if p not in since or beat.paused != paused},
                 sorted(self._ends.keys() - live.keys()),
@@ -131,14 +133,14 @@ class _Status:
                 self._check_silence(result)
                 return result
 
-    def _check_silence(self, result: Told) -> None:
+    def _check_silence(self, result: OrderResult) -> None:
         """Checks that the broker answers if no worker was heard: else none could have been. Raises KafkaProblem."""
         for partition in result.silent[:1]:
             try:
                 self._consumer.get_watermark_offsets(TopicPartition(BLOCK_STATUS, partition), timeout=BROKER_TIMEOUT_S)
             except KafkaException as problem:
                 raise KafkaProblem(
-                    f"the word is out, and whether workers obey is not known: topic {BLOCK_STATUS!r} cannot be read "
+                    f"the order was given, but whether workers obey is not known: {BLOCK_STATUS!r} cannot be read "
                     f"any more: {problem.args[0].str()}"
                 ) from problem
 

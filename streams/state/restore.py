@@ -300,7 +300,7 @@ class Restore:
                 f"{what}. Give the topic a longer retention than the age of a snapshot; to go on with counts that lack "
                 "these records, start once with --from earliest"
             )
-        log.error("gap: %s; going on as told by --from", what)
+        log.error("gap: %s; going on, since --from is set", what)
         self._trouble("gap")
         return low
 

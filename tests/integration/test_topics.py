@@ -188,7 +188,7 @@ def test_an_internal_topic_with_another_count_than_the_inputs_is_refused_with_wh
 def test_an_internal_topic_that_is_missing_is_named(settings: KafkaSettings, internal: list[TopicSpec]) -> None:
     make(settings, "like-three-too", 3)
     absent = TopicSpec("like-nothing-there", True, {}, "internal")
-    with pytest.raises(KafkaProblem, match="topic like-nothing-there; make what is missing"):
+    with pytest.raises(KafkaProblem, match="topic like-nothing-there; make the missing ones"):
         check_topics(settings, ["like-three-too"], specs=[*internal, absent])
 
 
