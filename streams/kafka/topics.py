@@ -163,8 +163,8 @@ def check_topics(
         losses = "".join(f"\n    {name}: {LOST_WITH[name]}" for name in other if name in LOST_WITH)
         raise KafkaProblem(
             f"these topics must have as many partitions as the inputs, {count}, so that a number's holds "
-            f"and state lie in its records' partition: {shown}.\nStop the workers, delete {_topics(list(other))}, and "
-            f"make the missing ones with\n    grayline topics create --brokers {settings.brokers} --partitions {count}\n"
+            f"and state lie in its records' partition: {shown}.\nStop the workers, delete {_topics(list(other))} and "
+            f"make these with\n    grayline topics create --brokers {settings.brokers} --partitions {count}\n"
             f"Their records are lost with them{':' if losses else ''}{losses}"
         )
     return count
