@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Names of kinds of event by their code. Codes are mixed into remembered ids, which are stored: new ones go to the end.
 EVENTS: list[str] = list(codes.EVENTS)
 CODES = 256  # of topics: a column of bytes
-# How a record says who vouches for its number, where a topic has these two fields.
+# The fields by which a record says who vouches for its number, in topics that have them.
 VOUCHING = ("origin", "verified")
 
 

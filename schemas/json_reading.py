@@ -8,8 +8,8 @@ from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
-# Deeper than any feed nests, and far from Python's recursion limit: a value's fate must not hang on how deep the call
-# stack is when it is read.
+# Deeper than any feed nests, and far from Python's recursion limit: the treatment of a value must not depend on how
+# deep the call stack is when it is read.
 DEPTH_MAX = 64
 TOO_DEEP = f"nested more than {DEPTH_MAX} deep"
 

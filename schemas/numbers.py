@@ -23,8 +23,8 @@ SPELLINGS_CACHED_MAX = 200_000
 _TYPE = {name: code for code, name in enumerate(NUMBER_TYPES)}
 _OTHER, _INTERNATIONAL = _TYPE["other"], _TYPE["international"]
 
-# Korea's numbering plan: what stands behind +82, how many digits that may be, and the type. It is ours since
-# phonenumbers does not know 1551-xxxx and the like, and calls 030 toll free; 030 is unified messaging, so `other`.
+# Korea's numbering plan: the digits after +82, how many they may be, and the type. It is ours since phonenumbers does
+# not know 1551-xxxx and the like, and calls 030 toll free; 030 is unified messaging, so `other`.
 _KOREA: tuple[tuple[str, int, int, str], ...] = (
     *((prefix, 9, 10, "mobile") for prefix in ("10", "11", "16", "17", "18", "19")),
     *((prefix, 8, 8, "representative") for prefix in ("15", "16", "18")),

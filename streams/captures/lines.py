@@ -151,5 +151,5 @@ def _fits(topic: str) -> bool:
 def _text(text: str | None, base64: str | None) -> bytes | None:
     if base64 is not None:
         return b64decode(base64, validate=True)
-    # A lone surrogate is kept as the bytes that it would have: whoever reads the value says what is wrong with it.
+    # A lone surrogate is kept as the bytes that it would have: the reader of the value reports what is wrong with it.
     return None if text is None else text.encode("utf-8", "surrogatepass")

@@ -37,7 +37,7 @@ NUMBERS_CACHED_MAX = 1 << 20
 ROUNDS = 10
 SERVICE_DIGITS_MAX = 6
 WALK_MAX = 10_000  # steps, of which all but one or two of a kind lead to such a number at once
-# What says nothing of a person, and what rules and feeds are told apart by.
+# Fields that say nothing of a person, or that distinguish rules and feeds.
 KEPT_IDS = frozenset({"carrier", "cause", "rule"})
 WITHHELD = frozenset({"anonymous", "unknown", "private", "restricted", "unavailable", "withheld"})
 HOME_SERIES_DIGITS = 3  # of the national number, at a home whose plan is not written down

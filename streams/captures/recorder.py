@@ -78,7 +78,7 @@ class Recorder:
     def __enter__(self) -> Recorder:
         from confluent_kafka import KafkaException, TopicPartition
 
-        # Nothing is committed: the group's name only has to be nobody else's.
+        # Nothing is committed: the group's name only has to be unique.
         config = self._settings.consumer(f"grayline-record-{uuid.uuid4().hex}")
         quiet = logging.getLogger("grayline.record.kafka")
         quiet.setLevel(logging.CRITICAL)  # what goes wrong is said once, by us

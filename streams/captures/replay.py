@@ -69,7 +69,7 @@ class Seen:
 
     def __init__(self) -> None:
         self._end: defaultdict[tuple[str, int], int] = defaultdict(lambda: -1)  # highest seen
-        # What was not seen below it, ascending. Transactions leave such a gap at each commit.
+        # The offsets below it that were not seen, ascending. Transactions leave such a gap at each commit.
         self._gaps: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
 
     def add(self, topic: str, partition: np.ndarray, offset: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ class Counted:
             vouched,
         )  # fmt: skip
         self.places.heard(sources, accepted.time)
-        # What is no E.164 number is never blocked: one reading will do, and it has all events.
+        # A text that is no E.164 number is never blocked: one reading is enough, and it has all events.
         one = events["number"] <= 0
         if one.any():
             vouched |= one

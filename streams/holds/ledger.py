@@ -203,7 +203,7 @@ class Ledger:
             yield from self._change(k, known, gate)
             k += 1
         for (_, rule, lane), count in known.refused().items():
-            # What the gate holds back would have been opened in review.
+            # Openings that the gate holds back would have been opened in review.
             mode = MODES[REVIEW if lane == ENFORCE else lane]
             self._at_bound[self.rules[rule], mode, "not_opened"] += count
 

@@ -95,7 +95,7 @@ class _PlaceMemories:
         self.seen = _Memory(slots_max)
         self.answers = _Memory(answers_slots_max)
         self.state = np.array([0, self.seen.limit, 0, max(1, self.answers.limit), NEVER, 0, 0, 0], np.int64)
-        # What was remembered since the last `save`. Without room at first: a replay saves nothing.
+        # Entries since the last `save`. Without room at first: a replay saves nothing.
         self.journal, self.answers_journal = np.empty((0, 2), np.int64), np.empty((0, 2), np.int64)
 
     def make_room(self, clock: int, lateness_ms: int, answer_memory_ms: int) -> None:

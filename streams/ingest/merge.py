@@ -10,7 +10,7 @@ import numpy as np
 from schemas.feeds import EVENTS, FEEDS, VOUCHING
 from streams.ingest.decode import Decoded
 
-# Columns that every epoch has: a topic without them has nobody who vouches for its numbers.
+# Columns that every epoch has. In a topic without them nobody vouches for numbers.
 ALWAYS = dict.fromkeys(VOUCHING, np.dtype(np.uint8))
 
 

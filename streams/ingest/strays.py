@@ -23,13 +23,13 @@ from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES, Decoded, dead_letter
 from streams.ingest.epoch import ORIGINS_MAX, Headers, OutRecord, RawBatch, home_of, partition_of_strays
 from streams.kernels.partition import partition_of
 
-# Where a re-keyed record lay first, and when it was produced there: decimal digits, but for the topic.
+# Headers with the first position of a re-keyed record, and its timestamp there: decimal digits, but for the topic.
 TOPIC, PARTITION, OFFSET, TIMESTAMP = (
     f"grayline.origin.{name}" for name in ("topic", "partition", "offset", "timestamp")
 )
 NO_TIMESTAMP = -1  # what Kafka says of a record without one
 
-# What `Decoded.counts` calls them.
+# Their name in `Decoded.counts`.
 SENT_HOME = "rekeyed"
 TOO_LARGE = "stray_too_large"
 STRAYED_TWICE = "strayed_twice"

@@ -107,8 +107,8 @@ class KafkaSettings:
         }
 
 
-# librdkafka's defaults suit slow readers: with a back-off of 1 s a fast one stalls each time the queue is full.
-# What is queued is bounded by bytes (64 MB a consumer, whatever the number of partitions), not by messages.
+# librdkafka's defaults suit slow readers: with a back-off of 1 s a fast one stalls each time the queue is full. Queues
+# are bounded by bytes (64 MB a consumer, for any number of partitions), not by messages.
 FAST_READER = {
     "fetch.queue.backoff.ms": 1,
     "queued.min.messages": 1_000_000,

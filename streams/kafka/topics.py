@@ -21,7 +21,7 @@ __all__ = ["KafkaProblem", "TopicStatus", "check_inputs", "check_limits", "check
 
 TIMEOUT_S = 10.0
 BROKERS_REPLICATION = -1  # what the broker's `default.replication.factor` says
-# What a broker answers until it has taken over the partitions of a topic that its controller has just made.
+# The answers of a broker that has not yet taken over the partitions of a topic that its controller has just made.
 SETTLING = (Meaning.LEADER, Meaning.NO_TOPIC)
 TOPIC_LIMIT = "max.message.bytes"
 PRODUCER_LIMIT = "message.max.bytes"
@@ -29,7 +29,7 @@ PRODUCER_LIMIT_BYTES = 1_000_000  # librdkafka's default
 DEAD_LETTER_HEADERS_BYTES = 16 * 1024  # room for headers, key and the record's own frame
 BROKERS_PARTITIONS = -1  # what the broker's `num.partitions` says
 
-# What an operator gives up who makes the topic anew.
+# The loss when an operator makes the topic anew.
 LOST_WITH = {
     BLOCK_EVENTS: "who is blocked now, for blockers that start later; those that run keep their blocks to the end",
     LEDGER: "the holds in force: such a number is opened again when it fires again, and no notice of its end comes",

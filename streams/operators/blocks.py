@@ -178,7 +178,7 @@ class BlockReader:
         from streams.kafka.topics import check_inputs
 
         partitions = check_inputs(self._settings, [self._topic], self._timeout_s)
-        # No offsets are committed: the group's name only has to be nobody else's.
+        # No offsets are committed: the group's name only has to be unique.
         config = self._settings.consumer(f"grayline-blocks-{uuid.uuid4().hex}", offset_reset="earliest")
         try:
             self._consumer = Clients().consumer({"log_level": 2, **config, "enable.partition.eof": True})

@@ -18,7 +18,7 @@ EPOCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 RATE_SPAN_S = 5.0
 # Of the engine's sizes those that only grow: events that bounded memory had no room for. -> reason
 UNCOUNTED = {"untracked_events": "untracked", "narrowed_events": "narrowed"}
-# What a feed counts besides these and "records" and "rekeyed" are reasons of dead letters.
+# All other counts of a feed, "records" and "rekeyed" aside, are reasons of dead letters.
 VERDICTS = ("accepted", "late", "future", "duplicate")
 
 

@@ -10,7 +10,7 @@ import click
 
 from schemas.printable import printable, printable_json
 
-# For lines of ours alone, and for what is printable already and coloured.
+# Only for our own lines, and for text that is already printable and coloured.
 say_coloured = click.echo
 
 

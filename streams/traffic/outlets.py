@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from streams.traffic.rows import TrafficRecord
 
 ANSWER_TIMEOUT_S = 10.0
-# Beside what every producer of ours has; the user's settings go over these. Whatever goes wrong is said once, by us.
+# In addition to the settings of every producer; the user's settings replace these. Errors are reported once, by us.
 PRODUCER = {"queue.buffering.max.messages": 200_000, "message.timeout.ms": 60_000, "log_level": 0}
 
 

@@ -343,7 +343,7 @@ def worker_for(
 
     log.info("%s", _said(rules))
     breaker = Breaker(settings.breaker_opens, settings.breaker_factor)
-    # What is read stays the same for the worker's life: rules may come to count any of it, and cease to.
+    # The topics that are read stay the same for the worker's life: rules may begin and cease to count any of them.
     also = frozenset((*rules.topics, *settings.topics))
     engine = Engine(rules, also=also, region=home_region, breaker=breaker)
     return Worker(settings, engine, reload=reload, check=check, warm=nothing if warmed else prepare)
