@@ -50,6 +50,8 @@ class Fiber:
     def wait(self, until_ms: int) -> None:
         """Called by the fiber itself: let others run until `until_ms`, or until somebody wakes it."""
         self.ready_ms = until_ms
+        if self._scheduler.goes_on_with(self):
+            return
         self._scheduler.returned.release()
         self._baton.acquire()
         if self.process.dead:
@@ -106,6 +108,9 @@ class Scheduler:
         self.switches = 0
         self.tick: Callable[[], int] = lambda: NEVER_MS  # does what is due in the world, returns when it wants to again
         self._fibers: list[Fiber] = []
+        self._chosen: Fiber | None = None  # by the fiber that waits, for `run` to resume
+        self._until: Callable[[], bool] = lambda: True
+        self._limit_ms = NEVER_MS
 
     def monotonic_s(self) -> float:
         return 1_000 + (self.now_ms - self.started_ms) / 1000
@@ -128,27 +133,56 @@ class Scheduler:
 
     def run(self, until: Callable[[], bool], limit_ms: int) -> None:
         """Until `until()` holds between two switches. Raises what a fiber raised, or Stuck after `limit_ms`."""
+        self._until, self._limit_ms = until, limit_ms
         while not until():
-            self.step(limit_ms)
+            fiber, self._chosen = self._chosen, None
+            if fiber is None:
+                self._unwind_the_dead()
+                fiber = self._choose()
+            if fiber is not None:
+                self._resume(fiber)
 
-    def step(self, limit_ms: int) -> None:
-        self._unwind_the_dead()
+    def goes_on_with(self, fiber: Fiber) -> bool:
+        """Asked by the fiber that waits: whether it is its turn again. Most often it is, and no thread has to be woken:
+        that costs more than all the rest."""
+        if fiber is not self.current:
+            return False
+        while not (self._until() or self.problems or self._must_unwind()):
+            try:
+                self._chosen = self._choose()
+            except Exception as problem:
+                self.problems.append((fiber.name, problem))
+                return False
+            if self._chosen is fiber:
+                self._chosen = None
+                return True
+            if self._chosen is not None:
+                return False
+        return False
+
+    def _choose(self) -> Fiber | None:
+        """Whose turn it is; None when time has passed instead."""
         wanted_ms = self.tick()
-        ready = [f for f in self._fibers if not f.ended and self._due_ms(f) <= self.now_ms]
+        now_ms = self.now_ms
+        ready = [
+            f for f in self._fibers if f.ready_ms <= now_ms and f.process.frozen_until_ms <= now_ms and not f.ended
+        ]
         if not ready:
             upcoming = [self._due_ms(f) for f in self._fibers if not f.ended]
             next_ms = min([wanted_ms, *upcoming])
-            if next_ms > limit_ms:
+            if next_ms > self._limit_ms:
                 raise Stuck(
                     f"nothing happens any more, {(self.now_ms - self.started_ms) / 1000:.1f} s into the history"
                 )
             self.now_ms = max(self.now_ms, next_ms)
-            return
+            return None
         self.switches += 1
         if self.switches > SWITCHES_MAX:
             raise Stuck(f"{SWITCHES_MAX} switches and no end; the last turn is {ready[0].where()}")
-        fiber = ready[self.random.randrange(len(ready))] if len(ready) > 1 else ready[0]
-        self._resume(fiber)
+        return ready[self.random.randrange(len(ready))] if len(ready) > 1 else ready[0]
+
+    def _must_unwind(self) -> bool:
+        return any(fiber.ended or fiber.process.dead for fiber in self._fibers)
 
     def _unwind_the_dead(self) -> None:
         """A dead process's memory is gone: nothing that its fibers still do has any effect."""

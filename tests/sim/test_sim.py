@@ -16,7 +16,7 @@ from tests.sim.faults import Rates
 from tests.sim.mutations import CHANGES, Mutation, history
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 200
+SEEDS = 120
 PROCESSES = 2
 FRESH = int.from_bytes(os.urandom(4), "big")
 
