@@ -13,6 +13,7 @@ import pytest
 
 from rules.load import load_text
 from schemas.topics import BLOCK_HISTORY, LEDGER, MESSAGE_RELAY, SNAPSHOTS
+from streams.counting import chunk
 from streams.holds.ledger_keys import manifest_key
 from streams.state.manifest import Chunk, Manifest, chunk_key
 from tests.integration.live import Live, Text, Worker, senders
@@ -139,7 +140,7 @@ def newer_manifest(live: Live) -> None:
 
 
 def newer_image(live: Live) -> None:
-    piece = b'{"format":2,"crc":"00000000","kind":"start"}\n'
+    piece = b'{"format":%d,"crc":"00000000","kind":"start"}\n' % (chunk.FORMAT + 1)
     key = chunk_key(0, "newer", 0)
     live.produce(SNAPSHOTS, key.encode(), piece, 0)
     live.produce(LEDGER, manifest_key(live.group), manifest(live, [Chunk.of(key, piece)]), 0)
@@ -153,7 +154,10 @@ def newer_ledger_row(live: Live) -> None:
     ("leave", "what"),
     [
         (newer_manifest, "the snapshot has format 2, this version reads up to 1: run the newer Grayline"),
-        (newer_image, "the image has format 2, this version reads 1: run the newer Grayline"),
+        (
+            newer_image,
+            f"the image has format {chunk.FORMAT + 1}, this version reads {chunk.FORMAT}: run the newer Grayline",
+        ),
         (newer_ledger_row, "its format is 2, and this version reads 1: run the one that wrote it"),
     ],
     ids=["manifest", "image", "ledger row"],
