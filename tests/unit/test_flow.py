@@ -18,6 +18,8 @@ from streams.delivery.orders import Orders
 from streams.delivery.outbox import Outbox
 from streams.delivery.partitions import Partitions
 from streams.engine.engine import Engine
+from streams.holds.ledger_keys import pause_key
+from streams.holds.pause import Pause
 from streams.ingest.decode_share import decode_share
 from streams.ingest.epoch import Epoch, RawBatch
 from streams.kafka.ownership import Start
@@ -28,6 +30,7 @@ from streams.worker.agent_pipeline import Lineup
 
 T = 1_794_798_000_000
 HOUR = 3_600_000
+PLACE = MESSAGE_RELAY, 0
 RULES = """
 counters:
   rate: {on: message-relay, per: sender, count: events, window: 1m}
@@ -87,6 +90,32 @@ def test_a_hold_that_is_over_when_it_is_counted_opens_before_it_expires(holds: s
 
 async def counted(engine: Engine, times: list[int], now_ms: int) -> list[Any]:
     """What is to leave after a message at each of these times, with an expiry timer that never waits its turn."""
+    flow, outbox, lineup, _ = await assigned(engine)
+    lineup.connect({MESSAGE_RELAY: DecodesAtOnce(lineup, partial(flow.expire, now_ms))})
+    for offset, at_ms in enumerate(times):
+        await flow.process(epoch(offset, at_ms))
+    return outbox.take()
+
+
+def test_a_pause_that_comes_between_two_assignments_is_told_to_the_partitions_that_come_back() -> None:
+    engine = Engine(load_text(RULES))
+    engine.partitions = 1
+    assert asyncio.run(paused_between(engine)) == [pause_key("g")]
+
+
+async def paused_between(engine: Engine) -> list[bytes | None]:
+    """Keys of the ledger's rows that are to leave once partition 0 has come back."""
+    flow, outbox, _, orders = await assigned(engine)
+    flow.partitions.revoked(is_exact=True)
+    orders.adopt_pause(Pause("p1", True, T))
+    await flow.commit()
+    await flow.assigned(Start({PLACE: 0}, frozenset(), {PLACE: ""}, []))
+    await flow.commit()
+    return [record.key for record in outbox.take() if record.topic == LEDGER]
+
+
+async def assigned(engine: Engine) -> tuple[Flow, Outbox, Lineup, Orders]:
+    """A flow that has partition 0 and nothing to commit."""
     unused: Any = None
     metrics = Metrics()
     outbox = Outbox(engine, metrics)
@@ -105,11 +134,7 @@ async def counted(engine: Engine, times: list[int], now_ms: int) -> list[Any]:
         outbox, orders, partitions, lineup.count, unused, snapshots, metrics, unused,
         worker="w", group="g", commit_interval_ms=200, monotonic=lambda: 0.0,
     )  # fmt: skip
-    place = MESSAGE_RELAY, 0
-    await flow.assigned(Start({place: 0}, frozenset({place}), {place: ""}, []))
+    await flow.assigned(Start({PLACE: 0}, frozenset({PLACE}), {PLACE: ""}, []))
     await partitions.restore_some()
     outbox.take()  # what tells that the partition has begun
-    lineup.connect({MESSAGE_RELAY: DecodesAtOnce(lineup, partial(flow.expire, now_ms))})
-    for offset, at_ms in enumerate(times):
-        await flow.process(epoch(offset, at_ms))
-    return outbox.take()
+    return flow, outbox, lineup, orders
