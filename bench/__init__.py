@@ -1,1 +1,1 @@
-"""How fast Grayline is: against the practical limit, against stock Faust, and against its own budgets."""
+"""Benchmarks of Grayline: against the practical limit, against stock Faust, and against its own budgets."""

@@ -1,5 +1,5 @@
-"""What can be measured, and the run that measures it: inputs made once, then every measure in turn, `runs` times over,
-so that whatever else the machine does falls on all of them alike."""
+"""The measures, and the run that takes them: inputs made once, then every measure in turn, `runs` times over, so that
+whatever else the machine does falls on all of them alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well rules do on labelled traffic: who is caught, how fast, and which innocents are hit by what.
+"""The score of rules on labelled traffic: the offenders caught, how fast, and the innocents hit by each rule.
 
     python -m bench.packs
     python -m bench.packs --seeds 1-10 --duration 8h --day weekend --rules night.yaml

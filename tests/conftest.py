@@ -43,7 +43,7 @@ def kcat() -> str:
 
 
 def missing(why: str) -> NoReturn:
-    """What a developer's machine may lack is skipped there; in CI nothing may be missing."""
+    """Skips a test for a tool that a developer's machine may lack; in CI nothing may be missing."""
     if os.environ.get("CI") == "true":
         pytest.fail(why)
     pytest.skip(why)

@@ -1,4 +1,5 @@
-"""What a read-committed reader may always count on, whatever went wrong: plain functions over the records it has seen.
+"""The laws that a read-committed reader may always count on, after any fault: plain functions over the records it has
+seen.
 
 Records are (key, value) pairs of one topic, all of them, each key's in the order of its partition's log. Wherever a
 reader stops, these hold once no transaction is open any more; nothing here knows the input or asks the clock.

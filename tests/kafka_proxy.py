@@ -91,7 +91,7 @@ class Proxy:
             self._hang_up_all()
 
     def bring_back(self) -> None:
-        """What was held goes on, as from a broker that stood still."""
+        """Lets held bytes go on, as from a broker that stood still."""
         self._is_cut = False
         self._flows.set()
 

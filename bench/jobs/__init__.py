@@ -1,5 +1,5 @@
-"""What is measured, each in a process of its own: `python -m bench.jobs.NAME '{"parameter": ...}'` prints a line
-`RESULT {...}`."""
+"""The jobs that are measured, each in a process of its own: `python -m bench.jobs.NAME '{"parameter": ...}'` prints a
+line `RESULT {...}`."""
 
 from __future__ import annotations
 

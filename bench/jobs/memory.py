@@ -1,5 +1,6 @@
-"""What so many numbers weigh: an hour of messages in which each sends at least one and a heavy tail many more, through
-decoding, counting and matching, without a broker. A fiftieth of the numbers are too many for the engine's bound.
+"""The memory of so many numbers: an hour of messages in which each sends at least one and a heavy tail many more,
+through decoding, counting and matching, without a broker. A fiftieth of the numbers are too many for the engine's
+bound.
 
 Bytes per number: everything the engine keeps over the numbers that it tracks, and without the remembered ids. The bound
 shows in events that were left uncounted and in the memory, which stays."""

@@ -1,4 +1,5 @@
-"""Where a microsecond goes: the same stages as in the worker, one after the other in one thread, each timed.
+"""The time of each stage, in microseconds: the same stages as in the worker, one after the other in one thread, each
+timed.
 
 In the worker fetching, counting and producing overlap; here they do not, so that a stage's share is its own. What is
 measured is the thread's processor time: waiting for the broker, or for a processor that others use, is no part of it.

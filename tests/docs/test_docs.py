@@ -1,4 +1,4 @@
-"""What the documents say is true: their commands run, their examples hold, and nothing there is to say is left out."""
+"""The documents are true: their commands run, their examples hold, and nothing is left out."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def wait_for_output(process: subprocess.Popen[str], block: Block, broker: str) -
 
 
 def caught_up(broker: str, group: str) -> bool:
-    """Whether the group has committed the end of every partition with records, of those topics that it reads."""
+    """True if the group has committed the end of every partition with records, of those topics that it reads."""
     from confluent_kafka import Consumer, KafkaException, TopicPartition
 
     consumer = Consumer({"bootstrap.servers": broker, "group.id": group})
@@ -325,7 +325,7 @@ def sources() -> Iterator[tuple[Path, str]]:
 
 
 def text_of(node: ast.AST) -> str:
-    """What a string says, with a gap where an f-string has a value; empty for anything else."""
+    """The text of a string, with a gap where an f-string has a value; empty for anything else."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):

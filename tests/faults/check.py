@@ -1,5 +1,5 @@
-"""What must hold after every fault: the invariants; the output is the reference's, once; of the input nothing is left
-or doubled."""
+"""The laws that hold after every fault: the invariants; the output is the reference's, once; of the input nothing is
+left or doubled."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def _kcat(line: Line) -> bytes:
 
 
 def _held_back(scene: Scene, reference: Reference, seen: Mapping[str, list[Message]]) -> None:
-    """Whether an opening was enforced or went to review depends on when the pause reached the worker. The first of each
-    rule and number is there one way or the other, and no rule has opened anything for a number that it never should."""
+    """An opening is enforced or goes to review depending on when the pause reached the worker. The first of each rule
+    and number is there one way or the other, and no rule has opened anything for a number that it never should."""
     first: dict[tuple[str, str], str] = {}
     for produced in reference.out:
         if produced.topic in CHANGES and produced.value is not None:

@@ -102,7 +102,7 @@ class Scene:
         new.replace(self.rules_file)
 
     def is_told(self, rule: str) -> bool:
-        """Whether the logs alone tell what the rule does. Pauses decide where an enforced opening goes, and come from
+        """True if the logs alone show what the rule does. Pauses decide where an enforced opening goes, and come from
         an operator."""
         return rule not in self.loose and not (self.was_paused and rule in self.enforced)
 
@@ -259,7 +259,7 @@ class Scene:
         return [(topic, partition) for topic in self.rules.topics for partition in range(self.partitions)]
 
     def all_committed(self) -> bool:
-        """Whether the group has committed every place: from then on no worker may need to be told where to start."""
+        """True if the group has committed every place: from then on no worker may need --from."""
         places = [*self.inputs(), *((REKEYED, partition) for partition in range(self.partitions))]
         asked = [TopicPartition(*place) for place in places]
         told = self._ask(lambda consumer: consumer.committed(asked, timeout=5))

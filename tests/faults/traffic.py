@@ -95,7 +95,7 @@ class Record:
 
 
 def five_hours_ago() -> int:
-    """Where traffic begins: all of it lies behind the wall clock, and no hold has ended by now."""
+    """The time at which traffic begins: all of it is before the wall clock, and no hold has ended by now."""
     return time.time_ns() // 1_000_000 - 5 * HOUR
 
 

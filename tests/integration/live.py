@@ -55,7 +55,7 @@ class Worker:
         return self.process.log
 
     def ready(self) -> dict[str, Any]:
-        """What /ready says; nothing while it does not answer."""
+        """The body of /ready; nothing while it does not answer."""
         try:
             return dict(json.loads(self._get("ready")))
         except urllib.error.HTTPError as answer:

@@ -74,7 +74,7 @@ class Worker:
         self._fed = 0
 
     def feed(self, sent: Sequence[Sent], epoch: int = 97) -> list[OutRecord]:
-        """What it leads to, all topics."""
+        """Its outputs on all topics."""
         before = len(self.records)
         for start in range(0, len(sent), epoch):
             part = sent[start : start + epoch]
@@ -112,7 +112,7 @@ class Worker:
         return [self.engine.digest(partition) for partition in range(PARTITIONS)]
 
     def counted(self, feed: str) -> dict[str, int]:
-        """What became of a feed's events."""
+        """The outcomes of a feed's events."""
         verdicts = ("accepted", "late", "future", "duplicate")
         told = {verdict: int(self.metrics.value("events_total", feed=feed, outcome=verdict)) for verdict in verdicts}
         return {verdict: count for verdict, count in told.items() if count}

@@ -165,7 +165,7 @@ def test_whatever_is_wrong_with_the_file_the_old_rules_stay_and_the_log_and_a_ga
 
 
 def refusals(worker: Worker) -> list[int]:
-    """Where the log says that rules were refused."""
+    """The lines of the log that say that rules were refused."""
     return [m.start() for m in re.finditer("ERROR .* the rules were not read again, the old ones stay", worker.log)]
 
 

@@ -361,7 +361,7 @@ def may_write(place: Place, user: str, topic: str) -> bool:
 
 
 def may_read(place: Place, user: str, topic: str, group: str) -> bool:
-    """Whether a member of this group gets at the topic's first record, or its end."""
+    """True if a member of this group can read the topic's first record, or its end."""
     config = place.client(user, group_id=group, auto_offset_reset="earliest")
     reader = Consumer(config | {"enable.partition.eof": "true", "enable.auto.commit": "false"})
     try:

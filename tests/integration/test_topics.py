@@ -288,7 +288,7 @@ def test_a_dead_letter_of_the_largest_whole_record_arrives_within_the_limits_tha
 
 
 def alter(admin: AdminClient, topic: str, said: str) -> None:
-    """What `kafka-configs.sh --alter --add-config` does."""
+    """Changes a topic's settings, as `kafka-configs.sh --alter --add-config` does."""
     name, _, value = said.partition("=")
     entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])

@@ -8,7 +8,7 @@ SETUP, ANSWER, RELEASE = 1, 2, 3
 
 
 class Memory:
-    """What one reading remembers: (time, vouched for) by (kind, id), and of answers by id."""
+    """The memory of one reading: (time, vouched for) by (kind, id), and of answers by id."""
 
     def __init__(self) -> None:
         self.first: dict[tuple[int, int], tuple[int, bool]] = {}

@@ -1,4 +1,4 @@
-"""What a store must do, with a dict: rows in order of first appearance, none beyond the maximum."""
+"""A store as a dict: rows in order of first appearance, none beyond the maximum."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class StoreOracle:
         self.untracked = 0
 
     def see(self, key: int, insert: bool) -> bool:
-        """Whether the number is tracked after this event."""
+        """True if the number is tracked after this event."""
         if key in self.newest:
             return True
         if key == 0 or not insert:

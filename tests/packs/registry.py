@@ -1,4 +1,4 @@
-"""Which crafted traffic stands for which shipped rule: what must fire it, and what must not.
+"""The crafted traffic of each shipped rule: the traffic that must fire it, and the traffic that must not.
 
 An offence is written for a `size`, the figure that the rule compares with its limit: at the limit the rule fires, one
 below it does not. An innocent acts as the nearest legitimate behaviour does, and is held against every rule."""

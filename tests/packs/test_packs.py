@@ -134,7 +134,7 @@ def innocents() -> dict[str, Hits]:
 def all_offend(
     start: str, more: int, line_of: Callable[[Offence], Line] = lambda o: o.line, protected: Protected | None = None
 ) -> dict[str, Hits]:
-    """What becomes of each offender, by the rule it must fire; `more` events than the limit."""
+    """The outcome of each offender, by the rule it must fire; `more` events than the limit."""
     rules = replace(shipped(), protected=protected) if protected else shipped()
     return dict(zip(OFFENCES, hits_of(offenders(start, more, line_of), rules), strict=True))
 

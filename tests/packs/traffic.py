@@ -122,12 +122,12 @@ def shipped() -> RuleSet:
 
 
 def hits(traffic: Traffic, rules: RuleSet | None = None) -> Hits:
-    """What the rules (by default those that ship) make of it."""
+    """The outputs of the rules (by default those that ship) on it."""
     return hits_of([traffic], rules)[0]
 
 
 def hits_of(traffics: Sequence[Traffic], rules: RuleSet | None = None) -> list[Hits]:
-    """What the rules make of each, all in one replay; each has a number of its own. A withheld identity is never
+    """The outputs of the rules on each, all in one replay; each has a number of its own. A withheld identity is never
     published: whatever its traffic leads to would fail here."""
     numbers = [traffic.number for traffic in traffics]
     assert len(set(numbers)) == len(numbers), "two of them share a number"
@@ -156,8 +156,8 @@ def _lines(traffics: Iterable[Traffic]) -> Iterator[bytes]:
 
 
 def events_until(level: float, gap_s: float, *half_lives_s: float) -> int:
-    """How many events, one every `gap_s`, lift the sum of the gray levels above `level` (design: gray level): each of
-    the n events weighs 2^(-age / half-life), so a level is a geometric series."""
+    """The number of events, one every `gap_s`, that lift the sum of the gray levels above `level` (design: gray level):
+    each of the n events weighs 2^(-age / half-life), so a level is a geometric series."""
     total, n = 0.0, 0
     while total <= level:
         total += sum(2 ** (-n * gap_s / half_life_s) for half_life_s in half_lives_s)

@@ -17,7 +17,7 @@ Value = float | str | None
 
 
 def holds(source: str, names: frozenset[str], values: Mapping[str, Value]) -> bool:
-    """Whether the condition is true. A value that is missing, NaN or divided by zero anywhere in it makes it false,
+    """True if the condition is true. A value that is missing, NaN or divided by zero anywhere in it makes it false,
     whatever `not` and `or` stand around it."""
     if any(values[name] is None for name in names):
         return False

@@ -1,4 +1,4 @@
-"""What a counter reads, from every event of one number on the counter's topic, all of them kept."""
+"""The readings of counters, from every event of one number on the counter's topic, all of them kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Event:
 
 
 def counts(counter: Counter, event: Event) -> bool:
-    """Whether the event can change the counter."""
+    """True if the event can change the counter."""
     assert event.event in EVENTS
     if event.topic != counter.topic or event.event not in counter.events:
         return False

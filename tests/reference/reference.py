@@ -75,7 +75,7 @@ class Hold:
 
 
 class Memory:
-    """What one reading remembers of ids and answers: time, and whether somebody vouched."""
+    """The memory of ids and answers of one reading: time, and whether somebody vouched."""
 
     def __init__(self) -> None:
         self.ids: dict[tuple[str, str], tuple[int, bool]] = {}
@@ -215,8 +215,8 @@ class Reference:
     # --------------------------------------------------------------------------------------------------------- rules
 
     def _rules(self, number: int, seen: dict[str, Event]) -> Iterator[tuple[str, Hold]]:
-        """What the event changes, which the readings see so. A rule is evaluated in each in which the event can change
-        one of its counters."""
+        """The changes by the event, which the readings see so. A rule is evaluated in each in which the event can
+        change one of its counters."""
         for place, rule in enumerate(self.rules.rules):
             able = []
             for reading, event in seen.items():
@@ -240,7 +240,8 @@ class Reference:
                     yield change
 
     def _fires(self, rule: Rule, event: Event, reading: str) -> list[dict[str, Any]] | None:
-        """What the rule fires on at the event, as if there were no events but the reading's; None when it does not."""
+        """The firing of the rule at the event, as if there were no events but the reading's; None when it does not
+        fire."""
         known = [e for t in {c.topic for c in rule.counters.values()} for e in self.events[reading, t, event.number]]
         as_of_ms = max(e.at_ms for e in known)
         read: dict[str, Value] = {}

@@ -140,6 +140,6 @@ def kcat_line(line: Line) -> bytes:
 
 
 def as_printed(line: Line) -> Line:
-    """What is left of a record on its way through `kcat_line`."""
+    """A record after its way through `kcat_line`."""
     value = None if line.value is None else line.value.decode("utf-8", "replace").encode()
     return Line(line.topic, line.partition, line.offset, line.ts_ms, value, line.key)

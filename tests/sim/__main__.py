@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def replay(seed: int, *, trace: bool, quiet: bool) -> bool:
-    """Whether every law holds in the history of this seed."""
+    """True if every law holds in the history of this seed."""
     from tests.sim.director import History
 
     logging.getLogger("grayline").setLevel(logging.CRITICAL)

@@ -96,7 +96,7 @@ class FakeConsumer:
         return b"CGMDv2:" + struct.pack("=i", generation) + b"\0".join(part.encode() for part in parts) + b"\0\1"
 
     def _serve_group(self) -> None:
-        """What librdkafka's thread has learnt by heartbeats; callbacks run here, in the application's thread."""
+        """Takes what librdkafka's thread has learnt by heartbeats; callbacks run here, in the application's thread."""
         if self._cut_off_ms is not None and self._world.now_ms - self._cut_off_ms >= self._session_ms:
             self._member = ""
             if self._is_assigned:

@@ -1,4 +1,4 @@
-"""What was counted, in which order and under what rules, as far as it is committed: what must come out hangs on it.
+"""The records that were counted and committed, with their order and their rules: the expected outputs depend on these.
 
 Topics of a partition may be counted in any order, and an operator's word or new rules take effect at any commit. Each
 worker notes what it hands to its engine; when the broker stores offsets, the note beside them tells whose they are."""

@@ -44,7 +44,7 @@ DAY_MS = 24 * HOUR
 
 @dataclass
 class Plan:
-    """What one seed decides before anything happens."""
+    """The decisions of one seed before anything happens."""
 
     delivery: str
     names: list[str]  # of static members; empty for dynamic ones
@@ -154,7 +154,7 @@ class History:
         ledger_matches.check(world, made)
 
     def _is_plain(self) -> bool:
-        """Whether the reference knows all that happened."""
+        """True if the reference knows all that happened."""
         assert self.plan is not None
         is_changed = self.world.rules_in_force is not rules(self.plan.rules) or self.has_changed_rules
         return not (is_changed or self.world.pause or self.plan.breaker[0] or self.plan.ids_max)

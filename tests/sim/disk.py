@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Disk:
-    """What lies in one state directory."""
+    """The content of one state directory."""
 
     manifests: dict[int, Manifest] = field(default_factory=dict)
     chunks: dict[str, bytes] = field(default_factory=dict)

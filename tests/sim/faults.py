@@ -1,4 +1,4 @@
-"""What may go wrong in a call of a client or a disk, and how often: drawn from the seed when the history begins."""
+"""The faults of a call of a client or a disk, and their rates: drawn from the seed when the history begins."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def locked() -> threading.Lock:
 
 
 class Process:
-    """What a crash ends at once: fibers that share a memory."""
+    """Fibers that share a memory: a crash ends them all at once."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -93,7 +93,7 @@ class Groups:
     def check_commit(
         self, name: str, member_id: str, generation: int, instance: str, *, is_transactional: bool
     ) -> None:
-        """What the broker asks of whoever commits offsets, in a transaction or not. Raises Refusal."""
+        """Checks a commit of offsets as the broker does, in a transaction or not. Raises Refusal."""
         group = self.group(name)
         if generation < 0 and (not group.members or (is_transactional and not member_id)):
             return  # as Apache Kafka has it: who names no member is taken for a consumer outside of any group

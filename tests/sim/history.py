@@ -1,4 +1,4 @@
-"""What the feeds bring: seeded records with all that feeds do, placed as their producers place them."""
+"""The records of the feeds: seeded, with all the faults of feeds, placed as their producers place them."""
 
 from __future__ import annotations
 

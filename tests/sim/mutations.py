@@ -305,7 +305,7 @@ def noticed(mutation: Mutation, histories: int = HISTORIES_MAX) -> tuple[int, st
 
 
 def root(problem: BaseException) -> BaseException:
-    """What a fiber raised, under what the scheduler made of it."""
+    """The error that a fiber raised, below the one that the scheduler made of it."""
     while problem.__cause__ is not None:
         problem = problem.__cause__
     return problem

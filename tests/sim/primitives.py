@@ -1,4 +1,4 @@
-"""What the product takes from `threading`, `queue`, `time` and `uuid` where it waits, on the scheduler's clock.
+"""The primitives that the product takes from `threading`, `queue`, `time` and `uuid`, on the scheduler's clock.
 
 `installed` puts them into the product's modules for the time of a history. Everything else of theirs is untouched."""
 

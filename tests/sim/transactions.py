@@ -37,7 +37,7 @@ class Transaction:
 
     @property
     def is_ending(self) -> bool:
-        """How it ends is decided, and some partition or group has not heard of it."""
+        """True if its end is decided, and some partition or group has not heard of it."""
         return not self.is_open and bool(self.places or self.offsets)
 
 
@@ -100,7 +100,7 @@ class Coordinator:
         return [t.began_ms + t.timeout_ms for t in self.ids.values() if t.is_open]
 
     def is_pending(self, group: str, place: Place) -> bool:
-        """Whether an open transaction holds an offset of this place."""
+        """True if an open transaction holds an offset of this place."""
         return any(place in t.offsets.get(group, ()) for t in self.ids.values())
 
     def _of(self, transactional_id: str, epoch: int) -> Transaction:

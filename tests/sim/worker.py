@@ -125,7 +125,7 @@ class SimWorker:
 
 
 def is_told(problem: BaseException) -> bool:
-    """Whether the worker ended by a decision of its own: anything else is a mistake in the product."""
+    """True if the worker ended by a decision of its own: any other end is a mistake in the product."""
     return isinstance(problem, KafkaException) or hasattr(problem, "exit_code")
 
 

@@ -1,4 +1,4 @@
-"""What these tests add to the product's tables is taken out again."""
+"""Takes out again what these tests add to the product's tables."""
 
 from __future__ import annotations
 

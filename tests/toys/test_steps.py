@@ -33,6 +33,7 @@ FOLLOWED: dict[str, dict[str, str | None]] = {
     "topic": {
         "schemas/topics.py": "pings.py", "schemas/records.py": "pings.py", "schemas/subjects.py": "pings.py",
         "schemas/feeds.py": "pings.py", "schemas/export.py": "pings.py", "docs/records.md": None,
+        "docker/acls.sh": None, "tests/unit/test_decode.py": None,
     },
     "kind of counter": {
         "streams/kernels/NAME.py": "kernel.py", "streams/counting/kinds/NAME.py": "streaks.py",

@@ -155,7 +155,7 @@ def test_more_than_can_be_remembered_still_holds_back() -> None:
 
 
 def test_who_waits_beyond_what_can_be_remembered_changes_nothing_by_asking_again() -> None:
-    """How often it asks hangs on where epochs end."""
+    """A breaker that is asked more or less often, depending on where epochs end."""
     found = []
     for times in (1, 20):
         breaker = Breaker(10)

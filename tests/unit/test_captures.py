@@ -56,7 +56,7 @@ Told = tuple[str, int, int, int, bytes | None, bytes | None]
 
 
 def told(rows: CaptureRows) -> list[Told | None]:
-    """What each row says; None for a line that is blank or cannot be read."""
+    """The content of each row; None for a line that is blank or cannot be read."""
     columns = (rows.topic, rows.partition, rows.offset, rows.timestamp)
     out: list[Told | None] = []
     for topic, partition, offset, ts, key, value in zip(

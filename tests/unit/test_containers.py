@@ -59,7 +59,7 @@ ALARMS_FOR = {
 
 
 def tool(name: str) -> str:
-    """Where a program is that this project does not install; skips the test where it is missing."""
+    """The path of a program that this project does not install; skips the test where it is missing."""
     path = shutil.which(name)
     if path is None:
         pytest.skip(f"no `{name}` on the PATH")
@@ -79,7 +79,8 @@ def run(*command: str | Path, cwd: Path = ROOT, limit_s: float = 60, **environme
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the build sees of the checkout: that which the ignore file lets through and the Dockerfile copies."""
+    """The files of the checkout that the build sees: the ignore file lets them through and the Dockerfile copies
+    them."""
     folder = tmp_path_factory.mktemp("source")
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DOCKER / "Dockerfile").read_text(), re.M)
     let_through = re.findall(r"^!(\S+)$", (DOCKER / "Dockerfile.dockerignore").read_text(), re.M)

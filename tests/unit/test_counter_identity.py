@@ -188,7 +188,7 @@ def read(engine: Engine, reading: str = ALL) -> list[float]:
 
 
 def restored(said: str, other: str) -> list[float]:
-    """What a counter reads in a worker that loads the image of one with another counter."""
+    """The reading of a counter in a worker that loads the image of one with another counter."""
     whole, fresh = engine_of(rules_of(c=said), calls()), engine_of(rules_of(c=other))
     for piece in whole.image(0, whole=True):
         fresh.load(0, piece)

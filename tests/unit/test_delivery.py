@@ -1,5 +1,5 @@
-"""What a delivery does when the broker does not answer, or answers badly: against a broker small enough to read, whose
-every answer a test or Hypothesis chooses. The same on a real broker: tests/integration/test_transactions.py."""
+"""Deliveries when the broker does not answer, or answers badly: against a broker small enough to read, whose every
+answer a test or Hypothesis chooses. The same on a real broker: tests/integration/test_transactions.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine returns leaves in the order in which the engine returned it, whoever asked."""
+"""Outputs leave in the order in which the engine returned them, whichever caller asked."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_hold_that_is_over_when_it_is_counted_opens_before_it_expires(holds: s
 
 
 async def counted(engine: Engine, times: list[int], now_ms: int) -> list[Any]:
-    """What is to leave after a message at each of these times, with an expiry timer that never waits its turn."""
+    """The outputs after a message at each of these times, with an expiry timer that never waits its turn."""
     flow, outbox, lineup, _ = await assigned(engine)
     lineup.connect({MESSAGE_RELAY: DecodesAtOnce(lineup, partial(flow.expire, now_ms))})
     for offset, at_ms in enumerate(times):

@@ -75,7 +75,7 @@ def test_they_hold_of_what_an_engine_makes_and_its_holds_have_had_every_change()
 
 
 def swap_expired(seen: Records) -> None:
-    """What the expiry timer did when an outcome waited for its caller."""
+    """The expiry timer's mistake when an outcome waited for its caller."""
     for topic in (BLOCK_HISTORY, BLOCK_EVENTS):
         at = next(i for i, change in enumerate(changes(topic)) if change == "expired")
         seen[topic][at - 1], seen[topic][at] = seen[topic][at], seen[topic][at - 1]

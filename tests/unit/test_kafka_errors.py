@@ -1,4 +1,4 @@
-"""What each of Kafka's error codes means for us."""
+"""The meaning of each of Kafka's error codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is blocked: openings, extensions, expiries and tombstones, by event time alone."""
+"""The ledger: openings, extensions, expiries and tombstones, by event time alone."""
 
 from __future__ import annotations
 

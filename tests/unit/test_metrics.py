@@ -1,4 +1,4 @@
-"""What reaches Prometheus."""
+"""The metrics that reach Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which partitions a worker accepts."""
+"""The partitions that a worker accepts."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What others wrote into records, rule files, file names and records of Grayline's own topics comes onto no terminal,
-into no log line and no table as it is: every place where such text can stand, against every command that shows it."""
+"""Text that others wrote into records, rule files, file names and records of Grayline's own topics comes onto no
+terminal, into no log line and no table as it is: every place where such text can stand, against every command that
+shows it."""
 
 from __future__ import annotations
 

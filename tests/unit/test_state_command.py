@@ -79,8 +79,8 @@ def rule_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def directory(tmp_path: Path, rule_file: Path) -> Path:
-    """What a worker leaves that has seen five calls and two messages of BUSY, a call of QUIET, a message of WRITER:
-    a whole image of each partition, and a delta with the last call."""
+    """The state left by a worker that has seen five calls and two messages of BUSY, a call of QUIET, a message of
+    WRITER: a whole image of each partition, and a delta with the last call."""
     rules = load([rule_file])
     engine = Engine(rules)
     engine.partitions = PARTITIONS

@@ -74,7 +74,8 @@ def sorted_out(raw: RawBatch, partitions: int) -> Decoded:
 
 
 def fetched(strays: list[OutRecord], shift: int = 0, offset: int = 5000) -> RawBatch:
-    """What the home partitions' owner fetches from `rekeyed`. shift: as if each had gone so many partitions too far."""
+    """The records that the home partitions' owner fetches from `rekeyed`. shift: as if each had gone so many partitions
+    too far."""
     n = len(strays)
     partition = np.array([(each.partition or 0) + shift for each in strays], np.int32)
     raw = RawBatch(REKEYED, np.arange(n), partition, np.arange(n) + offset, np.full(n, 7), [s.value for s in strays])

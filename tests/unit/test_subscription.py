@@ -1,4 +1,4 @@
-"""What a worker makes of a group whose members do not all read the same topics yet."""
+"""A worker in a group whose members do not all read the same topics yet."""
 
 from __future__ import annotations
 

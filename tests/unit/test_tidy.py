@@ -1,5 +1,5 @@
-"""What nobody should have to look for in a review: lengths, clocks and chance where there must be none, topics' fields
-outside of their table. What imports what, import-linter says."""
+"""Checks that spare a review: lengths, no clocks or chance where there must be none, topics' fields outside of their
+table. What imports what, import-linter says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where generated traffic goes: files, brokers, and the command around both."""
+"""The outlets of generated traffic: files, brokers, and the command around both."""
 
 from __future__ import annotations
 

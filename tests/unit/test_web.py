@@ -289,7 +289,8 @@ def test_a_client_that_never_reads_does_not_hold_up_the_end() -> None:
 
 
 def _server_sockets(port: int) -> int:
-    """How many connections of this port the server still has a descriptor for; the kernel shows inode 0 for others."""
+    """The number of connections of this port for which the server still has a descriptor; the kernel shows inode 0 for
+    others."""
     rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
     return sum(row[1].endswith(f":{port:04X}") and row[3] != LISTENING and row[9] != "0" for row in rows)
 

@@ -1,4 +1,4 @@
-"""What is installed from the wheel works by itself: packages, data files, command."""
+"""The wheel works by itself where it is installed: packages, data files, command."""
 
 from __future__ import annotations
 

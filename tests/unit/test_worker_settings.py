@@ -1,4 +1,4 @@
-"""What a worker may be told."""
+"""The settings that a worker accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is really written holds against the exported JSON Schemas: block events, their history, dead letters."""
+"""Records that are really written fit the exported JSON Schemas: block events, their history, dead letters."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def day() -> list[tuple[str, object]]:
 
 @pytest.fixture(scope="module")
 def written() -> dict[str, list[OutRecord]]:
-    """What a replay of that day writes, by topic."""
+    """The outputs of a replay of that day, by topic."""
     lines = []
     for offset, (topic, value) in enumerate(day()):
         payload = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value

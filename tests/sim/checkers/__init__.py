@@ -1,1 +1,1 @@
-"""What must hold at the end of every history, one law a file."""
+"""The laws that hold at the end of every history, one a file."""

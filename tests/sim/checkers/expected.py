@@ -1,4 +1,4 @@
-"""What a fresh engine makes of the logs, each partition by itself, in the order in which its records were counted.
+"""The outputs of a fresh engine on the logs, each partition by itself, in the order in which its records were counted.
 
 It has never been restored, saved or moved. In quiet histories the plain reference is asked as well."""
 

@@ -51,7 +51,7 @@ def outputs(world: World) -> Iterable[tuple[str, Any]]:
 
 
 def by_subject(records: Iterable[Any]) -> dict[tuple[str, bytes | None], list[Any]]:
-    """What can be compared of each record, in order."""
+    """The comparable part of each record, in order."""
     found: dict[tuple[str, bytes | None], list[Any]] = defaultdict(list)
     for record in records:
         topic, key, value, headers = record if isinstance(record, tuple) else (

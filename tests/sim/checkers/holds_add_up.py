@@ -1,4 +1,4 @@
-"""What the topics say of holds fits together: changes in order, states that add up, the ledger, nothing twice."""
+"""The topics agree about holds: changes in order, states that add up, the ledger, nothing twice."""
 
 from __future__ import annotations
 

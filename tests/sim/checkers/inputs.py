@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 
 def once_per_input(world: World, name: str, make: Callable[[], T]) -> T:
-    """What `make` makes of what is committed; made again only when that has changed. A history is checked before and
-    after everybody begins anew, with the same inputs."""
+    """The result of `make` on the committed records; made again only when these have changed. A history is checked
+    before and after everybody begins anew, with the same inputs."""
     key = (world.committed(), [len(world.counted.order[p]) for p in range(world.partitions)])
     if world.known.get(name, (None, None))[0] != key:
         world.known[name] = (key, make())
@@ -36,7 +36,7 @@ def is_stray(world: World, topic: str, partition: int, value: bytes | None) -> b
 
 
 def lines(world: World) -> Iterator[Line]:
-    """What is committed, in the order in which it was counted."""
+    """The committed records, in the order in which they were counted."""
     for partition in range(world.partitions):
         logs: dict[str, dict[int, Record]] = {}
         for (topic, _), offset, _ in world.counted.order[partition]:

@@ -1,4 +1,4 @@
-"""What a worker holds in memory of a partition equals what a fresh engine has that counted up to the commits."""
+"""A worker's memory of a partition equals that of a fresh engine that counted up to the commits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check(world: World, expected: list[Expected], workers: list[SimWorker]) -> N
 
 
 def difference(one: Engine, other: Engine, partition: int) -> str:
-    """Where two engines differ in a partition, for whoever reads the failure."""
+    """The differences of two engines in a partition, for the reader of the failure."""
     told = []
     mine_told, yours_told = readings(one, partition), readings(other, partition)
     for topic, name in mine_told:
