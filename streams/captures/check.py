@@ -180,7 +180,7 @@ class Check:
         looks_like = None if value is None else shape(kind, value)
         self._add(Problem(name, item.line, topic, error.code, error.field, error.reason, looks_like))
 
-    def _note_id(self, topic: str, tally: TopicTally, found: dict[str, Any], place: str) -> None:
+    def _note_id(self, topic: str, tally: TopicTally, found: dict[str, Any], at: str) -> None:
         """Notes an id. A repeated id is no error, since deliveries are repeated; many of them in a sample deserve a
         remark."""
         own = self._own_id(topic, found)
@@ -189,7 +189,7 @@ class Check:
         key = (topic, own, str(found.get("event")))
         if key in self._ids:
             tally.repeated_ids += 1
-            tally.first_repeated = tally.first_repeated or place
+            tally.first_repeated = tally.first_repeated or at
         self._ids.add(key)
 
     def _own_id(self, topic: str, found: dict[str, Any]) -> object:

@@ -20,13 +20,13 @@ class CaptureRows:
     """n lines or rows of a capture."""
 
     topics: list[str]
-    topic: np.ndarray  # int64[n]: place in `topics`, NO_RECORD for a line that is blank or cannot be read
+    topic: np.ndarray  # int64[n]: index in `topics`, NO_RECORD for a line that is blank or cannot be read
     partition: np.ndarray  # int32[n]
     offset: np.ndarray  # int64[n]
     timestamp: np.ndarray  # int64[n]: ms since the epoch, -1 where there is none
     keys: Packed
     values: Packed
-    unread: list[tuple[int, bytes, Exception]] = field(default_factory=list)  # (place, line, why), blank ones left out
+    unread: list[tuple[int, bytes, Exception]] = field(default_factory=list)  # (index, line, why), blank ones left out
 
     def __len__(self) -> int:
         return len(self.topic)

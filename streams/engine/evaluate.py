@@ -40,7 +40,7 @@ class Fired:
     firings: Firings
     parts: list[Evaluated]
     part: np.ndarray  # int64[m]
-    place: np.ndarray  # int64[m]
+    index: np.ndarray  # int64[m]
 
 
 class Evaluator:
@@ -61,7 +61,7 @@ class Evaluator:
         fired = [np.flatnonzero(part.fires) for part in parts]
         part = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
         event = np.concatenate([part.view.index[index] for part, index in zip(parts, fired, strict=True)])
-        place = np.concatenate(fired)
+        index = np.concatenate(fired)
         rule = np.array([part.rule.slot for part in parts])[part]
         lane = np.array([part.lane for part in parts])[part]
         order = np.lexsort((rule, event))
@@ -71,11 +71,11 @@ class Evaluator:
             event, events["line"][event], events["number"][event], rule, lane[order], events["at"][event],
             self._periods[rule], clock_before[event], home_of(events["partition"][event]),
         )  # fmt: skip
-        return Fired(firings, parts, part[order], place[order])
+        return Fired(firings, parts, part[order], index[order])
 
     def content(self, fired: Fired, k: int) -> dict[str, object]:
         """The hold's own fields in block events, as of the k-th firing."""
-        part, i = fired.parts[int(fired.part[k])], int(fired.place[k])
+        part, i = fired.parts[int(fired.part[k])], int(fired.index[k])
         rule = part.rule.rule
         values = {name: float(part.columns[name][i]) for name in part.rule.numeric}
         as_of, partition = int(part.as_of[i]), int(part.view.events["partition"][i])

@@ -40,9 +40,9 @@ class Decoded:
 
     topic: str
     columns: dict[str, np.ndarray]
-    last_line: int  # place in the epoch of the last record, dead or alive; -1 without records
+    last_line: int  # index in the epoch of the last record, dead or alive; -1 without records
     dead_letters: list[OutRecord] = field(default_factory=list)
-    dead_lines: list[int] = field(default_factory=list)  # each dead letter's place in the epoch
+    dead_lines: list[int] = field(default_factory=list)  # each dead letter's index in the epoch
     counts: Counter[str] = field(default_factory=Counter)  # dead letters by reason; "records" counts all
     rekeyed: list[OutRecord] = field(default_factory=list)  # strays (streams.ingest.strays), which have no columns here
 
@@ -63,7 +63,7 @@ class Decoder:
             raise ValueError(f"{topic} has no optional field {', '.join(sorted(unknown))}")
         self.names = (*feed.required, *sorted(self.wanted | set(feed.complete)))
         self._events = tuple(event if event in feed.events else "" for event in EVENTS)
-        self.place = {name: i for i, name in enumerate(self.names)}
+        self.field_index = {name: i for i, name in enumerate(self.names)}
         self._name_words = name_words(self.names)
         self._spans = np.empty((0, len(self.names), 2), np.int64)
         self._following = np.zeros(len(self.names), np.int64)
@@ -146,7 +146,7 @@ class Decoder:
         scan(base, ends, self._name_words, self._following, spans, kinds, status)
         skip = status.copy()
         for name in self.names:
-            at, required = self.place[name], name in self.feed.required
+            at, required = self.field_index[name], name in self.feed.required
             if self.feed.fields[name].kind == "time":
                 field_kernels.times(base, spans, kinds, at, required, columns[name], status)
             elif name in self._choice_words:

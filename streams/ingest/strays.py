@@ -47,10 +47,10 @@ def sort_out(raw: RawBatch, decoded: Decoded, partitions: int) -> Decoded:
     if not partitions or not len(decoded):
         return decoded
     columns = decoded.columns
-    number, place = columns["number"], columns["partition"]
+    number, partition = columns["number"], columns["partition"]
     home = np.empty(len(number), np.int32)
     partition_of(number, partitions, home)
-    arrived = home_of(place) if raw.origin is not None else place
+    arrived = home_of(partition) if raw.origin is not None else partition
     elsewhere = np.flatnonzero(home != arrived)
     if not len(elsewhere):
         return decoded
