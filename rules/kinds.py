@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import rules
 from rules import catalog
@@ -16,7 +16,6 @@ from rules.reading import Keys, choice, duration
 from rules.units import duration_text
 
 if TYPE_CHECKING:
-    from rules.model import Counter
     from schemas.feeds import InputTopic
 
 WINDOW_MS_MIN = 1_000
@@ -25,6 +24,15 @@ BUCKETS_DEFAULT = 60
 BUCKETS_MAX = 3_600
 # `duration` is known once a call has ended.
 ENDED = frozenset({"release", "complete"})
+
+
+class Definition(Protocol):
+    """A counter's definition (rules.model.Counter), as far as its kind asks."""
+
+    @property
+    def field(self) -> str | None: ...
+
+    def __getitem__(self, name: str) -> int: ...
 
 
 class Kind:
@@ -55,16 +63,16 @@ class Kind:
         """Returns the field of the record that it looks at, None if it looks at none; notes mistakes."""
         return None
 
-    def value_columns(self, counter: Counter, feed: InputTopic) -> tuple[str, ...]:
+    def value_columns(self, counter: Definition, feed: InputTopic) -> tuple[str, ...]:
         """The columns that may hold what it looks at in an event; the first that is present counts. An event without
         any does not count, except by the record's id, which every event has."""
         return ("id",)
 
-    def reach_ms(self, counter: Counter) -> int:
+    def reach_ms(self, counter: Definition) -> int:
         """The age in ms up to which an event still weighs in it: how far back its evidence goes."""
         raise NotImplementedError
 
-    def period_ms(self, counter: Counter, output: str) -> int:
+    def period_ms(self, counter: Definition, output: str) -> int:
         """The period in ms that an output looks back over, as evidence shows it: a window, a half-life or a greatest
         age."""
         return self.reach_ms(counter)
@@ -73,7 +81,7 @@ class Kind:
         """The kernel, if it takes seconds to compile: on a first start ever another process compiles it meanwhile."""
         return None
 
-    def state(self, counter: Counter, at: int) -> Any:
+    def state(self, counter: Definition, at: int) -> Any:
         """Makes the state that counts (streams.counting.kinds.base.CounterState). at: its first word of a row."""
         raise NotImplementedError
 

@@ -25,6 +25,7 @@ import orjson
 from rules.model import MODES
 from streams.holds import ledger_rows
 from streams.holds.firings import ENFORCE, LANES, REVIEW, Firings
+from streams.holds.hold import Key, LedgerHold
 from streams.holds.ledger_rows import KeptHold
 from streams.holds.passes import NEVER, Pass
 from streams.holds.quota import Quota
@@ -39,8 +40,6 @@ GAIN_SHARE = 0.05
 TOMBSTONE_AFTER_MS = 7 * 86_400_000
 STALE_MIN = 1024  # entries of a heap that may be stale, were there no hold at all
 
-Key = tuple[int, int, int]  # number, rule slot, lane
-
 
 def block_id(number: int, rule: str, from_ms: int) -> str:
     return _digest(f"{number}\n{rule}\n{from_ms}")
@@ -52,21 +51,6 @@ def event_id(block: str, change: str, until_ms: int) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-@dataclass(slots=True)
-class LedgerHold:
-    """One rule's hold on one number; times in ms. content: the fields that the engine attached at its last change, as
-    JSON, which takes a third of the memory."""
-
-    number: int
-    rule: int
-    lane: int
-    from_ms: int
-    until_ms: int
-    active: bool
-    content: bytes
-    partition: int
 
 
 @dataclass(slots=True)

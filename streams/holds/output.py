@@ -14,7 +14,8 @@ from schemas import topics
 from schemas.json_reading import JsonReader
 from schemas.numbers import published
 from streams.holds.firings import ENFORCE, REVIEW, SHADOW
-from streams.holds.ledger import Change, Ledger, LedgerHold, block_id, event_id
+from streams.holds.hold import LedgerHold
+from streams.holds.ledger import Change, Ledger, block_id, event_id
 from streams.ingest.epoch import OutRecord
 
 LANE_TOPICS = {ENFORCE: topics.BLOCK_EVENTS, SHADOW: topics.SHADOW_EVENTS, REVIEW: topics.REVIEW_QUEUE}

@@ -12,7 +12,7 @@ from streams.kernels.holds import next_change
 
 if TYPE_CHECKING:
     from streams.holds.firings import Firings
-    from streams.holds.ledger import Key, LedgerHold
+    from streams.holds.hold import Key, LedgerHold
 
 NEVER = np.iinfo(np.int64).max
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from streams.holds.passes import NEVER
 
 if TYPE_CHECKING:
-    from streams.holds.ledger import LedgerHold
+    from streams.holds.hold import LedgerHold
 
 HOLDS_MAX = 2000
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rules.document import Document
-    from rules.model import Counter
+    from rules.kinds import Definition
     from rules.reading import Keys
     from schemas.feeds import InputTopic
     from streams.counting.kinds.base import Events
@@ -34,18 +34,18 @@ class Streaks(kinds.Kind):
     def field(self, doc: Document, keys: Keys, feed: InputTopic) -> str | None:
         return choice(doc, keys["of"], "field to look for", feed.distinct) if "of" in keys else None
 
-    def value_columns(self, counter: Counter, feed: InputTopic) -> tuple[str, ...]:
+    def value_columns(self, counter: Definition, feed: InputTopic) -> tuple[str, ...]:
         return ("id",) if counter.field is None else feed.distinct_columns(counter.field)
 
-    def reach_ms(self, counter: Counter) -> int:
+    def reach_ms(self, counter: Definition) -> int:
         return counter["pause_ms"]
 
-    def state(self, counter: Counter, at: int) -> Streak:
+    def state(self, counter: Definition, at: int) -> Streak:
         return Streak(counter, at)
 
 
 class Streak(Pooled):
-    def __init__(self, counter: Counter, at: int) -> None:
+    def __init__(self, counter: Definition, at: int) -> None:
         self.words = kernel.WORDS
         self.at = at
         self.pause_ms = counter["pause_ms"]

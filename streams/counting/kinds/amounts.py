@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rules.document import Document, Node
-    from rules.model import Counter
+    from rules.kinds import Definition
     from rules.reading import Keys
     from schemas.feeds import InputTopic
     from streams.kernels import amounts as kernel
@@ -34,13 +34,13 @@ class _Amount(Kind):
     def field(self, doc: Document, keys: Keys, feed: InputTopic) -> str | None:
         return duration_field(doc, keys, self.key)
 
-    def value_columns(self, counter: Counter, feed: InputTopic) -> tuple[str, ...]:
+    def value_columns(self, counter: Definition, feed: InputTopic) -> tuple[str, ...]:
         return ("duration",)
 
-    def reach_ms(self, counter: Counter) -> int:
+    def reach_ms(self, counter: Definition) -> int:
         return counter["window_ms"]
 
-    def state(self, counter: Counter, at: int) -> Amounts:
+    def state(self, counter: Definition, at: int) -> Amounts:
         return Amounts(counter, at, mean=self.name == "mean")
 
 
@@ -55,7 +55,7 @@ class Mean(_Amount):
 class Amounts(Pooled):
     """Output: seconds, from amounts in whole ms, added exactly. Without samples a sum is 0 and a mean NaN."""
 
-    def __init__(self, counter: Counter, at: int, *, mean: bool) -> None:
+    def __init__(self, counter: Definition, at: int, *, mean: bool) -> None:
         self.words = kernel.WORDS
         self.at = at
         self.mean = mean

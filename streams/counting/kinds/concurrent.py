@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rules.document import Document, Node
-    from rules.model import Counter
+    from rules.kinds import Definition
     from rules.reading import Keys
     from schemas.feeds import InputTopic
     from streams.kernels import concurrent as kernel
@@ -47,20 +47,20 @@ class Live(Kind):
             doc.error(node, "simultaneous calls are counted from set-up to release", hint)
         return ENDS
 
-    def reach_ms(self, counter: Counter) -> int:
+    def reach_ms(self, counter: Definition) -> int:
         return counter["max_age_ms"]
 
     def slow_kernel(self) -> Any:
         return kernel.count_concurrent
 
-    def state(self, counter: Counter, at: int) -> Concurrent:
+    def state(self, counter: Definition, at: int) -> Concurrent:
         return Concurrent(counter, at)
 
 
 class Concurrent(Pooled):
     """Four words in the row; a slot of 128 bytes from the third call on, of 1 KB beyond 8, of 16 KB beyond 64."""
 
-    def __init__(self, counter: Counter, at: int) -> None:
+    def __init__(self, counter: Definition, at: int) -> None:
         self.words = kernel.WORDS
         self.at = at
         self.max_age_ms = counter["max_age_ms"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rules.document import Document
-    from rules.model import Counter
+    from rules.kinds import Definition
     from rules.reading import Keys
     from schemas.feeds import InputTopic
     from streams.kernels import distinct as kernel
@@ -43,24 +43,24 @@ class DistinctValues(Kind):
             return None
         return choice(doc, keys["distinct"], "field to count distinct values of", feed.distinct)
 
-    def value_columns(self, counter: Counter, feed: InputTopic) -> tuple[str, ...]:
+    def value_columns(self, counter: Definition, feed: InputTopic) -> tuple[str, ...]:
         assert counter.field is not None
         return feed.distinct_columns(counter.field)
 
-    def reach_ms(self, counter: Counter) -> int:
+    def reach_ms(self, counter: Definition) -> int:
         return counter["window_ms"]
 
     def slow_kernel(self) -> Any:
         return kernel.count_distinct
 
-    def state(self, counter: Counter, at: int) -> Distinct:
+    def state(self, counter: Definition, at: int) -> Distinct:
         return Distinct(counter, at)
 
 
 class Distinct(Pooled):
     """Four words in the row; a slot of 128 bytes from the third key on, of 512 beyond 8 keys, of 3.3 KB beyond 32."""
 
-    def __init__(self, counter: Counter, at: int) -> None:
+    def __init__(self, counter: Definition, at: int) -> None:
         self.words = kernel.WORDS
         self.at = at
         self.window_ms = counter["window_ms"]

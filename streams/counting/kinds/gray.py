@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rules.document import Document
-    from rules.model import Counter
+    from rules.kinds import Definition
     from rules.reading import Keys
     from streams.kernels import gray as kernel
 else:
@@ -41,21 +41,21 @@ class GrayLevels(Kind):
             doc.error(levels["short"], "the short half-life must be shorter than the long one")
         return known
 
-    def reach_ms(self, counter: Counter) -> int:
+    def reach_ms(self, counter: Definition) -> int:
         """Eight long half-lives leave 0.4 % of a level."""
         return 8 * counter["long_ms"]
 
-    def period_ms(self, counter: Counter, output: str) -> int:
+    def period_ms(self, counter: Definition, output: str) -> int:
         return counter[f"{output}_ms"]
 
-    def state(self, counter: Counter, at: int) -> Gray:
+    def state(self, counter: Definition, at: int) -> Gray:
         return Gray(counter, at)
 
 
 class Gray(Pooled):
     """Outputs: the short and the long level as of the reading, 0 below 1e-6. All state is in the row."""
 
-    def __init__(self, counter: Counter, at: int) -> None:
+    def __init__(self, counter: Definition, at: int) -> None:
         self.words = kernel.WORDS
         self.at = at
         self.short_ms = float(counter["short_ms"])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rules.document import Document
-    from rules.model import Counter
+    from rules.kinds import Definition
     from rules.reading import Keys
     from streams.kernels import window as kernel
 else:
@@ -28,17 +28,17 @@ class Window(Kind):
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
         return bucketed_window(doc, keys)
 
-    def reach_ms(self, counter: Counter) -> int:
+    def reach_ms(self, counter: Definition) -> int:
         return counter["window_ms"]
 
-    def state(self, counter: Counter, at: int) -> WindowCount:
+    def state(self, counter: Definition, at: int) -> WindowCount:
         return WindowCount(counter, at)
 
 
 class WindowCount(Pooled):
     """Output: events in the window as of the reading; 0 without any. A bucket's count stops at 2**32 - 1."""
 
-    def __init__(self, counter: Counter, at: int) -> None:
+    def __init__(self, counter: Definition, at: int) -> None:
         self.words = kernel.WORDS
         self.at = at
         self.resolution_ms = counter["resolution_ms"]
