@@ -247,11 +247,15 @@ class Intake:
         self._clocks[source] = max(int(self._clocks[source]), saved.clock)
         if saved.clock != NEVER:
             oldest = max(saved.clock - self.lateness_ms, saved.floor)
+            seen = _last_of_each(saved.seen)
             if saved.floor > partition.state[kernels.FLOOR]:  # ids of the parts before have been forgotten since
                 partition.state[kernels.FLOOR] = saved.floor
+                table = partition.seen.table
+                # A vouched-for event may have put an earlier time in the place of a later one before it was forgotten.
+                table[np.isin(table[:, 0], seen[seen[:, 1] >> 1 < oldest, 0]), 1] = 0
                 partition.state[kernels.SEEN], _ = partition.seen.make_room(oldest)
                 partition.state[kernels.SEEN_LIMIT] = partition.seen.limit
-            partition.put(partition.seen, kernels.SEEN, kernels.SEEN_LIMIT, saved.seen, oldest)
+            partition.put(partition.seen, kernels.SEEN, kernels.SEEN_LIMIT, seen, oldest)
         if saved.clock != NEVER and self._answers_slots_max:
             oldest = saved.clock - self.answer_memory_ms
             partition.put(partition.answers, kernels.ANSWERS, kernels.ANSWERS_LIMIT, saved.answers, oldest)
@@ -308,6 +312,12 @@ class Intake:
                 return
             # The clock as of the event that found the memory full, so that batches of any size rebuild alike.
             partition.make_room(int(clock[order[start]]), self.lateness_ms, self.answer_memory_ms)
+
+
+def _last_of_each(entries: np.ndarray) -> np.ndarray:
+    """int64[m, 2]: of entries with equal keys the last, in the order in which they were noted."""
+    _, last = np.unique(entries[::-1, 0], return_index=True)
+    return entries[np.sort(len(entries) - 1 - last)]
 
 
 def _live(table: np.ndarray, oldest: int) -> np.ndarray:
