@@ -2,7 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 TESTS ?= tests
-# Most tests wait for brokers, and each file's tests stay together: three at a time keep two cores busy.
+# Most tests wait for brokers, and each file's tests stay together: three at a time keep two cores busy. A process that
+# crashes ends the run: another in its place would wait for ever for the tests of its file.
 WORKERS ?= 3
 SEED ?= 1
 GRAYLINE_SOAK_MINUTES ?= 60
@@ -28,7 +29,7 @@ demo: .venv/.runtime  ## The main job on an embedded broker, within a minute (AR
 	@$(BIN)/grayline demo $(ARGS)
 
 test: .venv/.dev  ## All tests; those with a real broker need Java and Maven
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --max-worker-restart 0 $(TESTS)
 
 check: .venv/.dev  ## What CI runs: linter, formatter, types, import contracts, tests
 	$(BIN)/ruff check .

@@ -44,7 +44,7 @@ def test_a_crowd_of_half_open_requests_leaves_a_worker_counting(live: Live) -> N
     live.feed(Text(second, start_ms + i * 1000, i) for i in range(31))
     live.wait_caught_up(worker)
     assert worker.ready()["processed"] == 62
-    assert worker.metric("live_partitions") == PARTITIONS
+    live.wait(lambda: worker.metric("live_partitions") == PARTITIONS, "the metric shows both", worker)
     assert {row["number"] for row in live.history()} == {first, second}
     for client in crowd:
         client.close()

@@ -180,7 +180,7 @@ def test_an_internal_topic_with_another_count_than_the_inputs_is_refused_with_wh
         check_topics(settings, ["like-four"], specs=internal)
     said = str(refusal.value)
     assert "as many partitions as the inputs, 4, " in said
-    assert f"{ledger} has 3, {other} has 3.\nStop the workers, delete topics {ledger}, {other}, and make" in said
+    assert f"{ledger} has 3, {other} has 3.\nStop the workers, delete topics {ledger}, {other} and make" in said
     assert f"grayline topics create --brokers {settings.brokers} --partitions 4" in said
     assert said.endswith(f"lost with them:\n    {ledger}: the holds in force")
 
