@@ -25,6 +25,7 @@ Examples:
   python -m bench --quick --runs 1               a first look
   python -m bench --only raw,gray --runs 3       the gray job beside the limit
   python -m bench --only gray --peers            beside Flink and Kafka Streams (Maven builds them)
+  python -m bench --only raw --beside ../old     beside another checkout, in turn
   python -m bench --only kernels                 no broker needed
   python -m bench --peers --markdown bench/RESULTS.md --json results.json
 
@@ -40,6 +41,11 @@ or Ctrl-C or SIGTERM ended the run early (what was measured until then is report
 @click.option("--messages", type=click.IntRange(min=1000), help="Of the gray job.  [default: 8,000,000]")
 @click.option("--quick", is_flag=True, help="Smaller inputs: 1,000,000 messages and the rest in proportion.")
 @click.option("--peers", "with_peers", is_flag=True, help="Flink and Kafka Streams too, each after a raw run.")
+@click.option(
+    "--beside",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="The gray job by another checkout too, in turn with this one: a folder where `make .venv/.runtime` has run.",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="All figures, as JSON.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="The report, into a file as well.")
 def main(
@@ -48,17 +54,18 @@ def main(
     messages: int | None,
     quick: bool,
     with_peers: bool,
+    beside: Path | None,
     json_file: Path | None,
     markdown: Path | None,
 ) -> None:
     """Measure Grayline on a real broker, which is started for it and ended behind it.
 
     Progress goes to standard error, the report to standard output."""
-    wanted = _wanted(only, with_peers)
+    wanted = _wanted(only, with_peers, beside)
     sizes = QUICK if quick else Sizes()
     if messages is not None:
         sizes = replace(sizes, messages=messages, subset=min(sizes.subset, messages))
-    bench = Bench(wanted, runs, sizes)
+    bench = Bench(wanted, runs, sizes, beside)
     interrupted = False
     # Brokers and measured programs are sessions of their own: only an orderly end takes them along.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -82,10 +89,16 @@ def main(
     sys.exit(int(interrupted))
 
 
-def _wanted(only: str | None, with_peers: bool) -> frozenset[str]:
-    names = set(MEASURES) - set(peers.JAVA) if only is None else {name.strip() for name in only.split(",")}
+def _wanted(only: str | None, with_peers: bool, beside: Path | None) -> frozenset[str]:
+    names = set(MEASURES) - {"older", *peers.JAVA} if only is None else {name.strip() for name in only.split(",")}
     if unknown := names - set(MEASURES):
         raise click.BadParameter(f"no such measure: {', '.join(sorted(unknown))}; choose from {', '.join(MEASURES)}")
+    if beside is not None:
+        if not (beside / ".venv" / "bin" / "python").exists():
+            raise click.BadParameter(f"{beside} has no .venv: run `make .venv/.runtime` in it first")
+        names |= {"gray", "older"}
+    elif "older" in names:
+        raise click.BadParameter("`older` needs --beside FOLDER")
     if with_peers:
         names |= {"raw", *peers.JAVA}
     if "latency" in names:

@@ -40,6 +40,7 @@ RUNS_MAX = {"faust": 3, "streams": 3, "latency": 1, "memory": 1, "profile": 1, "
 MEASURES = {
     "raw": "raw limit: consume + value()",
     "gray": "Grayline, gray job, exactly once",
+    "older": "the same by the checkout of --beside",
     "flink": peers.PEERS["flink"][0],
     "streams": peers.PEERS["streams"][0],
     "packs": "Grayline, shipped packs, messages and CDRs, exactly once",
@@ -78,6 +79,7 @@ class Bench:
     wanted: frozenset[str]
     runs: int
     sizes: Sizes
+    beside: Path | None = None  # another checkout, with an environment of its own in `.venv`
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     blocked: int = 0  # numbers that all processors blocked in the gray job
     _start_ms: int = field(default_factory=lambda: traffic.morning_ms(time.time_ns() // 1_000_000))
@@ -122,7 +124,7 @@ class Bench:
             self._mixed_records = sum(1 for _ in self._recorded())
         if self.wanted & {"replay", "parquet"}:
             self._packed = {form: _packed(Path(self._file), form) for form in ("jsonl", "parquet")}
-        if self.wanted & {"raw", "gray", "faust", "profile", "flink", "streams"}:
+        if self.wanted & {"raw", "gray", "older", "faust", "profile", "flink", "streams"}:
             self._gray = stack.enter_context(scene())
             say(f"making {self.sizes.messages:,} messages")
             made = traffic.gray_input(self.sizes.messages, self._start_ms)
@@ -168,10 +170,19 @@ class Bench:
         return job("raw", bootstrap=self._here.bootstrap, topic=MESSAGE_RELAY, messages=self.sizes.messages)
 
     def _gray_once(self) -> dict[str, Any]:
+        return self._gray_of("Grayline", ROOT, sys.executable)
+
+    def _older_once(self) -> dict[str, Any]:
+        assert self.beside is not None
+        return self._gray_of("the older Grayline", self.beside, str(self.beside / ".venv" / "bin" / "python"))
+
+    def _gray_of(self, who: str, checkout: Path, python: str) -> dict[str, Any]:
         self._here.forget_holds()
         since = self._here.ends(BLOCK_EVENTS)
-        result = job("worker", bootstrap=self._here.bootstrap, rules=GRAY_RULES, messages=self.sizes.messages)
-        expect_blocked("Grayline", self._here.blocked(BLOCK_EVENTS, since), self._expected)
+        rules = str(checkout / "bench" / "gray.yaml")
+        told = {"bootstrap": self._here.bootstrap, "rules": rules, "messages": self.sizes.messages}
+        result = job("worker", python=python, checkout=checkout, **told)
+        expect_blocked(who, self._here.blocked(BLOCK_EVENTS, since), self._expected)
         self.blocked = len(self._expected)
         return result
 

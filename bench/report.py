@@ -87,7 +87,7 @@ def _heading(bench: Bench, command: str) -> Iterator[str]:
     yield f"# Results, {date.today().isoformat()}"
     yield ""
     yield f"Made by `{command}` on: {machine()}. The broker and all clients share the machine."
-    if bench.wanted & {"raw", "gray", "flink", "streams", "faust"}:
+    if bench.wanted & {"raw", "gray", "older", "flink", "streams", "faust"}:
         yield (
             f"Gray job: {sizes.messages:,} messages of 213 bytes of JSON, 51,711 senders, one with 25 % of all, "
             f"4 partitions; stock Faust reads the first {sizes.subset:,}."
@@ -104,7 +104,7 @@ def _rates(bench: Bench) -> Iterator[str]:
         if (rate := bench.rate(name)) is None or name in ("latency", "profile"):
             continue
         results = bench.results[name]
-        to_raw = [r["rate"] / r["raw"] for r in results if name in ("gray", "flink", "streams") and "raw" in r]
+        to_raw = [r["rate"] / r["raw"] for r in results if name in ("gray", "older", "flink", "streams") and "raw" in r]
         rows.append(
             (
                 what,
@@ -120,6 +120,8 @@ def _rates(bench: Bench) -> Iterator[str]:
         head = ("what", "events/s (median)", "runs", "second half", "to raw", "RSS MB", "CPU s")
         yield from _table(head, rows)
         yield ""
+        if (ratio := pairs(bench, "gray", "older")) is not None:
+            yield f"To the checkout of --beside, the median of the turns' ratios: {ratio:.2f}."
         yield "Rates run from the first record processed to the last. Second half: over the second half of the records."
         yield "CPU s: of the whole process, its start included. To raw: median of the ratios to the raw run before."
         yield ""

@@ -152,10 +152,11 @@ def expect_blocked(who: str, found: list[str], expected: Iterable[str]) -> None:
         )
 
 
-def job(name: str, **parameters: object) -> dict[str, Any]:
-    """Run `bench.jobs.<name>` in a process of its own and return its result, with `rss_mb`, its peak memory."""
-    command = [sys.executable, "-m", f"bench.jobs.{name}", json.dumps(parameters)]
-    return run(name, command, {})
+def job(name: str, *, python: str = sys.executable, checkout: Path = ROOT, **parameters: Any) -> dict[str, Any]:
+    """Run `bench.jobs.<name>` of a checkout in a process of its own and return its result, with `rss_mb`, its peak
+    memory."""
+    command = [python, "-m", f"bench.jobs.{name}", json.dumps(parameters)]
+    return run(name, command, {}, checkout)
 
 
 def run(name: str, command: list[str], environment: Mapping[str, str], cwd: Path = ROOT) -> dict[str, Any]:

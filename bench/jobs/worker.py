@@ -14,27 +14,17 @@ from bench.jobs import parameters, result
 
 
 class Watch:
-    """An engine that notes when its first record is decoded and when half of them, and all, have been counted."""
+    """Notes when an engine's first record is decoded and when half of them, and all, have been counted."""
 
     def __init__(self, engine: Any, total: int) -> None:
-        self._engine = engine
+        self._step = engine.step
         self._total = total
         self.seen = 0
         self.first = self.half = self.last = 0.0
         self._seen_half = 0
+        engine.step = self._stepping
         for decoder in engine.decoders.values():
             decoder.decode = self._noting(decoder.decode)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
-
-    @property
-    def partitions(self) -> int:
-        return int(self._engine.partitions)
-
-    @partitions.setter
-    def partitions(self, count: int) -> None:
-        self._engine.partitions = count
 
     def _noting(self, decode: Any) -> Any:
         def decode_and_note(raw: Any) -> Any:
@@ -43,8 +33,8 @@ class Watch:
 
         return decode_and_note
 
-    def step(self, decoded: list[Any], *more: Any) -> Any:
-        outcome = self._engine.step(decoded, *more)
+    def _stepping(self, decoded: list[Any], *more: Any) -> Any:
+        outcome = self._step(decoded, *more)
         self.seen += sum(part.counts["records"] for part in decoded)
         if not self.half and self.seen >= self._total // 2:
             self.half, self._seen_half = time.perf_counter(), self.seen
@@ -87,11 +77,10 @@ def main() -> None:
     told = parameters()
     worker = worker_of(told, stop_after=told["messages"])
     watch = Watch(worker.engine, told["messages"])
-    worker.engine = watch
     code = worker.run()
     if code:
         raise SystemExit(f"the worker ended with code {code}: {worker.problem}")
-    stats = watch.stats()
+    stats = worker.engine.stats()
     result(**watch.figures(), seen=watch.seen, tracked_numbers=stats["tracked_numbers"])
 
 

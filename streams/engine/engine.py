@@ -103,7 +103,9 @@ class Engine:
             counting, places = kept(events, accepted, self._counted.uncounted)
             fired = self._evaluator.firings(counting, before[places])
             firings = fired.firings
-            gate = gate_of(self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted, clocks)
+            gate = gate_of(
+                self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted.time, places, clocks
+            )
             self._emit(outcome, self._changes(fired, gate))
             outcome.at_bound = self.ledger.at_bound()
             outcome.trips = self.breaker.trips()

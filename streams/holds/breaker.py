@@ -39,7 +39,6 @@ from streams.ingest.epoch import Place, home_of
 
 if TYPE_CHECKING:
     from streams.holds.firings import Firings
-    from streams.ingest.admission import Accepted
     from streams.ingest.merge import Merged
 
 MINUTE_MS = 60_000
@@ -294,17 +293,18 @@ def gate_of(
     spoofable: frozenset[int],
     firings: Firings,
     events: Merged,
-    accepted: Accepted,
+    time: np.ndarray,
+    counting: np.ndarray,
     clocks: Mapping[Place, int],
 ) -> Gate | None:
     """Makes the gate for an epoch's firings; returns None when nothing is held back. rules: names by slot; spoofable:
-    slots of those that accept spoofable evidence. events: all events of the epoch; `firings.event` indexes those that
-    count. clocks: as they were before the epoch, ms."""
+    slots of those that accept spoofable evidence. events: all n of the epoch; time: int64[n], when each counts, ms.
+    counting: int64[k], those that count; `firings.event` indexes these. clocks: as they were before the epoch, ms."""
     if breaker.is_idle or not len(firings.event):
         return None
     topic = events["topic"]
-    minute = _feed_minutes(topic, events["partition"], accepted.time, clocks)
-    event = np.flatnonzero(accepted.counts())[firings.event]
+    minute = _feed_minutes(topic, events["partition"], time, clocks)
+    event = counting[firings.event]
     return Gate(breaker, rules, spoofable, minute[event], topic[event], events["partition"][event], firings)
 
 

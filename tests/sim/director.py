@@ -17,11 +17,13 @@ from streams.runtime.settings import WorkerSettings
 from streams.runtime.start_from import StartFrom
 from streams.state import manifest
 from tests.sim.checkers import (
+    blocks_followed,
     expected_blocks,
     holds_add_up,
     ledger_matches,
     no_litter,
     offsets_advance,
+    replay_agrees,
     state_matches,
     strays_once,
 )
@@ -32,7 +34,7 @@ from tests.sim.fibers import Process
 from tests.sim.history import HOUR, MINUTE, MONDAY_0859_MS, NUMBERS, Feeds, Input
 from tests.sim.log import Record
 from tests.sim.primitives import installed
-from tests.sim.rules import CHANGED, rules
+from tests.sim.rules import CHANGED, READ, rules
 from tests.sim.worker import SimWorker
 from tests.sim.world import GROUP, World
 
@@ -75,7 +77,7 @@ class Plan:
             bursts=random.randint(3, 12),
         )
         if plan.delivery == "exactly_once":
-            plan.rules = random.choice(("alone", "across", "others"))
+            plan.rules = random.choice(("alone", "across", "others", "read"))
             if random.random() < 0.3:
                 plan.breaker = random.choice(((1, 0.0), (2, 3.0)))
             if random.random() < 0.2:
@@ -107,7 +109,8 @@ class History:
         strays = frozenset(random.sample(NUMBERS, 3)) if random.random() < 0.4 else frozenset()
         self.plan = self.plan or Plan.drawn(random)
         self.world.rules_in_force, self.world.breaker = rules(self.plan.rules), self.plan.breaker
-        topics = tuple(topic for topic in FEEDS if topic in self.world.rules_in_force.topics)
+        self.world.also = READ.get(self.plan.rules, ())
+        topics = tuple(topic for topic in FEEDS if topic in self.world.topics)
         self.feeds = Feeds(random, self.world.partitions, topics, strays)
         if self.plan.delivery == "at_least_once":
             # Nobody fences a worker that sleeps past its session: docs/operations.md says what it may do then. And what
@@ -152,12 +155,15 @@ class History:
         expected_blocks.check(world, made, once, self._is_plain())
         state_matches.check(world, made, self._running())
         ledger_matches.check(world, made)
+        blocks_followed.check(world, made)
+        if self._is_plain() and not self.feeds.strays:
+            replay_agrees.check(world, once)
 
     def _is_plain(self) -> bool:
         """True if the reference knows all that happened."""
         assert self.plan is not None
         is_changed = self.world.rules_in_force is not rules(self.plan.rules) or self.has_changed_rules
-        return not (is_changed or self.world.pause or self.plan.breaker[0] or self.plan.ids_max)
+        return not (is_changed or self.world.also or self.world.pause or self.plan.breaker[0] or self.plan.ids_max)
 
     def _begin_anew(self) -> None:
         """Everybody is killed, and what is on the disks is lost: one worker finds everything again in the topics."""

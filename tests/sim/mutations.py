@@ -15,17 +15,23 @@ from unittest.mock import patch
 from confluent_kafka import TopicPartition
 
 from schemas.topics import LEDGER
+from streams.captures.writing import CaptureWriter
 from streams.counting.image import Images
+from streams.counting.table import VOUCHED, TopicState
 from streams.delivery.flow import Flow
+from streams.delivery.orders import Orders
 from streams.delivery.outbox import Outbox
 from streams.delivery.partitions import Partitions
 from streams.delivery.transactional import Transactional
 from streams.engine.engine import Engine
 from streams.holds.breaker import Breaker
+from streams.ingest import strays
 from streams.ingest.admission import NEVER, Intake
+from streams.ingest.epoch import home_of
 from streams.kafka.consumer_calls import Group
 from streams.kafka.reader import BROKER_TIMEOUT_S, Reader
 from streams.kafka.reconnecting import LastingConsumer
+from streams.operators.blocks import BlockTable
 from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
 from tests.sim.consumer import FakeConsumer
@@ -239,6 +245,74 @@ def breaker_rows_not_written() -> Any:
     return patch.object(Breaker, "changed_rows", lambda self: [])
 
 
+def strays_counted_where_they_lie() -> Any:
+    return patch("streams.ingest.decode_share.sort_out", lambda raw, decoded, partitions: decoded)
+
+
+def strays_forget_where_they_came_from() -> Any:
+    unwrap = strays.unwrap
+
+    def mutant(raw: Any, read: Any, partitions: int) -> Any:
+        batches, wrong = unwrap(raw, read, partitions)
+        return [replace(batch, partition=home_of(batch.partition)) for batch in batches], wrong
+
+    return patch("streams.ingest.decode_share.unwrap", mutant)
+
+
+def vouched_reading_left_out_of_images() -> Any:
+    save = TopicState._save
+
+    def mutant(self: Any, reading: str, index: Any) -> Any:
+        return save(self, reading, index[:0] if reading == VOUCHED else index)
+
+    return patch.object(TopicState, "_save", mutant)
+
+
+def topics_only_read_left_out_of_images() -> Any:
+    place = Images._place
+
+    def mutant(self: Any, at: Any, *arguments: Any) -> Any:
+        return place(self, at, *arguments) if self._states[at[0]].counters else iter(())
+
+    return patch.object(Images, "_place", mutant)
+
+
+def rules_not_written_to_the_ledger() -> Any:
+    def mutant(self: Any, live: Any) -> None:
+        rules, self._next_rules = self._next_rules, None
+        if rules is not None:
+            self._outbox.switch(rules)
+
+    return patch.object(Orders, "switch_rules", mutant)
+
+
+def pause_obeyed_in_the_middle_of_a_commit() -> Any:
+    def mutant(self: Any, pause: Any, *, at_once: bool = False) -> None:
+        self._next_pause = pause
+        self._outbox.engine.breaker.paused = pause is not None and pause.paused
+
+    return patch.object(Orders, "adopt_pause", mutant)
+
+
+def follower_keeps_what_it_read_first() -> Any:
+    apply = BlockTable.apply
+
+    def mutant(self: Any, key: Any, value: Any) -> Any:
+        number = (key or b"").decode()
+        return self._newest[number] if number in self._newest else apply(self, key, value)
+
+    return patch.object(BlockTable, "apply", mutant)
+
+
+def recorded_without_timestamps() -> Any:
+    write = CaptureWriter.write
+
+    def mutant(self: Any, records: Any) -> None:
+        write(self, [record._replace(timestamp=0) for record in records])
+
+    return patch.object(CaptureWriter, "write", mutant)
+
+
 @contextmanager
 def _both(one: Any, other: Any) -> Iterator[None]:
     with one, other:
@@ -286,6 +360,19 @@ MUTATIONS = {
         ),
         Mutation("the ledger is read to its stable end only", LATE_MARKERS, ledger_read_to_its_stable_end),
         Mutation("who has lost its brokers waits for them", Rates(forget=0.02), lost_brokers_are_waited_for),
+        Mutation("a stray is counted where it lies", Rates(), strays_counted_where_they_lie),
+        Mutation("a stray counts by its new partition's clock", Rates(), strays_forget_where_they_came_from),
+        Mutation("an image leaves out what is vouched for", CRASHES, vouched_reading_left_out_of_images),
+        Mutation(
+            "an image leaves out topics that are only read",
+            CRASHES,
+            topics_only_read_left_out_of_images,
+            {"rules": "read"},
+        ),
+        Mutation("the ledger is not told of other rules", Rates(reload=0.3), rules_not_written_to_the_ledger),
+        Mutation("a pause begins between two commits", Rates(pause=0.5), pause_obeyed_in_the_middle_of_a_commit),
+        Mutation("who follows blocks keeps what came first", Rates(), follower_keeps_what_it_read_first),
+        Mutation("a recorded file has no timestamps", Rates(), recorded_without_timestamps),
     )
 }
 

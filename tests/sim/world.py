@@ -41,6 +41,7 @@ class World:
     disks: dict[str, Disk] = field(default_factory=dict)
     counted: CountedLog = field(default_factory=CountedLog)
     rules_in_force: RuleSet = field(default_factory=lambda: rules("alone"))  # as the operators' files have them now
+    also: tuple[str, ...] = ()  # topics that workers read whether rules count them or not
     pause: Pause | None = None  # the operators' newest word
     breaker: tuple[int, float] = (0, 0.0)  # its settings
     known: dict[str, Any] = field(default_factory=dict)  # what checkers have made of the logs
@@ -76,7 +77,7 @@ class World:
 
     def engine(self, rules_version: str) -> Engine:
         """A new one, as workers have it."""
-        engine = Engine(by_version(rules_version), breaker=Breaker(*self.breaker))
+        engine = Engine(by_version(rules_version), also=self.also, breaker=Breaker(*self.breaker))
         engine.partitions = self.partitions
         return engine
 
@@ -84,7 +85,12 @@ class World:
         return self.disks.setdefault(name, Disk())
 
     def input_places(self) -> list[tuple[str, int]]:
-        return [(topic, p) for topic in (*self.rules_in_force.topics, REKEYED) for p in range(self.partitions)]
+        return [(topic, p) for topic in (*self.topics, REKEYED) for p in range(self.partitions)]
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The inputs that workers read."""
+        return tuple(dict.fromkeys((*self.rules_in_force.topics, *self.also)))
 
     def output_places(self) -> list[tuple[str, int]]:
         return [(topic, p) for p in range(self.partitions) for topic in (BLOCK_EVENTS, BLOCK_HISTORY, REVIEW_QUEUE)]

@@ -15,6 +15,7 @@ from bench.jobs.profile import Stopwatch
 from bench.scene import BenchFailed, expect_blocked
 from bench.traffic import DAY_MS, RECORD_BYTES, gray_input, morning_ms, triggers
 from schemas import decoding, topics
+from tests.conftest import broker_or_skip
 
 ROOT = Path(__file__).parents[2]
 START_MS = 1_794_790_800_000  # Monday 2026-11-16, 10:00 in Korea
@@ -113,3 +114,23 @@ def test_a_nested_stage_is_taken_off_the_outer_one() -> None:
     inner = watch.around("inner", lambda: sum(range(300_000)))
     watch.around("outer", lambda: [inner() for _ in range(5)])()
     assert 0 < watch.seconds["outer"] < watch.seconds["inner"]
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_the_gray_job_runs_on_a_real_broker_beside_a_checkout(tmp_path: Path) -> None:
+    broker_or_skip()
+    if not (ROOT / ".venv").exists():
+        pytest.skip("the checkout has no environment of its own")
+    told = tmp_path / "out.json"
+    done = bench("--messages", "100000", "--only", "gray", "--beside", str(ROOT), "--runs", "1", "--json", str(told))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(told.read_text())["results"]
+    assert [results[name][0]["seen"] for name in ("gray", "older")] == [100_000, 100_000]
+    assert "To the checkout of --beside" in done.stdout
+
+
+def test_a_checkout_without_an_environment_is_no_peer(tmp_path: Path) -> None:
+    done = bench("--only", "gray", "--beside", str(tmp_path))
+    assert done.returncode == 2
+    assert "has no .venv" in done.stderr

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.load import load_text
-from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, LEDGER, MESSAGE_RELAY, REVIEW_QUEUE
+from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, LEDGER, MESSAGE_RELAY, REVIEW_QUEUE, TRAPS
 from streams.captures.replay import Replay
 from streams.engine.engine import Engine
 from streams.holds.breaker import MINUTE_MS, WAITING_MAX, Breaker, BreakerRowError, Trip
@@ -345,3 +345,13 @@ def test_a_review_that_was_diverted_keeps_saying_why_in_the_ledger() -> None:
     (hold,) = [json.loads(r.value or b"")["hold"] for r in other.expire(T_MS + 7_200_000).records]
     assert hold["diverted"] == "paused"
     assert LEDGER not in {r.topic for r in out}
+
+
+def test_records_that_are_only_read_do_not_shift_the_feeds_that_ask() -> None:
+    trap = {"at": T_MS, "sender": "+821000000001", "trap": "+82260000001", "depth": "record"}
+    told = {"topic": TRAPS, "partition": 0, "offset": 0, "ts": T_MS, "payload": json.dumps(trap)}
+    breaker = Breaker(1)
+    engine = Engine(load_text(RULES), also=(TRAPS,), breaker=breaker)
+    Replay(engine, lambda record: None).run([json.dumps(told).encode(), line(MESSAGE_RELAY, 1, T_MS, 1)], "day")
+    row = json.loads(breaker.row(0) or b"")
+    assert [feed["topic"] for feed in row["feeds"]] == [MESSAGE_RELAY]

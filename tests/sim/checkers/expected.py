@@ -65,7 +65,7 @@ def _check_whole(world: World, logs: dict[tuple[str, int], dict[int, Record]], o
 
 
 def _batches(world: World, logs: dict[tuple[str, int], dict[int, Record]], run: list[Counted]) -> Iterator[RawBatch]:
-    for topic in (*world.rules_in_force.topics, REKEYED):
+    for topic in (*world.topics, REKEYED):
         found = [(i, logs[one.place][one.offset]) for i, one in enumerate(run) if one.place[0] == topic]
         if found:
             raw = RawBatch(

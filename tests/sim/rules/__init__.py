@@ -1,4 +1,5 @@
-"""The rule files of simulated deployments. A change of rules counts the same as before, so that it warms nothing."""
+"""The rule files of simulated deployments. A change of rules counts the same as before, so that it warms nothing; but
+for `asked`, which counts topics that were only read until then."""
 
 from __future__ import annotations
 
@@ -10,9 +11,16 @@ from rules.model import RuleSet
 
 FILES = {
     "alone": ("alone",), "across": ("alone", "across"), "changed": ("changed",),
-    "others": ("alone", "others"), "others-changed": ("changed", "others-changed"),
+    "others": ("alone", "others"),
+    "read": ("alone",), "asked": ("alone", "asked"), "others-changed": ("changed", "others-changed"),
 }  # fmt: skip
-CHANGED = {"alone": "changed", "across": "changed", "others": "others-changed"}  # what an operator makes of each
+CHANGED = {
+    "alone": "changed",
+    "across": "changed",
+    "others": "others-changed",
+    "read": "asked",
+}  # what an operator makes of each
+READ = {"read": ("reports", "traps")}  # topics that are read from the start, before a rule counts them
 
 
 @cache
