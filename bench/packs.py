@@ -108,7 +108,7 @@ def main(
         begun, records = time.monotonic(), 0
         for seed in chosen:
             settings = TrafficSettings(
-                seed=seed, start_ms=STARTS_MS[name], duration_ms=duration_ms, rate=rate, rare=True
+                seed=seed, start_ms=STARTS_MS[name], duration_ms=duration_ms, rate=rate, every_kind=True
             )
             labels, holds, count = run(rules, settings)
             tally(kinds, labels, holds, seed)

@@ -94,6 +94,9 @@ class _Instant(click.ParamType):
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the labels to this file: offender or innocent, and of which kind.",
 )
+@click.option("--feed", type=click.Choice(["events", "complete", "both"]), default="events", show_default=True,
+              help="Records of calls: as they happen, one when a call has ended, or both.")  # fmt: skip
+@click.option("--every-kind", is_flag=True, help="Plant every kind of innocent and of offender that is known.")
 @click.option("--reports", is_flag=True, help="Also generate the topics reports and traps.")
 @click.option("--report-labels", type=click.Path(dir_okay=False, path_type=Path),
               help="Write to this file which reports are true, duplicates, mistakes or malicious.")  # fmt: skip
@@ -101,12 +104,13 @@ class _Instant(click.ParamType):
 def command(
     seed: int, start: int | None, duration: int, rate: float, offenders: int, only: str | None, out: str | None,
     partitions: int, brokers: str | None, kafka_config: str | None, speed: float | None, labels: Path | None,
-    reports: bool, report_labels: Path | None, as_json: bool,
+    feed: str, every_kind: bool, reports: bool, report_labels: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Generate phone traffic with planted offenders, into a file or into Kafka, with labels that name them.
 
     Ordinary subscribers, busy businesses (couriers, a hospital, a bank, a call centre) and eight kinds of offender,
-    modelled on published figures. With --reports also citizens who report the offenders, by mistake and out of malice
+    modelled on published figures. With --every-kind also 28 further kinds of innocent that look like offenders,
+    and offenders who hide. With --reports also citizens who report the offenders, by mistake and out of malice
     others, and honeypots that they reach. Without --speed, records go out as fast as possible.
 
     \b
@@ -116,6 +120,7 @@ def command(
       grayline traffic --brokers localhost:9092 --speed 120 --labels labels.jsonl
       grayline traffic --kafka-config tls.properties --duration 10m
       grayline traffic --reports --out traffic.jsonl --report-labels reports.jsonl
+      grayline traffic --every-kind --feed complete --out hard.jsonl --labels labels.jsonl
       grayline traffic --only calls --out - | grayline replay -
 
     Exit codes: 0 done, 1 failed, 2 used wrongly.
@@ -140,6 +145,8 @@ def command(
             rate=rate,
             offenders_per_kind=offenders,
             reports=reports,
+            every_kind=every_kind,
+            form=feed,
             only=frozenset({only}) if only else TrafficSettings.only,
         )
     except ValueError as error:

@@ -25,13 +25,18 @@ class Work:
 
 @dataclass(frozen=True)
 class Actor:
-    """A planted number. `work(day, population, rng)` makes its records; the generator cuts them at the day's ends."""
+    """A planted number. `work(day, population, rng)` makes its records; the generator cuts them at the day's ends.
+
+    gang: the same for numbers that one gang uses, "" without one. forges: it is no number of its own but somebody who
+    forges the number of another actor, whose label stands for both."""
 
     number: int
     kind: str
     innocent: bool
     feed: Feed
     work: Callable[[Day, Population, np.random.Generator], Work]
+    gang: str = ""
+    forges: bool = False
 
 
 Span = tuple[int, int]  # begin, end in ms

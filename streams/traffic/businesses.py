@@ -8,11 +8,10 @@ from streams.traffic import texts
 from streams.traffic.actors import Actor, Work, bursts, dial, one_line
 from streams.traffic.feeds import DOMESTIC, sender_feed
 from streams.traffic.hours import HOUR_MS, Day
-from streams.traffic.population import ABROAD, AREAS, MOBILE, REPRESENTATIVE, SEOUL, VOIP, Allocator, Population
+from streams.traffic.population import AREAS, MOBILE, REPRESENTATIVE, SEOUL, VOIP, Allocator, Population
 from streams.traffic.rows import Calls
 
 KINDS = ("courier", "hospital", "bank", "call_centre")
-RARE = ("large_call_centre", "desk_abroad", "code_service_abroad", "host")
 COURIERS = 5  # for each of the others
 
 
@@ -27,18 +26,6 @@ def businesses(count: int, allocator: Allocator, seed: int) -> list[Actor]:
         actors.append(_bank(allocator.one_of(REPRESENTATIVE, rng), i))
         span = VOIP if i % 2 else REPRESENTATIVE[i % len(REPRESENTATIVE)]
         actors.append(_call_centre(allocator.one(span), i))
-    return actors
-
-
-def rare_businesses(count: int, allocator: Allocator, seed: int) -> list[Actor]:
-    """`count` each of the rare innocents that look most like offenders."""
-    rng = np.random.default_rng([seed, 7])
-    actors = []
-    for i in range(count):
-        actors.append(_large_call_centre(allocator.one(VOIP if i % 2 else SEOUL), i))
-        actors.append(_desk_abroad(allocator.one(ABROAD[i % len(ABROAD)])))
-        actors.append(_code_service_abroad(allocator.one(ABROAD[(i + 1) % len(ABROAD)])))
-        actors.append(_host(allocator.one(MOBILE), int(rng.integers(150, 201))))
     return actors
 
 
@@ -119,75 +106,6 @@ def _call_centre(number: int, place: int) -> Actor:
     style = ("", 2) if str(number).startswith("821") else DOMESTIC
     feed = sender_feed("LGU", "relay-03", f"rs-{31 + place:04d}", f"desk-{place + 1}", "domestic", "full", style=style)
     return Actor(number, "call_centre", True, feed, work)
-
-
-def _large_call_centre(number: int, place: int) -> Actor:
-    """60 to 200 agents who all begin within ten seconds, at nine and again when the traffic begins later; of those who
-    answer up to a third hang up at once."""
-
-    def work(day: Day, people: Population, rng: np.random.Generator) -> Work:
-        begin, end = _open(day, 9, 18)
-        if begin >= end:
-            return Work()
-        lines, hang_up = int(rng.integers(60, 201)), rng.uniform(0.05, 0.33)
-        parts = []
-        for _ in range(lines):
-            calls = int((end - begin) / 90_000) + 2
-            ring = rng.integers(5_000, 25_000, calls)
-            talk = np.where(rng.random(calls) < hang_up, rng.uniform(3, 20, calls), rng.gamma(2.0, 110, calls))
-            talk_ms = np.where(rng.random(calls) < 0.75, talk * 1000, -1).astype(np.int64)
-            cycle = ring + np.maximum(talk_ms, 0) + rng.integers(30_000, 120_000, calls)
-            at = begin + int(rng.integers(0, 10_000)) + np.concatenate([[0], np.cumsum(cycle)[:-1]])
-            part = Calls(at, people.strangers(rng, calls), ring, talk_ms)
-            parts.append(part.take(at < end))
-        return Work(calls=Calls.joined(parts))
-
-    feed = sender_feed(
-        "LGU", "relay-03", f"rs-{61 + place:04d}", f"hall-{place + 1}", "domestic", "full", style=DOMESTIC
-    )
-    return Actor(number, "large_call_centre", True, feed, work)
-
-
-def _desk_abroad(number: int) -> Actor:
-    """A hotel or clinic abroad that nobody vouches for: 20 to 40 calls and as many texts an hour to its guests."""
-
-    def work(day: Day, people: Population, rng: np.random.Generator) -> Work:
-        span = _open(day, 8, 20)
-        at = bursts(rng, span, (DAY_S, DAY_S), (DAY_S, DAY_S), (90, 180))
-        sent_at = bursts(rng, span, (DAY_S, DAY_S), (DAY_S, DAY_S), (90, 180))
-        return Work(
-            one_line(dial(rng, at, people.strangers(rng, len(at)), 0.6, (4, 18), (20, 150), (20, 30)), 5_000),
-            sent_at,
-            people.strangers(rng, len(sent_at)),
-            [texts.reminder(rng, "Hotel") for _ in sent_at],
-        )
-
-    return Actor(number, "desk_abroad", True, sender_feed("KT", "", "", "", "international", "none"), work)
-
-
-def _code_service_abroad(number: int) -> Actor:
-    """Codes for signing in, sent from abroad and verified, several a minute at all hours."""
-
-    def work(day: Day, people: Population, rng: np.random.Generator) -> Work:
-        at = bursts(rng, (day.begin_ms, day.end_ms), (DAY_S, DAY_S), (DAY_S, DAY_S), (4, 9))
-        codes = [f"{int(code):06d} is your code" for code in rng.integers(10**6, size=len(at))]
-        return Work(sent_at=at, recipients=people.strangers(rng, len(at)), texts=codes)
-
-    feed = sender_feed("SKT", "relay-05", "rs-0051", "codes-1", "international", "full")
-    return Actor(number, "code_service_abroad", True, feed, work)
-
-
-def _host(number: int, guests: int) -> Actor:
-    """Somebody who invites up to 200 guests to a wedding from a telephone, at noon or when the traffic begins later."""
-
-    def work(day: Day, people: Population, rng: np.random.Generator) -> Work:
-        begin, end = _open(day, 10, 20)
-        gap_ms = int(rng.uniform(500, 15_000))
-        at = begin + 600_000 + np.arange(guests, dtype=np.int64) * gap_ms
-        at = at[at < end]
-        return Work(sent_at=at, recipients=people.strangers(rng, len(at)), texts=["토요일에 결혼합니다"] * len(at))
-
-    return Actor(number, "host", True, sender_feed("KT", "", "", "", "domestic", "full", "lms"), work)
 
 
 DAY_S = 24 * 3600

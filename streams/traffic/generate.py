@@ -7,19 +7,32 @@ behind a slice are carried into the next."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from schemas.topics import CDR, MESSAGE_RELAY, REPORTS, TRAPS
 from streams.traffic.actors import Actor
-from streams.traffic.businesses import businesses, rare_businesses
+from streams.traffic.businesses import businesses
+from streams.traffic.evasions import evasive
 from streams.traffic.feeds import SUBSCRIBER_FEEDS, SUBSCRIBER_SHARES, text_piece
 from streams.traffic.hours import Day, activity, days
 from streams.traffic.labels import Label
+from streams.traffic.neighbours import innocents
 from streams.traffic.offenders import CALLERS, KINDS, RARE, SENDERS, SHORT_MS, offenders
 from streams.traffic.population import Allocator, populate
-from streams.traffic.rows import ANSWER, CAUSES, MESSAGE, SETUP, Rows, TrafficRecord, empty, join, messages
+from streams.traffic.rows import (
+    CAUSES,
+    COMPLETE,
+    EVENTS,
+    FORMS,
+    MESSAGE,
+    Rows,
+    TrafficRecord,
+    empty,
+    join,
+    messages,
+)
 from streams.traffic.subscribers import Subscribers, records_a_day
 from streams.traffic.texts import chat_pool
 from streams.traffic.witnesses import ReportLabel, Witnesses
@@ -46,7 +59,9 @@ class TrafficSettings:
     offenders_per_kind: int = 4
     businesses_per_kind: int = 2
     only: Set[str] = frozenset({"messages", "calls"})
-    rare: bool = False  # also the rarer kinds of offenders and of innocents
+    every_kind: bool = False  # also the many other kinds of innocents, and offenders who hide
+    subscribers: int = 0  # ordinary people at their own pace; 0: as many as fill the rate
+    form: str = EVENTS  # of the records of calls, one of rows.FORMS
     reports: bool = False  # also what others say of the numbers: citizens' reports, and hits of honeypots
 
     def __post_init__(self) -> None:
@@ -60,6 +75,8 @@ class TrafficSettings:
             raise ValueError("offenders_per_kind and businesses_per_kind are 0 or more")
         if not self.only or not self.only <= {"messages", "calls"}:
             raise ValueError(f"only names messages, calls or both, not {sorted(self.only)}")
+        if self.form not in FORMS:
+            raise ValueError(f"records of calls come in one of the forms {', '.join(FORMS)}, not {self.form!r}")
 
     @property
     def end_ms(self) -> int:
@@ -80,15 +97,17 @@ class Traffic:
         calls, writes = "calls" in s.only, "messages" in s.only
         allocator = Allocator(s.seed)
         records = s.rate * s.duration_ms / 1000
-        self._per_activity = records / max(activity(s.start_ms, s.end_ms), 1e-9)
-        size = int(np.clip(self._per_activity / records_a_day(calls, writes), SUBSCRIBERS_MIN, SUBSCRIBERS_MAX))
+        a_day = records_a_day(calls, writes, s.form)
+        self._per_activity = s.subscribers * a_day or records / max(activity(s.start_ms, s.end_ms), 1e-9)
+        size = s.subscribers or int(np.clip(self._per_activity / a_day, SUBSCRIBERS_MIN, SUBSCRIBERS_MAX))
         self._people = populate(allocator, size, SUBSCRIBER_SHARES, s.seed)
-        self._subscribers = Subscribers(self._people, s.seed, calls, writes, CHATS)
-        kinds = [k for k in KINDS + RARE * s.rare if (k in CALLERS and calls) or (k in SENDERS and writes)]
+        self._subscribers = Subscribers(self._people, s.seed, calls, writes, CHATS, s.form)
+        kinds = [k for k in KINDS + RARE * s.every_kind if (k in CALLERS and calls) or (k in SENDERS and writes)]
         self._actors = businesses(s.businesses_per_kind, allocator, s.seed)
         self._actors += offenders(s.offenders_per_kind, kinds, allocator, s.seed, s.start_ms, s.end_ms)
-        if s.rare:
-            self._actors += rare_businesses(s.businesses_per_kind, allocator, s.seed)
+        if s.every_kind:
+            self._actors += innocents(s.businesses_per_kind, allocator, s.seed)
+            self._actors += evasive(s.offenders_per_kind, calls, writes, allocator, s.seed, (s.start_ms, s.end_ms))
         self._keep_calls, self._keep_messages = calls, writes
         self._writer = _Writer(s.seed, self._people.numbers, self._people.feed, self._actors)
         self._events = np.zeros(size + len(self._actors), np.int64)
@@ -111,8 +130,7 @@ class Traffic:
         for day in days(s.start_ms, s.end_ms, office_hours=s.duration_ms > SHORT_MS):
             planned, texts = self._plan(day)
             own_texts = [self._writer.text(actor, text) for actor, text in texts]
-            ordinary = self._per_activity - len(planned) / max(activity(day.begin_ms, day.end_ms), 1e-9)
-            ordinary = max(ordinary, self._per_activity * ORDINARY_SHARE_MIN)
+            ordinary = self._ordinary(day, len(planned))
             for begin, end in self._slices(day):
                 fresh, calls = self._subscribers.between(begin, end, ordinary * activity(begin, end), self._next_call)
                 self._next_call += calls
@@ -126,16 +144,30 @@ class Traffic:
             over_midnight = planned.take(slice(int(np.searchsorted(planned.at, day.end_ms)), None))
             carried = join([carried, over_midnight])
 
+    def _ordinary(self, day: Day, planned: int) -> float:
+        """Records of ordinary people, per activity of a whole weekday."""
+        if self.settings.subscribers:
+            return self._per_activity
+        left = self._per_activity - planned / max(activity(day.begin_ms, day.end_ms), 1e-9)
+        return max(left, self._per_activity * ORDINARY_SHARE_MIN)
+
     def labels(self) -> list[Label]:
-        """One label for every planted number and every subscriber who called or sent anything so far."""
+        """One label for every planted number and every subscriber who called or sent anything so far. What a forger
+        makes counts for the number's owner, as it looks."""
         size = self._people.size
         seen = np.flatnonzero(self._events[:size])
         numbers, events, first = self._people.numbers, self._events, self._first_at
-        out = [
-            Label(f"+{int(a.number)}", a.kind, a.innocent, int(first[size + i]), int(events[size + i]))
-            for i, a in enumerate(self._actors)
+        planted: dict[int, Label] = {}
+        for i, a in enumerate(self._actors, size):
+            label = Label(f"+{a.number}", a.kind, a.innocent, int(first[i]), int(events[i]), a.gang)
+            if a.forges:
+                owner = planted[a.number]
+                begun = [at for at in (owner.first_at, label.first_at) if at]
+                label = replace(owner, first_at=min(begun, default=0), events=owner.events + label.events)
+            planted[a.number] = label
+        return [*planted.values()] + [
+            Label(f"+{numbers[i]}", "subscriber", True, int(first[i]), int(events[i])) for i in seen
         ]
-        return out + [Label(f"+{numbers[i]}", "subscriber", True, int(first[i]), int(events[i])) for i in seen]
 
     def report_labels(self) -> list[ReportLabel]:
         """One label for every report so far."""
@@ -151,7 +183,7 @@ class Traffic:
             if self._keep_calls and len(work.calls.at):
                 calls = work.calls.take((work.calls.at >= day.begin_ms) & (work.calls.at < day.end_ms))
                 who = np.full(len(calls.at), self._people.size + i, np.int64)
-                parts.append(calls.rows(who, self._next_call))
+                parts.append(calls.rows(who, self._next_call, self.settings.form))
                 self._next_call += len(calls.at)
             if self._keep_messages and work.texts:
                 refs = np.arange(len(work.texts), dtype=np.int64) + CHATS + len(texts)
@@ -171,6 +203,9 @@ class Traffic:
         new = self._events[who] == 0
         self._first_at[who[new]] = rows.at[first[new]]
         self._events[who] += count
+
+
+_EVENT_NAMES = ("", "setup", "answer", "release", "complete")  # by kind of row
 
 
 class _Writer:
@@ -207,8 +242,10 @@ class _Writer:
             rows.kind,
             rows.ref,
             rows.cause,
+            rows.setup_at,
+            rows.answer_at,
         )
-        for at, number, feed, peer, kind, ref, cause in zip(*(c.tolist() for c in columns), strict=True):
+        for at, number, feed, peer, kind, ref, cause, setup, answer in zip(*(c.tolist() for c in columns), strict=True):
             digits = str(number)
             before, skip = styles[feed]
             if kind == MESSAGE:
@@ -220,8 +257,11 @@ class _Writer:
                 next_message += 1
                 topic = MESSAGE_RELAY
             else:
-                event = "setup" if kind == SETUP else "answer" if kind == ANSWER else "release"
+                event = _EVENT_NAMES[kind]
                 why = f',"cause":"{CAUSES[cause]}"' if cause else ""
+                if kind == COMPLETE:
+                    answered = f'"answer_at":{answer},' if answer else ""
+                    why += f',"setup_at":{setup},{answered}"release_at":{at}'
                 value = (
                     f'{{"call_id":"c{seed}-{ref}","event":"{event}","at":{at},"caller":"{before}{digits[skip:]}",'
                     f'"callee":"+{peer}"{cdr[feed]}{why}}}'

@@ -21,10 +21,11 @@ class Label:
     """The truth about one number."""
 
     number: str  # E.164
-    kind: str  # "subscriber", one of businesses.KINDS or of offenders.KINDS
+    kind: str  # "subscriber", or what a planted number does: one of the KINDS of this package's modules
     innocent: bool
     first_at: Int64  # ms, of its first record as caller or sender; 0 when it has none
     events: Int64  # its records as caller or sender
+    gang: str = ""  # the same for numbers that one gang uses
 
     @property
     def wanted(self) -> bool:
@@ -40,12 +41,13 @@ class Label:
                 "first_at": self.first_at,
                 "events": self.events,
                 "wanted": self.wanted,
+                "gang": self.gang,
             }
         )
 
 
 def write_labels(path: Path, labels: Iterable[Label]) -> None:
-    """JSON lines {number, kind, innocent, first_at, events, wanted}."""
+    """JSON lines {number, kind, innocent, first_at, events, wanted, gang}."""
     with path.open("wb") as out:
         out.writelines(label.to_json() + b"\n" for label in labels)
 

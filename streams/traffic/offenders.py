@@ -26,7 +26,12 @@ WEEKEND = {"trusted_relative": 0.46, "fake_payment": 0.18}
 WEEKEND_OTHERS = 0.42
 SERIES_MEMBERS_MAX = 62
 SERIES_PER_OFFENDER = 3
+PATIENT = {
+    "patient_dialler", "careful_dialler", "slow_dialler", "slow_abroad", "quiet_relative", "sim_box", "sim_box_texts",
+    "series_dialler", "series_texts",
+}  # fmt: skip
 SHORT_MS = 12 * HOUR_MS  # traffic no longer than this does not wait for office hours
+AT_ONCE_MS = 3 * HOUR_MS  # in such traffic those who are not patient work as long as this
 
 
 def offenders(
@@ -47,17 +52,17 @@ def _kind(
 ) -> list[Actor]:
     if kind == "series_member":
         count = min(count * SERIES_PER_OFFENDER, SERIES_MEMBERS_MAX)
-    starts = _starts(rng, count, start_ms, end_ms)
+    begins = starts(rng, count, start_ms, end_ms)
     build = BUILDERS[kind](count, allocator, rng)
     actors = []
-    for i, begin in enumerate(starts):
+    for i, begin in enumerate(begins):
         number, feed, act = build(i)
-        work = _on_duty(kind, (begin, begin + _lifetime_days(rng) * DAY_MS), act)
+        work = on_duty(kind, (begin, begin + lifetime_days(rng) * DAY_MS), act)
         actors.append(Actor(number, kind, False, feed, work))
     return actors
 
 
-def _starts(rng: np.random.Generator, count: int, start_ms: int, end_ms: int) -> list[int]:
+def starts(rng: np.random.Generator, count: int, start_ms: int, end_ms: int) -> list[int]:
     """When each begins, ascending: spread over the first half of short traffic (the first soon); else on days weighted
     as cases are over the week, in office hours, so that four fifths of the time has passed at the latest."""
     length = end_ms - start_ms
@@ -70,7 +75,7 @@ def _starts(rng: np.random.Generator, count: int, start_ms: int, end_ms: int) ->
     return sorted(max(start_ms, draw_office_time(rng, choices[i])) for i in picked)
 
 
-def _lifetime_days(rng: np.random.Generator) -> int:
+def lifetime_days(rng: np.random.Generator) -> int:
     """58 % of criminal numbers live one day, 89 % a month at most, a few more than half a year."""
     u = rng.random()
     if u < 0.58:
@@ -78,7 +83,7 @@ def _lifetime_days(rng: np.random.Generator) -> int:
     return int(np.exp(rng.uniform(np.log(2), np.log(31)))) if u < 0.89 else int(rng.integers(31, 336))
 
 
-def _on_duty(kind: str, alive: Span, act: Act) -> Callable[[Day, Population, np.random.Generator], Work]:
+def on_duty(kind: str, alive: Span, act: Act) -> Callable[[Day, Population, np.random.Generator], Work]:
     """The day's work: stretches of work that start at office hours, from the actor's start to its end."""
     first_day = (alive[0] + KOREA_MS) // DAY_MS
 
@@ -87,7 +92,7 @@ def _on_duty(kind: str, alive: Span, act: Act) -> Callable[[Day, Population, np.
         if begin >= end:
             return Work()
         if not day.office_hours:
-            return act((begin, end), people, rng)
+            return act((begin, end if kind in PATIENT else min(end, begin + AT_ONCE_MS)), people, rng)
         rests = rng.random() >= WEEKEND.get(kind, WEEKEND_OTHERS)
         if day.weekend and rests and day.index != first_day:
             return Work()
@@ -97,8 +102,8 @@ def _on_duty(kind: str, alive: Span, act: Act) -> Callable[[Day, Population, np.
 
 
 def _stretches(kind: str, rng: np.random.Generator, day: Day, alive: Span, first_day: bool) -> list[Span]:
-    """A patient dialler works from 9 to 18; the others an hour or less at a time, mostly before noon."""
-    if kind == "patient_dialler":
+    """Patient ones work from 9 to 18; the others an hour or less at a time, mostly before noon."""
+    if kind in PATIENT:
         nine = day.midnight_ms + 9 * HOUR_MS
         return _cut([(nine, nine + 9 * HOUR_MS)], alive) or ([alive] if first_day else [])
     begins = [draw_office_time(rng, day) for _ in range(2 + rng.poisson(1))]

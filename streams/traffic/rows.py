@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-MESSAGE, SETUP, ANSWER, RELEASE = range(4)
+MESSAGE, SETUP, ANSWER, RELEASE, COMPLETE = range(5)
+EVENTS, WHOLE, BOTH = (
+    "events",
+    "complete",
+    "both",
+)  # how a feed tells of calls: as they go, when they have ended, or both
+FORMS = (EVENTS, WHOLE, BOTH)
 CAUSES = ("", "normal", "no_answer", "busy")
 NO_CAUSE, NORMAL, NO_ANSWER, BUSY = range(4)
 UNANSWERED = -1  # in a column of talk times
@@ -25,9 +31,11 @@ class Rows:
     at: np.ndarray  # int64: event time, ms
     actor: np.ndarray  # int64: who calls or sends
     peer: np.ndarray  # int64: number called or sent to
-    kind: np.ndarray  # uint8: MESSAGE, SETUP, ANSWER or RELEASE
+    kind: np.ndarray  # uint8: MESSAGE, SETUP, ANSWER, RELEASE or COMPLETE
     ref: np.ndarray  # int64: of a message its text, of a call its id
     cause: np.ndarray  # uint8: place in CAUSES
+    setup_at: np.ndarray  # int64, ms: of a COMPLETE its set-up, else 0
+    answer_at: np.ndarray  # int64, ms: of a COMPLETE its answer, 0 without one
 
     def __len__(self) -> int:
         return len(self.at)
@@ -46,12 +54,13 @@ def join(parts: list[Rows]) -> Rows:
 
 def empty() -> Rows:
     none = np.empty(0, np.int64)
-    return Rows(none, none, none, none.astype(np.uint8), none, none.astype(np.uint8))
+    return Rows(none, none, none, none.astype(np.uint8), none, none.astype(np.uint8), none, none)
 
 
 def messages(at: np.ndarray, actor: np.ndarray, recipient: np.ndarray, text: np.ndarray) -> Rows:
     n = len(at)
-    return Rows(at, actor, recipient, np.full(n, MESSAGE, np.uint8), text, np.zeros(n, np.uint8))
+    none = np.zeros(n, np.int64)
+    return Rows(at, actor, recipient, np.full(n, MESSAGE, np.uint8), text, np.zeros(n, np.uint8), none, none)
 
 
 @dataclass
@@ -78,16 +87,24 @@ class Calls:
     def take(self, where: np.ndarray) -> Calls:
         return Calls(self.at[where], self.callee[where], self.ring_ms[where], self.talk_ms[where])
 
-    def rows(self, actor: np.ndarray, first_id: int) -> Rows:
-        """One row per event of each call. Calls get the ids from `first_id` on."""
+    def rows(self, actor: np.ndarray, first_id: int, form: str = EVENTS) -> Rows:
+        """One row per event of each call, one per call, or both (`form`). Calls get the ids from `first_id` on."""
         ids = np.arange(first_id, first_id + len(self.at), dtype=np.int64)
         answered = self.talk_ms >= 0
         # An unanswered call that was given up within a few rings found the line busy or was a one-ring.
         cause = np.where(answered, NORMAL, np.where(self.ring_ms < 4_000, BUSY, NO_ANSWER)).astype(np.uint8)
-        none = np.zeros(len(ids), np.uint8)
+        no_cause, no_time = np.zeros(len(ids), np.uint8), np.zeros(len(ids), np.int64)
+        answer_at = self.at + self.ring_ms
 
         def events(at: np.ndarray, kind: int, why: np.ndarray) -> Rows:
-            return Rows(at, actor, self.callee, np.full(len(ids), kind, np.uint8), ids, why)
+            return Rows(at, actor, self.callee, np.full(len(ids), kind, np.uint8), ids, why, no_time, no_time)
 
-        answers = events(self.at + self.ring_ms, ANSWER, none).take(answered)
-        return join([events(self.at, SETUP, none), answers, events(self.ends, RELEASE, cause)])
+        parts = []
+        if form != WHOLE:
+            parts = [events(self.at, SETUP, no_cause), events(answer_at, ANSWER, no_cause).take(answered)]
+            parts.append(events(self.ends, RELEASE, cause))
+        if form != EVENTS:
+            whole = events(self.ends, COMPLETE, cause)
+            whole.setup_at, whole.answer_at = self.at, np.where(answered, answer_at, 0)
+            parts.append(whole)
+        return join(parts)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from streams.traffic.population import Population
-from streams.traffic.rows import UNANSWERED, Calls, Rows, join, messages
+from streams.traffic.rows import BOTH, EVENTS, UNANSWERED, WHOLE, Calls, Rows, join, messages
 
 CALLS_A_DAY = 4.0  # mean of a subscriber on a weekday
 MESSAGES_A_DAY = 6.0
 ANSWERED = 0.72
-RECORDS_PER_CALL = 2 + ANSWERED
+RECORDS_PER_CALL = {EVENTS: 2 + ANSWERED, WHOLE: 1.0, BOTH: 3 + ANSWERED}
 STRANGERS = 0.1  # share of calls and messages to somebody outside the circle
 CIRCLE = 30
 
 
 class Subscribers:
-    def __init__(self, population: Population, seed: int, calls: bool, writes: bool, text_count: int) -> None:
+    def __init__(
+        self, population: Population, seed: int, calls: bool, writes: bool, text_count: int, form: str
+    ) -> None:
         self._people = population
-        self._calls_per_record, self._messages_per_record = shares(calls, writes)
+        self._form = form
+        self._calls_per_record, self._messages_per_record = shares(calls, writes, form)
         self._rng = np.random.default_rng([seed, 4])
         self._salt = np.uint64(self._rng.integers(1, 2**62) | 1)
         self._texts = text_count
@@ -32,7 +35,7 @@ class Subscribers:
         senders = np.searchsorted(self._people.writing, rng.random(n))
         at = rng.integers(begin_ms, end_ms, n)
         sent = messages(at, senders, self._contacts(senders), rng.integers(self._texts, size=n))
-        return join([calls.rows(callers, first_call_id), sent]), len(callers)
+        return join([calls.rows(callers, first_call_id, self._form), sent]), len(callers)
 
     def _calls(self, begin_ms: int, end_ms: int, n: int) -> tuple[Calls, np.ndarray]:
         rng = self._rng
@@ -79,11 +82,11 @@ class Subscribers:
         return people.numbers[contact]
 
 
-def shares(calls: bool, writes: bool) -> tuple[float, float]:
+def shares(calls: bool, writes: bool, form: str) -> tuple[float, float]:
     """Calls and messages per record, of a mixture in which subscribers do one or both."""
-    records = records_a_day(calls, writes)
+    records = records_a_day(calls, writes, form)
     return CALLS_A_DAY * calls / records, MESSAGES_A_DAY * writes / records
 
 
-def records_a_day(calls: bool, writes: bool) -> float:
-    return CALLS_A_DAY * RECORDS_PER_CALL * calls + MESSAGES_A_DAY * writes
+def records_a_day(calls: bool, writes: bool, form: str) -> float:
+    return CALLS_A_DAY * RECORDS_PER_CALL[form] * calls + MESSAGES_A_DAY * writes

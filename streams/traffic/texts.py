@@ -3,6 +3,8 @@ use some of the same words, so that a word alone never gives an offender away.""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 KAKAO_SHARE = 952 / 2821  # trusted-relative cases that involve KakaoTalk ...
@@ -51,6 +53,7 @@ _CHAT = (
     "번호 바뀌었어 추가해줘",
     "고마워",
 )
+_SHOPS = ("봄옷", "한빛마트", "새솔서점", "들꽃식당", "바다횟집", "시청 안내")
 _PLACE = ("강남역", "회사 앞", "집", "학교", "병원", "마트", "카페", "역 앞", "버스", "공원")
 
 
@@ -68,10 +71,7 @@ def published(number: int) -> str:
 
 def chat_pool(rng: np.random.Generator, count: int) -> list[str]:
     """The texts of ordinary people: `count` of them, a few alike."""
-    return [
-        f"{_pick(rng, _CHAT)}{_pick(rng, _SOFT)} {_pick(rng, _PLACE)} {int(rng.integers(1, 13))}시"
-        for _ in range(count)
-    ]
+    return [chat(rng) for _ in range(count)]
 
 
 def trusted_relative(rng: np.random.Generator, implied: int) -> str:
@@ -117,6 +117,47 @@ def bank_notice(rng: np.random.Generator, bank: str) -> str:
     hour, minute = int(rng.integers(24)), int(rng.integers(60))
     won = int(rng.integers(10, 990)) * 100
     return f"[Web발신] {bank} 체크카드 승인 {won:,}원 일시불 {hour:02d}:{minute:02d}"
+
+
+def repeated(text: str) -> Callable[[np.random.Generator], str]:
+    """Says the same every time."""
+    return lambda rng: text
+
+
+def chat(rng: np.random.Generator) -> str:
+    return f"{_pick(rng, _CHAT)}{_pick(rng, _SOFT)} {_pick(rng, _PLACE)} {int(rng.integers(1, 13))}시"
+
+
+def notice(rng: np.random.Generator) -> str:
+    """An offer or announcement, the same for everybody whom it goes to."""
+    per_cent, day = int(rng.integers(5, 60)), int(rng.integers(1, 29))
+    return f"[Web발신] (광고) {_pick(rng, _SHOPS)} {per_cent}% 할인 {day}일까지 무료거부 080"
+
+
+def club(rng: np.random.Generator) -> str:
+    return (
+        f"이번 주 모임은 {_pick(rng, _PLACE)} {int(rng.integers(1, 13))}시입니다. 준비물 {int(rng.integers(1, 9))}가지"
+    )
+
+
+def attendance(rng: np.random.Generator) -> str:
+    hour, minute = int(rng.integers(13, 22)), int(rng.integers(60))
+    return f"[Web발신] 학생{int(rng.integers(300))} {hour:02d}:{minute:02d} 등원하였습니다"
+
+
+def delivery(rng: np.random.Generator, personal: bool) -> str:
+    """A courier's or shop's text; `personal` ones differ from each other."""
+    text = f"택배 {int(rng.integers(9, 20)):02d}시 도착 예정입니다"
+    return f"{text} 송장 {int(rng.integers(10**9)):09d}" if personal else text
+
+
+def sign_in_code(rng: np.random.Generator) -> str:
+    return f"{int(rng.integers(10**6)):06d} is your code"
+
+
+def lure(rng: np.random.Generator) -> str:
+    """The text that a telephone sends on once its holder has opened such a text."""
+    return f"[택배] 주소지 불일치 확인 http://pk{int(rng.integers(10**4))}.example/a"
 
 
 def _pick(rng: np.random.Generator, among: tuple[str, ...]) -> str:
