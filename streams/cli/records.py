@@ -1,4 +1,4 @@
-"""`grayline records`: checks samples of records before a feed goes live."""
+"""`grayline records`: checks samples of records before a feed goes live, and converts files of other systems."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from pathlib import Path
 
 import click
 
+from streams.cli.convert import convert_command, maps_command
 from streams.runtime.saying import say, say_json
 
 
 @click.group("records")
 def command() -> None:
-    """Check samples of records, field by field.
+    """Check samples of records, and make records of other systems' files.
 
     \b
     Examples:
+      grayline records convert --map asterisk Master.csv -o calls.jsonl
       grayline records check sample.jsonl
       grayline records check --topic cdr --json monday.jsonl.gz
     """
@@ -72,3 +74,7 @@ def check_command(
     else:
         say(*lines(check))
     sys.exit(1 if check.bad_records else 0)
+
+
+command.add_command(convert_command)
+command.add_command(maps_command)

@@ -10,6 +10,7 @@ A comment right before a block says what is special about it:
     <!-- schema: cdr -->      a JSON block is one record of this topic
     <!-- wrong -->            a YAML block is a rule file with mistakes
     <!-- protected -->        a YAML block is a file of protected numbers, not a rule file
+    <!-- map -->              a YAML block is a map of another system's files
     <!-- no record -->        a JSON block is no record of a topic
 
 A YAML block whose first line is `# file: NAME` is also written to that file, for the commands that follow.

@@ -20,6 +20,7 @@ from rules.load import check_texts, load, load_protected, packs
 from schemas import decoding
 from schemas.export import schema
 from schemas.feeds import FEEDS, counted
+from streams.captures.convert.map_file import load_text
 from streams.kafka.settings import read_properties
 from streams.runtime.metrics import Metrics
 from tests.docs.pages import OUR_BROKER, PAGES, ROOT, UPDATE, Block, Terminal, blocks, matches, rule_file, update
@@ -188,7 +189,8 @@ def test_a_shown_output_that_differs_is_noticed() -> None:
 # -------------------------------------------------------------------------------------------------------- examples
 
 
-YAML = [block for block in BLOCKS if block.language == "yaml" and block.mark not in ("wrong", "protected")]
+YAML = [block for block in BLOCKS if block.language == "yaml" and block.mark not in ("wrong", "protected", "map")]
+MAPS = [block for block in BLOCKS if block.language == "yaml" and block.mark == "map"]
 PROTECTED = [block for block in BLOCKS if block.language == "yaml" and block.mark == "protected"]
 JSON = [block for block in BLOCKS if block.language == "json" and block.mark != "no record"]
 
@@ -204,6 +206,11 @@ def test_a_rule_file_in_a_page_is_accepted(block: Block) -> None:
 def test_a_file_of_protected_numbers_in_a_page_is_accepted(block: Block, tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(block.text, encoding="utf-8")
     assert load_protected([tmp_path / "own.yaml"]) != load_protected()
+
+
+@pytest.mark.parametrize("block", MAPS, ids=lambda block: block.place)
+def test_a_map_in_a_page_is_accepted(block: Block) -> None:
+    assert load_text(block.text, block.place).records
 
 
 @pytest.mark.parametrize("block", JSON, ids=lambda block: block.place)
