@@ -11,6 +11,8 @@ from rules.document import Document, Node
 from rules.model import Protected
 from rules.reading import items, mapping, text
 
+SERVICE_DIGITS_MAX = 6
+
 
 def load_protected(paths: Sequence[Path] = (), region: str = "KR") -> Protected:
     """The shipped list and those of `paths` together. `region` is where their numbers without a country code belong;
@@ -61,7 +63,16 @@ def _number(doc: Document, node: Node, region: str) -> int | None:
     from schemas.numbers import normalise
 
     value = text(doc, node, "a protected number")
-    return normalise(value, region).key if value is not None else None
+    if value is None:
+        return None
+    key = normalise(value, region).key
+    # A service's short number is never blocked anyway. A longer one that is misread would leave its holder unprotected.
+    if key <= 0 and sum(map(str.isdecimal, value)) > SERVICE_DIGITS_MAX:
+        doc.error(
+            node, f"this is no telephone number that {region} or another country has", 'write it as "+82 2 123 4567"'
+        )
+        return None
+    return key
 
 
 def _prefix(doc: Document, node: Node) -> str | None:

@@ -3,12 +3,11 @@ one.
 
 A number is kept as an int64: its digits when it is E.164, else a negative hash of its text. Withheld, alphanumeric and
 short identities are such texts; they can be counted, and their negative keys can never be taken for a number and
-blocked.
+blocked. Nor can a guess: digits that can be read in two ways, or in none, are a text.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -16,15 +15,22 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from schemas.codes import ACCESS_CODES, NUMBER_TYPES
+from schemas.spellings import digits_of
 
 E164_DIGITS_MAX = 15
 SPELLINGS_CACHED_MAX = 200_000
+
+# How a feed writes numbers; docs/records.md says what each means.
+ANY, E164, NATIONAL, SMPP = NUMBER_FORMATS = ("any", "e164", "national", "smpp")
+# SMPP's types of number (SMPP 3.4, 5.2.5) that say how the digits are written; the others are no telephone numbers.
+_SMPP_TYPES = {0: SMPP, 1: E164, 2: NATIONAL}
+_SMPP_TYPED = re.compile(r"\s*([0-7]):(?:[0-9]{1,2}:)?(.*)", re.DOTALL)
 
 _TYPE = {name: code for code, name in enumerate(NUMBER_TYPES)}
 _OTHER, _INTERNATIONAL = _TYPE["other"], _TYPE["international"]
 
 # Korea's numbering plan: the digits after +82, how many they may be, and the type. It is ours since phonenumbers does
-# not know 1551-xxxx and the like, and calls 030 toll free; 030 is unified messaging, so `other`.
+# not know 1551-xxxx and the like, and calls 030 toll free; 030 is unified messaging and 012 machines, so `other`.
 _KOREA: tuple[tuple[str, int, int, str], ...] = (
     *((prefix, 9, 10, "mobile") for prefix in ("10", "11", "16", "17", "18", "19")),
     *((prefix, 8, 8, "representative") for prefix in ("15", "16", "18")),
@@ -38,18 +44,17 @@ _KOREA: tuple[tuple[str, int, int, str], ...] = (
     ("80", 9, 10, "toll_free"),
     ("60", 9, 10, "premium"),
     ("30", 9, 11, "other"),
+    ("12", 10, 10, "other"),
 )
 _KOREA_BY_START: dict[tuple[str, int], int] = {
     (prefix, length): _TYPE[name] for prefix, low, high, name in _KOREA for length in range(low, high + 1)
 }
-
-# With fewer digits it is a service, not a subscriber, area code or not: 112, 1366, 02-120, 031-119, 061-1330.
-_KOREA_SUBSCRIBER_DIGITS_MIN = 8
-
 _KOREA_ACCESS = tuple(sorted((code for code in ACCESS_CODES if code[:1] == "0"), key=len, reverse=True))
+# A domestic carrier may be chosen before a number: 082 10 1111 0001.
+_KOREA_CARRIER = re.compile(r"08(?:[1-46-8]|5[0-9]{2})")
 
-_SEPARATORS = frozenset("-().\u2212\u30fc/")  # besides all white space, dashes and invisible format characters
-_COMPACT = re.compile(r"\+?[0-9]+")
+# How sure a reading of digits is: the country has numbers of this length, or such numbers; or it is in Korea's plan.
+POSSIBLE, VALID, PLANNED = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +68,33 @@ class Number:
     access: int
 
 
-@lru_cache(maxsize=SPELLINGS_CACHED_MAX)
-def normalise(text: str, region: str = "KR") -> Number:
-    """The number that `text` spells, seen from the home `region` (ISO 3166 code). Never raises on any text.
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One way to read digits."""
 
-    The access code is what was dialled before a country code; "+" counts as one only before a foreign number. A number
-    need not be assigned, but its length must be possible. Home and foreign differ by the country calling code, so that
-    the members of one code (+1, +7) are home to each other."""
-    compact = _compact(text)
-    if compact is None:
+    digits: str
+    type: int
+    access: str
+    sure: int
+
+
+@lru_cache(maxsize=SPELLINGS_CACHED_MAX)
+def normalise(text: str, region: str = "KR", number_format: str = ANY) -> Number:
+    """The number that `text` spells, seen from the home `region` (ISO 3166 code), as `number_format` says that the feed
+    writes it. Never raises on any text.
+
+    The access code is what was dialled before a country code; "+" counts as one only before a foreign number. A foreign
+    number need not be assigned, but its length must be possible; a Korean one must be in the plan. Home and foreign
+    differ by the country calling code, so that the members of one code (+1, +7) are home to each other."""
+    address = text
+    if number_format == SMPP and (typed := _SMPP_TYPED.fullmatch(text)):
+        address, number_format = typed[2], _SMPP_TYPES.get(int(typed[1]), "")
+    compact = digits_of(address) if number_format else None
+    reading = None if compact is None else _read(compact, region, number_format)
+    if reading is None:
         return Number(_text_key(text), text, _OTHER, 0)
-    international, access = _dialled(compact, region)
-    found = (_by_table(international) if region == "KR" else None) or _by_library(international, region)
-    if found is None:
-        return Number(_text_key(text), text, _OTHER, 0)
-    digits, number_type = found
-    if access == "+" and number_type != _INTERNATIONAL:
-        access = ""
-    return Number(int(digits), "+" + digits, number_type, ACCESS_CODES.index(access))
+    access = "" if reading.access == "+" and reading.type != _INTERNATIONAL else reading.access
+    return Number(int(reading.digits), "+" + reading.digits, reading.type, ACCESS_CODES.index(access))
 
 
 def published(key: int) -> str:
@@ -106,60 +120,86 @@ def e164_rules() -> list[tuple[str, int, int, int]]:
     """The strings "+" + digits that are canonical as they stand: (first digits, fewest digits, most digits, type code).
 
     For every digit string that starts so and has so many digits in all (country code included), `normalise` gives
-    key = int(digits), this type and no access code; a compiled fast path needs nothing else. First digits are 82 and
-    one or two more; no two entries cover the same string. Korea only: other home regions always ask phonenumbers."""
+    key = int(digits), this type and no access code in every format; a compiled fast path needs nothing else. First
+    digits are 82 and one or two more; no two entries cover the same string. Korea only: other home regions always ask
+    phonenumbers."""
     return [("82" + prefix, low + 2, high + 2, _TYPE[name]) for prefix, low, high, name in _KOREA]
 
 
-def _compact(text: str) -> str | None:
-    """The digits of `text` with a leading "+" if it has one; None if anything but digits and separators is in it.
-
-    Everything is checked before phonenumbers sees it, since that finds numbers inside words and cuts extensions off."""
-    if text.isascii() and _COMPACT.fullmatch(text):
-        return text
-    kept = []
-    # Full-width and circled digits become plain ones first, or each would be a way to hide a number.
-    for c in unicodedata.normalize("NFKC", text):
-        if c.isdecimal():
-            kept.append(str(unicodedata.decimal(c)))
-        elif c == "+":
-            kept.append(c)
-        elif not (c in _SEPARATORS or c.isspace() or unicodedata.category(c) in ("Pd", "Cf")):
-            return None
-    compact = "".join(kept)
-    return compact if _COMPACT.fullmatch(compact) and not _is_ipv4(text.strip()) else None
+# -- readings --------------------------------------------------------------------------------------------------
 
 
-def _is_ipv4(text: str) -> bool:
-    try:
-        return bool(ipaddress.IPv4Address(text))
-    except ValueError:
-        return False
-
-
-def _dialled(compact: str, region: str) -> tuple[str, str]:
-    """("+digits" where a country code is known to stand there, else as it was; access code)."""
+def _read(compact: str, region: str, number_format: str) -> _Reading | None:
+    """compact: "+digits" or digits."""
     if compact[0] == "+":
-        return compact, "+"
+        return _international(compact[1:], region)
+    if number_format == E164:
+        return _international(compact.removeprefix("00"), region)
+    if number_format == SMPP:
+        return _smpp(compact, region)
     if region != "KR":
-        return compact, ""
-    for code in _KOREA_ACCESS:
-        if compact.startswith(code):
-            return "+" + compact[len(code) :], code
+        return _national_by_library(compact, region, trunk_needed=number_format == ANY)
+    if compact.startswith("00"):
+        return _dialled(compact, number_format)
     # No Korean number starts with 82, so this is a country code whose "+" was lost.
     if compact.startswith("82"):
-        return "+" + compact, ""
-    if compact[0] == "0" and _korean_type(compact[1:]) is not None:
-        return "+82" + compact[1:], ""
-    return compact, ""
-
-
-def _by_table(compact: str) -> tuple[str, int] | None:
-    """(digits, type) of a number that `e164_rules` covers. Only a short cut: `_by_library` gives the same, slower."""
-    if not compact.startswith("+82"):
+        return _international(compact, region)
+    # Without its 0 a number could be one from abroad whose "+" was lost: 3225123456 is Brussels as well as Incheon. Of
+    # the country code 1 there is none so short.
+    if number_format == ANY and compact[0] not in "01":
         return None
-    number_type = _korean_type(compact[3:])
-    return None if number_type is None else (compact[1:], number_type)
+    return _korean(compact)
+
+
+def _dialled(compact: str, number_format: str) -> _Reading | None:
+    """Digits that begin with 00: behind a Korean access code (006 1 ... is America), or, unless the feed dials
+    nationally, behind the international prefix of most other countries (0061 ... is Australia). The surer one counts,
+    and none if both are as sure."""
+    code = next((code for code in _KOREA_ACCESS if compact.startswith(code)), "")
+    behind_code = _international(compact[len(code) :], "KR", code) if code else None
+    if number_format == NATIONAL:
+        return behind_code
+    behind_prefix = _international(compact[2:], "KR")
+    if behind_code is None or behind_prefix is None:
+        return behind_code or behind_prefix
+    if behind_code.sure == behind_prefix.sure:
+        return behind_code if behind_code.digits == behind_prefix.digits else None
+    return behind_code if behind_code.sure > behind_prefix.sure else behind_prefix
+
+
+def _smpp(compact: str, region: str) -> _Reading | None:
+    """An address without its type of number: international digits, or national ones, if they cannot be both."""
+    if compact.startswith("00"):
+        return _international(compact[2:], region)
+    if region == "KR":
+        at_home = _korean(compact)
+    else:
+        at_home = _national_by_library(compact, region, trunk_needed=False)
+    if compact[0] == "0":
+        return at_home
+    abroad = _international(compact, region)
+    if at_home is None:
+        return abroad
+    if abroad is None or abroad.digits == at_home.digits or abroad.sure == POSSIBLE:
+        return at_home
+    return None
+
+
+def _international(digits: str, region: str, access: str = "+") -> _Reading | None:
+    """digits: those behind the "+"."""
+    if digits.startswith("82") and (number_type := _korean_type(digits[2:])) is not None:
+        return _Reading(digits, number_type if region == "KR" else _INTERNATIONAL, access, PLANNED)
+    return _by_library("+" + digits, region, access)
+
+
+def _korean(national: str) -> _Reading | None:
+    """A number as it is dialled in Korea, with its 0 or without."""
+    carrier = _KOREA_CARRIER.match(national)
+    for start in (1 if national[0] == "0" else 0, carrier.end() if carrier else 0):
+        number_type = _korean_type(national[start:])
+        if number_type is not None:
+            return _Reading("82" + national[start:], number_type, "", PLANNED)
+    return None
 
 
 def _korean_type(national: str) -> int | None:
@@ -170,8 +210,25 @@ def _korean_type(national: str) -> int | None:
     return found
 
 
-def _by_library(compact: str, region: str) -> tuple[str, int] | None:
-    """(digits, type) as phonenumbers reads it, None if it is not E.164."""
+def _national_by_library(digits: str, region: str, trunk_needed: bool) -> _Reading | None:
+    """Digits as they are dialled in `region`, a country whose plan only phonenumbers knows: they must be valid.
+
+    trunk_needed: without the trunk prefix 0, where the country has one, they must not be valid behind a "+" as well."""
+    from phonenumbers import PhoneMetadata
+
+    reading = _by_library(digits, region, "")
+    if reading is None or reading.type == _INTERNATIONAL:  # the latter is behind the country's international prefix
+        return reading
+    metadata = PhoneMetadata.metadata_for_region(region)
+    if trunk_needed and metadata and metadata.national_prefix == "0" and digits[0] != "0":
+        abroad = _international(digits, region)
+        if abroad is not None and abroad.sure >= VALID and abroad.digits != reading.digits:
+            return None
+    return reading if reading.sure >= VALID else None
+
+
+def _by_library(compact: str, region: str, access: str) -> _Reading | None:
+    """compact as phonenumbers reads it, None if it is not E.164."""
     # Imported here since it takes a tenth of a second, and most of the command line never needs it.
     import phonenumbers as library
 
@@ -193,17 +250,14 @@ def _by_library(compact: str, region: str) -> tuple[str, int] | None:
     digits = canonical[1:]
     if len(digits) > E164_DIGITS_MAX:
         return None
+    at_home = parsed.country_code == library.country_code_for_region(region)
     if parsed.country_code == 82:
-        national = digits[2:]
-        # 00798 and the like are dialled inside Korea only: no E.164 number starts with 0 behind its country code there.
-        if len(national) < _KOREA_SUBSCRIBER_DIGITS_MIN or national[0] == "0":
-            return None
-    if parsed.country_code != library.country_code_for_region(region):
-        return digits, _INTERNATIONAL
-    if region == "KR":
         number_type = _korean_type(digits[2:])
-        return digits, _OTHER if number_type is None else number_type
-    return digits, _type_by_library(library.number_type(parsed))
+        if number_type is None:
+            return None
+        return _Reading(digits, number_type if at_home else _INTERNATIONAL, access, PLANNED)
+    sure = VALID if library.is_valid_number(parsed) else POSSIBLE
+    return _Reading(digits, _type_by_library(library.number_type(parsed)) if at_home else _INTERNATIONAL, access, sure)
 
 
 def _type_by_library(number_type: int) -> int:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.printable import printable, printable_json
+from streams.cli.options import home_region
 from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.saying import say
 
@@ -34,10 +35,7 @@ COLUMNS = ("number", "state", "change", "until", "directions", "actions", "rules
 @click.option(
     "--number", "numbers", multiple=True, metavar="NUMBER", help="Only this number, in any spelling. Repeatable."
 )
-@click.option(
-    "--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
-    help="Country (ISO code) to which a NUMBER without a country code belongs.",
-)  # fmt: skip
+@home_region("a NUMBER")
 def command(
     brokers: str | None,
     kafka_config: str | None,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streams.cli.options import home_region
 from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.saying import say, say_json
 
@@ -97,8 +98,7 @@ _SIZE = _UnitParam("size", _BYTES, "500MB, 2GB or 256MiB")
               help="The same, with the key in this file.")  # fmt: skip
 @click.option("--texts", type=click.Choice(["hash", "drop"]), default="hash", show_default=True,
               help="With pseudonyms: replace message texts by a hash, or drop them.")  # fmt: skip
-@click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
-              help="Country (ISO code) to which numbers without a country code belong.")  # fmt: skip
+@home_region()
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     brokers: str | None, kafka_config: str | None, names: str, folder: Path, form: str, compression: str,

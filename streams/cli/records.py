@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from streams.cli.convert import convert_command, maps_command
+from streams.cli.options import home_region
 from streams.runtime.saying import say, say_json
 
 
@@ -30,8 +31,7 @@ def command() -> None:
 @click.option("--topic", help="Topic of the records. [default: from kcat's lines, or guessed from the fields]")
 @click.option("--errors", "problems_max", type=click.IntRange(0), default=20, show_default=True,
               help="Show at most this many errors one by one.")  # fmt: skip
-@click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
-              help="Country (ISO code) to which numbers without a country code belong.")  # fmt: skip
+@home_region()
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def check_command(
     files: tuple[Path, ...], topic: str | None, problems_max: int, home_region: str, as_json: bool

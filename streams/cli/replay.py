@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.printable import printable_json
+from streams.cli.options import home_region
 from streams.runtime.saying import say_json, say_problem
 
 if TYPE_CHECKING:
@@ -67,12 +68,7 @@ Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongl
 @click.option("--summary", is_flag=True, help="Print a JSON summary to standard error at the end.")
 @click.option("--batch", type=click.IntRange(min=1), default=10_000, show_default=True,
               help="Lines that are counted together. Changes no output.")  # fmt: skip
-@click.option(
-    "--home-region",
-    default="KR",
-    show_default=True,
-    help="Country (ISO code) to which numbers without a country code belong.",
-)
+@home_region()
 @click.option("--breaker-opens", type=click.IntRange(min=0), default=0, metavar="N",
               help="Apply the breaker, as `grayline run` with this option does. [default: no breaker]")  # fmt: skip
 @click.option("--breaker-factor", type=click.FloatRange(min=0.0), default=10.0, show_default=True, metavar="K",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streams.cli.options import home_region
 from streams.cli.topics import kafka_options
 from streams.runtime.saying import say_problem
 from streams.runtime.settings import DELIVERIES, EXACTLY_ONCE
@@ -175,8 +176,7 @@ Exit codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start
     metavar="K",
     help="New blocks also pass up to this multiple of the mean of the hour before.",
 )
-@click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
-              help="Country (ISO code) to which numbers without a country code belong.")  # fmt: skip
+@home_region()
 @click.option("--stop-after", type=int, default=0, metavar="N", help="End after N records, for measurements.")
 def command(
     brokers: str | None,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streams.cli.blocks import rfc3339
+from streams.cli.options import home_region
 from streams.runtime.saying import say, say_json, say_problem
 
 if TYPE_CHECKING:
@@ -146,10 +147,7 @@ def verify(directory: Path, wanted: tuple[int, ...], rules_path: Path | None) ->
 @_rules
 @click.option("--format", "form", type=click.Choice(["json"]), default="json", show_default=True, help="JSON lines.")
 @click.option("--show-numbers", is_flag=True, help="Print numbers in full.")
-@click.option(
-    "--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
-    help="Country (ISO code) to which a NUMBER without a country code belongs.",
-)  # fmt: skip
+@home_region("a NUMBER")
 def export(
     directory: Path,
     wanted: tuple[int, ...],

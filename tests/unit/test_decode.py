@@ -341,3 +341,27 @@ def test_many_spellings_keep_their_numbers_when_the_cache_of_spellings_grows() -
     ]
     assert_agree(MESSAGE_RELAY, values)
     assert_agree(MESSAGE_RELAY, values[::-7])
+
+
+DIGITS = st.text("0123456789", min_size=1, max_size=15)
+SPELT = st.tuples(st.sampled_from(["", "+", "0", "00", "+82", "82", "8210", "tel:", "%2B82", "00700"]), DIGITS).map(
+    "".join
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(SPELT | st.from_regex(r"\+82[0-9]{6,13}", fullmatch=True), min_size=1, max_size=40))
+def test_digits_of_any_kind_give_the_same_number_at_once_from_the_cache_and_from_the_exact_reading(
+    texts: list[str],
+) -> None:
+    values: list[bytes | None] = [
+        json.dumps({"call_id": "c", "event": "setup", "at": AT_MS, "caller": text, "callee": text}).encode()
+        for text in texts
+    ]
+    for _ in range(2):  # the second time, short ones come from the cache
+        columns = decoder(CDR).decode(raw(CDR, values)).columns
+        for number, kind, access in (("number", "number_type", "access"), ("peer", "peer_type", None)):
+            for text, key, of, code in zip(texts, columns[number], columns[kind], columns["access"], strict=True):
+                exact = normalise(text)
+                assert (key, of) == (exact.key, exact.type)
+                assert access is None or code == exact.access

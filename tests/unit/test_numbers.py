@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas import numbers
 from schemas.codes import ACCESS_CODES, NUMBER_TYPES
-from schemas.numbers import e164_rules, masked, normalise, published
+from schemas.numbers import NUMBER_FORMATS, e164_rules, masked, normalise, published
 
 # text, E.164 or None where it is none, type, access code
 SPELLINGS = [
@@ -56,6 +56,40 @@ SPELLINGS = [
     ("0303-1234-5678", "+8230312345678", "other", ""),
     ("030-123-4567", "+82301234567", "other", ""),
     ("012-1234-5678", "+821212345678", "other", ""),
+    ("082-10-1111-0001", "+821011110001", "mobile", ""),
+    ("010ㅡ1111ㅡ0001", "+821011110001", "mobile", ""),
+    ("010─1111·0001", "+821011110001", "mobile", ""),
+    ("%2B821011110001", "+821011110001", "mobile", ""),
+    ("010%201111%200001", "+821011110001", "mobile", ""),
+    ("tel:+82-10-1111-0001", "+821011110001", "mobile", ""),
+    ("TEL:010-1111-0001", "+821011110001", "mobile", ""),
+    ("<tel:+821011110001;verstat=TN-Validation-Passed>", "+821011110001", "mobile", ""),
+    ("tel:010-1111-0001;phone-context=+82", "+821011110001", "mobile", ""),
+    ("tel:010-1111-0001;phone-context=ims.carrier.example", "+821011110001", "mobile", ""),
+    ("tel:+12025550123;cpc=ordinary", "+12025550123", "international", "+"),
+    ("sip:+821011110001@ims.mnc008.mcc450.3gppnetwork.org;user=phone", "+821011110001", "mobile", ""),
+    ("sips:01011110001@carrier.example:5061;transport=tcp;user=phone?x=y", "+821011110001", "mobile", ""),
+    ("<sip:%2B821011110001;npdi@carrier.example;user=phone>", "+821011110001", "mobile", ""),
+    ("0061 412 345 678", "+61412345678", "international", "+"),
+    ("0086 139 1234 5678", "+8613912345678", "international", "+"),
+    ("0082 10 1111 0001", "+821011110001", "mobile", ""),
+    ("tel:010-1111-0001;ext=3", None, "other", ""),
+    ("tel:", None, "other", ""),
+    ("tel:;phone-context=+82", None, "other", ""),
+    ("sip:+821011110001@carrier.example", None, "other", ""),
+    ("sip:user=phone;user=phone", None, "other", ""),
+    ("sip:+821011110001:secret@carrier.example;user=phone", None, "other", ""),
+    ("sip:kim@carrier.example;user=phone", None, "other", ""),
+    ("%", None, "other", ""),
+    ("%FF%FE", None, "other", ""),
+    ("8613912345678", None, "other", ""),
+    ("+828613912345678", None, "other", ""),
+    ("12025550123", None, "other", ""),
+    ("3225123456", None, "other", ""),
+    ("821012345678.0", None, "other", ""),
+    ("1012345678.00", None, "other", ""),
+    ("+821012345678.5", None, "other", ""),
+    ("010-1111-0001/0002", None, "other", ""),
     ("+12025550123", "+12025550123", "international", "+"),
     ("+1 (202) 555-0123", "+12025550123", "international", "+"),
     ("001 1 202 555 0123", "+12025550123", "international", "001"),
@@ -152,6 +186,59 @@ def test_home_is_another_country_when_the_region_says_so() -> None:
     assert normalise("011 82 10 1111 0001", "US").key == 821011110001
 
 
+# text, format, region, E.164 or None, access code: what a feed's format settles.
+FORMATS = [
+    ("8613912345678", "e164", "KR", "+8613912345678", "+"),
+    ("008613912345678", "e164", "KR", "+8613912345678", "+"),
+    ("821011110001", "e164", "KR", "+821011110001", ""),
+    ("00821011110001", "e164", "KR", "+821011110001", ""),
+    ("006591234567", "e164", "KR", "+6591234567", "+"),
+    ("3225123456", "e164", "KR", "+3225123456", "+"),
+    ("01011110001", "e164", "KR", None, ""),
+    ("1011110001", "e164", "KR", None, ""),
+    ("8613912345678", "national", "KR", None, ""),
+    ("3225123456", "national", "KR", "+823225123456", ""),
+    ("01011110001", "national", "KR", "+821011110001", ""),
+    ("+8613912345678", "national", "KR", "+8613912345678", "+"),
+    ("00861391234567", "national", "KR", "+61391234567", "008"),
+    ("00700 82 10 1111 0001", "national", "KR", "+821011110001", "00700"),
+    ("0044 20 7946 0958", "national", "KR", None, ""),
+    ("8613912345678", "smpp", "KR", "+8613912345678", "+"),
+    ("1:8613912345678", "smpp", "KR", "+8613912345678", "+"),
+    ("1:1:01011110001", "smpp", "KR", None, ""),
+    ("2:1011110001", "smpp", "KR", "+821011110001", ""),
+    ("2:8:01011110001", "smpp", "KR", "+821011110001", ""),
+    ("0:01011110001", "smpp", "KR", "+821011110001", ""),
+    ("5:0:BANK", "smpp", "KR", None, ""),
+    ("5:01011110001", "smpp", "KR", None, ""),
+    ("3:01011110001", "smpp", "KR", None, ""),
+    ("01011110001", "smpp", "KR", "+821011110001", ""),
+    ("1011110001", "smpp", "KR", "+821011110001", ""),
+    ("008613912345678", "smpp", "KR", "+8613912345678", "+"),
+    ("3225123456", "smpp", "KR", None, ""),
+    ("15881234", "smpp", "KR", "+8215881234", ""),
+    ("821011110001", "smpp", "KR", "+821011110001", ""),
+    ("1:8613912345678", "any", "KR", None, ""),
+    ("00 44 20 7946 0958", "any", "DE", "+442079460958", ""),
+    ("030 901820", "any", "DE", "+4930901820", ""),
+    ("8613912345678", "any", "DE", None, ""),
+    ("8613912345678", "e164", "DE", "+8613912345678", "+"),
+    ("8613912345678", "smpp", "DE", None, ""),
+    ("2025550123", "any", "US", "+12025550123", ""),
+    ("8613912345678", "any", "US", None, ""),
+]
+
+
+@pytest.mark.parametrize(("text", "number_format", "region", "e164", "access"), FORMATS)
+def test_a_format_says_which_reading_of_digits_is_right(
+    text: str, number_format: str, region: str, e164: str | None, access: str
+) -> None:
+    number = normalise(text, region, number_format)
+    assert number.text == (e164 or text)
+    assert (number.key > 0) == (e164 is not None)
+    assert ACCESS_CODES[number.access] == access
+
+
 RULES = e164_rules()
 
 
@@ -168,13 +255,13 @@ def test_what_a_rule_of_the_fast_path_covers_is_canonical_as_it_stands(case: tup
     digits, number_type = case
     expected = numbers.Number(int(digits), "+" + digits, number_type, 0)
     assert normalise("+" + digits) == expected
-    assert numbers._by_library("+" + digits, "KR") == (digits, number_type)
-    # The table's short cut for the domestic spelling must agree with the library's reading of it, too.
-    if len(digits) > 10:
-        assert numbers._by_library("0" + digits[2:], "KR") == (digits, number_type)
-        assert normalise("0" + digits[2:]) == expected
-    parsed = phonenumbers.parse("+" + digits, "KR")
-    assert phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) == "+" + digits
+    assert all(normalise("+" + digits, "KR", each) == expected for each in NUMBER_FORMATS)
+    # The plan's reading of the domestic spelling must agree with the library's, too.
+    spellings = ["+" + digits, "0" + digits[2:]] if len(digits) > 10 else ["+" + digits]
+    for spelling in spellings:
+        assert normalise(spelling) == normalise(spelling, "KR", "national") == expected
+        parsed = phonenumbers.parse(spelling, "KR")
+        assert phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) == "+" + digits
 
 
 def test_no_two_rules_of_the_fast_path_cover_the_same_string() -> None:
@@ -193,14 +280,20 @@ dialled = st.text("0123456789+- ()", max_size=20) | st.text(max_size=30)
 
 
 @settings(max_examples=500, deadline=None)
-@given(dialled | st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True), st.sampled_from(["KR", "US", "GB", "IT"]))
-def test_any_text_gives_a_key_and_what_is_published_reads_back_as_itself(text: str, region: str) -> None:
-    number = normalise(text, region)
+@given(
+    dialled | st.from_regex(r"(\+|tel:|00|[0-7]:)?[1-9][0-9]{6,14}", fullmatch=True),
+    st.sampled_from(["KR", "US", "GB", "IT", "DE"]),
+    st.sampled_from(NUMBER_FORMATS),
+)
+def test_any_text_gives_a_key_and_what_is_published_reads_back_as_itself(
+    text: str, region: str, number_format: str
+) -> None:
+    number = normalise(text, region, number_format)
     assert number.key != 0
     assert -(2**63) < number.key < 10**15
     if number.key > 0:
         assert published(number.key) == number.text
-        assert normalise(number.text, region).key == number.key
+        assert normalise(number.text, region, number_format).key == number.key
     else:
         assert number == numbers.Number(number.key, text, 0, 0)
 

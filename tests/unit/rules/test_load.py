@@ -10,6 +10,7 @@ import pytest
 
 from rules.diagnostics import RuleErrors, render
 from rules.load import check, check_texts, load, load_protected, load_text, packs
+from rules.protected import check_protected
 
 GOLDEN = Path(__file__).parent / "golden"
 GOOD = """
@@ -106,6 +107,7 @@ def test_protected_numbers_and_prefixes_are_covered(tmp_path):
     assert protected.covers(8215881234)
     assert not protected.covers(821012345678)
     assert load([packs()], [own]).protected == protected
+    own.write_text("prefixes: ['+1 201']\n")
     assert load([packs()], [own], "US").protected.covers(8215771000), "the shipped list is Korean wherever we run"
     own.write_text('numbers: ["(201) 555-0123"]\n')
     assert load([packs()], [own], "US").protected.covers(12015550123)
@@ -136,3 +138,10 @@ def test_checking_the_packs_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_protected_number_that_cannot_be_read_is_an_error_and_a_short_one_is_none(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text('numbers: ["112", "02-2123-4567-8", "8613912345678", "02-123-4567"]\n')
+    _, diagnostics = check_protected([own], "KR")
+    assert [(d.line, d.message.split(" that")[0]) for d in diagnostics] == [(1, "this is no telephone number")] * 2

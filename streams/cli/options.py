@@ -1,0 +1,36 @@
+"""Options that several commands have, so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from schemas.regions import HOME, RegionProblem, parse_region
+
+
+class Region(click.ParamType):
+    """The code of a country whose numbers phonenumbers knows."""
+
+    name = "country"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return parse_region(value)
+        except RegionProblem as problem:
+            self.fail(str(problem), param, ctx)
+
+
+def home_region(of: str = "numbers") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds --home-region. of: the numbers that it is about."""
+    belong = "belongs" if of.startswith("a ") else "belong"
+    return click.option(
+        "--home-region",
+        type=Region(),
+        envvar="GRAYLINE_HOME_REGION",
+        default=HOME,
+        show_default=True,
+        metavar="COUNTRY",
+        help=f"Country (ISO code) to which {of} without a country code {belong}.",
+    )
