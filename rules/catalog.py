@@ -7,6 +7,7 @@ from collections.abc import Callable
 from rules.expression_check import NUMBER, Choice, Kind
 from schemas import codes
 from schemas.feeds import FEEDS, InputTopic, counted
+from schemas.registry import ANSWERS, REGISTRY_FIELDS
 from schemas.subjects import SUBJECTS
 
 _NUMBER_TYPE = Choice(("", *codes.NUMBER_TYPES))
@@ -29,9 +30,14 @@ def fields(topic: str) -> dict[str, Kind]:
     return {name: _kind(FEEDS[topic], name, column) for name, column in FEEDS[topic].columns.items()}
 
 
+def registry_fields() -> dict[str, Kind]:
+    """Fields that `when` can read besides: what the registry says of the number, whichever the record's topic."""
+    return {name: Choice(ANSWERS) for name in REGISTRY_FIELDS}
+
+
 def all_fields() -> set[str]:
-    """The fields of all topics."""
-    return {name for feed in counted() for name in feed.columns}
+    """The fields of all topics, and those of the registry."""
+    return {name for feed in counted() for name in feed.columns} | set(REGISTRY_FIELDS)
 
 
 def other_subjects() -> tuple[str, ...]:

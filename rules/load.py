@@ -22,6 +22,7 @@ from rules.kinds import ENDED
 from rules.model import BLOCKS, DIRECTIONS, MODES, Counter, Limit, Rule, RuleSet
 from rules.protected import check_protected, load_protected
 from rules.reading import choice, choice_list, duration, entries, expression, items, mapping, name, number, text
+from rules.registry_file import check_registry
 from schemas.feeds import FEEDS, counted
 
 SECTIONS = ("hours", "counters", "rules")
@@ -32,15 +33,21 @@ COLUMN_NAME = r"[a-z][a-z0-9_]*"
 RESERVED = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "async", "always"})
 
 
-def load(paths: Sequence[Path], protected: Sequence[Path] = (), region: str = "KR") -> RuleSet:
+def load(
+    paths: Sequence[Path],
+    protected: Sequence[Path] = (),
+    region: str = "KR",
+    registry: Sequence[Path] = (),
+) -> RuleSet:
     """The rules of these files and directories (their *.yaml and *.yml, by name), with the protected numbers that
-    ship with them and those of the further files `protected`, whose numbers without a country code belong to `region`.
-    Raises RuleErrors with every diagnostic."""
+    ship with them and those of the further files `protected`, and with the entries of the files `registry`; numbers
+    without a country code belong to `region`. Raises RuleErrors with every diagnostic."""
     rules, diagnostics = check(paths)
     numbers, more = check_protected(protected, region)
-    if rules is None or numbers is None:
-        raise RuleErrors([*diagnostics, *more])
-    return replace(rules, protected=numbers)
+    listed, others = check_registry(registry, region)
+    if rules is None or numbers is None or listed is None:
+        raise RuleErrors([*diagnostics, *more, *others])
+    return replace(rules, protected=numbers, registry=listed)
 
 
 def load_text(text: str, name: str = "rules.yaml") -> RuleSet:
@@ -244,7 +251,8 @@ class _RuleReader:
             return None  # a counter that is wrong has been noted; its names would only repeat that
         known = [c for c in read if c is not None]
         topics = sorted({c.topic for c in known}) or [f.name for f in counted() if f.vouching]
-        names: dict[str, Kind] = dict.fromkeys(limits, NUMBER)
+        names: dict[str, Kind] = catalog.registry_fields()
+        names |= dict.fromkeys(limits, NUMBER)
         for field, kind in catalog.fields(topics[0]).items():
             if all(field in FEEDS[topic].columns for topic in topics):
                 names[field] = kind

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from rules.expressions import Expression
 from rules.hours import Hours
 from rules.kinds import KINDS
+from rules.registry import Registry
 
 MODES = ("enforce", "shadow", "review")
 BLOCKS = ("calls", "messages")
@@ -76,6 +77,7 @@ class RuleSet:
     version: str  # first 12 hex digits of a sha256 over the files' parsed content
     warnings: tuple[str, ...] = ()
     protected: Protected | None = None
+    registry: Registry | None = None  # of files; None: no entries
 
     @property
     def topics(self) -> tuple[str, ...]:

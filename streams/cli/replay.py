@@ -53,6 +53,13 @@ Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongl
     help="File of numbers that no rule blocks, in addition to the shipped list. Repeatable.",
 )
 @click.option(
+    "--registry",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="File of registered senders, institutions and allow-listed numbers. Repeatable.",
+)
+@click.option(
     "--out",
     type=click.Path(dir_okay=False, writable=True),
     default="-",
@@ -77,6 +84,7 @@ def command(
     files: tuple[Path, ...],
     rules_path: Path | None,
     protected: tuple[Path, ...],
+    registry: tuple[Path, ...],
     out: str,
     dead_letters: str | None,
     wanted: str,
@@ -98,7 +106,7 @@ def command(
     if unknown := [name for name in chosen if name not in outputs]:
         raise click.BadParameter(f"no such output topic: {', '.join(unknown)}; choose from {', '.join(outputs)}")
     try:
-        ruleset = load([rules_path or packs()], protected, home_region)
+        ruleset = load([rules_path or packs()], protected, home_region, registry)
     except RuleErrors as error:
         say_problem(error)
         sys.exit(1)

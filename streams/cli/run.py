@@ -56,6 +56,15 @@ Exit codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start
     "separated by `:`.",
 )
 @click.option(
+    "--registry",
+    envvar="GRAYLINE_REGISTRY",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="File of registered senders, institutions and allow-listed numbers. Repeatable; in GRAYLINE_REGISTRY "
+    "separated by `:`.",
+)
+@click.option(
     "--topics",
     envvar="GRAYLINE_TOPICS",
     default="",
@@ -182,6 +191,7 @@ def command(
     brokers: str | None,
     rules_path: Path | None,
     protected: tuple[Path, ...],
+    registry: tuple[Path, ...],
     topics: str,
     start_from: str | None,
     group: str,
@@ -213,7 +223,7 @@ def command(
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
     def read_rules() -> RuleSet:
-        return load([rules_path or packs()], protected, home_region)
+        return load([rules_path or packs()], protected, home_region, registry)
 
     try:
         ruleset = read_rules()

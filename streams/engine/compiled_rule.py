@@ -13,6 +13,8 @@ from rules.kinds import KINDS
 from rules.model import Counter, Limit, Rule
 from rules.units import duration_text
 from schemas.feeds import FEEDS
+from schemas.registry import REGISTRY_FIELDS
+from streams.engine.listed import Listed
 from streams.ingest.fields import field_column
 from streams.ingest.merge import Merged
 
@@ -40,6 +42,7 @@ class CompiledRule:
         self.fields = [
             name for name in sorted(rule.when.names) if any(name in FEEDS[topic].columns for topic in self.topics)
         ]
+        self.listed = [name for name in sorted(rule.when.names) if name in REGISTRY_FIELDS]
         self.numeric = [reading.name for reading in self.readings] + [limit.name for limit in self.limits]
         self._compared = _compared(rule)
 
@@ -48,11 +51,13 @@ class CompiledRule:
         events: Merged,
         readings: Mapping[Counter, tuple[np.ndarray, ...]],
         inside: dict[tuple[int, int], np.ndarray],
+        listed: Listed,
     ) -> dict[str, np.ndarray]:
-        """Returns the columns that `when` names: readings, limits in force, fields of the record. inside: which events
-        fall into which hours, shared by the rules of one epoch."""
+        """Returns the columns that `when` names: readings, limits in force, fields of the record and of the registry.
+        inside: which events fall into which hours; like `listed`, shared by the rules of one epoch."""
         out = {r.name: readings[r.counter][r.output] for r in self.readings}
         out |= {limit.name: _in_force(limit, events["at"], inside) for limit in self.limits}
+        out |= {name: listed.column(name, events) for name in self.listed}
         return out | {name: field_column(name, events.columns, slice(None)) for name in self.fields}
 
     def evidence(self, values: Mapping[str, float], as_of_ms: int) -> list[dict[str, object]]:

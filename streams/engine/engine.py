@@ -234,6 +234,7 @@ class Engine:
                 yield -1, change
                 continue
             if change.change != "expired":  # to make way for the hold that this firing opens
+                change.diverted = change.diverted or fired.diverted(change.firing)
                 content = self._evaluator.content(fired, change.firing)
                 if change.diverted:
                     content["diverted"] = change.diverted

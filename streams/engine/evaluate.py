@@ -8,17 +8,23 @@ for people to look at. A rule that accepts spoofable evidence has the second rea
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from dataclasses import dataclass
 
 import numpy as np
 
 from rules.model import BLOCKS, DIRECTIONS, MODES, Protected, RuleSet
+from rules.registry import empty
+from schemas.registry import ALLOWED
 from streams.counting.counts import Counted, as_vouched
 from streams.counting.table import ALL, VOUCHED, View
 from streams.engine.compiled_rule import CompiledRule
-from streams.holds.firings import REVIEW, Firings
+from streams.engine.listed import Listed
+from streams.holds.firings import ENFORCE, REVIEW, Firings
 from streams.ingest.epoch import home_of
 from streams.ingest.merge import Merged
+
+ALLOW_LISTED = "allow_listed"
 
 
 @dataclass(slots=True)
@@ -41,6 +47,12 @@ class Fired:
     parts: list[Evaluated]
     part: np.ndarray  # int64[m]
     index: np.ndarray  # int64[m]
+    allowed: np.ndarray  # int64[m]: the registry's entry that sends it to review instead of enforcing it; -1 for none
+    matches: Tally[str]  # by kind of entry: events of numbers that have one, as far as rules asked
+
+    def diverted(self, k: int) -> str:
+        """Returns why the k-th firing is for people, though its rule enforces; "" where it is not."""
+        return ALLOW_LISTED if self.allowed[k] >= 0 else ""
 
 
 class Evaluator:
@@ -48,6 +60,7 @@ class Evaluator:
 
     def __init__(self, rules: RuleSet, compiled: list[CompiledRule], counted: Counted) -> None:
         self._version, self._protected = rules.version, rules.protected
+        self._registry = rules.registry or empty()
         self._compiled = compiled
         self._counted = counted
         self._periods = np.array([rule.period_ms for rule in rules.rules], np.int64)
@@ -57,7 +70,8 @@ class Evaluator:
         }
 
     def firings(self, events: Merged, clock_before: np.ndarray) -> Fired:
-        parts = self._evaluate(events)
+        listed = Listed(self._registry)
+        parts = self._evaluate(events, listed)
         fired = [np.flatnonzero(part.fires) for part in parts]
         part = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
         event = np.concatenate([part.view.index[index] for part, index in zip(parts, fired, strict=True)])
@@ -66,12 +80,14 @@ class Evaluator:
         lane = np.array([part.lane for part in parts])[part]
         order = np.lexsort((rule, event))
         order = order[_may_be_blocked(events["number"][event[order]], self._protected)]
-        rule, event = rule[order], event[order]
+        rule, event, lane = rule[order], event[order], lane[order]
+        number, at = events["number"][event], events["at"][event]
+        allowed = np.where(lane == ENFORCE, self._registry.find(ALLOWED, number, at), -1)
         firings = Firings(
-            event, events["line"][event], events["number"][event], rule, lane[order], events["at"][event],
+            event, events["line"][event], number, rule, np.where(allowed < 0, lane, REVIEW), at,
             self._periods[rule], clock_before[event], home_of(events["partition"][event]),
         )  # fmt: skip
-        return Fired(firings, parts, part[order], index[order])
+        return Fired(firings, parts, part[order], index[order], allowed, listed.matches)
 
     def content(self, fired: Fired, k: int) -> dict[str, object]:
         """The hold's own fields in block events, as of the k-th firing."""
@@ -83,18 +99,23 @@ class Evaluator:
         for reading, shown in zip(part.rule.readings, evidence, strict=True):
             if self._counted.places.lacks(reading.counter, partition, as_of):
                 shown["warming"] = True
-        return {
+        content: dict[str, object] = {
             "rules_version": self._version,
             "directions": [d for d in DIRECTIONS if d in rule.directions],
             "actions": [f"block_{what}" for what in BLOCKS if what in rule.block],
             "reason": rule.summary,
             "evidence": evidence,
         }
+        if fired.allowed[k] >= 0:
+            content["listed"] = self._registry.entry(int(fired.allowed[k])).shown()
+        if fired.allowed[k] >= 0 or part.rule.listed:
+            content["registry_version"] = self._registry.version
+        return content
 
-    def _evaluate(self, events: Merged) -> list[Evaluated]:
+    def _evaluate(self, events: Merged, listed: Listed) -> list[Evaluated]:
         """Counts the epoch in every counter and evaluates every rule in both readings."""
         apart = self._counted.tell_apart(events)
-        parts = self._read(as_vouched(events), events["vouched"], VOUCHED)
+        parts = self._read(as_vouched(events), events["vouched"], VOUCHED, listed)
         if not apart.any():
             return parts
         enforced = {}
@@ -103,14 +124,14 @@ class Evaluator:
                 part.fires &= ~apart[part.view.index]
             enforced[part.rule] = np.zeros(events.n, np.bool_)
             enforced[part.rule][part.view.index] = part.fires
-        others = self._read(events, apart & ~events["first_vouched"], ALL)
+        others = self._read(events, apart & ~events["first_vouched"], ALL, listed)
         for part in others:
             part.fires &= ~enforced[part.rule][part.view.index]
             if not part.rule.rule.spoofable and part.rule.rule.mode == "enforce":
                 part.lane = REVIEW
         return parts + others
 
-    def _read(self, events: Merged, among: np.ndarray, reading: str) -> list[Evaluated]:
+    def _read(self, events: Merged, among: np.ndarray, reading: str, listed: Listed) -> list[Evaluated]:
         """One reading: counts these events (bool[n]) and evaluates every rule at each that can change one of its
         counters, as of the number's newest time on the rule's topics."""
         states, crosses = self._counted.states, self._counted.crosses
@@ -130,7 +151,8 @@ class Evaluator:
         for rule in self._compiled:
             alone = len(rule.topics) == 1
             view = views[rule.topics[0]]
-            columns = rule.columns(view.events, {c: readings[c][0 if alone else 1] for c in rule.counters}, inside)
+            of = {c: readings[c][0 if alone else 1] for c in rule.counters}
+            columns = rule.columns(view.events, of, inside, listed)
             fires = wanted[rule.slot] & rule.rule.when.evaluate(columns, view.events.n)
             as_of = view.as_of if alone or newest is None else newest
             out.append(Evaluated(rule, MODES.index(rule.rule.mode), view, columns, fires, as_of))

@@ -20,6 +20,9 @@ from streams.ingest.epoch import OutRecord
 
 LANE_TOPICS = {ENFORCE: topics.BLOCK_EVENTS, SHADOW: topics.SHADOW_EVENTS, REVIEW: topics.REVIEW_QUEUE}
 _content: JsonReader[dict[str, Any]] = JsonReader(dict)
+# Why people look at a hold although its rule enforces; the registry's entry that made it so; the registry in force, if
+# it had a part in it.
+SOMETIMES = ("diverted", "listed", "registry_version")
 ACTIONS = tuple(f"block_{what}" for what in BLOCKS)
 
 
@@ -92,8 +95,7 @@ class Output:
             "reason": content["reason"],
             "evidence": content["evidence"],
             "announcement": None,
-            # Why people look at it although the rule enforces.
-            **({"diverted": content["diverted"]} if "diverted" in content else {}),
+            **{name: content[name] for name in SOMETIMES if name in content},
         }
 
 

@@ -17,6 +17,7 @@ import pytest
 from rules import catalog, kinds
 from rules.diagnostics import render
 from rules.load import check_texts, load, load_protected, packs
+from rules.registry_file import load_registry
 from schemas import decoding
 from schemas.export import schema
 from schemas.feeds import FEEDS, counted
@@ -189,9 +190,11 @@ def test_a_shown_output_that_differs_is_noticed() -> None:
 # -------------------------------------------------------------------------------------------------------- examples
 
 
-YAML = [block for block in BLOCKS if block.language == "yaml" and block.mark not in ("wrong", "protected", "map")]
+NO_RULES = ("wrong", "protected", "map", "registry")
+YAML = [block for block in BLOCKS if block.language == "yaml" and block.mark not in NO_RULES]
 MAPS = [block for block in BLOCKS if block.language == "yaml" and block.mark == "map"]
 PROTECTED = [block for block in BLOCKS if block.language == "yaml" and block.mark == "protected"]
+REGISTRIES = [block for block in BLOCKS if block.language == "yaml" and block.mark == "registry"]
 JSON = [block for block in BLOCKS if block.language == "json" and block.mark != "no record"]
 
 
@@ -211,6 +214,12 @@ def test_a_file_of_protected_numbers_in_a_page_is_accepted(block: Block, tmp_pat
 @pytest.mark.parametrize("block", MAPS, ids=lambda block: block.place)
 def test_a_map_in_a_page_is_accepted(block: Block) -> None:
     assert load_text(block.text, block.place).records
+
+
+@pytest.mark.parametrize("block", REGISTRIES, ids=lambda block: block.place)
+def test_a_registry_in_a_page_is_accepted(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "registry.yaml").write_text(block.text, encoding="utf-8")
+    assert len(load_registry([tmp_path / "registry.yaml"])) > 0
 
 
 @pytest.mark.parametrize("block", JSON, ids=lambda block: block.place)

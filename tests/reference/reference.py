@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from rules.model import BLOCKS, DIRECTIONS, Counter, Rule, RuleSet
+from rules.registry import Entry
 from rules.units import duration_text
 from schemas import topics
 from schemas.codes import ACCESS_CODES, NUMBER_TYPES
 from schemas.decoding import RecordError, decode
 from schemas.feeds import FEEDS
 from schemas.numbers import normalise
+from schemas.registry import ENTRY_KINDS
 from streams.holds.ledger import block_id, event_id
 from tests.reference.conditions import Value, compared_with, holds, limit_at
 from tests.reference.counting import Event, counts, readings
@@ -72,6 +74,7 @@ class Hold:
     until_ms: int
     evidence: list[dict[str, Any]]
     active: bool = True
+    more: dict[str, Any] = field(default_factory=dict)  # what the registry had to do with it
 
 
 class Memory:
@@ -134,6 +137,8 @@ class Reference:
         assert rules.protected is not None
         self.rules = rules
         self.protected = rules.protected
+        registry = rules.registry
+        self.entries = [] if registry is None else [registry.entry(i) for i in range(len(registry))]
         self.region = region
         self.out: list[Produced] = []
         self.seen: set[tuple[str, int, int]] = set()
@@ -235,7 +240,15 @@ class Reference:
                     lane = "review"
             if evidence is not None:
                 at_ms = next(iter(seen.values())).at_ms
-                change = self._ledger(place, rule, lane, number, at_ms, evidence)
+                more: dict[str, Any] = {}
+                allowed = self._listed("allowed", number, at_ms) if lane == "enforce" else None
+                if allowed is not None:
+                    lane = "review"
+                    more |= {"diverted": "allow_listed", "listed": allowed.shown()}
+                if allowed is not None or {"registered", "institution"} & rule.when.names:
+                    assert self.rules.registry is not None
+                    more["registry_version"] = self.rules.registry.version
+                change = self._ledger(place, rule, lane, number, at_ms, evidence, more)
                 if change is not None:
                     yield change
 
@@ -253,8 +266,13 @@ class Reference:
                 read[full] = value
                 one = _window_ms(counter)
                 periods[full] = one or (counter["short_ms"] if output == "short" else counter["long_ms"])
+        listed: dict[str, Value] = {
+            kind.field: "true" if self._listed(kind.name, event.number, event.at_ms) else "false"
+            for kind in ENTRY_KINDS.values()
+            if kind.field
+        }
         limits: dict[str, Value] = {name: limit_at(limit, event.at_ms) for name, limit in rule.limits.items()}
-        if not holds(rule.when.source, rule.when.names, event.fields | limits | read):
+        if not holds(rule.when.source, rule.when.names, event.fields | listed | limits | read):
             return None
         evidence = []
         for name in sorted(rule.when.names & read.keys()):
@@ -270,20 +288,35 @@ class Reference:
             )
         return evidence
 
+    def _listed(self, kind: str, number: int, at_ms: int) -> Entry | None:
+        """The entry of the registry that covers a number at this time."""
+        for e in self.entries:
+            same = number == e.key if e.digits == 0 else number > 0 and str(number).startswith(str(e.key))
+            if e.kind.name == kind and same and e.since_ms <= at_ms < e.until_ms:
+                return e
+        return None
+
     # -------------------------------------------------------------------------------------------------------- ledger
 
     def _ledger(
-        self, place: int, rule: Rule, lane: str, number: int, at_ms: int, evidence: list[dict[str, Any]]
+        self,
+        place: int,
+        rule: Rule,
+        lane: str,
+        number: int,
+        at_ms: int,
+        evidence: list[dict[str, Any]],
+        more: dict[str, Any],
     ) -> tuple[str, Hold] | None:
         until_ms = at_ms + rule.period_ms
         hold = self.holds.get((number, place, lane))
         if hold is None or at_ms >= hold.until_ms:
-            hold = Hold(number, place, lane, at_ms, until_ms, evidence)
+            hold = Hold(number, place, lane, at_ms, until_ms, evidence, more=more)
             self.holds[number, place, lane] = hold
             return "opened", hold
         if at_ms < hold.from_ms or until_ms - hold.until_ms < max(HOUR_MS, rule.period_ms * 5 / 100):
             return None
-        hold.until_ms, hold.evidence, hold.active = until_ms, evidence, True
+        hold.until_ms, hold.evidence, hold.active, hold.more = until_ms, evidence, True, more
         return "extended", hold
 
     def _expire(self) -> None:
@@ -341,6 +374,7 @@ class Reference:
             "reason": rule.summary,
             "evidence": hold.evidence,
             "announcement": None,
+            **hold.more,
         }
 
 

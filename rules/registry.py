@@ -1,0 +1,190 @@
+"""The registry in force: entries as arrays, and the answer to which of them covers a number at a time.
+
+Event time decides: an entry covers the events from its `since` until before its `until`. Immutable, without I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from schemas.registry import ENTRY_KINDS, EntryKind
+from schemas.times import rfc3339
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ALWAYS_MS = -(1 << 62)  # `since` of an entry that has none
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry. key: the number as in columns, or the first digits of all that it covers. digits: how many those are;
+    0 for a whole number."""
+
+    kind: EntryKind
+    digits: int
+    key: int
+    since_ms: int
+    until_ms: int
+    owner: str
+    reason: str
+
+    @property
+    def line(self) -> str:
+        """All that it says, in one form."""
+        since = "" if self.since_ms == ALWAYS_MS else self.since_ms
+        return "\t".join(
+            map(str, (self.kind.code, self.digits, self.key, since, self.until_ms, self.owner, self.reason))
+        )
+
+    def shown(self) -> dict[str, object]:
+        """The part that belongs beside a decision. No number: the decision has its own."""
+        return {"kind": self.kind.name, "owner": self.owner, "reason": self.reason, "until": self.until_ms}
+
+    def times(self) -> str:
+        since = "" if self.since_ms == ALWAYS_MS else f"from {rfc3339(self.since_ms)} "
+        return f"{since}until {rfc3339(self.until_ms)}"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """n entries. kind: uint8[n], digits: uint8[n], key, since, until: int64[n], texts: (owner, reason) of each."""
+
+    kind: np.ndarray
+    digits: np.ndarray
+    key: np.ndarray
+    since: np.ndarray
+    until: np.ndarray
+    texts: Sequence[tuple[str, str]] = field(repr=False)
+    sums: np.ndarray = field(repr=False)  # uint64[n], ascending: of each entry's line
+
+    @staticmethod
+    def of(entries: Sequence[Entry]) -> Registry:
+        import numpy as np
+
+        return Registry(
+            np.array([e.kind.code for e in entries], np.uint8),
+            np.array([e.digits for e in entries], np.uint8),
+            np.array([e.key for e in entries], np.int64),
+            np.array([e.since_ms for e in entries], np.int64),
+            np.array([e.until_ms for e in entries], np.int64),
+            [(e.owner, e.reason) for e in entries],
+            np.sort(np.array([line_sum(e.line) for e in entries], np.uint64)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    @cached_property
+    def version(self) -> str:
+        """Equal for registries that say the same, in whatever order and files; "" without entries."""
+        return hashlib.sha256(self.sums.tobytes()).hexdigest()[:12] if len(self) else ""
+
+    @cached_property
+    def is_in_use(self) -> frozenset[int]:
+        """Codes of the kinds that have entries."""
+        import numpy as np
+
+        return frozenset(np.unique(self.kind).tolist())
+
+    def find(self, kind: EntryKind, numbers: np.ndarray, at_ms: np.ndarray) -> np.ndarray:
+        """int64[m]: the index of an entry of this kind that covers each number at its time, -1 where none does."""
+        import numpy as np
+
+        found = np.full(len(numbers), -1, np.int64)
+        if kind.code in self.is_in_use:
+            for table in self._tables[kind.code]:
+                table.find(numbers, at_ms, found)
+        return found
+
+    def entry(self, index: int) -> Entry:
+        kind = next(kind for kind in ENTRY_KINDS.values() if kind.code == self.kind[index])
+        digits, key, since, until = (int(column[index]) for column in (self.digits, self.key, self.since, self.until))
+        return Entry(kind, digits, key, since, until, *self.texts[index])
+
+    def counts(self, at_ms: int) -> dict[str, dict[str, int]]:
+        """By kind: entries, and how many of them are over by this time, or not yet in force."""
+        import numpy as np
+
+        out = {}
+        for kind in ENTRY_KINDS.values():
+            mine = self.kind == kind.code
+            out[kind.name] = {
+                "entries": int(np.count_nonzero(mine)),
+                "expired": int(np.count_nonzero(mine & (self.until <= at_ms))),
+                "coming": int(np.count_nonzero(mine & (self.since > at_ms))),
+            }
+        return out
+
+    def difference(self, before: Registry) -> tuple[int, int]:
+        """(entries that `before` has not, entries that only `before` has). One that was changed is in both."""
+        import numpy as np
+
+        added = np.setdiff1d(self.sums, before.sums, assume_unique=True)
+        gone = np.setdiff1d(before.sums, self.sums, assume_unique=True)
+        return len(added), len(gone)
+
+    @cached_property
+    def _tables(self) -> dict[int, list[_Table]]:
+        import numpy as np
+
+        out: dict[int, list[_Table]] = {}
+        for code in self.is_in_use:
+            mine = np.flatnonzero(self.kind == code)
+            lengths = np.unique(self.digits[mine]).tolist()
+            out[code] = [_table(self, length, mine[self.digits[mine] == length]) for length in lengths]
+        return out
+
+
+@dataclass(frozen=True)
+class _Table:
+    """k entries of one kind: whole numbers (`digits` 0), or prefixes of equally many digits. key: ascending. longest:
+    the most entries that any key has."""
+
+    digits: int
+    key: np.ndarray
+    since: np.ndarray
+    until: np.ndarray
+    index: np.ndarray
+    longest: int
+
+    def find(self, numbers: np.ndarray, at_ms: np.ndarray, found: np.ndarray) -> None:
+        """Fills in what is found for those of which nothing is known yet."""
+        import numpy as np
+
+        wanted = _starts(numbers, self.digits) if self.digits else numbers
+        place = np.searchsorted(self.key, wanted)
+        for step in range(self.longest):
+            here = np.minimum(place + step, len(self.key) - 1)
+            covers = (self.key[here] == wanted) & (self.since[here] <= at_ms) & (at_ms < self.until[here])
+            found[:] = np.where(covers & (found < 0), self.index[here], found)
+
+
+def _table(registry: Registry, digits: int, mine: np.ndarray) -> _Table:
+    import numpy as np
+
+    order = mine[np.lexsort((registry.since[mine], registry.key[mine]))]
+    key = registry.key[order]
+    starts = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+    longest = int(np.diff(np.append(starts, len(key))).max())
+    return _Table(digits, key, registry.since[order], registry.until[order], order, longest)
+
+
+def _starts(numbers: np.ndarray, digits: int) -> np.ndarray:
+    """int64[n]: the first `digits` digits of each number; 0 of what has fewer, or is no number."""
+    import numpy as np
+
+    powers = 10 ** np.arange(19, dtype=np.int64)
+    length = np.searchsorted(powers, numbers, side="right")
+    return np.where(length >= digits, numbers // powers[np.maximum(length - digits, 0)], 0)
+
+
+def line_sum(line: str) -> int:
+    return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def empty() -> Registry:
+    return Registry.of([])

@@ -1,0 +1,296 @@
+"""Registry files: YAML for a few entries, CSV for many. Reading is strict and finds every mistake, each with its place.
+
+Both say the same of an entry: `kind`, `number`, `owner`, `reason`, `until`, and perhaps `since`. A number that ends in
+`*` stands for all that begin so."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+from rules.diagnostics import Diagnostic, RuleErrors
+from rules.document import Document
+from rules.expression_check import closest
+from rules.reading import Keys, items, mapping, text
+from rules.registry import ALWAYS_MS, Entry, Registry
+from schemas.registry import ENTRY_KINDS, OWNER_MAX, PREFIX_DIGITS_MAX, PREFIX_DIGITS_MIN, REASON_MAX
+from schemas.times import TimeError, parse_time
+
+NEEDS, MAY = ("kind", "number", "owner", "reason", "until"), ("since",)
+COLUMNS = (*NEEDS, *MAY)
+NUMBER_MAX = 64  # characters
+# Bounds: an entry takes some 300 bytes of a worker's memory.
+ENTRIES_MAX = 2_000_000
+FILE_BYTES_MAX = 512_000_000
+PERIODS_MAX = 16  # of one number: each costs every look-up a comparison
+SHOWN_MAX = 100  # mistakes: a file of a million lines that are all wrong is wrong in one way
+
+_PREFIX = re.compile(r"\+[1-9]\d*", re.ASCII)
+
+
+class EntryProblem(ValueError):
+    """A value of an entry that is wrong. name: of the value."""
+
+    def __init__(self, name: str, message: str, hint: str = "", choices: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.name, self.hint, self.choices = name, hint, choices
+
+
+def load_registry(paths: Sequence[Path], region: str = "KR") -> Registry:
+    """The entries of all files together. `region` is where numbers without a country code belong. Raises RuleErrors
+    with all that is wrong."""
+    registry, diagnostics = check_registry(paths, region)
+    if registry is None:
+        raise RuleErrors(diagnostics)
+    return registry
+
+
+def check_registry(paths: Sequence[Path], region: str = "KR") -> tuple[Registry | None, list[Diagnostic]]:
+    """Like `load_registry`, but returns None and the mistakes when anything is wrong."""
+    gathered = _Gathered(region)
+    for path in paths:
+        gathered.read(Path(path))
+    gathered.compare()
+    if gathered.mistakes:
+        return None, gathered.mistakes
+    return Registry.of(gathered.entries), []
+
+
+def entry_of(values: Mapping[str, str], region: str) -> Entry:
+    """The entry that these texts say. Raises EntryProblem for the first value that is wrong."""
+    kind = ENTRY_KINDS.get(values["kind"])
+    if kind is None:
+        choices = tuple(ENTRY_KINDS)
+        raise EntryProblem(
+            "kind", f"`{values['kind'][:40]}` is no kind of entry", closest(values["kind"], choices), choices
+        )
+    digits, key = _number(values["number"], region)
+    for name, longest in (("owner", OWNER_MAX), ("reason", REASON_MAX)):
+        if not values[name].strip():
+            raise EntryProblem(name, f"`{name}` is empty", "an entry says whose number it is, and why it stands here")
+        if len(values[name]) > longest:
+            raise EntryProblem(name, f"`{name}` is longer than {longest} characters")
+    until_ms = _time("until", values["until"])
+    since_ms = _time("since", values["since"]) if values.get("since") else ALWAYS_MS
+    if since_ms >= until_ms:
+        raise EntryProblem("until", "the entry ends before it begins")
+    return Entry(kind, digits, key, since_ms, until_ms, values["owner"].strip(), values["reason"].strip())
+
+
+def _number(value: str, region: str) -> tuple[int, int]:
+    """(digits, key): (0, key) of a whole number."""
+    from schemas.numbers import normalise
+
+    if len(value) > NUMBER_MAX:
+        raise EntryProblem("number", f"the number is longer than {NUMBER_MAX} characters")
+    if not value.strip():
+        raise EntryProblem("number", "the number is empty")
+    if not value.endswith("*"):
+        key = normalise(value, region).key
+        if key <= 0:
+            hint = "other identities are blocked by no rule, so that nothing need be said of them"
+            raise EntryProblem("number", f"`{value[:40]}` is no telephone number as E.164 has it", hint)
+        return 0, key
+    start = re.sub(r"[ -]", "", value[:-1])
+    digits = len(start) - 1
+    if not (_PREFIX.fullmatch(start) and PREFIX_DIGITS_MIN <= digits <= PREFIX_DIGITS_MAX):
+        raise EntryProblem(
+            "number",
+            f"what stands before * must be international, with {PREFIX_DIGITS_MIN} to {PREFIX_DIGITS_MAX} digits",
+            'write it as "+82 1588*"',
+        )
+    return digits, int(start[1:])
+
+
+@lru_cache(maxsize=10_000)
+def _time(name: str, value: str) -> int:
+    try:
+        return parse_time(int(value) if value.isascii() and value.isdigit() else value)
+    except TimeError as problem:
+        raise EntryProblem(name, f"`{name}` {problem}") from None
+
+
+class _Gathered:
+    """The entries of some files, the place of each, and the mistakes."""
+
+    def __init__(self, region: str) -> None:
+        self.entries: list[Entry] = []
+        self.mistakes: list[Diagnostic] = []
+        self._region = region
+        self._files: list[tuple[str, int]] = []  # (name, entries before it)
+        self._lines: list[int] = []
+        self._texts: dict[str, str] = {}  # each once, however many entries say it
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self.mistakes) >= SHOWN_MAX
+
+    def read(self, path: Path) -> None:
+        self._files.append((str(path), len(self.entries)))
+        content = self._content(path)
+        if content is None:
+            return
+        if path.suffix == ".csv":
+            self._csv(str(path), content)
+        else:
+            self._yaml(Document(str(path), content))
+        if self._is_full:
+            self._whole(str(path), "further mistakes are not shown")
+
+    def _content(self, path: Path) -> str | None:
+        try:
+            if path.is_file() and path.stat().st_size > FILE_BYTES_MAX:
+                self._whole(str(path), f"larger than {FILE_BYTES_MAX:,} bytes", "split it: the option can be repeated")
+                return None
+            return path.read_bytes().decode("utf-8-sig")
+        except OSError as e:
+            self._whole(str(path), f"the registry cannot be read: {e.strerror}")
+        except UnicodeDecodeError as e:
+            self._whole(str(path), f"is not UTF-8 (byte {e.start})")
+        return None
+
+    def _whole(self, name: str, message: str, hint: str = "") -> None:
+        self.mistakes.append(Diagnostic(name, 0, 0, message, hint=hint))
+
+    def _take(self, values: Mapping[str, str], line: int, wrong: Callable[[EntryProblem], None]) -> None:
+        try:
+            entry = entry_of(values, self._region)
+        except EntryProblem as problem:
+            wrong(problem)
+            return
+        if len(self.entries) == ENTRIES_MAX:
+            wrong(EntryProblem("kind", f"more than {ENTRIES_MAX:,} entries"))
+        elif len(self.entries) < ENTRIES_MAX:
+            self.entries.append(self._shared(entry))
+            self._lines.append(line)
+
+    def _shared(self, e: Entry) -> Entry:
+        owner, reason = (self._texts.setdefault(text, text) for text in (e.owner, e.reason))
+        return Entry(e.kind, e.digits, e.key, e.since_ms, e.until_ms, owner, reason)
+
+    # -- YAML --------------------------------------------------------------------------------------------------
+
+    def _yaml(self, doc: Document) -> None:
+        if doc.root is not None and not doc.root.empty:
+            keys = mapping(doc, doc.root, "a registry", ("entries",)) or {}
+            for node in (items(doc, keys["entries"], "`entries`") or ()) if "entries" in keys else ():
+                before = len(doc.diagnostics)
+                found = mapping(doc, node, "an entry", NEEDS, MAY) or {}
+                values = {name: text(doc, value, f"`{name}`") or "" for name, value in found.items()}
+                if len(doc.diagnostics) == before:
+                    self._take(values, node.line + 1, _noting(doc, found))
+                if len(doc.diagnostics) >= SHOWN_MAX:
+                    break
+        elif not doc.diagnostics:
+            doc.whole("is empty", "it needs `entries:`")
+        self.mistakes += doc.diagnostics[:SHOWN_MAX]
+
+    # -- CSV ---------------------------------------------------------------------------------------------------
+
+    def _csv(self, name: str, content: str) -> None:
+        lines = content.replace("\r\n", "\n").split("\n") if content else []
+        header = self._header(name, lines[0]) if lines else None
+        if not lines:
+            self._whole(name, "is empty", f"its first line is {','.join(COLUMNS)}")
+        if header is None:
+            return
+        for at, line in enumerate(lines[1:], 2):
+            if self._is_full:
+                break
+            if not line.strip():
+                continue
+            cells = _cells(line)
+            if cells is None or len(cells) != len(header):
+                found = "a quote is not closed" if cells is None else f"{len(cells)} values, and the first line has"
+                self._at(name, at, 1, line, found if cells is None else f"{found} {len(header)}")
+                continue
+            values = dict(zip(header, cells, strict=True))
+            self._take(values, at, self._noting(name, at, line, header))
+
+    def _header(self, name: str, line: str) -> list[str] | None:
+        header = [cell.strip() for cell in _cells(line) or ()]
+        before = len(self.mistakes)
+        for place, column in enumerate(header):
+            if column not in COLUMNS or column in header[:place]:
+                message = f"unknown column `{column[:40]}`" if column not in COLUMNS else f"`{column}` is given twice"
+                self._at(name, 1, _column(line, place), line, message, closest(column, COLUMNS), COLUMNS)
+        missing = [column for column in NEEDS if column not in header]
+        if missing and len(self.mistakes) == before:
+            self._at(name, 1, 1, line, f"no column {', '.join(f'`{c}`' for c in missing)}", "", COLUMNS)
+        return header if len(self.mistakes) == before else None
+
+    def _noting(self, name: str, at: int, line: str, header: list[str]) -> Callable[[EntryProblem], None]:
+        def note(problem: EntryProblem) -> None:
+            column = _column(line, header.index(problem.name)) if problem.name in header else 1
+            self._at(name, at, column, line, str(problem), problem.hint, problem.choices)
+
+        return note
+
+    def _at(
+        self, name: str, at: int, column: int, line: str, message: str, hint: str = "", choices: tuple[str, ...] = ()
+    ) -> None:
+        self.mistakes.append(Diagnostic(name, at, column, message, line[:500], hint, choices=choices))
+
+    # -- one entry beside others -------------------------------------------------------------------------------
+
+    def compare(self) -> None:
+        """Notes entries of one kind and number whose times overlap, and numbers with too many entries: which of them is
+        meant could not be told."""
+        order = sorted(range(len(self.entries)), key=lambda i: _order(self.entries[i]))
+        run = 0
+        for before, i in pairwise(order):
+            one, other = self.entries[before], self.entries[i]
+            run = run + 1 if _order(one)[:3] == _order(other)[:3] else 0
+            if self._is_full:
+                return
+            if run and other.since_ms < one.until_ms:
+                late, early = max(before, i), min(before, i)
+                self._place(late, "the number has an entry of this kind for that time already", early)
+            elif run == PERIODS_MAX:
+                self._place(i, f"more than {PERIODS_MAX} entries of this kind for one number", before)
+
+    def _place(self, of: int, message: str, other: int) -> None:
+        (name, line), (elsewhere, at) = self._where(of), self._where(other)
+        self.mistakes.append(Diagnostic(name, line, 1, message, hint=f"it is at {elsewhere}:{at}"))
+
+    def _where(self, i: int) -> tuple[str, int]:
+        return next(name for name, first in reversed(self._files) if first <= i), self._lines[i]
+
+
+def _noting(doc: Document, nodes: Keys) -> Callable[[EntryProblem], None]:
+    def note(problem: EntryProblem) -> None:
+        doc.error(nodes[problem.name], str(problem), problem.hint, problem.choices)
+
+    return note
+
+
+def _order(entry: Entry) -> tuple[int, int, int, int]:
+    return entry.kind.code, entry.digits, entry.key, entry.since_ms
+
+
+def _cells(line: str) -> list[str] | None:
+    """The values of a line; None if a quote is not closed on it."""
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error:
+        return None
+
+
+def _column(line: str, place: int) -> int:
+    """The column, from 1, at which the value of this place begins."""
+    return 1 + next((at for i, at in enumerate(_begins(line)) if i == place), 0)
+
+
+def _begins(line: str) -> Iterator[int]:
+    yield 0
+    quoted = False
+    for at, letter in enumerate(line):
+        quoted ^= letter == '"'
+        if letter == "," and not quoted:
+            yield at + 1
