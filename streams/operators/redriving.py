@@ -192,9 +192,10 @@ class _Producer:
 
         self._settings = settings
         try:
-            self._producer = Clients().producer(
-                {"log_level": 0, **settings.producer(transactional_id=TRANSACTIONAL_ID), **EVERY_DELIVERY}
-            )
+            # Without an `error_cb` the client raises a fence in the middle of a delivery report's call.
+            quiet = {"log_level": 0, "error_cb": lambda error: None}
+            config = settings.producer(transactional_id=TRANSACTIONAL_ID)
+            self._producer = Clients().producer({**quiet, **config, **EVERY_DELIVERY})
             self._producer.init_transactions(TIMEOUT_S)
         except KafkaException as error:
             raise KafkaProblem(f"cannot write at {settings.brokers}: {error.args[0].str()}") from error
