@@ -68,7 +68,7 @@ class ReplaySummary:
         return sum(tally[outcome] for tally in self.feeds.values())
 
     def complaint(self, files: str) -> str | None:
-        """The reason why a replay shows nothing, or less than half, of what is in `files`; None if it shows it."""
+        """The reason why a replay shows nothing, or no more than half, of what is in `files`; None if it shows it."""
         accepted, late = self.events("accepted"), self.events("late")
         records = self.events("records")
         if not self.lines:
@@ -82,7 +82,7 @@ class ReplaySummary:
             return (
                 f"nothing was replayed: none of {self.lines:,} records can be read (--dead-letters says why): {files}"
             )
-        if late > accepted:
+        if late and late >= accepted:
             return (
                 f"{late:,} of {late + accepted:,} events came too late to count: files that are not in the order of "
                 "time want --merge"
