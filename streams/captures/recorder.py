@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BATCH_RECORDS = 5_000
 POLL_S = 0.2  # how long the end of a recording may be late
 ANSWER_TIMEOUT_S = 15.0
+PLACES_SHOWN = 5
 SILENCE_MAX_S = 60.0  # a recording of what is there already; one that goes on waits for ever
 
 
@@ -32,7 +33,7 @@ class CaptureSpan:
     """The span of a recording. start: "earliest", "latest", or the first record of each partition at or after a time
     (ms). until: None for no end, "end" for the records that exist at the start, or a time (ms): each partition is read
     up to its first record at or after it, one without such a record up to its end at that time. Times are those of the
-    records in Kafka."""
+    records in Kafka. The end of a partition lies behind what open transactions have written to it."""
 
     topics: tuple[str, ...]
     start: str | int = "earliest"
@@ -41,11 +42,13 @@ class CaptureSpan:
 
 @dataclass(slots=True)
 class _Progress:
-    """The progress of each place. ends: its end, once that is known; read: the offset up to which it was read, marks of
+    """The progress of each place. ends: its end, once that is known; stable: where it was
+    last read to the end of what is committed; read: the offset up to which it was read, marks of
     transactions included; done: the places that reached their ends."""
 
     places: list[Place]
     ends: dict[Place, int] = field(default_factory=dict)
+    stable: dict[Place, int] = field(default_factory=dict)
     read: dict[Place, int] = field(default_factory=dict)
     done: set[Place] = field(default_factory=set)
 
@@ -73,6 +76,7 @@ class Recorder:
         self._settings, self._span, self._now_ms = settings, span, now_ms
         self._clients = clients or Clients()
         self._consumer: Any = None
+        self._uncommitted: Any = None  # asked for ends only
         self._progress = _Progress([])
 
     def __enter__(self) -> Recorder:
@@ -83,7 +87,9 @@ class Recorder:
         quiet = logging.getLogger("grayline.record.kafka")
         quiet.setLevel(logging.CRITICAL)  # what goes wrong is said once, by us
         try:
-            self._consumer = self._clients.consumer({"logger": quiet, **config, "enable.partition.eof": True})
+            config = {"logger": quiet, **config, "enable.partition.eof": True}
+            self._consumer = self._clients.consumer(config)
+            self._uncommitted = self._clients.consumer(config | {"isolation.level": "read_uncommitted"})
             self._progress.places = [place for topic in self._span.topics for place in self._places(topic)]
             starts = self._starts()
             if self._span.until == "end":
@@ -100,9 +106,10 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._consumer is not None:
-            self._consumer.close()
-            self._consumer = None
+        for consumer in (self._consumer, self._uncommitted):
+            if consumer is not None:
+                consumer.close()
+        self._consumer = self._uncommitted = None
 
     def batches(self) -> Iterator[list[Record]]:
         """Yields records as they come, every POLL_S or so, until the span's end. Lists may be empty."""
@@ -120,18 +127,33 @@ class Recorder:
                 if error is None:
                     self._take(place, message, batch)
                 elif meaning_of(error) is Meaning.END:
+                    self._progress.stable[place] = message.offset()
                     self._progress.came_to(place, message.offset())
                 else:
                     self._trouble(place, error)
             if messages or not self._progress.ends:
                 heard = time.monotonic()
             elif time.monotonic() - heard > SILENCE_MAX_S:
-                raise KafkaProblem(
-                    f"the broker at {self._settings.brokers} sent nothing for {SILENCE_MAX_S:g} s, with "
-                    f"{len(self._progress.places) - len(self._progress.done)} partitions not read to their ends: it is "
-                    "down, or a producer has left a transaction open"
-                )
+                raise KafkaProblem(self._why_silent())
             yield batch
+
+    def _why_silent(self) -> str:
+        progress = self._progress
+        left = [place for place in progress.places if place not in progress.done]
+        if not self._consumer.is_answered or any(place not in progress.stable for place in left):
+            return (
+                f"the broker at {self._settings.brokers} sent nothing for {SILENCE_MAX_S:g} s, with {len(left)} "
+                "partitions not read to their ends: it is down, or cannot be reached any more"
+            )
+        shown = ", ".join(
+            f"partition {p} of {topic} from offset {progress.stable[topic, p]} to {progress.ends[topic, p]}"
+            for topic, p in left[:PLACES_SHOWN]
+        )
+        more = f" and {len(left) - PLACES_SHOWN} partitions more" if len(left) > PLACES_SHOWN else ""
+        return (
+            f"the recording is not whole: a producer keeps a transaction open, and for {SILENCE_MAX_S:g} s nothing "
+            f"behind it could be read: {shown}{more}"
+        )
 
     def _take(self, place: Place, message: Any, batch: list[Record]) -> None:
         if place in self._progress.done:
@@ -158,7 +180,7 @@ class Recorder:
     def _starts(self) -> dict[Place, int]:
         from confluent_kafka import TopicPartition
 
-        bounds = {place: self._bounds(place) for place in self._progress.places}
+        bounds = {place: self._bounds(place, self._consumer) for place in self._progress.places}
         if not isinstance(self._span.start, int):
             return {place: bound[self._span.start == "latest"] for place, bound in bounds.items()}
         asked = [TopicPartition(*place, self._span.start) for place in self._progress.places]
@@ -169,13 +191,13 @@ class Recorder:
         }
 
     def _find_ends(self) -> None:
-        self._progress.end_at({place: self._bounds(place)[1] for place in self._progress.places})
+        self._progress.end_at({place: self._bounds(place, self._uncommitted)[1] for place in self._progress.places})
 
-    def _bounds(self, place: Place) -> tuple[int, int]:
+    def _bounds(self, place: Place, consumer: Any) -> tuple[int, int]:
         from confluent_kafka import KafkaException, TopicPartition
 
         try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_TIMEOUT_S)
+            low, high = consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_TIMEOUT_S)
         except KafkaException as error:
             raise KafkaProblem(
                 f"{self._settings.brokers} does not say where partition {place[1]} of {place[0]} ends: "

@@ -79,6 +79,11 @@ Exit codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start
     metavar="earliest|latest|TIME",
     help="Where a group without committed offsets begins to read. TIME is ms since 1970, or RFC 3339 with a zone.",
 )
+@click.option(
+    "--new-ledger",
+    is_flag=True,
+    help="Go on with a topic `ledger` that was made anew: the holds in the old one are forgotten. For one start.",
+)
 @click.option("--group", envvar="GRAYLINE_GROUP", default="grayline", show_default=True, help="Consumer group.")
 @click.option(
     "--wait-for-broker",
@@ -194,6 +199,7 @@ def command(
     registry: tuple[Path, ...],
     topics: str,
     start_from: str | None,
+    new_ledger: bool,
     group: str,
     broker_wait_s: float,
     kafka_config: str | None,
@@ -235,6 +241,7 @@ def command(
             topics=tuple(name.strip() for name in topics.split(",") if name.strip()),
             broker_wait_ms=round(broker_wait_s * 1000),
             start_from=parse_start_from(start_from) if start_from else None,
+            new_ledger=new_ledger,
             batch_size=batch_size,
             commit_interval_ms=commit_interval_ms,
             web_port=web_port,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from schemas.topics import LEDGER
@@ -15,7 +16,7 @@ from streams.ingest.epoch import Offsets, OutRecord
 from streams.kafka.clients import Clients
 from streams.kafka.errors import Meaning, client_errors, error_of, meaning_of, passes
 from streams.kafka.notes import Notes
-from streams.kafka.producing import ERRORS_ONLY, arguments_of, places_of
+from streams.kafka.producing import ERRORS_ONLY, arguments_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message
@@ -35,12 +36,13 @@ class AtLeastOnce:
         consumer: Consumer,
         *,
         note_parts: int = 0,
+        topic_ids: Mapping[str, str] = MappingProxyType({}),
         clients: Clients | None = None,
         trouble: Callable[[str], None] = lambda code: None,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self.note = ""
-        self._notes = Notes(note_parts)
+        self._notes = Notes(note_parts, topic_ids)
         self._consumer = consumer
         self._trouble = trouble
         self._patience_s = patience_s
@@ -103,7 +105,7 @@ class AtLeastOnce:
         from confluent_kafka import KafkaException
 
         note = self._notes.next()
-        places = places_of(offsets, note)
+        places = self._notes.places(offsets, note)
         while True:
             try:
                 answers = self._consumer.commit(offsets=places, asynchronous=False)

@@ -25,7 +25,8 @@ class Delivery(Protocol):
     come from any thread."""
 
     note: str
-    """The text that the last successful commit left beside its offsets; empty before the first."""
+    """The text that the last successful commit left beside its offsets, without the ids that follow it; empty before
+    the first."""
 
     def open(self) -> None:
         """Gets ready to produce; waits for the broker. Raises DeliveryFailed."""

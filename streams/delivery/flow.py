@@ -58,12 +58,15 @@ class Flow:
         worker: str,
         group: str,
         commit_interval_ms: int,
+        check: Callable[[], None],
         monotonic: Callable[[], float],
     ) -> None:
-        """count: decodes one epoch and hands it to `outbox.step` before it returns."""
+        """count: decodes one epoch and hands it to `outbox.step` before it returns. check: called before records and
+        offsets of a commit go out, in the delivering thread; raises Refused when they must not."""
         self.between_epochs = asyncio.Lock()
         self.partitions = partitions
         self.processed = 0  # records
+        self.committed_s = monotonic()  # when something was last committed
         self._outbox = outbox
         self._orders = orders
         self._count = count
@@ -74,6 +77,7 @@ class Flow:
         self._worker = worker
         self._group = group
         self._commit_interval_s = commit_interval_ms / 1000
+        self._check = check
         self._monotonic = monotonic
         self._commit_at = monotonic() + self._commit_interval_s
         self._heartbeat_at = monotonic()
@@ -179,6 +183,7 @@ class Flow:
             log.warning("commit aborted by a rebalance; its records will be read again")
             self.partitions.run_ahead()
             return
+        self.committed_s = self._monotonic()
         write = self._snapshots.committed()
         if write is not None:
             await self._runner.deliver(write)  # 5
@@ -196,6 +201,7 @@ class Flow:
             await self.commit()
 
     def _deliver(self, records: list[OutRecord], offsets: Mapping[Place, int]) -> bool:
+        self._check()
         self._delivery.produce(records)
         return self._delivery.commit(offsets)
 

@@ -40,15 +40,18 @@ def delivery_of(
     group: Group,
     *,
     partitions: int,
+    topic_ids: Mapping[str, str],
     clients: Clients,
     trouble: Callable[[str], None],
     clock: Callable[[], float],
 ) -> Delivery:
     """Makes the delivery that the settings name. group: has the group's metadata and commits. partitions: of the
-    topics, for the notes beside offsets."""
+    topics, and topic_ids: for the notes beside offsets."""
     guarantee = GUARANTEES[settings.delivery]
     named = {}
     if guarantee.has_name:
         named = {"transactional_id": f"{settings.group}-{settings.name or uuid.uuid4().hex}", "clock": clock}
     config = producer_config(settings, guarantee.producer)
-    return guarantee.delivery(config, group, note_parts=partitions, clients=clients, trouble=trouble, **named)
+    return guarantee.delivery(
+        config, group, note_parts=partitions, topic_ids=topic_ids, clients=clients, trouble=trouble, **named
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from streams.delivery.orders import Orders
 from streams.delivery.outbox import Outbox
+from streams.kafka.notes import is_of
 from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
 
@@ -111,7 +112,7 @@ class Partitions:
     def _is_untouched(self, partition: int, kept: dict[Place, int] | None, start: Start) -> bool:
         """True if nobody has committed the partition since this worker did: its state in memory is then still exact."""
         mine = {place: at for place, at in start.offsets.items() if place[1] == partition}
-        return kept == mine and all(start.notes[place] == self._note() for place in mine)
+        return kept == mine and all(is_of(start.notes[place], self._note()) for place in mine)
 
     def revoked(self, is_exact: bool) -> None:
         """Gives all partitions up. is_exact: memory is as of this worker's commits, and is kept for the next

@@ -12,14 +12,15 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from streams.delivery.contract import PATIENCE_S, DeliveryFailed, Fenced
 from streams.ingest.epoch import Offsets, OutRecord
 from streams.kafka.clients import Clients
 from streams.kafka.errors import Meaning, client_errors, error_of, meaning_of, passes
-from streams.kafka.notes import Notes
-from streams.kafka.producing import ERRORS_ONLY, arguments_of, places_of
+from streams.kafka.notes import Notes, is_of
+from streams.kafka.producing import ERRORS_ONLY, arguments_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message
@@ -52,6 +53,7 @@ class Transactional:
         *,
         transactional_id: str,
         note_parts: int,
+        topic_ids: Mapping[str, str] = MappingProxyType({}),
         clients: Clients,
         trouble: Callable[[str], None] = lambda code: None,
         patience_s: float = PATIENCE_S,
@@ -62,7 +64,7 @@ class Transactional:
         self._config = {**ERRORS_ONLY, **config, "transactional.id": transactional_id, "error_cb": self._on_error}
         self._timeout_s = int(str(config.get("transaction.timeout.ms", 60_000))) / 1000
         self._consumer = consumer
-        self._notes = Notes(note_parts)
+        self._notes = Notes(note_parts, topic_ids)
         self._clients = clients
         self._trouble = trouble
         self._patience_s = patience_s
@@ -107,7 +109,7 @@ class Transactional:
                 raise ValueError(f"{len(self._records)} records without offsets: give those of every partition owned")
             return True
         note = self._notes.next()
-        places = places_of(offsets, note)
+        places = self._notes.places(offsets, note)
         failures = 0
         while True:
             why = self._prepare(places)  # 1, 2
@@ -259,7 +261,7 @@ class Transactional:
             else:
                 error = next((place.error for place in answers if place.error is not None), None)
                 if error is None:
-                    return any(place.metadata == note for place in answers)
+                    return any(is_of(place.metadata, note) for place in answers)
             if not passes(error):
                 raise DeliveryFailed(f"whether the last commit happened cannot be read: {error.str()}")
             self._wait("whether the last commit happened is not known")

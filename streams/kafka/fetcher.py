@@ -26,10 +26,12 @@ from streams.kafka.ownership import (
     lacks_the_group,
     owned_partitions,
     refuse_changed_count,
+    refuse_topics_made_anew,
     start_offsets,
 )
 from streams.kafka.polls import epoch_of, goes_back, still_owned
 from streams.kafka.settings import BrokerAway
+from streams.kafka.topic_ids import TopicIds
 from streams.kafka.worker_config import consumer_config
 from streams.runtime.settings import WorkerSettings
 
@@ -69,19 +71,21 @@ class Owner(Protocol):
 class Fetcher:
     """The consumer and its rebalance callbacks, all in one thread. topics: all subscribed ones, with equal partition
     counts. counted: those of which this worker must have the same partition numbers, all unless given; of the others,
-    to which members may subscribe one after the other, it reads the numbers that it has of these. trouble: told the
-    name of each error that heals by itself, from the first call to the broker on."""
+    to which members may subscribe one after the other, it reads the numbers that it has of these. ids: of the topics.
+    trouble: told the name of each error that heals by itself, from the first call to the broker on."""
 
     def __init__(
         self,
         settings: WorkerSettings,
         topics: tuple[str, ...],
         clients: Clients,
+        ids: TopicIds,
         trouble: Callable[[str], None] = lambda code: None,
         counted: Collection[str] | None = None,
     ) -> None:
         self._settings = settings
         self._message_type = clients.message_type
+        self._ids = ids
         self._topics = topics
         self._counted = frozenset(topics if counted is None else counted)
         self._subscription = list(topics)  # what the group is to know next
@@ -105,12 +109,14 @@ class Fetcher:
         self.group = Group(self._consumer)
         self.lag: dict[Place, int] = {}  # records behind the end of each owned place, as of the last second
         self._lag_at = 0.0
-        self._ends: dict[Place, int] = {}  # where a partition was last read to its end
+        self.stuck_s: dict[Place, float] = {}  # places whose stable offset lies before their end, and since when
+        self._ends: dict[Place, int] = {}  # where a partition was last read to its stable end
+        self._stuck: dict[Place, tuple[int, float]] = {}  # that end, and when it was first seen before the end of all
         self._to_resume: SimpleQueue[list[Place]] = SimpleQueue()
 
     def topology(self) -> tuple[str, int]:
         """(the cluster's id, the partition count of the topics). Raises BrokerAway, KafkaException; Refused, also when
-        the group last worked with another count."""
+        the group last worked with another count, or with topics that were made anew since."""
         cluster = ""
         counts = {}
         for topic in self._topics:
@@ -124,7 +130,10 @@ class Fetcher:
             shown = ", ".join(f"{topic}: {count}" for topic, count in counts.items())
             raise Refused(f"the topics that a worker reads must have equal partition counts, at least 1 ({shown})")
         self._partitions = counts[self._topics[0]]
-        refuse_changed_count(self._notes(), self._partitions, self._settings.group)
+        notes, settings = self._notes(), self._settings
+        refuse_changed_count(notes, self._partitions, settings.group)
+        self._ids.learn()
+        refuse_topics_made_anew(notes, self._ids.known, settings.start_from is not None, settings.new_ledger)
         return cluster, self._partitions
 
     def _notes(self) -> dict[Place, str]:
@@ -234,18 +243,24 @@ class Fetcher:
         if time.monotonic() < self._lag_at:
             return
         self._lag_at = time.monotonic() + LAG_INTERVAL_S
-        lag = {}
+        lag: dict[Place, int] = {}
+        stuck: dict[Place, tuple[int, float]] = {}
         for place, position in self._position.items():
             _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
             if high >= 0:
                 # The ends of transactions take offsets, too: behind the last record there may be nothing to read.
                 lag[place] = 0 if self._ends.get(place, -1) >= high else max(0, high - position)
-        self.lag = lag
+                if position <= (end := self._ends.get(place, -1)) < high:  # behind it lies an open transaction
+                    before = self._stuck.get(place, (-1, 0.0))
+                    stuck[place] = before if before[0] == end else (end, self._lag_at)
+        self.lag, self._stuck = lag, stuck
+        self.stuck_s = {place: self._lag_at - since_s for place, (_, since_s) in stuck.items()}
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._rebalanced = True
         self.group.joined()
         try:
+            self._ids.check_once()  # first: whatever else is wrong then comes from it
             assigned = {topic: [p.partition for p in partitions if p.topic == topic] for topic in self._topics}
             self._assigned = assigned
             owned = self._owned()
@@ -257,7 +272,8 @@ class Fetcher:
             if not self._asks_again(assigned, owned):
                 _warn_of_unread(assigned, owned)
             partitions = [p for p in partitions if p.partition in owned]
-            start = start_offsets(consumer, partitions, self._settings.start_from, self._settings.group)
+            settings = self._settings
+            start = start_offsets(consumer, partitions, settings.start_from, settings.group, self._ids.known)
             for gap in start.gaps:
                 log.error("gap: %s", gap)
                 self._trouble("gap")
@@ -312,7 +328,7 @@ class Fetcher:
                 self._ends[message.topic(), message.partition()] = message.offset()
             return
         if meaning is Meaning.LOST_OFFSET and message is not None:
-            self._failed = Refused(
+            self._failed = self._made_anew() or Refused(
                 f"the next records of partition {message.partition()} of {message.topic()!r} are no longer at the "
                 f"broker ({error.str()}); start again with --from earliest, latest or TIME to go on behind the gap"
             )
@@ -324,6 +340,16 @@ class Fetcher:
             if now >= self._quiet_until.get(code, 0.0):
                 self._quiet_until[code] = now + REPEATED_ERROR_QUIET_S
                 log.warning("broker trouble, going on: code=%s %s", error.name(), error.str())
+
+    def _made_anew(self) -> Refused | None:
+        """Returns what explains a lost offset, if a topic was made anew."""
+        try:
+            self._ids.check_once()
+        except Refused as why:
+            return why
+        except BrokerAway:
+            pass
+        return None
 
 
 def _warn_of_unread(assigned: Mapping[str, list[int]], owned: frozenset[int]) -> None:

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas.topics import REKEYED
+from schemas.topics import LEDGER, REKEYED
 from streams.ingest.epoch import Place
 from streams.kafka.errors import Meaning, meaning_of
-from streams.kafka.notes import noted_parts
+from streams.kafka.notes import noted_id, noted_ledger, noted_parts
 from streams.kafka.settings import BrokerAway
+from streams.kafka.topics import LOST_WITH
 from streams.runtime.start_from import StartFrom
 
 if TYPE_CHECKING:
@@ -64,32 +65,50 @@ class Start:
     gaps: list[str]  # alarms in words
 
 
-def start_offsets(consumer: Consumer, partitions: list[TopicPartition], choice: StartFrom | None, group: str) -> Start:
-    """The offset to read each partition from.
+def start_offsets(
+    consumer: Consumer,
+    partitions: list[TopicPartition],
+    choice: StartFrom | None,
+    group: str,
+    ids: Mapping[str, str],
+) -> Start:
+    """The offset to read each partition from. ids: of the topics, for those whose id the broker tells.
 
     A committed offset is used as it is. A partition without one is read from `choice`; so is one whose committed
-    offset the broker no longer has. Without a choice both raise Refused: skipping or re-reading records is the
-    operator's decision. Raises BrokerAway, KafkaException when the broker does not answer."""
+    offset the broker no longer has, and one whose topic was made anew since. Without a choice all raise Refused:
+    skipping or re-reading records is the operator's decision. Raises BrokerAway, KafkaException when the broker does
+    not answer."""
     offsets: dict[Place, int] = {}
     fresh: set[Place] = set()
     notes: dict[Place, str] = {}
     gaps: list[str] = []
-    for entry in committed_offsets(consumer, partitions, STABLE_TIMEOUT_S, group):
+    committed = committed_offsets(consumer, partitions, STABLE_TIMEOUT_S, group)
+    is_new = all(entry.offset < 0 for entry in committed)
+    for entry in committed:
         place = (entry.topic, entry.partition)
         low, high = consumer.get_watermark_offsets(entry, timeout=BROKER_TIMEOUT_S)
-        if entry.offset >= 0 and low <= entry.offset <= high:
+        is_anew = is_another(noted_id(entry.metadata), ids.get(entry.topic))
+        if entry.offset >= 0 and low <= entry.offset <= high and not is_anew:
             offsets[place] = entry.offset
             notes[place] = entry.metadata or ""
             continue
         lost = entry.offset >= 0
-        if choice is None and entry.topic not in INTERNAL:
-            raise Refused(_lost(place, entry.offset, low, high, group) if lost else _never(place, group))
+        why = _lost(place, entry.offset, low, high, group) if lost else _never(place, group, is_new)
+        if is_anew:
+            why = made_anew(entry.topic)
+        if choice is None and (is_anew or entry.topic not in INTERNAL):
+            raise Refused(why)
         offsets[place] = low if choice is None else _chosen(consumer, entry, choice, low, high)
         fresh.add(place)
         notes[place] = ""
         if lost:
-            gaps.append(f"{_lost(place, entry.offset, low, high, group)}; going on from offset {offsets[place]}")
+            gaps.append(f"{why}; going on from offset {offsets[place]}")
     return Start(offsets, frozenset(fresh), notes, gaps)
+
+
+def is_another(noted: str | None, present: str | None) -> bool:
+    """True if both ids are known, and differ."""
+    return bool(noted and present and noted != present)
 
 
 def committed_offsets(
@@ -160,9 +179,43 @@ def refuse_changed_count(notes: Mapping[tuple[str, int], str], partitions: int, 
             )
 
 
-def _never(place: tuple[str, int], group: str) -> str:
+def refuse_topics_made_anew(
+    notes: Mapping[tuple[str, int], str], ids: Mapping[str, str], has_choice: bool, takes_new_ledger: bool
+) -> None:
+    """Raises Refused when a topic was made anew since the group's last commits, and the operator has not said how to go
+    on. notes: as above; ids: of the topics, where the broker tells them."""
+    for (topic, _), note in notes.items():
+        if is_another(noted_id(note), ids.get(topic)) and not has_choice:
+            raise Refused(made_anew(topic))
+        if is_another(noted_ledger(note), ids.get(LEDGER)) and not takes_new_ledger:
+            raise Refused(made_anew(LEDGER))
+
+
+def made_anew(topic: str) -> str:
+    lost = f" What is lost with the old one: {LOST_WITH[topic]}." if topic in LOST_WITH else ""
     return (
-        f"group {group!r} has never committed partition {place[1]} of {place[0]!r}: say where to start with "
+        f"topic {topic!r} was deleted and made anew: it is another topic now, and offsets in the old one mean nothing "
+        f"in it. Nothing of it was counted.{lost} To go on, {_way_out(topic)}"
+    )
+
+
+def gone(topic: str) -> str:
+    return (
+        f"topic {topic!r} is no longer at the broker: `grayline topics create` makes it, as another topic. To go on "
+        f"then, {_way_out(topic)}"
+    )
+
+
+def _way_out(topic: str) -> str:
+    if topic == LEDGER:
+        return "start once with --new-ledger"
+    return "start once with --from earliest: the new topic is then counted from its beginning (or latest, or TIME)"
+
+
+def _never(place: tuple[str, int], group: str, is_new: bool) -> str:
+    why = "" if is_new else ", or its commits were deleted together with a topic that was then made anew"
+    return (
+        f"group {group!r} has never committed partition {place[1]} of {place[0]!r}{why}: say where to start with "
         "--from earliest, --from latest or --from TIME"
     )
 

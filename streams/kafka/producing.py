@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.ingest.epoch import Offsets, OutRecord
+from streams.ingest.epoch import OutRecord
 
 # A delivery that went well is no news, and one call of Python a record is much.
 ERRORS_ONLY = {"delivery.report.only.error": True}
@@ -18,10 +18,3 @@ def arguments_of(record: OutRecord) -> dict[str, Any]:
     if record.partition is not None:
         arguments["partition"] = record.partition
     return arguments
-
-
-def places_of(offsets: Offsets, note: str) -> list[Any]:
-    """The offsets as confluent-kafka wants them, each with the note as its metadata."""
-    from confluent_kafka import TopicPartition
-
-    return [TopicPartition(topic, partition, offset, note) for (topic, partition), offset in offsets.items()]

@@ -22,9 +22,10 @@ class LastingConsumer:
 
     One that has assigned itself goes on at its position. A member of a group is replaced when its partitions are lost,
     by the end of its session, and joins anew. make: makes the consumer. All other attributes are those of the present
-    consumer."""
+    consumer. is_answered: False from the moment at which neither was, while nothing comes."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
+        self.is_answered = True
         self._make = make
         self._present = make()
         self._subscription: tuple[list[str], dict[str, Any]] | None = None
@@ -53,6 +54,7 @@ class LastingConsumer:
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
         messages: list[Any] = self._present.consume(num_messages, timeout)
         if messages:
+            self.is_answered = True
             self._ask_at = time.monotonic() + SILENT_S
         elif time.monotonic() >= self._ask_at:
             self._ask_at = time.monotonic() + SILENT_S
@@ -113,10 +115,12 @@ class LastingConsumer:
 
     def _another(self, topic: str | None) -> Any:
         """A new consumer if that one is answered and the present one is not, else None."""
-        if _is_answered(self._present, topic):
+        self.is_answered = _is_answered(self._present, topic)
+        if self.is_answered:
             return None
         another = self._make()
-        if _is_answered(another, topic):
+        self.is_answered = _is_answered(another, topic)
+        if self.is_answered:
             return another
         another.close()
         return None

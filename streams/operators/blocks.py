@@ -153,7 +153,8 @@ def _decode_key(key: bytes | None) -> str:
 class BlockReader:
     """Reads `block-events` from a broker into a BlockTable; a context manager.
 
-    `now_ms` is the clock (ms since 1970); `complain` is called with a message for each record that could not be read.
+    `now_ms` is the clock (ms since 1970); `complain` is called with a message for each record that could not be read,
+    and when brokers cease to answer, or answer again.
     """
 
     def __init__(
@@ -210,8 +211,16 @@ class BlockReader:
 
     def changes(self) -> Iterator[list[BlockChange]]:
         """To be called after `snapshot()`: yields the changes, every POLL_S or so, without end. Lists may be empty."""
+        was_answered = True
         while True:
             yield [*(self._read() or []), *self.table.lapsed(self._now_ms())]
+            is_answered = self._consumer.is_answered
+            if is_answered != was_answered:
+                brokers, was_answered = self._settings.brokers, is_answered
+                self._complain(
+                    f"a broker at {brokers} answers again" if is_answered else
+                    f"no broker at {brokers} answers: until one does, changes are not shown"
+                )  # fmt: skip
 
     def _read(self) -> list[BlockChange] | None:
         """Reads and applies one batch of records. Returns None when nothing at all came."""

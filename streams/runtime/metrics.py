@@ -66,6 +66,15 @@ class Metrics:
         self._at_bound = made(
             Counter, "holds_at_bound", "Holds given up, or not opened, at a bound", "rule", "mode", "what"
         )
+        self._commit_age = made(Gauge, "commit_age_seconds", "Since the last commit, 0 without partitions to count")
+        self._broker_silent = made(Gauge, "broker_silent_seconds", "Since a broker last answered")
+        self._stuck = made(
+            Gauge,
+            "stable_offset_stuck_seconds",
+            "Since a stable offset before the end last moved",
+            "topic",
+            "partition",
+        )
         self._paused = made(Gauge, "paused", "1 while an operator has paused new blocks")
         self._epoch_s = made(Histogram, "epoch_seconds", "From fetched to counted", buckets=EPOCH_BUCKETS_S)
         self._commit_s = made(Histogram, "commit_seconds", "Flush and commit", buckets=EPOCH_BUCKETS_S)
@@ -127,6 +136,16 @@ class Metrics:
             for partition, value in values.items():
                 gauge.labels(str(partition)).set(value)
         self._live.set(live)
+
+    def observe_health(
+        self, commit_age_s: float, broker_silent_s: float, stuck_s: Mapping[tuple[str, int], float]
+    ) -> None:
+        """stuck_s: by place. One whose stable offset moves again disappears."""
+        self._commit_age.set(commit_age_s)
+        self._broker_silent.set(broker_silent_s)
+        self._stuck.clear()
+        for (topic, partition), since_s in stuck_s.items():
+            self._stuck.labels(topic, str(partition)).set(since_s)
 
     def observe_feeds(self, silent: Mapping[str, bool], quiet_ms: Mapping[str, int]) -> None:
         """Shows the feeds that were ever heard."""

@@ -43,6 +43,7 @@ class WorkerSettings:
     group: str = DEFAULT_GROUP
     topics: tuple[str, ...] = ()  # inputs that are read whether rules count them or not
     start_from: StartFrom | None = None  # None: only a group that has committed before may start
+    new_ledger: bool = False  # goes on with a ledger that was made anew
     batch_size: int = EPOCH_RECORDS_MAX  # records of one epoch, at most
     commit_interval_ms: int = COMMIT_INTERVAL_MS
     poll_timeout_ms: int = POLL_TIMEOUT_MS  # an epoch that does not fill ends after this

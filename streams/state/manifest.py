@@ -60,6 +60,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     base_bytes: Int64  # of the whole image, to tell when deltas have outgrown it
     rules_version: str
     taken_ms: Int64  # wall time
+    topic_ids: dict[str, str] = {}  # of the topics it was taken with, where the broker tells them
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)

@@ -33,7 +33,7 @@ from streams.holds.ledger_keys import (
 )
 from streams.holds.ledger_rows import LedgerRowError
 from streams.ingest.decode_share import decode_share
-from streams.kafka.ownership import Refused
+from streams.kafka.ownership import Refused, is_another, made_anew
 from streams.kafka.polls import batch_of
 from streams.kafka.reader import Reader, RecordsGone, Span
 from streams.runtime.threads import Runner
@@ -67,11 +67,12 @@ class Restore:
         partition: int,
         committed: Mapping[str, int],
         fresh: frozenset[str],
+        topic_ids: Mapping[str, str],
         may_skip: bool,
         trouble: Callable[[str], None],
     ) -> None:
-        """committed: next offset by topic; fresh: topics without a commit. may_skip: the operator said where to go on
-        behind a gap."""
+        """committed: next offset by topic; fresh: topics without a commit. topic_ids: of the topics, where the broker
+        tells them. may_skip: the operator said where to go on behind a gap."""
         self.partition = partition
         self.committed = dict(committed)
         self.done, self.total = 0, 1
@@ -82,6 +83,7 @@ class Restore:
         self._local = local
         self._group = group
         self._fresh = fresh
+        self._topic_ids = topic_ids
         self._may_skip = may_skip
         self._trouble = trouble
         self._litter: dict[str, None] = {}
@@ -194,10 +196,21 @@ class Restore:
                 where, self.partition, manifest.partitions, self._engine.partitions,
             )  # fmt: skip
             return False
-        ahead = [topic for topic, at in manifest.offsets.items() if at > self.committed.get(topic, at)]
+        anew = self._made_anew(manifest)
+        ahead = [t for t, at in manifest.offsets.items() if t not in anew and at > self.committed.get(t, at)]
         if ahead:
             log.warning("the %s snapshot of partition %d is ahead of the commits: not used", where, self.partition)
         return not ahead
+
+    def _made_anew(self, manifest: Manifest) -> set[str]:
+        """Topics that are others than those which the snapshot was taken with. Raises Refused for one whose offsets it
+        holds, unless the operator has said where to go on."""
+        ids = self._topic_ids
+        anew = {topic for topic, noted in manifest.topic_ids.items() if is_another(noted, ids.get(topic))}
+        for topic in sorted(anew & manifest.offsets.keys()):
+            if not self._may_skip:
+                raise Refused(made_anew(topic))
+        return anew
 
     def _begin(self, manifest: Manifest | None) -> None:
         """Places that no snapshot covers start to count where the partition's first commit says, or else at their
@@ -266,7 +279,13 @@ class Restore:
 
     async def _replay(self, manifest: Manifest) -> AsyncIterator[None]:
         spans = []
+        anew = self._made_anew(manifest)
+        for topic in sorted(anew):
+            log.error("partition %d: %s", self.partition, made_anew(topic))
+            self._trouble("topic_anew")
         for topic, start in manifest.offsets.items():
+            if topic in anew:  # its records behind the snapshot's offset are gone, and nobody can count them any more
+                continue
             end = self.committed.get(topic, start)
             if start >= end:
                 continue

@@ -58,6 +58,7 @@ class Snapshots:
         monotonic: Callable[[], float],
         wall_ms: Callable[[], int],
         new_id: Callable[[], str],
+        topic_ids: Mapping[str, str],
     ) -> None:
         self._engine = engine
         self._local = local
@@ -66,6 +67,7 @@ class Snapshots:
         self._monotonic = monotonic
         self._wall_ms = wall_ms
         self._new_id = new_id
+        self._topic_ids = topic_ids
         self._partitions: dict[int, _PartitionState] = {}
         self._pending: _Pending | None = None
 
@@ -91,6 +93,7 @@ class Snapshots:
             base_bytes=0,
             rules_version=engine.rules.version,
             taken_ms=self._wall_ms(),
+            topic_ids=dict(self._topic_ids),
         )
         return OutRecord(LEDGER, manifest_key(self._group), manifest.encode(), partition=partition)
 
@@ -100,6 +103,12 @@ class Snapshots:
         if pending is not None and pending.partition in self._partitions:
             sent = [key for key, _ in pending.chunks[: pending.sent]]
             self._partitions[pending.partition].litter += (*sent, *pending.gone)
+
+    def begin_anew(self) -> None:
+        """The topic was made anew: what it held is gone, so the next snapshot of each partition is a whole image."""
+        self.interrupt()
+        for state in self._partitions.values():
+            state.whole, state.taken_at_s = True, NEVER_S
 
     def forget(self, partition: int) -> None:
         """Forgets a partition that the engine has dropped."""
@@ -202,6 +211,7 @@ class Snapshots:
             base_bytes=base,
             rules_version=engine.rules.version,
             taken_ms=self._wall_ms(),
+            topic_ids=dict(self._topic_ids),
         )
         return _Pending(partition, manifest, chunks, gone, whole)
 

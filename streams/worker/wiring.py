@@ -13,7 +13,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
-from schemas.topics import REKEYED
+from schemas.feeds import FEEDS
+from schemas.topics import CONTROL_GLOBAL, LEDGER, REKEYED, SNAPSHOTS, TOPICS
 from streams.delivery.contract import Delivery
 from streams.delivery.flow import Flow
 from streams.delivery.guarantees import delivery_of
@@ -27,6 +28,9 @@ from streams.kafka.clients import Clients
 from streams.kafka.fetcher import Fetcher
 from streams.kafka.patience import Asking, in_words
 from streams.kafka.reader import Reader
+from streams.kafka.settings import BrokerAway
+from streams.kafka.topic_ids import TopicIds
+from streams.kafka.topics import LOST_WITH
 from streams.kafka.worker_config import consumer_config
 from streams.runtime.metrics import Metrics
 from streams.runtime.settings import WorkerSettings
@@ -42,6 +46,7 @@ log = logging.getLogger("grayline.worker")
 
 EXPIRE_INTERVAL_S = 1.0
 CONTROL_INTERVAL_S = 0.25
+TOPICS_INTERVAL_S = 5.0
 CLOSE_LIMIT_S = 1.0
 
 
@@ -81,6 +86,7 @@ class Wiring:
         self.source: KafkaSource | None = None
         self.local: LocalState | None = None
         self.control: ControlWatch | None = None
+        self.ids: TopicIds
         self.fetcher: Fetcher
         self.snapshots: Snapshots
         self._runner = runner
@@ -96,6 +102,7 @@ class Wiring:
         agents.attach(app, self.lineup)
         self.every(app, EXPIRE_INTERVAL_S, self.expire)
         self.every(app, CONTROL_INTERVAL_S, self.obey)
+        self.every(app, TOPICS_INTERVAL_S, self.look_at_topics)
 
     def every(self, app: AgentHost, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
         """A timer, at work while the source is."""
@@ -118,6 +125,18 @@ class Wiring:
         assert self.control is not None
         self.orders.adopt_pause(await self._runner.control(self.control.poll))
 
+    async def look_at_topics(self) -> None:
+        """Tells of the topics written to that were made anew: what they held is lost, and counting goes on."""
+        try:
+            anew = await self._runner.control(self.ids.changed)
+        except BrokerAway:
+            return  # as metrics and /ready show
+        for topic in anew:
+            log.error("topic %r was deleted and made anew: %s", topic, LOST_WITH.get(topic, "what it held is lost"))
+            self.metrics.trouble("topic_anew")
+        if SNAPSHOTS in anew:
+            self.snapshots.begin_anew()
+
     async def connect(
         self,
         clients: Clients,
@@ -133,8 +152,10 @@ class Wiring:
         what went wrong. Raises Refused, StateRefused, DeliveryFailed, BrokerAway, KafkaException."""
         settings, engine = self.settings, self.engine
         monotonic = asyncio.get_running_loop().time
+        read = (*engine.topics, REKEYED)
+        ids = self.ids = TopicIds(clients, consumer_config(settings), (*read, LEDGER), _written_to())
         fetcher = self.fetcher = Fetcher(
-            settings, (*engine.topics, REKEYED), clients, self.metrics.trouble, (*engine.rules.topics, REKEYED)
+            settings, read, clients, ids, self.metrics.trouble, (*engine.rules.topics, REKEYED)
         )
         cluster, engine.partitions = await asking.fetch(fetcher.topology)
         self.local = open_local(cluster)
@@ -142,6 +163,7 @@ class Wiring:
             settings,
             fetcher.group,
             partitions=engine.partitions,
+            topic_ids=ids.known,
             clients=clients,
             trouble=self.metrics.transaction_trouble,
             clock=monotonic,
@@ -171,6 +193,7 @@ class Wiring:
             monotonic=monotonic,
             wall_ms=self._clock,
             new_id=lambda: uuid.uuid4().hex[:12],
+            topic_ids=self.ids.known,
         )
         restore = partial(
             Restore,
@@ -178,6 +201,7 @@ class Wiring:
             runner=runner,
             local=self.local,
             group=settings.group,
+            topic_ids=self.ids.known,
             may_skip=settings.start_from is not None,
             trouble=self.metrics.trouble,
         )
@@ -203,6 +227,7 @@ class Wiring:
             worker=self._name,
             group=settings.group,
             commit_interval_ms=settings.commit_interval_ms,
+            check=self.ids.check,
             monotonic=monotonic,
         )
 
@@ -210,12 +235,18 @@ class Wiring:
         """Ends all that still waits for the broker or holds the disk."""
         if self.flow is not None:
             self.flow.abandon()
+            self.ids.close()
             self.flow.close()
         if self.local is not None:
             self.local.close()
         if self.control is not None:
             with suppress(TimeoutError):  # its thread may wait for a broker that does not answer
                 await asyncio.wait_for(self._runner.control(self.control.close), CLOSE_LIMIT_S)
+
+
+def _written_to() -> list[str]:
+    """The topics that a worker writes to."""
+    return [name for name in TOPICS if name not in (*FEEDS, CONTROL_GLOBAL)]
 
 
 def open_state(settings: WorkerSettings, cluster: str) -> LocalState | None:

@@ -33,6 +33,7 @@ from streams.runtime.metrics import Metrics
 from streams.runtime.settings import WorkerSettings
 from streams.runtime.silence import FeedWatch
 from streams.runtime.threads import Threads
+from streams.worker.health import Health
 from streams.worker.pages import pages
 from streams.worker.shell import App, Shell
 from streams.worker.web_server import serving
@@ -97,6 +98,9 @@ class Worker:
         self._waiting = ""  # why the start waits for a broker, if it does
         self._wiring = Wiring(settings, engine, self._threads, clock, self.metrics, name=self.name)
         self._feeds = FeedWatch(settings.silent_after_ms)
+        self._health = Health()  # as of the last second
+        self._idle_s = time.monotonic()  # when no partition was counted, for the last time
+        self._ill: dict[str, str] = {}  # what was wrong a second ago
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shell: Shell | None = None
         self._thread: threading.Thread | None = None
@@ -216,6 +220,7 @@ class Worker:
         self.metrics.observe_state(now.restoring, wiring.snapshots.ages_s(), len(flow.partitions.live))
         self.metrics.observe_safety(engine.breaker.open(engine.clocks()), engine.breaker.paused)
         self._listen(flow)
+        self._examine(flow)
 
     def _listen(self, flow: Flow) -> None:
         """Logs the feeds that have fallen silent, or are heard again."""
@@ -231,11 +236,29 @@ class Worker:
                 log.log(logging.ERROR if turn.silent else logging.INFO, "%s", turn)
         self.metrics.observe_feeds(self._feeds.silent(), self._feeds.quiet_ms(now_ms))
 
+    def _examine(self, flow: Flow) -> None:
+        """Notes what keeps this worker from committing or reading, and logs when it begins and when it ends."""
+        now_s, wiring = time.monotonic(), self._wiring
+        if not flow.partitions.live:
+            self._idle_s = now_s
+        health = self._health = Health(
+            commit_age_s=now_s - max(flow.committed_s, self._idle_s),
+            broker_silent_s=now_s - wiring.ids.heard_s,
+            stuck_s=wiring.fetcher.stuck_s,
+        )
+        self.metrics.observe_health(health.commit_age_s, health.broker_silent_s, health.stuck_s)
+        before, self._ill = self._ill, health.problems()
+        for kind in self._ill.keys() - before.keys():
+            log.error("not ready: %s", self._ill[kind])
+        for kind in before.keys() - self._ill.keys():
+            log.info("no longer: %s", before[kind])
+
     def _status(self) -> dict[str, object]:
         now = self.progress()
         return {
-            "ready": now.ready,
+            "ready": now.ready and not self._ill,
             "waiting": self._waiting,
+            "problems": list(self._ill.values()),
             "warming": now.warming,
             "rules_version": self.engine.rules.version,
             "paused": self.engine.breaker.paused,

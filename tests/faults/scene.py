@@ -116,9 +116,17 @@ class Scene:
 
     # ------------------------------------------------------------------------------------------------------- traffic
 
+    def make_anew(self, *names: str) -> None:
+        """Somebody deletes these topics and makes them again."""
+        remove_topics(self.broker.bootstrap, names)
+        self._create_topics()
+
     def _make_topics(self) -> None:
         """All topics of the product, empty, whatever was there before."""
         remove_topics(self.broker.bootstrap)
+        self._create_topics()
+
+    def _create_topics(self) -> None:
         topics.create(KafkaSettings(self.broker.bootstrap), self.partitions, 1, overrides={"retention.ms": "-1"})
 
     def feed(self, records: Iterable[Record]) -> None:
@@ -143,9 +151,11 @@ class Scene:
 
     # ------------------------------------------------------------------------------------------------------- workers
 
-    def start(self, *arguments: str, kill_at: dict[str, str] | None = None, **config: str) -> Process:
-        """A worker of this scene's group. config: librdkafka settings, dots written as underscores;
-        `bootstrap_servers` for one behind the proxy."""
+    def start(
+        self, *arguments: str, kill_at: dict[str, str] | None = None, may_choose: bool = True, **config: str
+    ) -> Process:
+        """A worker of this scene's group. may_choose: it is given --from if the group has not committed every place.
+        config: librdkafka settings, dots written as underscores; `bootstrap_servers` for one behind the proxy."""
         index = len(self.workers)
         brokers = config.pop("bootstrap_servers", self.broker.bootstrap)
         properties = self.folder / f"worker-{index}.properties"
@@ -155,7 +165,7 @@ class Scene:
             "run", "--brokers", brokers, "--rules", str(self.rules_file), "--group", self.group,
             "--kafka-config", str(properties), "--commit-interval", "50", "--snapshot-interval", "0.4", *arguments,
         ]  # fmt: skip
-        if not self.all_committed():
+        if may_choose and not self.all_committed():
             command += ["--from", "earliest"]
         worker = self._zygote.start(command, self.folder / f"worker-{index}.log", kill_at or {})
         self.workers.append(worker)
@@ -422,9 +432,9 @@ def _whole(consumer: Any, places: Sequence[Place]) -> list[Message]:
     return [message for place in places for message in found[place]]
 
 
-def remove_topics(bootstrap: str) -> None:
+def remove_topics(bootstrap: str, names: Iterable[str] = tuple(TOPICS)) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
-    ours = [name for name in admin.list_topics(timeout=10).topics if name in TOPICS]
+    ours = [name for name in admin.list_topics(timeout=10).topics if name in names]
     if not ours:
         return
     for future in admin.delete_topics(ours).values():

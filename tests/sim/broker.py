@@ -25,6 +25,7 @@ class FakeBroker:
         self.away_until_ms = 0
         self.logs = {(topic, p): PartitionLog() for topic, count in topics.items() for p in range(count)}
         self._topics = dict(topics)
+        self.ids = {topic: f"{topic}-0" for topic in topics}
         self.groups = Groups(clock, self.partitions)
         self.transactions = Coordinator(clock, self._finish)
         self._late: list[tuple[int, Callable[[], None]]] = []  # requests still on their way: (when they arrive, what)
@@ -43,6 +44,14 @@ class FakeBroker:
             self.logs |= {(topic, p): PartitionLog() for p in range(self._topics[topic], count)}
             self._topics[topic] = count
         self.groups.rebalance()
+
+    def make_anew(self, topic: str) -> None:
+        """Somebody deletes a topic and makes it again: its records and all commits in it are gone."""
+        self.ids[topic] = f"{topic}-{int(self.ids[topic].rpartition('-')[2]) + 1}"
+        self.logs |= {place: PartitionLog() for place in self.places(topic)}
+        for group in self.groups.groups.values():
+            for place in self.places(topic):
+                group.offsets.pop(place, None)
 
     @property
     def is_away(self) -> bool:

@@ -7,6 +7,7 @@ lose its answer or be the last thing that its process does: `Faults.meet` decide
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -78,6 +79,33 @@ class SimClients:
         from tests.sim.producer import FakeProducer
 
         return FakeProducer(self._world, self._process, config)
+
+    def admin(self, config: Mapping[str, object]) -> Any:
+        return FakeAdmin(self._world, self._process)
+
+
+class FakeAdmin:
+    """Only what is asked of it: the ids of topics."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    def list_topics(self, timeout: float) -> Any:
+        return SimpleNamespace(brokers={1: "sim"}, controller_id=1)
+
+    def describe_topics(self, topics: Any, request_timeout: float) -> dict[str, Any]:
+        """Answers at once, or after a moment; each answer is that of a future."""
+        world, names = self._world, list(topics.topic_names)
+        world.check_alive(self._process)
+        world.faults.meet(self._process, "describe_topics")
+        until_ms = world.now_ms + int(request_timeout * 1000)
+        while world.broker.is_away:
+            if world.now_ms >= until_ms:
+                raise failure(TIMED_OUT, "Failed to describe topics: Local: Timed out", retriable=True)
+            world.scheduler.sleep(100)
+        found = {name: SimpleNamespace(topic_id=world.broker.ids[name]) for name in names}
+        return {name: SimpleNamespace(result=lambda timeout, told=told: told) for name, told in found.items()}
 
 
 def failure(

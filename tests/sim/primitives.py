@@ -98,8 +98,8 @@ class NoCollector:
 
 WAITING = tuple(f"streams.{name}" for name in (
     "delivery.at_least_once", "delivery.flow", "delivery.guarantees", "delivery.handover", "delivery.transactional",
-    "kafka.consumer_calls", "kafka.fetcher", "kafka.notes", "kafka.ownership", "kafka.reconnecting", "runtime.metrics",
-    "worker.control", "worker.wiring",
+    "kafka.consumer_calls", "kafka.fetcher", "kafka.notes", "kafka.ownership", "kafka.reconnecting", "kafka.topic_ids",
+    "runtime.metrics", "worker.control", "worker.wiring",
 ))  # fmt: skip
 
 

@@ -123,7 +123,7 @@ async def assigned(engine: Engine) -> tuple[Flow, Outbox, Lineup, Orders]:
     lineup = Lineup(lambda: outbox.engine, outbox.step)
     snapshots = Snapshots(
         lambda: outbox.engine, None, group="g", interval_ms=1, monotonic=lambda: 0.0, wall_ms=lambda: T,
-        new_id=lambda: "s",
+        new_id=lambda: "s", topic_ids={},
     )  # fmt: skip
     restore: Any = NothingToRestore
     partitions = Partitions(
@@ -132,7 +132,7 @@ async def assigned(engine: Engine) -> tuple[Flow, Outbox, Lineup, Orders]:
     )  # fmt: skip
     flow = Flow(
         outbox, orders, partitions, lineup.count, unused, snapshots, metrics, unused,
-        worker="w", group="g", commit_interval_ms=200, monotonic=lambda: 0.0,
+        worker="w", group="g", commit_interval_ms=200, check=lambda: None, monotonic=lambda: 0.0,
     )  # fmt: skip
     await flow.assigned(Start({PLACE: 0}, frozenset({PLACE}), {PLACE: ""}, []))
     await partitions.restore_some()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from streams.ingest.epoch import Place
 from streams.kafka.clients import Clients
 from streams.kafka.fetcher import Fetcher
 from streams.kafka.ownership import Refused, Start
+from streams.kafka.topic_ids import TopicIds
 from streams.runtime.settings import WorkerSettings
 from streams.runtime.start_from import StartFrom
 
@@ -55,6 +56,16 @@ class GivenConsumer:
     def pause(self, partitions: list[TopicPartition]) -> None: ...
 
 
+class NoIds:
+    """Those of a broker that knows none."""
+
+    known: Mapping[str, str] = {}
+
+    def learn(self) -> None: ...
+
+    def check_once(self) -> None: ...
+
+
 class TakesAll:
     def assigned(self, start: Start) -> list[Place]:
         return []
@@ -67,9 +78,8 @@ def reading(*given: dict[str, list[int]]) -> tuple[Fetcher, GivenConsumer]:
     consumer = GivenConsumer()
     clients = SimpleNamespace(consumer=lambda config: consumer, message_type=Message)
     settings = WorkerSettings(consumer={}, producer={}, start_from=StartFrom("earliest"), name="w")
-    fetcher = Fetcher(
-        settings, (MESSAGES, REPORTS, STRAYS), cast(Clients, clients), counted=(MESSAGES, STRAYS)
-    )  # fmt: skip
+    topics = (MESSAGES, REPORTS, STRAYS)
+    fetcher = Fetcher(settings, topics, cast(Clients, clients), cast(TopicIds, NoIds()), counted=(MESSAGES, STRAYS))
     fetcher.topology()
     fetcher.subscribe(TakesAll())
     consumer.given = list(given)
