@@ -4,7 +4,8 @@
         print(broker.bootstrap)
 
 The jars come once from Maven Central into `.cache/kafka/<version>` of the checkout, or into the folder that
-GRAYLINE_KAFKA_HOME names. `python -m tests.kafka_broker` runs a broker in the foreground until Ctrl-C.
+GRAYLINE_KAFKA_HOME names. The version is OLDEST, the oldest that is supported, unless GRAYLINE_TEST_KAFKA or a test
+says another (NEWEST). `python -m tests.kafka_broker` runs a broker in the foreground until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -22,13 +23,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from xml.etree import ElementTree
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 POM = Path(__file__).with_name("kafka") / "pom.xml"
+OLDEST = "3.9.1"
+NEWEST = "4.4.0"
 LOG_TAIL_LINES = 40
+# Tools that have moved since 3.9, each with its places, the newest first.
+MOVED = {
+    "AclCommand": ("org.apache.kafka.tools.AclCommand", "kafka.admin.AclCommand"),
+    "ConsoleProducer": ("org.apache.kafka.tools.ConsoleProducer", "kafka.tools.ConsoleProducer"),
+}
 
 
 class KafkaUnavailable(Exception):
@@ -43,12 +50,12 @@ class Broker:
     """One broker that is also its controller, on loopback; a context manager.
 
     `heap` is the JVM's maximum heap, `settings` are lines of server.properties that override ours, `directory` keeps
-    logs and data (a temporary one otherwise, removed at the end). `proxy_port`: a second listener, at `behind_proxy`,
-    sends its clients to that port of loopback, where a proxy is expected to hand them on. `users`, names and passwords:
-    a further listener, at `secured`, takes them by SCRAM-SHA-512 over TLS, with a certificate of the authority in
-    `ca_file`, made on the spot; and nobody has a right that was not granted, but for the user called `admin` and for
-    whoever comes by `bootstrap`. After `stop()` or `kill()`, `start()` brings the same broker back, with its data, at
-    the same address.
+    logs and data (a temporary one otherwise, removed at the end), `version` is Kafka's. `proxy_port`: a second
+    listener, at `behind_proxy`, sends its clients to that port of loopback, where a proxy is expected to hand them on.
+    `users`, names and passwords: a further listener, at `secured`, takes them by SCRAM-SHA-512 over TLS, with a
+    certificate of the authority in `ca_file`, made on the spot; and nobody has a right that was not granted, but for
+    the user called `admin` and for whoever comes by `bootstrap`. After `stop()` or `kill()`, `start()` brings the same
+    broker back, with its data, at the same address.
     """
 
     def __init__(
@@ -57,10 +64,12 @@ class Broker:
         heap: str = "512m",
         settings: Mapping[str, str] | None = None,
         directory: Path | None = None,
+        version: str | None = None,
         proxy_port: int | None = None,
         users: Mapping[str, str] | None = None,
     ) -> None:
-        self._jars = kafka_jars()
+        self.version = version or kafka_version()
+        self._jars = kafka_jars(self.version)
         self._heap = heap
         self._settings = dict(settings or {})
         self._is_temporary = directory is None
@@ -173,10 +182,10 @@ class Broker:
             properties["null.marker"] = null_marker
         if headers_delimiter is not None:
             properties |= {"parse.headers": "true", "headers.delimiter": headers_delimiter}
-        options = [f"--property={name}={value}" for name, value in properties.items()]
         self.tool(
-            "kafka.tools.ConsoleProducer", "--bootstrap-server", self.bootstrap, "--topic", topic, *options,
-            stdin="".join(f"{line}\n" for line in lines), timeout_s=timeout_s,
+            moved("ConsoleProducer", self.version), "--bootstrap-server", self.bootstrap, "--topic", topic,
+            "--reader-config", self._config_file(properties), stdin="".join(f"{line}\n" for line in lines),
+            timeout_s=timeout_s,
         )  # fmt: skip
 
     def console_consumer(
@@ -195,12 +204,12 @@ class Broker:
         Raises BrokerFailed when fewer than `messages` arrive before `timeout_s`.
         """
         shown = {"print.key": str(print_key).lower(), "key.separator": key_separator, **(properties or {})}
-        options = [f"--property={name}={value}" for name, value in shown.items()]
         output = self.tool(
             "org.apache.kafka.tools.consumer.ConsoleConsumer",
             "--bootstrap-server", self.bootstrap, "--topic", topic, "--from-beginning",
             "--isolation-level", isolation_level, "--max-messages", str(messages),
-            "--timeout-ms", str(int(timeout_s * 1000)), *options, timeout_s=timeout_s + 30,
+            "--timeout-ms", str(int(timeout_s * 1000)), "--formatter-config", self._config_file(shown),
+            timeout_s=timeout_s + 30,
         )  # fmt: skip
         lines = output.split("\n")[:-1]
         if len(lines) < messages:
@@ -221,6 +230,13 @@ class Broker:
             tail = "\n".join((done.stdout + done.stderr).decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])
             raise BrokerFailed(f"{main_class} ended with code {done.returncode}\n{tail}")
         return done.stdout.decode(errors="replace")
+
+    def _config_file(self, properties: Mapping[str, str]) -> str:
+        """`--property` has other names from 4.2 on; files are read by all versions."""
+        file = self.directory / f"tool-{uuid.uuid4().hex}.properties"
+        # Java would skip the blank at the beginning of a value.
+        file.write_text("".join(f"{name}={escaped(value)}\n" for name, value in properties.items()))
+        return str(file)
 
     def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
         if not self.log_file.exists():
@@ -255,7 +271,6 @@ class Broker:
             scram = [f"--add-scram=SCRAM-SHA-512=[name={n},password={word}]" for n, word in self._users.items()]
         properties |= self._settings
         self._properties_file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        (self.directory / "log4j.properties").write_text(LOG4J)
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # In one word: one id in 64 starts with a hyphen and would be taken for an option.
         config = str(self._properties_file)
@@ -282,8 +297,11 @@ class Broker:
         return both
 
     def _java(self, *flags: str) -> list[str]:
-        log4j = f"-Dlog4j.configuration=file:{self.directory / 'log4j.properties'}"
-        return ["java", *flags, "-Djava.awt.headless=true", log4j, "-cp", f"{self._jars}/*"]
+        name, option, text = LOG4J if is_before_4(self.version) else LOG4J2
+        file = self.directory / name
+        if not file.exists():
+            file.write_text(text)
+        return ["java", *flags, "-Djava.awt.headless=true", f"-D{option}=file:{file}", "-cp", f"{self._jars}/*"]
 
     def _wait_until_ready(self, timeout_s: float) -> None:
         deadline = monotonic() + timeout_s
@@ -341,14 +359,49 @@ SECURED = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "super.users": "User:admin;User:ANONYMOUS",
 }
-LOG4J = """\
+# Of 3.x and of 4.x: the file's name, the option of Java that takes it, and the file.
+LOG4J = (
+    "log4j.properties",
+    "log4j.configuration",
+    """\
 log4j.rootLogger=WARN, err
 log4j.appender.err=org.apache.log4j.ConsoleAppender
 log4j.appender.err.target=System.err
 log4j.appender.err.layout=org.apache.log4j.PatternLayout
 log4j.appender.err.layout.ConversionPattern=%d %p %m (%c)%n
 log4j.logger.kafka.server.KafkaRaftServer=INFO
-"""
+""",
+)
+LOG4J2 = (
+    "log4j2.properties",
+    "log4j2.configurationFile",
+    """\
+rootLogger.level=WARN
+rootLogger.appenderRef.err.ref=err
+appender.err.type=Console
+appender.err.name=err
+appender.err.target=SYSTEM_ERR
+appender.err.layout.type=PatternLayout
+appender.err.layout.pattern=%d %p %m (%c)%n
+logger.raft.name=kafka.server.KafkaRaftServer
+logger.raft.level=INFO
+""",
+)
+
+
+def is_before_4(version: str) -> bool:
+    return int(version.partition(".")[0]) < 4
+
+
+def moved(tool: str, version: str) -> str:
+    """The class of a tool that has moved, in this version."""
+    newest, before = MOVED[tool]
+    return before if is_before_4(version) else newest
+
+
+def escaped(value: str) -> str:
+    """A value of a .properties file; Java drops blanks before it, and reads a backslash as an escape."""
+    return "".join(f"\\u{ord(each):04x}" if not each.isalnum() else each for each in value)
 
 
 def free_ports(count: int) -> list[int]:
@@ -361,21 +414,19 @@ def free_ports(count: int) -> list[int]:
 
 
 def kafka_version() -> str:
-    version = ElementTree.parse(POM).findtext("{*}properties/{*}kafka.version")
-    if not version:
-        raise KafkaUnavailable(f"{POM.name} names no kafka.version")
-    return version
+    """Kafka's version for tests that name none."""
+    return os.environ.get("GRAYLINE_TEST_KAFKA") or OLDEST
 
 
-def kafka_jars() -> Path:
-    """The folder with Kafka's jars, filled by Maven the first time. Raises KafkaUnavailable.
+def kafka_jars(version: str) -> Path:
+    """The folder with the jars of a version, filled by Maven the first time. Raises KafkaUnavailable.
 
     Concurrent callers wait for one download. The folder appears under its name only when it is whole.
     """
     if shutil.which("java") is None:
         raise KafkaUnavailable("no `java` on the PATH: install a Java 17 run-time")
     home = Path(os.environ.get("GRAYLINE_KAFKA_HOME") or POM.parents[2] / ".cache" / "kafka")
-    jars = home / kafka_version()
+    jars = home / version
     if jars.is_dir():
         return jars
     home.mkdir(parents=True, exist_ok=True)
@@ -387,7 +438,7 @@ def kafka_jars() -> Path:
             raise KafkaUnavailable("no `mvn` on the PATH: install Maven, which fetches Apache Kafka")
         partial = home / f"{jars.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        _run_maven(["dependency:copy-dependencies", f"-DoutputDirectory={partial}"])
+        _run_maven([f"-Dkafka.version={version}", "dependency:copy-dependencies", f"-DoutputDirectory={partial}"])
         partial.rename(jars)
     return jars
 
@@ -397,12 +448,12 @@ def _run_maven(goals: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-LOG_TAIL_LINES:])
-        raise KafkaUnavailable(f"Maven could not fetch Apache Kafka {kafka_version()}:\n{tail}")
+        raise KafkaUnavailable(f"Maven could not fetch Apache Kafka ({' '.join(goals)}):\n{tail}")
 
 
 def main() -> None:
     with Broker() as broker:
-        print(f"Apache Kafka {kafka_version()} at {broker.bootstrap} (data in {broker.directory}); Ctrl-C ends it")
+        print(f"Apache Kafka {broker.version} at {broker.bootstrap} (data in {broker.directory}); Ctrl-C ends it")
         try:
             signal.pause()
         except KeyboardInterrupt:

@@ -19,7 +19,7 @@ SHOWN_MAX = 5
 
 @dataclass(frozen=True)
 class Health:
-    """What was seen at one moment. commit_age_s: since the last commit, 0 for a worker that counts no partition.
+    """The findings of one moment. commit_age_s: since the last commit, 0 for a worker that counts no partition.
     broker_silent_s: since a broker last answered. stuck_s: for each place whose stable offset lies before its end, how
     long it has not moved."""
 

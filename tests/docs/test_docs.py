@@ -25,7 +25,7 @@ from streams.captures.convert.map_file import load_text
 from streams.kafka.settings import read_properties
 from streams.runtime.metrics import Metrics
 from tests.docs.pages import OUR_BROKER, PAGES, ROOT, UPDATE, Block, Terminal, blocks, matches, rule_file, update
-from tests.kafka_broker import Broker, kafka_jars
+from tests.kafka_broker import Broker, kafka_jars, kafka_version, moved
 
 EVERY_PAGE = (*PAGES, *sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs" / "decisions").glob("*.md")))
 BLOCKS = [block for page in PAGES for block in blocks(page)]
@@ -40,7 +40,7 @@ CATCH_UP_LIMIT_S = 500
 # The scripts of Kafka's distribution and the classes that they start.
 KAFKA_TOOLS = {
     "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
-    "kafka-console-producer.sh": "kafka.tools.ConsoleProducer",
+    "kafka-console-producer.sh": moved("ConsoleProducer", kafka_version()),
     "kafka-consumer-groups.sh": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
 }
@@ -82,9 +82,11 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kafka") / "bin"
     folder.mkdir()
     quiet = folder / "log4j.properties"
-    quiet.write_text("log4j.rootLogger=OFF\n")
+    quiet.write_text("log4j.rootLogger=OFF\nrootLogger.level=OFF\n")  # of 3.x, and of 4.x
+    logging = f"-Dlog4j.configuration=file:{quiet} -Dlog4j2.configurationFile=file:{quiet}"
+    version = kafka_version()
     for script, main_class in KAFKA_TOOLS.items():
-        java = f'exec java -Xmx128m -Dlog4j.configuration=file:{quiet} -cp "{kafka_jars()}/*" {main_class} "$@"'
+        java = f'exec java -Xmx128m {logging} -cp "{kafka_jars(version)}/*" {main_class} "$@"'
         (folder / script).write_text(f"#!/bin/sh\n{java}\n")
         (folder / script).chmod(0o755)
     return folder

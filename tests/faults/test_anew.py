@@ -28,6 +28,12 @@ def notes(scene: Scene) -> list[TopicPartition]:
     return list(scene._ask(lambda consumer: consumer.committed(asked, timeout=5)))
 
 
+def goes_on(scene: Scene, *arguments: str) -> None:
+    worker = scene.start(*arguments)
+    scene.wait_until(lambda: worker.log.count("live: partition=") == scene.partitions, "it counts", worker)
+    scene.stop(worker)
+
+
 @pytest.mark.parametrize("topic", [CDR, MESSAGE_RELAY])
 def test_an_input_made_anew_under_a_running_worker_ends_it_before_anything_of_the_new_one_counts(
     scene: Scene, topic: str
@@ -72,7 +78,7 @@ def test_an_input_made_anew_while_no_worker_runs_is_refused_by_the_note_beside_t
     scene.wait_caught_up(worker)
     assert f"topic '{CDR}' was deleted and made anew" in worker.log, "it is told as a gap"
     scene.stop(worker)
-    scene.stop(scene.start())
+    goes_on(scene)
 
 
 def test_a_ledger_made_anew_is_refused_until_an_operator_says_so(scene: Scene) -> None:
@@ -82,7 +88,5 @@ def test_a_ledger_made_anew_is_refused_until_an_operator_says_so(scene: Scene) -
     scene.make_anew(LEDGER)
     refused(scene, worker, f"topic '{LEDGER}'", "--new-ledger")
     refused(scene, scene.start(), f"topic '{LEDGER}' was deleted and made anew", "the holds in force", "--new-ledger")
-    worker = scene.start("--new-ledger")
-    scene.wait_caught_up(worker)
-    scene.stop(worker)
-    scene.stop(scene.start())
+    goes_on(scene, "--new-ledger")
+    goes_on(scene)

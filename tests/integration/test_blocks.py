@@ -195,6 +195,29 @@ def test_a_broker_that_falls_silent_is_a_problem_in_words(kafka: Broker, topic: 
             kafka.resume()
 
 
+def test_whoever_follows_is_told_when_no_broker_answers_and_when_one_does_again(
+    kafka: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.kafka.reconnecting.SILENT_S", 0.5)
+    monkeypatch.setattr("streams.kafka.reconnecting.ANSWER_S", 1.0)
+    said: list[str] = []
+    with BlockReader(KafkaSettings(kafka.bootstrap), now_ms=lambda: 0, complain=said.append, topic=topic) as reader:
+        reader.snapshot()
+        changes = reader.changes()
+        kafka.suspend()
+        try:
+            while not said:
+                next(changes)
+        finally:
+            kafka.resume()
+        while len(said) < 2:
+            next(changes)
+    assert said == [
+        f"no broker at {kafka.bootstrap} answers: until one does, changes are not shown",
+        f"a broker at {kafka.bootstrap} answers again",
+    ]
+
+
 @pytest.fixture
 def table() -> Callable[..., BlockTable]:
     def make(*events: tuple[str, str | None]) -> BlockTable:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -25,6 +26,7 @@ from streams.captures.lines import LineReader
 from streams.captures.recorder import CaptureSpan, Recorder
 from streams.cli import command
 from streams.kafka.clients import Clients
+from streams.kafka.reconnecting import LastingConsumer
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 from streams.kafka.topics import create
 from tests.kafka_broker import Broker
@@ -117,6 +119,27 @@ def test_only_committed_records_are_taken_and_marks_of_transactions_do_not_hold_
         end(30)
     record(kafka, topic, tmp_path / "c", "--until", "end")
     assert values(tmp_path / "c")[0] == [b"v0", b"v6"]
+
+
+def test_an_open_transaction_is_waited_for_and_named_when_it_stays_open(
+    kafka: Broker, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": topic})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    produce(kafka, topic, range(1))
+    producer.produce(topic, b"open", partition=0)
+    producer.flush(30)
+    produce(kafka, topic, range(1, 31))
+    monkeypatch.setattr("streams.captures.recorder.SILENCE_MAX_S", 1.0)
+    got = record(kafka, topic, tmp_path / "c", "--until", "end", code=1)
+    assert "a producer keeps a transaction open" in got.stderr
+    assert f"partition 0 of {topic} from offset 1 to 12" in got.stderr
+    assert values(tmp_path / "c") == {0: [b"v0"]} | {p: expected(range(31))[p] for p in (1, 2)}
+    monkeypatch.setattr("streams.captures.recorder.SILENCE_MAX_S", 60.0)
+    threading.Timer(1.0, producer.commit_transaction, (30,)).start()
+    record(kafka, topic, tmp_path / "d", "--until", "end")
+    assert values(tmp_path / "d")[0] == [b"v0", b"open", *expected(range(1, 31))[0]]
 
 
 def test_a_number_of_records_ends_it(kafka: Broker, topic: str, tmp_path: Path) -> None:
@@ -279,7 +302,7 @@ class Interfering(Clients):
                 before_reading(places)
                 super().assign(places)
 
-        return Interfered(dict(config))
+        return LastingConsumer(lambda: Interfered(dict(config)))
 
 
 def test_records_deleted_under_the_reader_are_a_problem_and_never_skipped_silently(kafka: Broker, topic: str) -> None:

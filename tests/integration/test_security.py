@@ -36,7 +36,7 @@ from streams.kafka.partition import partition_of
 from streams.kafka.settings import KafkaSettings
 from tests.conftest import missing
 from tests.faults.zygote import Process, Zygote
-from tests.kafka_broker import Broker, KafkaUnavailable, kafka_jars
+from tests.kafka_broker import Broker, KafkaUnavailable, kafka_jars, moved
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -200,7 +200,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 def grant(broker: Broker, folder: Path, word: str) -> None:
     """The commands of docker/acls.sh, by an administrator over TLS."""
     tool = folder / "kafka-acls.sh"
-    java = f'exec java -Xmx128m -XX:TieredStopAtLevel=1 -cp "{kafka_jars()}/*" kafka.admin.AclCommand "$@"'
+    jars, command = kafka_jars(broker.version), moved("AclCommand", broker.version)
+    java = f'exec java -Xmx128m -XX:TieredStopAtLevel=1 -cp "{jars}/*" {command} "$@"'
     tool.write_text(f"#!/bin/sh\n{java}\n")
     tool.chmod(0o755)
     config = folder / "admin.properties"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -286,6 +287,57 @@ def test_the_pages_tell_health_readiness_and_metrics(here: Here) -> None:
             assert get(port, path)[0] == 404, path
     finally:
         assert worker.stop() == 0
+
+
+def test_ready_and_metrics_say_why_nothing_is_committed_or_read_until_it_is_again(
+    here: Here, kafka: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.worker.health.STUCK_MAX_S", 2.0)
+    monkeypatch.setattr("streams.delivery.flow.HEARTBEAT_INTERVAL_S", 0.2)
+    port = free_port()
+    here.produce("cdr", *numbered(2))
+    feed: Any = Producer({"bootstrap.servers": here.bootstrap, "transactional.id": here.group})
+    feed.init_transactions(LONG_S)
+    worker = Worker(here.settings(web_port=port), StandIn(*TOPICS))
+    worker.start()
+    try:
+        told_until(port, lambda told: told["ready"])
+        feed.begin_transaction()
+        feed.produce("cdr", b"open", partition=0)
+        feed.flush(LONG_S)
+        here.produce("cdr", *numbered(4))
+        (problem,) = told_until(port, lambda told: told["problems"])["problems"]
+        assert problem.startswith("a producer keeps a transaction open in partition 0 of cdr: for ")
+        assert 'grayline_stable_offset_stuck_seconds{partition="0",topic="cdr"}' in get(port, "/metrics")[1]
+        assert get(port, "/ready")[0] == 503
+        feed.commit_transaction(LONG_S)
+        told_until(port, lambda told: told["ready"])
+        assert "stuck_seconds{" not in get(port, "/metrics")[1]
+        for name in ("COMMIT_AGE_MAX_S", "BROKER_SILENT_MAX_S"):
+            monkeypatch.setattr(f"streams.worker.health.{name}", 3.0)
+        kafka.suspend()
+        try:
+            problems = told_until(port, lambda told: len(told["problems"]) == 2)["problems"]
+        finally:
+            kafka.resume()
+        assert sorted(re.sub(r"\d+", "n", problem) for problem in problems) == [
+            "no broker has answered for n s", "nothing was committed for n s"
+        ]  # fmt: skip
+        told_until(port, lambda told: told["ready"])
+        assert worker.metrics.value("commit_age_seconds") < 3
+    finally:
+        assert worker.stop() == 0
+    assert set(here.uncommitted().values()) <= {0, 1}, "an end mark of a transaction at most"
+
+
+def told_until(port: int, true: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    """The first body of /ready that is as wanted."""
+    until_s = time.monotonic() + LONG_S
+    while not true(told := json.loads(get(port, "/ready")[1])):
+        assert time.monotonic() < until_s, told
+        time.sleep(0.05)  # between two looks at what a broker does
+    told_so: dict[str, Any] = told
+    return told_so
 
 
 def test_with_a_token_only_health_is_open(here: Here) -> None:
