@@ -31,7 +31,7 @@ ANSWER_S = 0.7  # what a worker gives a broker here: shorter than an outage, so 
 TIMEOUTS = (
     "kafka.ownership.BROKER_TIMEOUT_S", "kafka.ownership.STABLE_TIMEOUT_S", "kafka.fetcher.BROKER_TIMEOUT_S",
     "kafka.fetcher.NOTES_TIMEOUT_S", "kafka.reader.BROKER_TIMEOUT_S", "kafka.reconnecting.ANSWER_S",
-    "worker.control.BROKER_TIMEOUT_S",
+    "kafka.topic_ids.ANSWER_S", "worker.control.BROKER_TIMEOUT_S",
 )  # fmt: skip
 CALLS = frozenset((
     "list_topics", "committed", "get_watermark_offsets", "offsets_for_times", "subscribe", "assign", "consume",
