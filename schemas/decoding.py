@@ -11,33 +11,50 @@ from schemas.objects import ObjectError, kind_of, read_pairs
 from schemas.records import FieldKind
 from schemas.times import TimeError, parse_time
 
+# The effect of a flaw: the record is a dead letter, the field is absent, or its text is kept as it stands, however odd.
+DEAD, ABSENT, KEPT = "dead", "absent", "kept"
+
 
 class RecordError(Exception):
-    """A record that is no valid record of its topic. code: the reason as a word for metrics, one of not_json, empty,
-    missing_field, duplicate_field, wrong_type, bad_time, bad_value, too_long. field: None when it is about the record
-    as a whole."""
+    """A flaw of a record. code: the reason as a word for metrics, one of not_json, empty, missing_field,
+    duplicate_field, wrong_type, bad_time, bad_value, too_long. field: None when it is about the record as a whole.
+    effect: DEAD, ABSENT or KEPT."""
 
-    def __init__(self, code: str, field: str | None, reason: str) -> None:
+    def __init__(self, code: str, field: str | None, reason: str, effect: str = DEAD) -> None:
         super().__init__(f"{field}: {reason}" if field else reason)
         self.code = code
         self.field = field
         self.reason = reason
+        self.effect = effect
+
+
+def read(topic: str, value: bytes | None, fields: frozenset[str]) -> tuple[dict[str, object], list[RecordError]]:
+    """(the record's required fields and those of `fields` that it has, the flaws of these). Times are integer ms;
+    `verified`, if asked for, is "none" when absent, and a `complete` record has its times whether asked for or not.
+
+    A flawed field is left out, and a flaw in who vouches for the number leaves nobody who does. Other fields are not
+    looked at, whatever they hold: only rules that read them need to. Raises RecordError, and nothing else, whatever
+    the bytes, for the first flaw that makes the record a dead letter."""
+    row = FEEDS[topic]
+    wanted = _wanted(row.name, fields)
+    record: dict[str, object] = {}
+    flaws: list[RecordError] = []
+    for error in _errors(row, wanted, value, record):
+        if error.effect == DEAD:
+            raise error
+        flaws.append(error)
+        if error.effect == ABSENT and error.field is not None:
+            record.pop(error.field, None)
+    if flaws and any(flaw.field in row.vouching for flaw in flaws):
+        record.pop("verified", None)
+    if "verified" in wanted:
+        record.setdefault("verified", "none")
+    return record, flaws
 
 
 def decode(topic: str, value: bytes | None, fields: frozenset[str]) -> dict[str, object]:
-    """The record's required fields and those of `fields` that it has, times as integer ms; `verified`, if asked for,
-    is "none" when absent, and a `complete` record has its times whether asked for or not.
-
-    Other fields are not looked at, whatever they hold: only rules that read them need to. Raises RecordError for the
-    first thing wrong, and nothing else, whatever the bytes."""
-    feed = FEEDS[topic]
-    wanted = _wanted(feed.name, fields)
-    record: dict[str, object] = {}
-    for error in _errors(feed, wanted, value, record):
-        raise error
-    if "verified" in wanted:
-        record.setdefault("verified", "none")
-    return record
+    """The record as `read` gives it, without its flaws."""
+    return read(topic, value, fields)[0]
 
 
 def check_all(topic: str, value: bytes | None) -> list[RecordError]:
@@ -66,16 +83,23 @@ def _errors(
     twice = _twice(pairs) if len(found) < len(pairs) else ()
     for name, kind in wanted.items():
         required = kind.required or (complete and name in (feed.complete[0], feed.complete[-1]))
+        effect = DEAD if name in feed.essential else ABSENT
         if name in twice:
-            yield RecordError("duplicate_field", name, "is given more than once: give it once")
+            yield RecordError("duplicate_field", name, "is given more than once: give it once", effect)
         elif (item := found.get(name)) is not None:
             try:
                 record[name] = _value(name, kind, item)
             except RecordError as error:
+                error.effect = effect
                 yield error
+                continue
+            if isinstance(item, str) and (odd := _oddity(name, kind, item)) is not None:
+                odd.effect = KEPT if name in feed.identities else effect
+                yield odd
         elif required:
             of = "`complete` record" if name in feed.complete else f"{feed.name} record"
-            yield RecordError("missing_field", name, f"is {'null' if name in found else 'absent'}: every {of} has it")
+            absent = "null" if name in found else "absent"
+            yield RecordError("missing_field", name, f"is {absent}: every {of} has it", effect)
     if complete:
         yield from _times_out_of_order(feed, record)
 
@@ -103,13 +127,20 @@ def _value(name: str, kind: FieldKind, item: object) -> int | str:
             raise RecordError("bad_value", name, f"is none of {', '.join(kind.choices)}")
         return item
     if not item:
-        raise RecordError("bad_value", name, "is an empty string: give its value or leave the field out")
-    if len(item) > kind.max_length:
-        raise RecordError("too_long", name, f"has {len(item)} characters: at most {kind.max_length} are right")
+        remedy = "give its value" if kind.required else "give its value or leave the field out"
+        raise RecordError("bad_value", name, f"is an empty string: {remedy}")
+    return item
+
+
+def _oddity(name: str, kind: FieldKind, item: str) -> RecordError | None:
+    """The flaw of a text that can be read nevertheless: whoever chooses an id or a number, and a caller does, cannot
+    take the record out of all counts by one."""
+    if kind.max_length and len(item) > kind.max_length:
+        return RecordError("too_long", name, f"has {len(item)} characters: at most {kind.max_length} are right")
     # JSON's \ud800 passes as text here but is none: it could not be written out again.
     if not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item):
-        raise RecordError("bad_value", name, "holds half of a surrogate pair: give whole characters")
-    return item
+        return RecordError("bad_value", name, "holds half of a surrogate pair: give whole characters")
+    return None
 
 
 def _times_out_of_order(feed: InputTopic, record: dict[str, object]) -> Iterator[RecordError]:
@@ -121,6 +152,6 @@ def _times_out_of_order(feed: InputTopic, record: dict[str, object]) -> Iterator
         if isinstance(setup, int) and setup > release:
             yield RecordError("bad_value", "setup_at", "is after release_at")
         if isinstance(answer, int) and answer > release:
-            yield RecordError("bad_value", "answer_at", "is after release_at")
+            yield RecordError("bad_value", "answer_at", "is after release_at", ABSENT)
     if isinstance(setup, int) and isinstance(answer, int) and answer < setup:
-        yield RecordError("bad_value", "answer_at", "is before setup_at")
+        yield RecordError("bad_value", "answer_at", "is before setup_at", ABSENT)

@@ -41,6 +41,7 @@ class InputTopic:
     complete: fields with the times of an event that tells a whole call, in order.
     distinct: fields of which a rule can count distinct values. content: the fields that `distinct: content` looks at,
     the first that is present.
+    is_strict: any flaw makes a record a dead letter, since what is left would say something else.
     is_counted: rules can count it. is_steady: its records come all the time, so that silence means something is wrong.
     missing: optional field -> what its absence costs."""
 
@@ -55,6 +56,7 @@ class InputTopic:
     complete: tuple[str, ...] = ()
     distinct: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
+    is_strict: bool = False
     is_counted: bool = True
     is_steady: bool = True
     missing: Mapping[str, str] = of(default_factory=dict)
@@ -94,6 +96,25 @@ class InputTopic:
     def times(self) -> tuple[str, ...]:
         """The time fields that say when an event happened, `at` first."""
         return ("at", *self.complete)
+
+    @cached_property
+    def identities(self) -> frozenset[str]:
+        """The fields whose text is kept however odd it is: it distinguishes records, numbers or peers all the same."""
+        return frozenset() if self.is_strict else frozenset(filter(None, (self.id, self.number, self.peer)))
+
+    @cached_property
+    def essential(self) -> frozenset[str]:
+        """The fields without which a record is a dead letter: kind of event, time, number and id."""
+        if self.is_strict:
+            return frozenset(self.fields)
+        several = {"event"} if len(self.events) > 1 else set()
+        whole = {self.complete[0], self.complete[-1]} if self.complete else set()
+        return frozenset({"at", self.number, *several, *whole, *filter(None, (self.id,))})
+
+    @cached_property
+    def naming(self) -> tuple[str, ...]:
+        """The fields that name the feed of a record without a header that does, the first that is present."""
+        return tuple(name for name in ("carrier", "relay") if name in self.optional)
 
     @cached_property
     def vouching(self) -> tuple[str, ...]:
@@ -206,6 +227,7 @@ register(
         topics.CONTROL, 4, "schemas.records:Control", id="id", number="number", peer=None,
         events=("control",),
         choices={"action": codes.CONTROL_ACTIONS},
+        is_strict=True,
         is_counted=False,
         is_steady=False,
     )

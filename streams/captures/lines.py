@@ -16,8 +16,9 @@ import numpy as np
 
 from schemas.json_reading import JsonReader, Unreadable
 from streams.captures.rows import NO_RECORD, CaptureRows
+from streams.ingest.feed_codes import HEADERS_CACHED_MAX, feeds_of
 from streams.ingest.packed import Packed
-from streams.kernels.lines import NAME_WORDS, PARTITIONS_MAX, read_lines
+from streams.kernels.lines import NAME_WORDS, NAMES, PARTITIONS_MAX, read_lines
 from streams.kernels.scan import SLOW, name_words
 from streams.kernels.words import PADDING
 
@@ -28,6 +29,10 @@ FAST_TOPIC_BYTES_MAX = 16
 Partition = Annotated[int, msgspec.Meta(ge=0, lt=PARTITIONS_MAX)]
 Offset = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Timestamp = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 62)]
+
+
+_HEADERS = JsonReader(list[str | None])
+_NO_HEADERS = msgspec.Raw(b"[]")
 
 
 class Line(msgspec.Struct, gc=False):
@@ -42,6 +47,8 @@ class Line(msgspec.Struct, gc=False):
     ts: Timestamp = -1
     key_base64: str | None = None
     payload_base64: str | None = None
+    headers: msgspec.Raw = _NO_HEADERS
+    headers_base64: msgspec.Raw = _NO_HEADERS
 
 
 class NestedLine(msgspec.Struct):
@@ -53,6 +60,7 @@ class NestedLine(msgspec.Struct):
     payload: msgspec.Raw
     key: str | None = None
     ts: Timestamp = -1
+    headers: msgspec.Raw = _NO_HEADERS
 
 
 class LineReader:
@@ -63,7 +71,8 @@ class LineReader:
         self._code = {topic: code for code, topic in enumerate(self.topics)}
         self._fast_codes = [code for code, topic in enumerate(self.topics) if _fits(topic)]
         self._words = name_words([self.topics[code] for code in self._fast_codes])
-        self._following = np.arange(1, 9, dtype=np.int64) % 8
+        self._following = np.arange(1, len(NAMES) + 1, dtype=np.int64) % len(NAMES)
+        self._feeds: dict[bytes, bytes | None] = {b"[]": None}  # by the list of headers
         self._line = JsonReader(Line)
         self._nested = JsonReader(NestedLine)
 
@@ -78,13 +87,14 @@ class LineReader:
         n = len(ends)
         out = np.empty((int(ends[-1]) - begin if n else 0) + 2 * PADDING, np.uint8)
         topic, numbers = np.empty(n, np.int64), np.empty((n, 3), np.int64)
-        spans, status = np.empty((n, 2, 2), np.int64), np.empty(n, np.uint8)
+        spans, lists, status = np.empty((n, 2, 2), np.int64), np.empty((n, 2), np.int64), np.empty(n, np.uint8)
         written = read_lines(
             buffer.ctypes.data, begin, ends, NAME_WORDS, self._following, self._words, out.ctypes.data,
-            topic, numbers, spans, status,
+            topic, numbers, spans, lists, status,
         )  # fmt: skip
         if self._fast_codes != list(range(len(self._fast_codes))):
             topic = np.array([*self._fast_codes, NO_RECORD], np.int64)[np.where(status == SLOW, -1, topic)]
+        feeds = self._fast_feeds(buffer, lists, status)
         unread: list[tuple[int, bytes, Exception]] = []
         tail: list[bytes] = []
         for i in np.flatnonzero(status == SLOW).tolist():
@@ -99,6 +109,8 @@ class LineReader:
                 unread.append((i, raw, error))
                 continue
             topic[i], numbers[i] = self._place(line.topic), (line.partition, line.offset, line.ts)
+            if (feed := feed_in(line)) is not None:
+                feeds[i] = feed
             for which, text in enumerate(both):
                 if text is not None:
                     spans[i, which] = written, len(text)
@@ -111,7 +123,22 @@ class LineReader:
         return CaptureRows(
             self.topics, topic, numbers[:, 0].astype(np.int32), numbers[:, 1].copy(), numbers[:, 2].copy(),
             Packed(out, at[0], length[0]), Packed(out, at[1], length[1]), unread,
+            [feeds.get(i) for i in range(n)] if feeds else None,
         )  # fmt: skip
+
+    def _fast_feeds(self, buffer: np.ndarray, lists: np.ndarray, status: np.ndarray) -> dict[int, bytes | None]:
+        """By line, the header `feed` of those that were read fast. Lists of headers are few and come again."""
+        found: dict[int, bytes | None] = {}
+        for i in np.flatnonzero((lists[:, 1] > len("[]")) & (status != SLOW)).tolist():
+            at, length = lists[i].tolist()
+            headers = buffer[at : at + length].tobytes()
+            if headers not in self._feeds:
+                if len(self._feeds) >= HEADERS_CACHED_MAX:
+                    self._feeds.clear()
+                self._feeds[headers] = _feed_among(headers)
+            if (feed := self._feeds[headers]) is not None:
+                found[i] = feed
+        return found
 
     def parse(self, raw: bytes) -> Line:
         """Reads one line with the exact reader. Raises Unreadable."""
@@ -125,7 +152,9 @@ class LineReader:
                 payload = bytes(nested.payload).decode()
             except ValueError:
                 raise error from None
-            return Line(nested.topic, nested.partition, nested.offset, payload, nested.key, nested.ts)
+            return Line(
+                nested.topic, nested.partition, nested.offset, payload, nested.key, nested.ts, headers=nested.headers
+            )
 
     def _place(self, topic: str) -> int:
         """Returns the topic's index, a new one if it was not seen before; from the next batch on it is read fast."""
@@ -142,6 +171,28 @@ class LineReader:
 def texts(line: Line) -> tuple[bytes | None, bytes | None]:
     """Key and payload as bytes. Raises ValueError for a text that should be base64 and is not."""
     return _text(line.key, line.key_base64), _text(line.payload, line.payload_base64)
+
+
+def feed_in(line: Line) -> bytes | None:
+    """The header `feed` of a line, None without one. Headers that are no list of names and values say nothing."""
+    if (encoded := _feed_among(bytes(line.headers_base64))) is None:
+        return _feed_among(bytes(line.headers))
+    try:
+        return b64decode(encoded, validate=True)
+    except ValueError:
+        return None
+
+
+def _feed_among(headers: bytes) -> bytes | None:
+    """headers: JSON, a name and a value by turns, as kcat prints them."""
+    if b"feed" not in headers and b"\\" not in headers:
+        return None
+    try:
+        flat = _HEADERS.read(headers)
+    except Unreadable:
+        return None
+    named = feeds_of([[(name or "", _text(value, None)) for name, value in zip(flat[::2], flat[1::2], strict=False)]])
+    return named[0] if named else None
 
 
 def _fits(topic: str) -> bool:

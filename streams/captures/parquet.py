@@ -6,7 +6,7 @@
     ts         int64    ms since the epoch, UTC, -1 where there is none
     key        binary, may be null
     payload    binary, may be null (a tombstone)
-    headers    list of {name: string, value: binary}; not read
+    headers    list of {name: string, value: binary}; only `feed` is read
 
 Text in place of binary, wider integers and timestamps in place of `ts` are read too: that is what other tools write.
 """
@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from streams.captures.rows import CaptureError, CaptureRows
+from streams.ingest.feed_codes import HEADER
 from streams.ingest.packed import Packed
 from streams.kernels.lines import PARTITIONS_MAX
 
@@ -48,13 +49,19 @@ def read_parquet(path: Path, topics: list[str], batch: int, advance: Callable[[i
         with parquet.ParquetFile(path, read_dictionary=["topic"]) as file:
             _check(file.schema_arrow, path)
             count = file.metadata.num_rows
-            for part in file.iter_batches(batch, columns=list(READ)):
+            columns = [*READ, "headers"] if HEADERS in _type_of(file.schema_arrow, "headers") else list(READ)
+            for part in file.iter_batches(batch, columns=columns):
                 yield _rows(part, topics, path, first)
                 first += len(part)
                 advance(total * first // count - reported)
                 reported = total * first // count
     except (pa.ArrowException, OSError) as error:
         raise CaptureError(f"{path}: cannot be read as Parquet, it may be cut off or damaged: {error}") from error
+
+
+def _type_of(schema: Any, name: str) -> list[Any]:
+    """The type of a column, in a list; an empty one where there is no such column."""
+    return [schema.field(name).type] if name in schema.names else []
 
 
 def _check(schema: Any, path: Path) -> None:
@@ -85,8 +92,23 @@ def _rows(part: Any, topics: list[str], path: Path, first: int) -> CaptureRows:
     return CaptureRows(
         topics, np.array(codes, np.int64)[topic.indices.to_numpy()] if n else np.empty(0, np.int64),
         numbers["partition"].astype(np.int32), numbers["offset"], numbers["ts"],
-        _packed(keys, "key", path), _packed(part.column("payload"), "payload", path),
+        _packed(keys, "key", path), _packed(part.column("payload"), "payload", path), feeds=_feeds(part),
     )  # fmt: skip
+
+
+def _feeds(part: Any) -> list[bytes | None] | None:
+    """The header `feed` of each row, the first where several are called so; None where no row has one."""
+    if "headers" not in part.schema.names:
+        return None
+    column = part.column("headers")
+    every = pc.list_flatten(column)
+    mine = pc.equal(pc.struct_field(every, "name"), HEADER)
+    rows = pc.list_parent_indices(column).filter(mine).to_pylist()
+    values = pc.struct_field(every, "value").filter(mine).to_pylist()
+    if not rows:
+        return None
+    first = dict(zip(reversed(rows), reversed(values), strict=True))
+    return [first.get(i) for i in range(len(part))]
 
 
 def _integers(column: Any, name: str, path: Path, first: int) -> np.ndarray:

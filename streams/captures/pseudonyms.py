@@ -9,8 +9,8 @@ belong together. That is pseudonymisation, not anonymity: the pattern of calls c
 - A short code (112, 1366) is a service, and stays. Any other identity becomes `id-` and a hash.
 - Ids become hashes; a text becomes a hash or goes, and so does where a recording lies; times, choices, `carrier`,
   `cause` and `rule` stay.
-- Unknown fields and headers go. A wrong value goes as well, for it may hold anything: the field becomes null. Of a
-  record that cannot be read at all, only the reason is kept.
+- Unknown fields go, and headers other than `feed`. A wrong value goes as well, for it may hold anything: the field
+  becomes null. Of a record that cannot be read at all, only the reason is kept.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from schemas.feeds import FEEDS
 from schemas.numbers import Number, e164_rules, normalise
 from schemas.objects import ObjectError, read_pairs
 from streams.captures.writing import Record
+from streams.ingest.feed_codes import HEADER
 
 KEY_VARIABLE = "GRAYLINE_PSEUDONYM_KEY"
 KEY_BYTES_MIN = 16
@@ -77,7 +78,9 @@ class Pseudonyms:
 
     def record(self, record: Record) -> Record:
         """The record of an input topic with its pseudonyms; topic, partition and offset stay."""
-        return record._replace(key=self.key(record.key), value=self.value(record.topic, record.value), headers=())
+        named = tuple(header for header in record.headers if header[0] == HEADER)
+        value = self.value(record.topic, record.value)
+        return record._replace(key=self.key(record.key), value=value, headers=named)
 
     def key(self, key: bytes | None) -> bytes | None:
         if not key:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -164,7 +164,7 @@ class Replay:
             here = np.flatnonzero(rows.topic == code)
             yield RawBatch(
                 topic, here, rows.partition[here], rows.offset[here], rows.timestamp[here],
-                rows.values.take(here), rows.keys.take(here),
+                rows.values.take(here), rows.keys.take(here), _taken(rows.feeds, here),
             )  # fmt: skip
 
     def _fresh(self, raw: RawBatch) -> RawBatch:
@@ -177,8 +177,15 @@ class Replay:
         assert isinstance(raw.keys, Packed)
         return RawBatch(
             raw.topic, raw.order[fresh], raw.partition[fresh], raw.offset[fresh], raw.timestamp[fresh],
-            raw.values.take(fresh), raw.keys.take(fresh),
+            raw.values.take(fresh), raw.keys.take(fresh), _taken(raw.feeds, np.flatnonzero(fresh)),
         )  # fmt: skip
+
+
+def _taken(feeds: Sequence[bytes | None] | None, index: np.ndarray) -> list[bytes | None] | None:
+    if feeds is None:
+        return None
+    taken = [feeds[i] for i in index.tolist()]
+    return taken if any(feed is not None for feed in taken) else None
 
 
 def _ahead(batches: Iterator[CaptureRows]) -> Iterator[CaptureRows]:

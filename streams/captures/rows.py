@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +28,7 @@ class CaptureRows:
     keys: Packed
     values: Packed
     unread: list[tuple[int, bytes, Exception]] = field(default_factory=list)  # (index, line, why), blank ones left out
+    feeds: Sequence[bytes | None] | None = None  # each record's header `feed`; None where no record has one
 
     def __len__(self) -> int:
         return len(self.topic)

@@ -37,6 +37,7 @@ from streams.holds.output import FrozenChange, Output
 from streams.ingest.admission import Accepted
 from streams.ingest.decode import Decoded, Decoder
 from streams.ingest.epoch import NO_ORIGIN, OutRecord, origin_of
+from streams.ingest.feed_codes import Feeds
 from streams.ingest.fields import record_fields
 from streams.ingest.merge import Merged, merge
 
@@ -50,7 +51,7 @@ class Engine:
     `also`: topics that are read besides those that rules count: their records are checked and told apart, count
     nowhere, and become dead letters where they are wrong. `expire_by_clock`: holds expire before the record that
     follows their end by the partition clocks (replay); otherwise only `expire` ends them (live, by wall time).
-    `breaker`: the breaker, none unless given."""
+    `breaker`: the breaker, none unless given. `feeds`: the feeds and what is known of each."""
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Engine:
         numbers_max: int = NUMBERS_MAX,
         expire_by_clock: bool = False,
         breaker: Breaker | None = None,
+        feeds: Feeds | None = None,
     ) -> None:
         self.rules = rules
         plan = plan_of(rules, also)
@@ -71,7 +73,8 @@ class Engine:
         self.breaker = breaker or Breaker()
         self.partitions = 0  # of the inputs; 0 in a replay, which reads files
         self.ledger = Ledger([rule.name for rule in rules.rules])
-        self.decoders = {name: Decoder(name, _fields(rules, name), region) for name in self.topics}
+        self.feeds = feeds or Feeds()
+        self.decoders = {name: Decoder(name, _fields(rules, name), region, self.feeds) for name in self.topics}
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
         self._counted = Counted(plan, lateness_ms, numbers_max)
@@ -195,7 +198,7 @@ class Engine:
         engine must not be used any more."""
         new = Engine(
             rules, also=self._also, region=self._region, lateness_ms=self.lateness_ms, numbers_max=self._numbers_max,
-            expire_by_clock=self.expire_by_clock, breaker=self.breaker,
+            expire_by_clock=self.expire_by_clock, breaker=self.breaker, feeds=self.feeds,
         )  # fmt: skip
         new.partitions = self.partitions
         new.ledger = self.ledger.under([rule.name for rule in rules.rules])

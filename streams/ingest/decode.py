@@ -2,7 +2,8 @@
 
 Most records take the fast way: the batch is laid out in one buffer, compiled kernels find and convert its fields, each
 record inside its own bounds. What a kernel does not understand completely goes one by one to the exact decoder in
-`schemas.records`, which alone decides whether a record is wrong. A wrong record becomes a dead letter, whole.
+`schemas.decoding`, which alone decides what is wrong with a record: a flawed field is absent, and without its time,
+number, id or kind of event the record becomes a dead letter, whole.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from phonenumbers import country_code_for_region
 from schemas import codes, decoding, numbers, records, topics
 from schemas.feeds import EVENTS, FEEDS
 from streams.ingest.epoch import OutRecord, RawBatch
+from streams.ingest.feed_codes import Feeds, text_hash
 from streams.ingest.packed import Packed
 from streams.kernels import fields as field_kernels
 from streams.kernels import identity
 from streams.kernels.scan import SLOW, name_words, scan
-from streams.kernels.words import PADDING, hash_bytes
+from streams.kernels.words import PADDING
 
 UNVERIFIED = codes.VERIFIED.index("none")
 
@@ -51,13 +53,16 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes one topic. `wanted`: the optional fields that loaded rules read; others are not looked at."""
+    """Decodes one topic. `wanted`: the optional fields that loaded rules read; others are not looked at, except those
+    that say who vouches for the number and who delivered the record. feeds: shared by the decoders of an engine."""
 
-    def __init__(self, topic: str, wanted: frozenset[str], region: str = "KR") -> None:
+    def __init__(self, topic: str, wanted: frozenset[str], region: str = "KR", feeds: Feeds | None = None) -> None:
         self.topic = topic
         self.feed = feed = FEEDS[topic]
+        self.feeds = feeds or Feeds()
         self.region = region
-        self.wanted = frozenset(wanted) | set(feed.vouching)
+        self._scratch = frozenset(feed.naming) - wanted  # decoded, and columns of nobody's
+        self.wanted = frozenset(wanted) | set(feed.vouching) | set(feed.naming)
         unknown = self.wanted - set(feed.optional)
         if unknown:
             raise ValueError(f"{topic} has no optional field {', '.join(sorted(unknown))}")
@@ -85,12 +90,14 @@ class Decoder:
         keep = np.ones(n, bool)
         for i in np.flatnonzero(status == SLOW).tolist():
             try:
-                self._fill(columns, i, decoding.decode(self.topic, raw.values[i], self.wanted))
+                record, _ = decoding.read(self.topic, raw.values[i], self.wanted)
+                self._fill(columns, i, record)
             except decoding.RecordError as error:
                 keep[i] = False
                 counts[error.code] += 1
                 dead.append(dead_letter(raw, i, error))
         del buffer
+        columns["feed"] = self._feed(raw, columns)
         columns["line"], columns["partition"], columns["timestamp"] = raw.order, raw.partition, raw.timestamp
         dead_lines = raw.order[~keep].tolist()
         if dead:
@@ -103,7 +110,19 @@ class Decoder:
 
     def kinds(self) -> dict[str, np.dtype]:
         """The columns of this topic that stand for fields of the record, and their types."""
-        return {name: c.dtype for name, c in self._columns(0).items() if name not in self.feed.complete}
+        hidden = self._scratch | set(self.feed.complete)
+        return {name: c.dtype for name, c in self._columns(0).items() if name not in hidden} | {
+            "feed": np.dtype(np.int32)
+        }
+
+    def _feed(self, raw: RawBatch, columns: dict[str, np.ndarray]) -> np.ndarray:
+        """int32[n]: each record's feed. Takes out of `columns` what nobody else reads."""
+        naming = self.feed.naming
+        codes = self.feeds.codes(raw.feeds, [columns[name] for name in naming], len(raw.values))
+        self.feeds.learn(codes, raw.feeds, raw.values, naming)
+        for name in self._scratch:
+            del columns[name]
+        return codes
 
     def _columns(self, n: int) -> dict[str, np.ndarray]:
         """Zeroed columns; zero is "absent" in each."""
@@ -230,7 +249,7 @@ class Decoder:
             elif name in feed.choices:
                 columns[name][i] = feed.choices[name].index(str(value))
             elif name in (feed.number, feed.peer):
-                number = numbers.normalise(str(value), self.region)
+                number = numbers.normalise(_bounded(str(value)), self.region)
                 target = "number" if name == feed.number else "peer"
                 columns[target][i], columns[f"{target}_type"][i] = number.key, number.type
                 if target == "number":
@@ -239,11 +258,11 @@ class Decoder:
                 columns[name][i] = text_hash(str(value))
 
 
-def text_hash(text: str) -> int:
-    """The hash that the kernels give the same string: non-zero int64 of its UTF-8."""
-    raw = text.encode()
-    padded = np.frombuffer(raw + bytes(PADDING), np.uint8)
-    return int(hash_bytes(padded.ctypes.data, 0, len(raw)))
+def _bounded(text: str) -> str:
+    """The text of a number, or one that stands for it where it is too long to be any."""
+    if len(text) <= records.NUMBER_MAX:
+        return text
+    return f"long-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def dead_letter(raw: RawBatch, i: int, error: decoding.RecordError) -> OutRecord:

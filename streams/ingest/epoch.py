@@ -46,6 +46,7 @@ class RawBatch:
     timestamp: np.ndarray  # int64[n]: Kafka timestamps, ms since the epoch
     values: Sequence[bytes | None]
     keys: Sequence[bytes | None] | None = None  # only fetched for dead letters when a source has them at hand
+    feeds: Sequence[bytes | None] | None = None  # each record's header `feed`; None where no record has one
     headers: list[Headers] | None = None  # only of `rekeyed`, where they say what a record was
     origin: np.ndarray | None = None  # int32[n]: the partitions that re-keyed records came from, `offset` being theirs
 

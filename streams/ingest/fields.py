@@ -33,8 +33,11 @@ def is_present(name: str, column: np.ndarray) -> np.ndarray:
 def field_column(name: str, columns: Mapping[str, np.ndarray], index: np.ndarray | slice) -> np.ndarray:
     """The column of one record field as expressions read it: codes with 0 for absent, or float64 with NaN. Types move
     up by one, so that 0 can mean "absent"."""
-    column = columns[next(feed.columns[name] for feed in FEEDS.values() if name in feed.columns)][index]
-    if name.endswith("_type"):
+    source = next(feed.columns[name] for feed in FEEDS.values() if name in feed.columns)
+    column = columns[source][index]
+    if source == "peer_type":
+        return np.where(columns["peer"][index] != 0, column + np.uint8(1), np.uint8(0))
+    if source == "number_type":
         return column + np.uint8(1)
     if name == "duration":
         return np.where(is_present(name, column), column / 1000.0, np.nan)

@@ -21,6 +21,7 @@ from schemas.subjects import key_text
 from schemas.topics import REKEYED
 from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES, Decoded, dead_letter
 from streams.ingest.epoch import ORIGINS_MAX, Headers, OutRecord, RawBatch, home_of, partition_of_strays
+from streams.ingest.feed_codes import HEADER, feeds_of
 from streams.kernels.partition import partition_of
 
 # Headers with the first position of a re-keyed record, and its timestamp there: decimal digits, but for the topic.
@@ -114,7 +115,9 @@ def _send_home(raw: RawBatch, decoded: Decoded, strays: np.ndarray, home: np.nda
         elif value is not None and len(value) > DEAD_LETTER_WHOLE_BYTES:
             _bury(raw, decoded, i, _too_large(len(value), to))
         else:
+            named = None if raw.feeds is None else raw.feeds[i]
             headers = [
+                *([] if named is None else [(HEADER, named)]),
                 (TOPIC, topic), (PARTITION, b"%d" % partition), (OFFSET, b"%d" % offset), (TIMESTAMP, b"%d" % timestamp)
             ]  # fmt: skip
             decoded.rekeyed.append(OutRecord(REKEYED, key_text(number), value, headers, to))
@@ -176,6 +179,7 @@ def _integer(found: dict[str, bytes | None], name: str, low: int, high: int) -> 
 
 
 def _batch(raw: RawBatch, topic: str, rows: np.ndarray) -> RawBatch:
+    headers = raw.headers or []
     index, partition, offset, timestamp = rows.T
     here = index.tolist()
     return replace(
@@ -187,6 +191,7 @@ def _batch(raw: RawBatch, topic: str, rows: np.ndarray) -> RawBatch:
         timestamp=timestamp,
         values=[raw.values[i] for i in here],
         keys=None if raw.keys is None else [raw.keys[i] for i in here],
+        feeds=feeds_of([headers[i] for i in here]),
         headers=None,
         origin=partition.astype(np.int32),
     )

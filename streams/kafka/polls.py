@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schemas.topics import REKEYED
-from streams.ingest.epoch import Epoch, Place, RawBatch
+from streams.ingest.epoch import Epoch, Headers, Place, RawBatch
+from streams.ingest.feed_codes import feeds_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -50,14 +51,15 @@ def epoch_of(messages: list[Message], topics: tuple[str, ...], code_of: Mapping[
     partition = np.fromiter(map(message_type.partition, messages), np.int32, n)
     offset = np.fromiter(map(message_type.offset, messages), np.int64, n)
     timestamp = np.fromiter([message.timestamp()[1] for message in messages], np.int64, n)
+    headers = list(map(message_type.headers, messages))
     if len(topics) == 1:
-        return Epoch([_batch(topics[0], np.arange(n), partition, offset, timestamp, values, messages)], n)
+        return Epoch([_batch(topics[0], np.arange(n), partition, offset, timestamp, values, headers)], n)
     code = np.frombuffer(bytes(map(code_of.__getitem__, map(message_type.topic, messages))), np.uint8)
     batches = []
     for number in np.flatnonzero(np.bincount(code)).tolist():
         here = code == number
         ours, order = list(compress(values, here.tolist())), np.flatnonzero(here)
-        batches.append(_batch(topics[number], order, partition[here], offset[here], timestamp[here], ours, messages))
+        batches.append(_batch(topics[number], order, partition[here], offset[here], timestamp[here], ours, headers))
     return Epoch(batches, n)
 
 
@@ -68,11 +70,14 @@ def _batch(
     offset: np.ndarray,
     timestamp: np.ndarray,
     values: list[bytes | None],
-    messages: list[Message],
+    headers: list[Headers | None],
 ) -> RawBatch:
+    """headers: of all the poll's messages."""
     raw = RawBatch(topic, order, partition, offset, timestamp, values)
-    if topic == REKEYED:  # only there do headers say something
-        raw.headers = [messages[i].headers() or [] for i in order.tolist()]
+    if topic == REKEYED:  # there they say where a record came from as well
+        raw.headers = [headers[i] or [] for i in order.tolist()]
+    elif any(headers):
+        raw.feeds = feeds_of([headers[i] for i in order.tolist()])
     return raw
 
 

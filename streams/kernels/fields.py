@@ -13,6 +13,7 @@ from streams.kernels.words import byte, hash_bytes, load, prefix
 
 YEAR_2000_MS = 946_684_800_000
 YEAR_10000_MS = 253_402_300_800_000
+FEED_CODES = 1 << 16  # of feeds; 0 is for records that name none
 
 
 @njit(**INNER)
@@ -129,3 +130,26 @@ def hashes(buffer, spans, kinds, field, required, longest, out, status):
                 status[i] = SLOW
         else:
             status[i] = SLOW
+
+
+@njit(**COMPILED)
+def feed_codes(header, first, second, listed, out):
+    """out: int32[n], the code of each record's feed, by the hash of its name: the first that is not 0 of header, first
+    and second (int64[n] each, or empty where no record has one). 0 where there is none.
+
+    listed: int64[FEED_CODES], the hash of the name that has a code to itself, else 0; another name with the same code
+    goes on to the next that is not listed."""
+    for i in range(out.shape[0]):
+        name = np.int64(0)
+        if header.shape[0]:
+            name = header[i]
+        if name == 0 and first.shape[0]:
+            name = first[i]
+        if name == 0 and second.shape[0]:
+            name = second[i]
+        code = np.int64(0)
+        if name != 0:
+            code = np.int64(np.uint64(name) % np.uint64(FEED_CODES - 1)) + 1
+            while listed[code] != 0 and listed[code] != name:
+                code = code % (FEED_CODES - 1) + 1
+        out[i] = code

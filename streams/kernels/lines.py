@@ -25,8 +25,11 @@ from streams.kernels.scan import (
 )
 from streams.kernels.words import HIGHS, byte, load, prefix, put, put_byte, special, trailing_zeros
 
-NAMES = ("topic", "partition", "offset", "ts", "key", "payload", "key_base64", "payload_base64")
-TOPIC, PARTITION, OFFSET, TS, KEY, PAYLOAD = range(6)  # what is only read exactly comes behind
+NAMES = (
+    *("topic", "partition", "offset", "ts", "key", "payload", "headers"),
+    *("key_base64", "payload_base64", "headers_base64"),
+)
+TOPIC, PARTITION, OFFSET, TS, KEY, PAYLOAD, HEADERS = range(7)  # what is only read exactly comes behind
 NAME_WORDS = name_words(NAMES)
 REQUIRED = 1 << TOPIC | 1 << PARTITION | 1 << OFFSET
 PARTITIONS_MAX = 1 << 20  # as the exact reader has it
@@ -204,9 +207,9 @@ def find_topic(buffer, at, length, topics):
 
 
 @njit(**INNER)
-def read_line(buffer, at, end, names, fields, following, topics, out, to, i, topic, numbers, spans):
-    """Reads the line in buffer[at:end] into row i of `topic`, `numbers` and `spans`; the place in `out` behind its
-    texts, -1 if it is SLOW."""
+def read_line(buffer, at, end, names, fields, following, topics, out, to, i, topic, numbers, spans, lists):
+    """Reads the line in buffer[at:end] into row i of `topic`, `numbers`, `spans` and `lists`; the place in `out` behind
+    its texts, -1 if it is SLOW."""
     at = skip_space(buffer, at, end)
     if at >= end or byte(buffer, at) != 123:
         return np.int64(-1)
@@ -225,7 +228,7 @@ def read_line(buffer, at, end, names, fields, following, topics, out, to, i, top
             close, escaped = string_end(buffer, at + 1, end)
             if close < 0 or escaped:
                 return np.int64(-1)
-        if field > PAYLOAD or (field >= 0 and seen >> field & 1):
+        if field > HEADERS or (field >= 0 and seen >> field & 1):
             return np.int64(-1)
         at = skip_space(buffer, close + 1, end)
         if at >= end or byte(buffer, at) != 58:
@@ -234,7 +237,16 @@ def read_line(buffer, at, end, names, fields, following, topics, out, to, i, top
         if at >= end:
             return np.int64(-1)
         start, c = at, byte(buffer, at)
-        if field >= KEY:
+        if field == HEADERS:
+            if c == 91:
+                at = list_end(buffer, at, end)
+                stop = at
+                lists[i, 0] = start
+                lists[i, 1] = stop - start
+            else:
+                at, null = literal_end(buffer, at, end)
+                stop = at if null else np.int64(-1)
+        elif field >= KEY:
             if c == 34:
                 spans[i, field - KEY, 0] = to
                 at, to = copy_string(buffer, at + 1, end, out, to)
@@ -293,13 +305,14 @@ def read_line(buffer, at, end, names, fields, following, topics, out, to, i, top
 
 
 @njit(**COMPILED)
-def read_lines(buffer, begin, ends, names, following, topics, out, topic, numbers, spans, status):
+def read_lines(buffer, begin, ends, names, following, topics, out, topic, numbers, spans, lists, status):
     """Reads n lines, the first from `begin` on; returns how many bytes of texts were written to `out`.
 
-    buffer: address (PADDING bytes behind the last line), ends: int64[n], names: NAME_WORDS, following: int64[8], kept
+    buffer: address (PADDING bytes behind the last line), ends: int64[n], names: NAME_WORDS, following: int64[10], kept
     between calls, topics: uint64[T, 3] by `name_words`, out: address of as many bytes as all lines have, and PADDING,
     topic: int64[n], place among `topics`, numbers: int64[n, 3], partition, offset and ts (-1 where there is none),
     spans: int64[n, 2, 2], (place in `out`, length) of key and payload, length -1 where it is null or absent,
+    lists: int64[n, 2], (place in `buffer`, length) of the list of headers, length 0 where there is none,
     status: uint8[n], OK or SLOW; a SLOW row holds nothing of use."""
     at, to = np.int64(begin), np.int64(0)
     names_at, following_at = np.int64(names.ctypes.data), np.int64(following.ctypes.data)
@@ -307,8 +320,22 @@ def read_lines(buffer, begin, ends, names, following, topics, out, topic, number
         numbers[i, 2] = -1
         spans[i, 0, 1] = -1
         spans[i, 1, 1] = -1
+        lists[i, 1] = 0
         done = read_line(
-            buffer, at, ends[i], names_at, names.shape[0], following_at, topics, out, to, i, topic, numbers, spans
+            buffer,
+            at,
+            ends[i],
+            names_at,
+            names.shape[0],
+            following_at,
+            topics,
+            out,
+            to,
+            i,
+            topic,
+            numbers,
+            spans,
+            lists,
         )
         status[i] = SLOW if done < 0 else OK
         if done >= 0:

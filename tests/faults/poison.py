@@ -31,9 +31,10 @@ def values(at_ms: int) -> tuple[list[bytes | None], list[bytes]]:
         b"{" + b'"a":"' + b"x" * SIZE,  # a megabyte without an end
         b"[" * SIZE,
         b'{"a":' * (SIZE // 5),
-        whole[:-1] + b',"recipient":"' + b"1" * (SIZE // 2) + b'"}',
+        whole[:-1] + b',"sender":"' + b"1" * (SIZE // 2) + b'"}',
     ]
     alive = [f"{{{next(ids)},{base}{more}}}".encode() for more in _strange_but_right()]
+    alive += [text.encode() for text in _odd_in_identities(base, ids)]
     alive += [
         b" \t\r\n" + f"{{ {next(ids)} ,\n{base.replace(':', ' : ', 1)} }}".encode() + b" \n",
         f'{{{next(ids)},{base},"text":"'.encode() + b"y" * SIZE + b'"}',  # no rule reads it
@@ -72,17 +73,26 @@ def _not_a_record(base: str, ids: Iterator[str], at_ms: int) -> Iterator[str]:
     ):  # fmt: skip
         other = base.replace(str(at_ms), wrong, 1)
         yield f"{{{next(ids)},{other}}}"
-    for wrong in ("1", "null", "true", '""', "[]", "{}", '"\\ud800"', '"' + "1" * 129 + '"'):
+    for wrong in ("1", "null", "true", '""', "[]", "{}"):
         other = base.replace(f'"{NUMBER}"', wrong)
         yield f"{{{next(ids)},{other}}}"
-    for wrong in ("1", '""', "null", '"' + "i" * 257 + '"', '"\\udc00\\ud800"'):
+    for wrong in ("1", '""', "null"):
         yield f'{{"message_id":{wrong},{base}}}'
-    for wrong in ('"verified":"FULL"', '"verified":1', '"origin":"moon"', '"verified":["full"]'):
-        yield f"{{{next(ids)},{base},{wrong}}}"
+
+
+def _odd_in_identities(base: str, ids: Iterator[str]) -> Iterator[str]:
+    """Ids and numbers that can be read, though nobody should write them so."""
+    for odd in ('"' + "i" * 257 + '"', '"\\udc00\\ud800"'):
+        yield f'{{"message_id":{odd},{base}}}'
+    for odd in ('"\\ud800"', '"' + "1" * 129 + '"'):
+        other = base.replace(f'"{NUMBER}"', odd)
+        yield f"{{{next(ids)},{other}}}"
 
 
 def _strange_but_right() -> Iterator[str]:
-    """All of these tell who sent what to whom and when, in fields that nobody reads or in an odd dress."""
+    """All of these tell who sent something and when, in fields that nobody reads, flawed or in an odd dress."""
+    yield from (',"verified":"FULL"', ',"verified":1', ',"origin":"moon"', ',"verified":["full"]', ',"carrier":""')
+    yield ',"recipient":"+821077770002"'  # twice, so it is absent
     yield from (
         "", ',"a":null', ',"a":1e400', ',"a":-0', ',"a":1.5e-10', ',"a":"\\u0000"', ',"a":"\\ud83d\\ude00"',
         ',"a":"\u202e\u200b\ufefff"', ',"a":"\u0c1c\u0c4d\u0c1e\u200c\u0c3e"', ',"a":"\U0001f469\u200d\U0001f680"',

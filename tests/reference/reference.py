@@ -189,7 +189,8 @@ class Reference:
 
     def _events(self, topic: str, record: dict[str, Any]) -> Iterator[Event]:
         id_name, number_name, peer_name = ACTOR[topic]
-        number, peer = normalise(record[number_name], self.region), normalise(record[peer_name], self.region)
+        number = normalise(record[number_name], self.region)
+        peer = normalise(record[peer_name], self.region) if peer_name in record else None
         kind = NUMBER_TYPES[number.type]
         fields: dict[str, Value] = {
             "origin": record.get("origin"),
@@ -199,14 +200,14 @@ class Reference:
             "depth": record.get("depth"),
             "access_code": ACCESS_CODES[number.access] or None,
             f"{number_name}_type": kind,
-            f"{peer_name}_type": NUMBER_TYPES[peer.type],
+            f"{peer_name}_type": NUMBER_TYPES[peer.type] if peer else None,
             "duration": None,
         }
         things = {name: record.get(name) for name in ("relay", "reseller", "account", "carrier", "source_ip")}
-        things |= {peer_name: peer.key, "content": record.get("content_hash") or record.get("text")}
+        things |= {peer_name: peer.key if peer else None, "content": record.get("content_hash") or record.get("text")}
         forged = kind != "international" and record.get("origin") == "international"
         vouched = record.get("verified") == "full" and not forged
-        id = record[id_name] if id_name else f"{number.key} {peer.key} {record['at']}"
+        id = record[id_name] if id_name else f"{number.key} {peer.key if peer else None} {record['at']}"
         at = {ONE_EVENT.get(topic) or record["event"]: record["at"]}
         if "complete" in at:
             at = {"setup": record["setup_at"], "answer": record.get("answer_at"), "release": record["at"]} | at

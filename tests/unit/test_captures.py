@@ -659,3 +659,54 @@ def test_gzip_files_of_one_capture_are_the_same_bytes(tmp_path: Path, traffic: l
     assert one.read_bytes() == two.read_bytes()
     assert gzip.decompress(one.read_bytes()) == b"".join(map(line, traffic[:50]))
     assert os.path.getsize(one) < 50 * 300
+
+
+# ------------------------------------------------------------------------------------------------------------ feeds
+
+
+FEED_HEADERS = {
+    b'"headers":["feed","skt-1"]': b"skt-1",
+    b'"headers":["x","feed","feed","skt-2"]': b"skt-2",
+    b'"headers":["feed","a","feed","b"]': b"a",
+    b'"headers":["\\u0066eed","skt-1"]': b"skt-1",
+    b'"headers":["feed",null]': None,
+    b'"headers":["feed"]': None,
+    b'"headers":[]': None,
+    b'"headers":null': None,
+    b'"headers":{"feed":"skt-1"}': None,
+    b'"headers":[["feed","skt-1"]]': None,
+    b'"headers":"feed"': None,
+    b'"headers_base64":["feed","c2t0/w=="]': b"skt\xff",
+    b'"headers_base64":["feed","c2t0-"]': None,
+    b'"other":1': None,
+}
+
+
+def test_the_feed_of_a_line_is_its_header_whichever_way_it_was_read() -> None:
+    lines = [BASE + b"," + headers + b"}" for headers in FEED_HEADERS]
+    exact = [BASE + b',"x":1.5,' + headers + b"}" for headers in FEED_HEADERS]  # a fraction is read exactly
+    for way in (lines, exact):
+        rows = LineReader(TOPICS).read_list(way)
+        assert (rows.unread, rows.feeds) == ([], list(FEED_HEADERS.values()))
+    assert LineReader(TOPICS).read_list([BASE + b"}"]).feeds is None
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_capture_keeps_each_records_feed(tmp_path: Path, form: str) -> None:
+    feeds = [None, b"skt-1", None, b"\xff", b"kt"]
+    headers: list[tuple[tuple[str, bytes | None], ...]] = [
+        (), (("x", b"1"), ("feed", b"skt-1")), (("x", None),), (("feed", b"\xff"),), (("feed", b"kt"), ("feed", b"no"))
+    ]  # fmt: skip
+    writer = CaptureWriter(tmp_path / "c", form, "zstd")
+    writer.write([Record(CDR, 0, n, AT_MS, 1, None, b"{}", each) for n, each in enumerate(headers)])
+    writer.finish()
+    (rows,) = read_capture(writer.files[0].path, LineReader([CDR]), 100)
+    assert rows.feeds == feeds
+
+
+def test_a_parquet_file_without_headers_names_no_feed(tmp_path: Path) -> None:
+    writer = CaptureWriter(tmp_path / "c", "parquet", "zstd")
+    writer.write([Record(CDR, 0, n, AT_MS, 1, None, b"{}") for n in range(3)])
+    writer.finish()
+    (rows,) = read_capture(writer.files[0].path, LineReader([CDR]), 100)
+    assert rows.feeds is None

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from schemas import codes
 from schemas.decoding import RecordError, decode
 from schemas.feeds import EVENTS, FEEDS
-from schemas.numbers import normalise
+from schemas.numbers import Number, normalise
+from schemas.records import NUMBER_MAX
 from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
-from streams.ingest.decode import DEAD_LETTER_KEPT_BYTES, DEAD_LETTER_WHOLE_BYTES, Decoded, Decoder, text_hash
+from streams.ingest.decode import DEAD_LETTER_KEPT_BYTES, DEAD_LETTER_WHOLE_BYTES, Decoded, Decoder
 from streams.ingest.epoch import RawBatch
+from streams.ingest.feed_codes import NAMES_KEPT_MAX, NO_FEED, OTHERS, Feeds, feeds_of, name_of, text_hash
 
 AT_MS = 1_794_798_000_000
 MESSAGE = {"message_id": "m1", "at": AT_MS, "sender": "010-1111-0001", "recipient": "+821099900001"}
@@ -71,11 +73,11 @@ def decoder(topic: str, everything: bool = True) -> Decoder:
     return Decoder(topic, (EVERYTHING if everything else NOTHING)[topic])
 
 
-def raw(topic: str, values: list[bytes | None]) -> RawBatch:
+def raw(topic: str, values: list[bytes | None], feeds: list[bytes | None] | None = None) -> RawBatch:
     n = len(values)
     return RawBatch(
         topic, np.arange(n) * 3 + 5, np.arange(n, dtype=np.int32) % 4, np.arange(n) + 100,
-        np.arange(n) + AT_MS, values, [b"k%d" % i for i in range(n)],
+        np.arange(n) + AT_MS, values, [b"k%d" % i for i in range(n)], feeds,
     )  # fmt: skip
 
 
@@ -85,7 +87,7 @@ def expected(topic: str, values: list[bytes | None], wanted: frozenset[str]) -> 
     dead = []
     for i, value in enumerate(values):
         try:
-            record: dict[str, Any] = decode(topic, value, wanted | {"origin", "verified"})
+            record: dict[str, Any] = decode(topic, value, wanted | {"origin", "verified", "carrier", "relay"})
         except RecordError as error:
             dead.append((i, error.code, str(error)))
             continue
@@ -95,13 +97,17 @@ def expected(topic: str, values: list[bytes | None], wanted: frozenset[str]) -> 
 
 def _rows(topic: str, record: dict[str, Any]) -> list[dict[str, int]]:
     of, to, id_name = NAMES[topic]
-    number = normalise(record[of])
+    number = read_number(record[of])
     row = {"number": number.key, "number_type": number.type, "access": number.access, "at": record["at"]}
-    peer = (0, 0) if to is None else (normalise(record[to]).key, normalise(record[to]).type)
-    row["peer"], row["peer_type"] = peer
+    peer = read_number(record[to]) if to in record else None
+    row["peer"], row["peer_type"] = (0, 0) if peer is None else (peer.key, peer.type)
+    feed = record.get("carrier") or record.get("relay")
+    row["feed"] = NO_FEED if feed is None else Feeds().code(feed)
     row["id"] = text_hash(record[id_name]) if id_name else 0
     row |= {"event": KIND[ONE_EVENT.get(topic) or record["event"]], "topic": list(NAMES).index(topic)}
-    row |= {name: CHOICES[name].index(record[name]) for name in ("depth", "action") if name in record}
+    row |= {
+        name: CHOICES[name].index(record.get(name, "")) for name in ("depth", "action") if name in FEEDS[topic].fields
+    }
     for name in EVERYTHING[topic]:
         value = record.get(name)
         if name == "until":
@@ -117,6 +123,12 @@ def _rows(topic: str, record: dict[str, Any]) -> list[dict[str, int]]:
     out = [row | {"event": codes.SETUP, "at": record["setup_at"], "duration": -1}]
     out += [] if answer is None else [row | {"event": codes.ANSWER, "at": answer, "duration": -1}]
     return [*out, row | {"event": codes.RELEASE, "duration": spoken}, row | {"duration": spoken}]
+
+
+def read_number(text: str) -> Number:
+    if len(text) <= NUMBER_MAX:
+        return normalise(text)
+    return normalise(f"long-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}")
 
 
 def assert_agree(topic: str, values: list[bytes | None], everything: bool = True) -> Decoded:
@@ -365,3 +377,67 @@ def test_digits_of_any_kind_give_the_same_number_at_once_from_the_cache_and_from
                 exact = normalise(text)
                 assert (key, of) == (exact.key, exact.type)
                 assert access is None or code == exact.access
+
+
+# ------------------------------------------------------------------------------------------------------------ feeds
+
+
+def feeds_named(topic: str, records: list[dict[str, Any]], headers: list[bytes | None] | None = None) -> list[str]:
+    of = decoder(topic, False)
+    decoded = of.decode(raw(topic, [json.dumps(record).encode() for record in records], headers))
+    return [of.feeds.name(code, topic) for code in decoded.columns["feed"].tolist()]
+
+
+def test_the_feed_is_the_header_else_the_carrier_else_the_relay_else_the_topic() -> None:
+    records = [CALL, CALL | {"relay": "r7"}, CALL | {"relay": "r7", "carrier": "KT"}, CALL | {"carrier": "가" * 256}]
+    assert feeds_named(CDR, records) == ["cdr", "r7", "KT", "가" * 256]
+    assert feeds_named(CDR, records, [b"skt-1", None, b"skt-1", None]) == ["skt-1", "r7", "skt-1", "가" * 256]
+    assert feeds_named(TRAPS, [TRAP, TRAP], [None, b"honeypot"]) == ["traps", "honeypot"]
+    assert feeds_named(REPORTS, [REPORT | {"relay": "r7"}]) == ["r7"]
+
+
+@pytest.mark.parametrize("odd", [b"", b"\xff", b"x" * 257])
+def test_a_header_that_can_be_no_name_names_nobody(odd: bytes) -> None:
+    assert feeds_named(CDR, [CALL, CALL | {"carrier": "KT"}], [odd, odd]) == ["cdr", "KT"]
+
+
+@pytest.mark.parametrize("odd", ["", "x" * 257, "KT\ud83d", 7, None, ["KT"]])
+def test_a_flawed_name_of_a_feed_is_absent_and_the_record_counts(odd: Any) -> None:
+    assert feeds_named(CDR, [CALL | {"carrier": odd}, CALL | {"carrier": odd, "relay": "r7"}]) == ["cdr", "r7"]
+
+
+@given(names=st.lists(st.text(min_size=1, max_size=20).filter(str.isprintable), min_size=1, max_size=30))
+@settings(max_examples=30, deadline=None)
+def test_a_feeds_code_hangs_on_its_name_alone(names: list[str]) -> None:
+    first, second = Feeds(), Feeds()
+    values: list[bytes | None] = [json.dumps(CALL | {"carrier": name}).encode() for name in names]
+    by_field = Decoder(CDR, frozenset({"carrier"}), feeds=first).decode(raw(CDR, values)).columns["feed"].tolist()
+    headers = [name.encode() for name in names]
+    by_header = Decoder(CDR, frozenset(), feeds=second).decode(
+        raw(CDR, [json.dumps(CALL).encode()] * len(names), headers)
+    )
+    assert by_field == by_header.columns["feed"].tolist() == [Feeds().code(name) for name in names]
+    assert [first.name(code, CDR) for code in by_field] == [second.name(code, CDR) for code in by_field] == names
+    assert NO_FEED not in by_field
+
+
+def test_all_events_of_a_record_are_of_its_feed() -> None:
+    assert feeds_named(CDR, [COMPLETE, COMPLETE | {"carrier": "KT"}]) == ["cdr"] * 4 + ["KT"] * 4
+
+
+def test_names_beyond_the_bound_are_shown_together_and_keep_their_codes() -> None:
+    feeds = Feeds()
+    names = [f"feed {i}" for i in range(NAMES_KEPT_MAX + 50)]
+    values: list[bytes | None] = [json.dumps(CALL | {"carrier": name}).encode() for name in names]
+    codes_ = Decoder(CDR, frozenset(), feeds=feeds).decode(raw(CDR, values)).columns["feed"].tolist()
+    assert codes_ == [Feeds().code(name) for name in names]
+    first = list({code: name for name, code in reversed(list(zip(names, codes_, strict=True)))}.items())[::-1]
+    assert len(first) > NAMES_KEPT_MAX, "few names share a code"
+    shown = [feeds.name(code, CDR) for code, _ in first]
+    assert shown == [name for _, name in first[:NAMES_KEPT_MAX]] + [OTHERS] * (len(first) - NAMES_KEPT_MAX)
+
+
+def test_the_first_header_called_feed_names_it() -> None:
+    assert feeds_of([None, [("x", b"1")], [("feed", b"a"), ("feed", b"b")]]) == [None, None, b"a"]
+    assert feeds_of([None, [("x", b"1")]]) is None
+    assert name_of(None, b"{broken", ("carrier",)) is None

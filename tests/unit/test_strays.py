@@ -160,6 +160,20 @@ def test_a_complete_record_is_one_stray_though_it_is_four_events() -> None:
     }
 
 
+def test_a_stray_keeps_its_feed() -> None:
+    number = "+821011110001"
+    away = ((home(number, 4) or 0) + 1) % 4
+    raw = batch([(away, call(number, 0) | {"carrier": "KT"}), (away, call(number, 1)), (away, call(number, 2))])
+    raw.feeds = [b"switch-1", None, b"switch-2"]
+    strays = sorted_out(raw, 4).rekeyed
+    assert [dict(stray.headers).get("feed") for stray in strays] == [b"switch-1", None, b"switch-2"]
+    raw.feeds = None
+    strays += sorted_out(raw, 4).rekeyed
+    (back,), _ = unwrap(fetched(strays), DECODERS, 4)
+    codes = DECODERS[CDR].decode(back).columns["feed"].tolist()
+    assert [DECODERS[CDR].feeds.name(code, CDR) for code in codes] == ["switch-1", CDR, "switch-2", "KT", CDR, CDR]
+
+
 def test_a_stray_comes_home_as_a_record_of_its_own_topic_with_its_first_timestamp() -> None:
     number = "+821011110001"
     away = ((home(number, 4) or 0) + 1) % 4
