@@ -100,7 +100,7 @@ def infected_telephone(place: int, allocator: Allocator, rng: Rng) -> list[Membe
 def careful_dialler(place: int, allocator: Allocator, rng: Rng) -> list[Member]:
     """Stays a little below a limit that one would guess: calls a minute, calls an hour, seconds, lines."""
     below = rng.uniform(0.75, 0.98)
-    spans: tuple[tuple[int, int], ...] = LINES
+    spans: tuple[tuple[int, int], ...] = (VOIP, SEOUL)
     if place % 4 == 0:  # fewer than 25 calls a minute
         act = _dialling(_pitch(rng), (60 / (25 * below),) * 2, 240, 900)
     elif place % 4 == 1:  # fewer than 28 calls an hour, by hand
@@ -110,7 +110,7 @@ def careful_dialler(place: int, allocator: Allocator, rng: Rng) -> list[Member]:
         act = _dialling(talk, (20, 35), 1800, 600, lines=False)
     else:  # fewer lines at once than are looked at
         talk = _pitch(rng, (20, 60))
-        act, spans = _dialling(talk, (talk.mean_s / (7 * below),) * 2, 900, 900), (VOIP, SEOUL)
+        act = _dialling(talk, (talk.mean_s / (7 * below),) * 2, 900, 900)
     return [_one(act, allocator, rng, spans)]
 
 
@@ -144,7 +144,7 @@ def weekend_dialler(place: int, allocator: Allocator, rng: Rng) -> list[Member]:
     def act(span: Span, people: Population, rng: Rng) -> Work:
         return inner(span, people, rng) if is_weekend(span[0]) else Work()
 
-    return [_one(act, allocator, rng)]
+    return [_one(act, allocator, rng, (VOIP, SEOUL))]
 
 
 # -- gangs with many numbers

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from streams.traffic.actors import Span, Work
+from streams.traffic.actors import Span, Work, one_line
 from streams.traffic.hours import HOUR_MS, KOREA_MS, Day
 from streams.traffic.population import Population
 from streams.traffic.rows import UNANSWERED, Calls
@@ -83,6 +83,7 @@ class Calling:
     circle: Circle = Circle()
     weekend: float = 0.0  # pace on a Saturday or Sunday
     unsteady: float = 0.3  # how much the pace changes from one five minutes to the next
+    one_at_a_time: bool = False  # a telephone, not an exchange
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ def calls_of(habit: Calling, number: int, day: Day, people: Population, rng: np.
         calls.callee = habit.circle.draw(rng, people, number, len(calls.at))
         return calls
     at = arrivals(rng, (day.begin_ms, day.end_ms), habit.per_hour * pace, habit.profile, habit.unsteady)
-    return habit.talk.draw(rng, at, habit.circle.draw(rng, people, number, len(at)))
+    calls = habit.talk.draw(rng, at, habit.circle.draw(rng, people, number, len(at)))
+    return one_line(calls, 1_000) if habit.one_at_a_time else calls
 
 
 def arrivals(

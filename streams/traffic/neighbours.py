@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from streams.traffic import texts
-from streams.traffic.actors import Actor, Work, bursts
+from streams.traffic.actors import Actor, Work, bursts, one_line
 from streams.traffic.feeds import DOMESTIC, E164, sender_feed
 from streams.traffic.habits import DAY_ROUND, Calling, Circle, Talk, Writing, habitual, near, office
 from streams.traffic.hours import Day
@@ -33,7 +33,9 @@ def elderly_redialler(style: Rng, own: Rng) -> Trade:
     circle = Circle(1.0, int(own.integers(1, 5)))
     profile = DAY_ROUND * 0.05
     profile[own.choice(np.arange(7, 22), 4, replace=False)] = 1.0
-    habit = Calling(talk, profile, lines=0, per_hour=near(own, style.uniform(15, 90)), circle=circle, weekend=1.0)
+    habit = Calling(
+        talk, profile, per_hour=near(own, style.uniform(15, 90)), circle=circle, weekend=1.0, one_at_a_time=True,
+    )  # fmt: skip
     return Trade((MOBILE, SEOUL), habit)
 
 
@@ -74,7 +76,7 @@ def desk_abroad(style: Rng, own: Rng) -> Trade:
 
 
 NEIGHBOURS: dict[str, tuple[Callable[[Rng, Rng], Trade], float]] = {
-    "elderly_redialler": (elderly_redialler, 1.5), "roamer": (roamer, 1.5), "ported": (ported, 1.5),
+    "elderly_redialler": (elderly_redialler, 6.0), "roamer": (roamer, 6.0), "ported": (ported, 10.0),
     "desk_abroad": (desk_abroad, 1.0),
 }  # fmt: skip
 ALARM, SPOOFED = "alarm_system", "spoofed_owner"
@@ -107,7 +109,10 @@ def _actor(kind: str, trade: Trade, allocator: Allocator, own: Rng, account: str
     style = E164 if span in REPRESENTATIVE or not str(number).startswith("82") or own.random() < 0.6 else DOMESTIC
     relay = (f"relay-{int(own.integers(1, 9)):02d}", f"rs-{int(own.integers(1, 900)):04d}", account)
     feed = sender_feed(carrier, *(relay if trade.relay else ("", "", "")), trade.origin, verified, trade.channel, style)
-    return Actor(number, kind, True, feed, habitual(number, trade.calling, trade.writing))
+    calling = trade.calling
+    if calling is not None and span == MOBILE:
+        calling = replace(calling, one_at_a_time=True)
+    return Actor(number, kind, True, feed, habitual(number, calling, trade.writing))
 
 
 def _alarm(number: int, own: Rng) -> Actor:
@@ -121,7 +126,7 @@ def _alarm(number: int, own: Rng) -> Actor:
             begin = int(rng.integers(day.begin_ms, day.end_ms))
             span = (begin, min(day.end_ms, begin + int(rng.uniform(60, 900) * 1000)))
             at = bursts(rng, span, (900, 900), (1, 1), (1.5, 12))
-            parts.append(talk.draw(rng, at, keepers.draw(rng, people, number, len(at))))
+            parts.append(one_line(talk.draw(rng, at, keepers.draw(rng, people, number, len(at))), 1_000))
         return Work(calls=Calls.joined([Calls.none(), *parts]))
 
     return Actor(number, ALARM, True, sender_feed("KT", "", "", "", "domestic", "full"), work)

@@ -119,8 +119,8 @@ def machine(style: Rng, own: Rng) -> Trade:
 
 
 NOTICES: dict[str, tuple[Callable[[Rng, Rng], Trade], float]] = {
-    "text_broadcast": (text_broadcast, 0.67), "school_notice": (school_notice, 0.67), "academy": (academy, 1.5),
-    "web_shop": (web_shop, 1.5), "courier_texts": (courier_texts, 1.5), "clinic_reminder": (clinic_reminder, 1.0),
-    "code_service": (code_service, 0.67), "wedding_host": (wedding_host, 1.5), "group_chat": (group_chat, 1.0),
-    "machine": (machine, 1.0),
+    "text_broadcast": (text_broadcast, 0.67), "school_notice": (school_notice, 0.67), "academy": (academy, 4.0),
+    "web_shop": (web_shop, 5.0), "courier_texts": (courier_texts, 4.0), "clinic_reminder": (clinic_reminder, 2.0),
+    "code_service": (code_service, 0.67), "wedding_host": (wedding_host, 2.0), "group_chat": (group_chat, 4.0),
+    "machine": (machine, 5.0),
 }  # fmt: skip

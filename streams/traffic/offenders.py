@@ -58,7 +58,7 @@ def _kind(
     for i, begin in enumerate(begins):
         number, feed, act = build(i)
         work = on_duty(kind, (begin, begin + lifetime_days(rng) * DAY_MS), act)
-        actors.append(Actor(number, kind, False, feed, work))
+        actors.append(Actor(number, kind, False, feed, work, kind if kind == "series_member" else ""))
     return actors
 
 

@@ -187,7 +187,7 @@ def rider(style: Rng, own: Rng) -> Trade:
     profile = np.zeros(24)
     profile[11:23] = own.uniform(0.3, 0.8, 12)
     profile[[12, 13, 18, 19, 20]] = own.uniform(0.9, 1.4, 5)
-    calling = Calling(talk, profile, lines=0, per_hour=near(own, style.uniform(12, 28)), weekend=1.2)
+    calling = Calling(talk, profile, per_hour=near(own, style.uniform(12, 28)), weekend=1.2)
     writing = Writing(per_hour=style.uniform(0, 8), profile=profile, say=lambda rng: texts.delivery(rng, False))
     return Trade((MOBILE,), calling, writing)
 
@@ -214,7 +214,7 @@ TRADES: dict[str, tuple[Callable[[Rng, Rng], Trade], float]] = {
     # How many of each, of those that are asked for: the busiest make tens of thousands of records a day.
     "exchange": (exchange, 1.0), "hospital_line": (hospital_line, 1.0), "outbound_centre": (outbound_centre, 0.5),
     "taxi_dispatch": (taxi_dispatch, 0.5), "opinion_poll": (opinion_poll, 0.34),
-    "debt_collector": (debt_collector, 1.0), "sales_agent": (sales_agent, 1.5), "fax_server": (fax_server, 0.67),
-    "voice_broadcast": (voice_broadcast, 0.34), "service_desk": (service_desk, 1.0), "rider": (rider, 1.5),
-    "volunteer": (volunteer, 1.0),
+    "debt_collector": (debt_collector, 1.0), "sales_agent": (sales_agent, 3.0), "fax_server": (fax_server, 0.67),
+    "voice_broadcast": (voice_broadcast, 0.34), "service_desk": (service_desk, 2.0), "rider": (rider, 5.0),
+    "volunteer": (volunteer, 3.0),
 }  # fmt: skip

@@ -1,0 +1,191 @@
+"""Scores of runs: what each kind of number met with, under all rules or others of them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, sqrt
+from typing import Any
+
+import numpy as np
+
+from bench.packs.kinds import CONTACTS, GOALS, LEAST, UNKNOWN_INNOCENT, UNKNOWN_OFFENDER, Facts
+from bench.packs.run import Hold, Number, Ran
+
+SHOWN_CONTACTS = 10  # offenders with fewer contacts showed nothing: they are left out, and counted
+GANG_FROM = 2  # a gang's numbers before this one, by first contact, may act before anybody can know
+DRAWS = 20_000
+Names = Mapping[str, str]  # rule -> the name under which it was run, which differs for variants of a rule
+
+
+@dataclass
+class KindScore:
+    """All numbers of one kind in some runs. contacts, seconds: from the first contact to the block, of those blocked;
+    the contact that led to it counts. later, prevented: contacts of gangs from their third number on."""
+
+    kind: str
+    innocent: bool
+    facts: Facts
+    numbers: int = 0
+    blocked: int = 0
+    review_only: int = 0
+    left_out: int = 0
+    contacts: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    later: int = 0
+    prevented: int = 0
+    by: Counter[str] = field(default_factory=Counter)  # numbers blocked, by every rule that did
+    asked_by: Counter[str] = field(default_factory=Counter)  # numbers in review, by every rule that did
+
+    @property
+    def met(self) -> float:
+        """What its goal asks for: a share of numbers, or of a gang's later contacts."""
+        if self.facts.goal == "gang":
+            return self.prevented / max(self.later, 1)
+        good = self.blocked + self.review_only * (self.facts.goal == "unvouched")
+        return good / max(self.numbers, 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "innocent": self.innocent, "goal": self.facts.goal, "per_100k": self.facts.per_100k,
+            "source": self.facts.source, "numbers": self.numbers, "left_out": self.left_out,
+            "blocked": self.blocked, "blocked_bounds": wilson(self.blocked, self.numbers),
+            "review_only": self.review_only, "median_contacts": quantile(self.contacts, 0.5),
+            "p90_contacts": quantile(self.contacts, 0.9), "median_s": quantile(self.seconds, 0.5),
+            "p90_s": quantile(self.seconds, 0.9), "later_contacts": self.later, "prevented": self.prevented,
+            "blocked_by": dict(self.by.most_common()), "review_by": dict(self.asked_by.most_common()),
+        }  # fmt: skip
+
+
+Tally = dict[str, KindScore]
+
+
+def tally(runs: Iterable[Ran], kinds: Mapping[str, Facts], names: Names) -> Tally:
+    """The score of each kind under these rules."""
+    scores: Tally = {}
+    for ran in runs:
+        gangs: defaultdict[str, list[tuple[Number, int | None]]] = defaultdict(list)
+        for number in ran.numbers:
+            unknown = UNKNOWN_INNOCENT if number.innocent else UNKNOWN_OFFENDER
+            score = scores.get(number.kind)
+            if score is None:
+                facts = kinds.get(number.kind, unknown)
+                score = scores[number.kind] = KindScore(number.kind, number.innocent, facts)
+            blocked_ms = _first(number.blocked, names)
+            if number.gang and score.facts.goal == "gang":
+                gangs[number.gang].append((number, blocked_ms))
+            _add(score, number, blocked_ms, names)
+        for gang in gangs.values():
+            _add_gang(scores[gang[0][0].kind], gang)
+    return scores
+
+
+def _first(holds: Mapping[str, Hold], names: Names) -> int | None:
+    return min((holds[name].from_ms for name in names.values() if name in holds), default=None) if holds else None
+
+
+def _add(score: KindScore, number: Number, blocked_ms: int | None, names: Names) -> None:
+    is_gang = score.facts.goal == "gang"
+    if not number.innocent and blocked_ms is None and not is_gang and len(number.contacts) < SHOWN_CONTACTS:
+        score.left_out += 1
+        return
+    score.numbers += 1
+    score.by.update(rule for rule, name in names.items() if name in number.blocked)
+    score.asked_by.update(rule for rule, name in names.items() if name in number.reviewed)
+    if blocked_ms is not None:
+        score.blocked += 1
+        score.contacts.append(int(np.searchsorted(number.contacts, blocked_ms, "right")))
+        score.seconds.append(max(0, blocked_ms - number.first_ms) / 1000)
+    elif _first(number.reviewed, names) is not None:
+        score.review_only += 1
+
+
+def _add_gang(score: KindScore, gang: list[tuple[Number, int | None]]) -> None:
+    for number, blocked_ms in sorted(gang, key=lambda member: member[0].first_ms)[GANG_FROM:]:
+        score.later += len(number.contacts)
+        if blocked_ms is not None:
+            score.prevented += len(number.contacts) - int(np.searchsorted(number.contacts, blocked_ms, "right"))
+
+
+# -- totals
+
+
+@dataclass
+class Weighted:
+    """Innocents hit per 100,000 active numbers, weighted by how common their kinds are, with bounds (95 %)."""
+
+    blocked: float
+    blocked_bounds: tuple[float, float]
+    reviewed: float
+    reviewed_bounds: tuple[float, float]
+    unweighted: tuple[str, ...]  # kinds that were hit, and of which nobody said how common they are
+
+
+def weighted(scores: Tally, bounds: bool = True) -> Weighted:
+    """Without `bounds`, those are (0, 0)."""
+    innocent = [score for score in scores.values() if score.innocent and score.numbers]
+    weights = np.array([score.facts.per_100k for score in innocent])
+    n = np.array([score.numbers for score in innocent])
+
+    def total(hit: np.ndarray) -> tuple[float, tuple[float, float]]:
+        """Bounds by drawing each kind's share from what its count allows (Beta, Jeffreys)."""
+        if not bounds:
+            return float((hit / n) @ weights), (0.0, 0.0)
+        draws = np.random.default_rng(1).beta(hit + 0.5, n - hit + 0.5, (DRAWS, len(n))) @ weights
+        low, high = np.quantile(draws, (0.025, 0.975))
+        return float((hit / n) @ weights), (float(low), float(high))
+
+    blocked, blocked_bounds = total(np.array([score.blocked for score in innocent]))
+    reviewed, reviewed_bounds = total(np.array([score.review_only for score in innocent]))
+    hit = tuple(s.kind for s in innocent if (s.blocked or s.review_only) and not s.facts.per_100k)
+    return Weighted(blocked, blocked_bounds, reviewed, reviewed_bounds, hit)
+
+
+@dataclass
+class GoalScore:
+    """All kinds of one goal together; every kind counts alike, whatever its numbers."""
+
+    goal: str
+    share: float
+    least: float
+    worst: str  # the kind that is furthest from it
+    median_contacts: float | None
+    contacts_at_most: int | None
+
+    @property
+    def is_met(self) -> bool:
+        soon = self.contacts_at_most is None or (self.median_contacts or 0) <= self.contacts_at_most
+        return self.share >= self.least and soon
+
+
+def goals(scores: Tally) -> list[GoalScore]:
+    out = []
+    for goal in GOALS:
+        mine = [s for s in scores.values() if not s.innocent and s.facts.goal == goal and s.numbers]
+        if mine:
+            worst = min(mine, key=lambda s: s.met)
+            median = quantile([c for s in mine for c in s.contacts], 0.5)
+            share = sum(s.met for s in mine) / len(mine)
+            out.append(GoalScore(goal, share, LEAST[goal], worst.kind, median, CONTACTS.get(goal)))
+    return out
+
+
+def recall(scores: Tally) -> float:
+    """The mean over the kinds of offender of what their goals ask for."""
+    mine = [s.met for s in scores.values() if not s.innocent and s.numbers]
+    return sum(mine) / max(len(mine), 1)
+
+
+def wilson(hit: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Bounds (95 %) of a share of which `hit` of `n` were seen."""
+    if n == 0:
+        return 0.0, 1.0
+    p, d = hit / n, 1 + z * z / n
+    middle, half = (p + z * z / (2 * n)) / d, z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / d
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    ordered = sorted(values)
+    return float(ordered[max(0, ceil(len(ordered) * share - 1e-9) - 1)]) if ordered else None

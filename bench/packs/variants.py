@@ -1,0 +1,141 @@
+"""Variants of rules, each with one limit moved, to be run beside the rules themselves in one pass.
+
+A rule's holds depend on no other rule, so a rule file in which every rule also stands with each of its limits moved
+says in one run what each move would do. A limit is a named one (`always` and all its hours together), a number in a
+`when`, or a number in the `where` of a counter that it reads."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rules.load import check_texts
+from rules.model import RuleSet
+from rules.protected import load_protected
+
+FACTORS = {"down": 0.8, "up": 1.2}
+
+
+class _Loader(yaml.SafeLoader):
+    """Numbers are numbers, and every other word is itself: `on` is no boolean in rule files."""
+
+
+_NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag in _NUMBERS]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """rule: the one that is varied. limit: which of its limits, in words. name: what the varied rule is called."""
+
+    rule: str
+    limit: str
+    factor: float
+    name: str
+
+
+def rules_of(paths: Sequence[Path], with_variants: bool) -> tuple[RuleSet, list[Variant]]:
+    """The rules of these files, and variants of them after them. Raises ValueError with what is wrong."""
+    files = [f for p in paths for f in (sorted(p.glob("*.y*ml")) if p.is_dir() else [p])]
+    texts, variants = [], []
+    for file in files:
+        text = file.read_text("utf-8")
+        if with_variants:
+            document = yaml.load(text, Loader=_Loader)  # a SafeLoader
+            variants += _vary(document)
+            text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10**6)
+        texts.append((str(file), text))
+    rules, diagnostics = check_texts(texts)
+    if rules is None:
+        raise ValueError("\n".join(f"{d.position}: {d.message}" for d in diagnostics if d.severity == "error"))
+    return RuleSet(rules.rules, rules.version, rules.warnings, load_protected()), variants
+
+
+def _vary(document: dict[str, Any]) -> list[Variant]:
+    """Adds the variants of its rules to a rule file."""
+    out: list[Variant] = []
+    counters = document.get("counters", {})
+    for rule in list(document["rules"]):
+        moves = [*_limits(rule), *_numbers(rule), *_wheres(rule, counters)]
+        for i, (limit, factor, varied) in enumerate(moves):
+            varied["name"] = f"{rule['name']}-v{i}"
+            document["rules"].append(varied)
+            out.append(Variant(rule["name"], limit, factor, varied["name"]))
+    return out
+
+
+Move = tuple[str, float, dict[str, Any]]
+
+
+def _limits(rule: dict[str, Any]) -> Iterator[Move]:
+    for name, limit in rule.get("limits", {}).items():
+        for factor in FACTORS.values():
+            varied = copy.deepcopy(rule)
+            varied["limits"][name] = (
+                {hours: _moved(value, factor) for hours, value in limit.items()}
+                if isinstance(limit, dict)
+                else _moved(limit, factor)
+            )
+            yield f"`{name}`", factor, varied
+
+
+def _numbers(rule: dict[str, Any]) -> Iterator[Move]:
+    when = " ".join(str(rule["when"]).split())
+    for begin, end, words in _literals(when):
+        for factor in FACTORS.values():
+            moved = _moved(ast.literal_eval(when[begin:end]), factor)
+            yield words, factor, copy.deepcopy(rule) | {"when": f"{when[:begin]}{moved}{when[end:]}"}
+
+
+def _wheres(rule: dict[str, Any], counters: dict[str, Any]) -> Iterator[Move]:
+    """Numbers in the conditions of counters: each becomes a counter of its own."""
+    when = " ".join(str(rule["when"]).split())
+    for name in [name for name in counters if re.search(rf"\b{re.escape(name)}\b", when)]:
+        for key in ("where", "share"):
+            condition = counters[name].get(key)
+            if not isinstance(condition, str):
+                continue
+            for place, (begin, end, words) in enumerate(_literals(condition)):
+                for which, factor in FACTORS.items():
+                    other = f"{name}_{key}{place}{which}"
+                    moved = _moved(ast.literal_eval(condition[begin:end]), factor)
+                    counters.setdefault(other, counters[name] | {key: f"{condition[:begin]}{moved}{condition[end:]}"})
+                    varied = copy.deepcopy(rule) | {"when": re.sub(rf"\b{re.escape(name)}\b", other, when)}
+                    yield f"{words} of counter `{name}`", factor, varied
+
+
+def _literals(expression: str) -> Iterator[tuple[int, int, str]]:
+    """(begin, end, words) of each number that can be moved; 0 cannot."""
+    tree = ast.parse(expression, mode="eval")
+    around = {id(child): node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or type(node.value) not in (int, float) or not node.value:
+            continue
+        if isinstance(around[id(node)], ast.UnaryOp):
+            continue
+        whole: ast.AST = node
+        while not isinstance(whole, ast.Compare):
+            whole = around[id(whole)]
+        assert node.end_col_offset is not None
+        yield node.col_offset, node.end_col_offset, f"{float(str(node.value)):g} in `{ast.unparse(whole)}`"
+
+
+def _moved(value: Any, factor: float) -> Any:
+    """The value times the factor. A count stays one, and moves by 1 at least."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return value
+    moved = value * factor
+    if isinstance(value, int):
+        rounded = round(moved)
+        return rounded if rounded != value else value + (1 if factor > 1 else -1)
+    return round(moved, 6)
