@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from rules import catalog
 from rules.document import Document, Node
-from rules.kinds import ENDED, KINDS, Kind, all_keys, counted_kinds, kind_keys
+from rules.kinds import AT_LEAST, DEFAULT, KINDS, Kind, all_keys, counted_kinds, field_condition, kind_keys
 from rules.model import Counter
-from rules.reading import Keys, choice, expression, mapping
+from rules.reading import Keys, choice, mapping, number
 from schemas.feeds import FEEDS
+
+COMMON = ("where", DEFAULT)  # keys that counters of every kind may have
+SAMPLES_MAX = 1_000_000
 
 
 def read_counter(doc: Document, name: str, node: Node) -> Counter | None:
     """Reads one counter. Returns None when anything about it is wrong; every mistake is noted."""
     before = len(doc.diagnostics)
-    keys = mapping(doc, node, f"counter `{name}`", ("on", "per"), (*all_keys(), "where"))
+    keys = mapping(doc, node, f"counter `{name}`", ("on", "per"), (*all_keys(), *COMMON))
     if keys is None:
         return None
     kind = _kind(doc, name, node, keys)
@@ -28,20 +31,40 @@ def read_counter(doc: Document, name: str, node: Node) -> Counter | None:
         events = kind.events(doc, keys["on"], FEEDS[topic], events)
     settings = kind.settings(doc, keys)
     field = kind.field(doc, keys, FEEDS[topic]) if topic else None
-    where = expression(doc, keys["where"], "where", catalog.fields(topic)) if "where" in keys and topic else None
-    if where is not None and "duration" in where.names and not events <= ENDED:
-        doc.error(
-            keys["where"], "`duration` is not known before the call ends", f"use {catalog.said_on(ENDED.issuperset)}"
-        )
+    where = field_condition(doc, keys, "where", FEEDS[topic], events) if topic else None
+    condition = kind.condition(doc, keys, FEEDS[topic], events) if topic else None
+    at_least, default = _at_least(doc, keys), _default(doc, keys, kind)
     if len(doc.diagnostics) > before:
         return None
-    return Counter(name, topic, events, FEEDS[topic].number, kind.name, field, tuple(sorted(settings.items())), where)
+    return Counter(
+        name, topic, events, FEEDS[topic].number, kind.name, field, tuple(sorted(settings.items())), where, condition,
+        at_least, default,
+    )  # fmt: skip
+
+
+def _at_least(doc: Document, keys: Keys) -> int:
+    """Reads the samples below which there is no reading, 0 where the kind has none."""
+    if AT_LEAST not in keys:
+        return 0
+    least = number(doc, keys[AT_LEAST], AT_LEAST)
+    if least is None or (least.is_integer() and 1 <= least <= SAMPLES_MAX):
+        return int(least or 0)
+    doc.error(keys[AT_LEAST], f"`{AT_LEAST}` must be a whole number from 1 to {SAMPLES_MAX:,}")
+    return 0
+
+
+def _default(doc: Document, keys: Keys, kind: Kind) -> float | None:
+    if DEFAULT not in keys:
+        return None
+    if not kind.can_lack:
+        doc.error(keys[DEFAULT], f"a counter of this kind always has a reading, so `{DEFAULT}` would never count")
+    return number(doc, keys[DEFAULT], DEFAULT)
 
 
 def _kind(doc: Document, name: str, node: Node, keys: Keys) -> Kind | None:
     """Returns the kind that the keys name, or None when the keys do not fit it."""
     named = [key for key in kind_keys() if key in keys]
-    if not named and any(key.text not in ("on", "per", *all_keys(), "where") for key, _ in node.pairs):
+    if not named and any(key.text not in ("on", "per", *all_keys(), *COMMON) for key, _ in node.pairs):
         return None  # a misspelt key has been noted, and is likely to be the one that is missed here
     if len(named) != 1:
         found = f"says {' and '.join(f'`{key}`' for key in named)}" if named else "does not say what it measures"
@@ -54,7 +77,7 @@ def _kind(doc: Document, name: str, node: Node, keys: Keys) -> Kind | None:
         return None
     wants = KINDS[kind]
     for key, value in keys.items():
-        if key not in (*wants.needs, *wants.may, "on", "per", "where"):
+        if key not in (*wants.needs, *wants.may, "on", "per", *COMMON):
             doc.error(value, f"`{key}` has no meaning for `{named[0]}: {keys[named[0]].text or '...'}`")
     for key in wants.needs:
         if key not in keys:

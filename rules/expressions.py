@@ -46,6 +46,10 @@ class Expression:
 
     def evaluate(self, columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
         """bool[n]. `columns` holds one array of length n for each of `names`: numbers, or uint8 codes."""
+        return self.judge(columns, n)[1]
+
+    def judge(self, columns: Mapping[str, np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Two bool[n]: the rows in which nothing that it reads is absent, and those of them in which it is true."""
         import numpy as np
 
         enumerations = {name for name, _ in self.choices}
@@ -61,7 +65,7 @@ class Expression:
             values[name] = column
         with np.errstate(all="ignore"):
             result = self.run(values, present)
-        return np.asarray(result & present)
+        return present, np.asarray(result & present)
 
 
 def parse(source: str, names: Mapping[str, Kind]) -> Expression:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import rules
 from rules import catalog
 from rules.document import Document, Node
-from rules.reading import Keys, choice, duration
+from rules.reading import Keys, choice, duration, expression
 from rules.units import duration_text
 
 if TYPE_CHECKING:
+    from rules.expressions import Expression
     from schemas.feeds import InputTopic
 
 WINDOW_MS_MIN = 1_000
@@ -24,29 +25,42 @@ BUCKETS_DEFAULT = 60
 BUCKETS_MAX = 3_600
 # `duration` is known once a call has ended.
 ENDED = frozenset({"release", "complete"})
+AT_LEAST = "at_least"  # the key with the samples below which a counter has no reading
+SAMPLES = "samples"  # the output with the samples that there are
+DEFAULT = "default"  # the key with the value that stands in for a reading that is lacking
 
 
-class Definition(Protocol):
+class Numbers(Protocol):
+    """The numbers of a definition, by name."""
+
+    def __getitem__(self, name: str) -> int: ...
+
+
+class Definition(Numbers, Protocol):
     """A counter's definition (rules.model.Counter), as far as its kind asks."""
 
     @property
     def field(self) -> str | None: ...
 
-    def __getitem__(self, name: str) -> int: ...
+    @property
+    def condition(self) -> Expression | None: ...
 
 
 class Kind:
     """One kind of counter; subclasses override what differs. It has no state of its own.
 
     name: as `Counter.kind` has it. key: of the rule file, the one that says the kind; for `count`, `name` is its value.
-    needs, may: all keys that it takes beside `on`, `per` and `where`. outputs: what `when` can read of it, "" for the
-    counter's own name. exact_max: readings up to it are exact, and what they are beyond it says `beyond`."""
+    needs, may: all keys that it takes beside `on`, `per`, `where` and `default`. outputs: what `when` can read, "" for
+    the counter's own name; with SAMPLES among them, `needs` has AT_LEAST. can_lack: there may be no reading, so
+    that a file can say what stands in for it. exact_max: readings up to it are exact, and what they are beyond it says
+    `beyond`."""
 
     name: str
     key: str
     needs: tuple[str, ...]
     may: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("",)
+    can_lack = False
     exact_max: int | None = None
     beyond = ""
     needs_live_calls = False  # sees nothing on a feed that tells of a call only when it has ended
@@ -61,6 +75,11 @@ class Kind:
 
     def field(self, doc: Document, keys: Keys, feed: InputTopic) -> str | None:
         """Returns the field of the record that it looks at, None if it looks at none; notes mistakes."""
+        return None
+
+    def condition(self, doc: Document, keys: Keys, feed: InputTopic, events: frozenset[str]) -> Expression | None:
+        """Returns the condition on fields of the record that it asks of each event, None if it asks none; notes
+        mistakes. An event without one of these fields does not count, and the value of others is 1 or 0."""
         return None
 
     def value_columns(self, counter: Definition, feed: InputTopic) -> tuple[str, ...]:
@@ -125,6 +144,14 @@ def window(doc: Document, keys: Keys) -> int | None:
     return duration(doc, keys["window"], "window", WINDOW_MS_MIN, WINDOW_MS_MAX)
 
 
+def parted_window(doc: Document, keys: Keys, parts: int) -> int | None:
+    """A window that is cut into so many equal parts."""
+    window_ms = window(doc, keys)
+    if window_ms is not None and window_ms % parts:
+        doc.error(keys["window"], f"the window cannot be cut into {parts} equal parts of whole ms")
+    return window_ms
+
+
 def bucketed_window(doc: Document, keys: Keys) -> dict[str, int]:
     """A window and the resolution that divides it."""
     window_ms = window(doc, keys)
@@ -147,6 +174,15 @@ def bucketed_window(doc: Document, keys: Keys) -> dict[str, int]:
         message = f"{window_ms // resolution:,} parts of a window are too many; the most is {BUCKETS_MAX:,}"
         doc.error(keys["resolution"], message, f"use a resolution of {least} or more")
     return {"window_ms": window_ms, "resolution_ms": resolution}
+
+
+def field_condition(doc: Document, keys: Keys, key: str, feed: InputTopic, events: frozenset[str]) -> Expression | None:
+    """A condition over the fields of records whose `events` count."""
+    found = expression(doc, keys[key], key, catalog.fields(feed.name)) if key in keys else None
+    if found is not None and "duration" in found.names and not events <= ENDED:
+        hint = f"use {catalog.said_on(ENDED.issuperset)}"
+        doc.error(keys[key], "`duration` is not known before the call ends", hint)
+    return found
 
 
 def duration_events(doc: Document, node: Node, events: frozenset[str]) -> frozenset[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as of
 
 from rules.expressions import Expression
 from rules.hours import Hours
@@ -20,7 +21,7 @@ class Counter:
     """One time-windowed measurement of one topic per number. Two counters that say the same are equal whatever
     their names, so that rule files can share state."""
 
-    name: str = field(compare=False)
+    name: str = of(compare=False)
     topic: str  # a name of schemas.feeds
     events: frozenset[str]  # which events of the topic count, names from schemas.feeds.EVENTS
     per: str  # the field with the number that is counted
@@ -28,6 +29,12 @@ class Counter:
     field: str | None = None  # what the kind looks at in the record, if it looks at something
     settings: tuple[tuple[str, int], ...] = ()  # the kind's own numbers by name, in the order of the names
     where: Expression | None = None  # over fields of the record
+    # What the kind asks of each event, over fields of the record. Left out of identities where there is none: it came
+    # when counts under the others' identities were stored already.
+    condition: Expression | None = of(default=None, metadata={"came_later": True})
+    # How its reading is taken, which changes nothing of what is counted.
+    at_least: int = of(default=0, compare=False)  # samples below which there is no reading
+    default: float | None = of(default=None, compare=False)  # stands in for a reading that is lacking
 
     def __getitem__(self, name: str) -> int:
         """One of the kind's own numbers: `window_ms`."""

@@ -120,7 +120,7 @@ class TopicState:
         masks: dict[tuple[object, ...], np.ndarray] = {}
         out = {}
         for counter in self.counters:
-            same = (counter.events, counter.where, value_columns(counter))
+            same = (counter.events, counter.where, counter.condition, value_columns(counter))
             if same not in masks:
                 masks[same] = self._hit(counter, view)
             out[counter] = masks[same]
@@ -130,11 +130,11 @@ class TopicState:
         events = view.events
         hit = view.mine & events.of_events(counter.events)
         if counter.where is not None:
-            names = counter.where.names
-            columns = {name: field_column(name, events.columns, slice(None)) for name in names}
-            hit &= counter.where.evaluate(columns, events.n)
+            hit &= _judged(counter.where, events)[1]
         columns_of_value = value_columns(counter)
-        if columns_of_value != ("id",):
+        if counter.condition is not None:
+            hit &= _judged(counter.condition, events)[0]
+        elif columns_of_value != ("id",):
             hit &= np.logical_or.reduce([is_present(name, events[name]) for name in columns_of_value])
         return hit
 
@@ -201,7 +201,7 @@ class TopicState:
                 arrays[f"{counter_id}.{name}.rows"] = where
                 arrays[f"{counter_id}.{name}.cells"] = cells
                 # A slot's number means nothing elsewhere.
-                arrays["block"][where, state.at] = -1
+                arrays["block"][where, state.slot_word(name)] = -1
         return {"topic": self.name, "reading": reading, "counters": layout}, arrays
 
     def load(self, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
@@ -326,11 +326,19 @@ class TopicState:
 
 def _values(counter: Counter, events: Merged) -> np.ndarray:
     """int64[n]: the value that the counter looks at in each event."""
+    if counter.condition is not None:
+        return _judged(counter.condition, events)[1].astype(np.int64)
     *names, last = value_columns(counter)
     value = events[last]
     for name in reversed(names):
         value = np.where(is_present(name, events[name]), events[name], value)
     return value
+
+
+def _judged(condition: Expression, events: Merged) -> tuple[np.ndarray, np.ndarray]:
+    """Two bool[n]: events that have all fields which the condition reads, and those of them for which it holds."""
+    columns = {name: field_column(name, events.columns, slice(None)) for name in condition.names}
+    return condition.judge(columns, events.n)
 
 
 def _interleaved(batch: Events, as_of: np.ndarray) -> Events:
@@ -353,9 +361,12 @@ def _plain(value: object) -> object:
 
 def counter_id(counter: Counter, state: CounterState) -> str:
     """The identity of a counter: a hash of its definition and of the form in which it is kept. Rows of one id mean the
-    same in any worker."""
+    same in any worker. A part of the definition that came later and says nothing is left out, so that older rows keep
+    their id."""
+    said = [(field, getattr(counter, field.name)) for field in fields(counter) if field.compare]
+    said = [(field, value) for field, value in said if value is not None or "came_later" not in field.metadata]
     definition = (
-        [(field.name, _plain(getattr(counter, field.name))) for field in fields(counter) if field.compare],
+        [(field.name, _plain(value)) for field, value in said],
         state.words, [(name, pool.cells.shape[1], pool.cells.dtype.name) for name, pool in state.pools().items()],
     )  # fmt: skip
     return hashlib.blake2b(repr(definition).encode(), digest_size=8).hexdigest()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType
 
 import numpy as np
 
-from rules.kinds import KINDS
+from rules.expression_check import dotted
+from rules.kinds import KINDS, SAMPLES
 from rules.model import Counter, Limit, Rule
 from rules.units import duration_text
 from schemas.feeds import FEEDS
@@ -55,7 +56,7 @@ class CompiledRule:
     ) -> dict[str, np.ndarray]:
         """Returns the columns that `when` names: readings, limits in force, fields of the record and of the registry.
         inside: which events fall into which hours; like `listed`, shared by the rules of one epoch."""
-        out = {r.name: readings[r.counter][r.output] for r in self.readings}
+        out = {r.name: _taken(r, readings[r.counter]) for r in self.readings}
         out |= {limit.name: _in_force(limit, events["at"], inside) for limit in self.limits}
         out |= {name: listed.column(name, events) for name in self.listed}
         return out | {name: field_column(name, events.columns, slice(None)) for name in self.fields}
@@ -79,6 +80,17 @@ class CompiledRule:
                 }
             )
         return out
+
+
+def _taken(reading: Reading, outputs: tuple[np.ndarray, ...]) -> np.ndarray:
+    """float64[n]: one output of a counter, as its file says to take it: none below so many samples, and the default in
+    place of none."""
+    column, counter = outputs[reading.output], reading.counter
+    if counter.outputs[reading.output]:
+        return column
+    if counter.at_least > 1:
+        column = np.where(outputs[counter.outputs.index(SAMPLES)] >= counter.at_least, column, np.nan)
+    return column if counter.default is None else np.where(np.isnan(column), counter.default, column)
 
 
 def _in_force(limit: Limit, at_ms: np.ndarray, inside: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
@@ -105,7 +117,7 @@ def _reading(rule: Rule, name: str) -> Reading | None:
 def _compared(rule: Rule) -> dict[str, CodeType]:
     """Counter name -> compiled other side of the comparison it is read in, where that side holds only limits and
     numbers. `level` in `gray.short + gray.long > level` belongs to both gray levels."""
-    out = {}
+    out: dict[str, CodeType] = {}
     for node in ast.walk(ast.parse(rule.when.source, mode="eval")):
         if not isinstance(node, ast.Compare) or len(node.ops) != 1 or isinstance(node.ops[0], ast.In | ast.NotIn):
             continue  # of several values none is the limit
@@ -118,7 +130,15 @@ def _compared(rule: Rule) -> dict[str, CodeType]:
                 continue
             if names <= rule.limits.keys() and all(isinstance(c, int | float) for c in constants):
                 code = compile(ast.Expression(other), "<limit>", "eval")
-                for n in ast.walk(side):
-                    if isinstance(n, ast.Name | ast.Attribute) and ast.unparse(n).split(".")[0] in rule.counters:
-                        out[ast.unparse(n)] = code
+                out |= {name: code for name in _names(side) if name.partition(".")[0] in rule.counters}
     return out
+
+
+def _names(side: ast.expr) -> Iterator[str]:
+    """The names that one side of a comparison reads; `gray.short` is one and not two."""
+    if (name := dotted(side)) is not None:
+        yield name
+    else:
+        for part in ast.iter_child_nodes(side):
+            if isinstance(part, ast.expr):
+                yield from _names(part)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from types import CodeType, SimpleNamespace
+from types import CodeType
 from zoneinfo import ZoneInfo
 
 from rules.hours import Hours, Interval, public_holidays
@@ -81,14 +81,22 @@ def _scope(values: Mapping[str, Value]) -> dict[str, object]:
     for name, value in values.items():
         base, dot, part = name.partition(".")
         if dot:
-            setattr(scope.setdefault(base, SimpleNamespace()), part, value)
+            whole = scope.get(base, values.get(base))
+            scope[base] = whole if isinstance(whole, _Parted) else _Parted(whole if isinstance(whole, float) else 0.0)
+            setattr(scope[base], part, value)
         else:
-            scope[name] = value
+            scope.setdefault(name, value)
     return scope
 
 
+class _Parted(float):
+    """A number with parts: `short`, and `short.samples`."""
+
+
 def _names(side: ast.expr) -> set[str]:
-    return {ast.unparse(node) for node in ast.walk(side) if isinstance(node, ast.Name | ast.Attribute)}
+    if isinstance(side, ast.Name | ast.Attribute):
+        return {ast.unparse(side)}
+    return set().union(*(_names(part) for part in ast.iter_child_nodes(side) if isinstance(part, ast.expr)))
 
 
 def _inside(interval: Interval, at_ms: int) -> bool:

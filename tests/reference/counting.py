@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rules.model import Counter
@@ -26,6 +27,7 @@ class Event:
     vouched: bool  # somebody vouches for the number
     closed: bool = False  # a set-up whose release came before
     duration_ms: int | None = None
+    newest_ms: int = 0  # the newest time of its number on its topic, this event's included
 
 
 def counts(counter: Counter, event: Event) -> bool:
@@ -37,12 +39,22 @@ def counts(counter: Counter, event: Event) -> bool:
         return False
     if counter.field == "duration" and event.duration_ms is None:
         return False
+    if counter.condition is not None and any(event.fields[name] is None for name in counter.condition.names):
+        return False
     return counter.where is None or holds(counter.where.source, counter.where.names, event.fields)
 
 
 def readings(counter: Counter, counted: list[Event], as_of_ms: int) -> tuple[Value, ...]:
     """One value per output of the counter, None without a sample. `counted`: the number's events that count in it, in
     arrival order."""
+    first, *others = _readings(counter, counted, as_of_ms)
+    if counter.at_least and (others[-1] or 0) < counter.at_least:
+        first = None
+    return (counter.default if first is None else first, *others)
+
+
+def _readings(counter: Counter, counted: list[Event], as_of_ms: int) -> tuple[Value, ...]:
+    """The same, whatever the file says of lacking readings."""
     if counter.kind == "gray":
         return tuple(_level(counted, as_of_ms, half) for half in (counter["short_ms"], counter["long_ms"]))
     if counter.kind == "concurrent":
@@ -50,15 +62,51 @@ def readings(counter: Counter, counted: list[Event], as_of_ms: int) -> tuple[Val
     if counter.kind == "distinct":
         inside = [event for event in counted if as_of_ms - event.at_ms < counter["window_ms"]]
         return (float(len({event.things[counter.field or ""] for event in inside})),)
-    now = as_of_ms // counter["resolution_ms"]
-    oldest = now - counter["window_ms"] // counter["resolution_ms"]
-    inside = [event for event in counted if oldest < event.at_ms // counter["resolution_ms"] <= now]
+    if counter.kind == "peak":
+        return (_peak(counted, as_of_ms, counter["max_age_ms"], counter["window_ms"]),)
+    if counter.kind == "quantile":
+        return _quantile(_window(counted, as_of_ms, counter["window_ms"], 12), counter["per_mille"])
+    if counter.kind == "ratio":
+        recent, both = (len(_window(counted, as_of_ms, counter[f"{span}_ms"], 60)) for span in ("recent", "habit"))
+        spans = counter["recent_ms"], counter["habit_ms"] - counter["recent_ms"]
+        rate = (recent / spans[0]) / ((both - recent) / spans[1]) if both > recent else None
+        return (rate, float(both - recent))
+    inside = _window(counted, as_of_ms, counter["window_ms"], counter["window_ms"] // counter["resolution_ms"])
     if counter.kind == "events":
         return (float(len(inside)),)
+    if counter.condition is not None:
+        asked = counter.condition
+        held = sum(holds(asked.source, asked.names, event.fields) for event in inside)
+        return (held / len(inside) if inside else None, float(len(inside)))
     total_ms = sum(event.duration_ms or 0 for event in inside)
     if counter.kind == "sum":
         return (total_ms / 1000,)
     return (total_ms / (1000 * len(inside)) if inside else None,)
+
+
+def _window(events: list[Event], as_of_ms: int, window_ms: int, parts: int) -> list[Event]:
+    resolution_ms = window_ms // parts
+    now = as_of_ms // resolution_ms
+    return [event for event in events if now - parts < event.at_ms // resolution_ms <= now]
+
+
+def _quantile(inside: list[Event], per_mille: int) -> tuple[Value, ...]:
+    """The middle of the size of the amount at the quantile's rank; sizes as streams.kernels.quantile says."""
+    if not inside:
+        return (None, 0.0)
+    amounts = sorted(event.duration_ms or 0 for event in inside)
+    amount = amounts[-(-len(amounts) * per_mille // 1000) - 1]
+    size = sum(amount >= 500 * 2 ** (k / 4) for k in range(63))
+    return (0.5 * 2 ** ((size - 0.5) / 4) if size else 0.25, float(len(amounts)))
+
+
+def _peak(events: list[Event], as_of_ms: int, max_age_ms: int, window_ms: int) -> float:
+    """The most calls that were up after an event in the window, or at its end."""
+    most = _live(events, as_of_ms, max_age_ms)
+    for event, calls in zip(events, _calls(events, max_age_ms), strict=True):
+        if as_of_ms - event.newest_ms < window_ms:
+            most = max(most, _younger(calls, event.newest_ms, max_age_ms))
+    return most
 
 
 def _level(events: list[Event], as_of_ms: int, half_life_ms: int) -> float:
@@ -78,7 +126,15 @@ def _floored(level: float) -> float:
 
 
 def _live(events: list[Event], as_of_ms: int, max_age_ms: int) -> float:
-    """Set-ups without a release. Of two set-ups with one id the first counts until it is too old."""
+    calls: dict[str, int] = {}
+    for calls in _calls(events, max_age_ms):  # noqa: B007 - the last ones
+        pass
+    return _younger(calls, as_of_ms, max_age_ms)
+
+
+def _calls(events: list[Event], max_age_ms: int) -> Iterator[dict[str, int]]:
+    """After each event the set-ups without a release, by call id. Of two set-ups with one id the first counts until it
+    is too old."""
     calls: dict[str, int] = {}
     for event in events:
         calls = {id: at_ms for id, at_ms in calls.items() if event.at_ms - at_ms < max_age_ms}
@@ -86,4 +142,8 @@ def _live(events: list[Event], as_of_ms: int, max_age_ms: int) -> float:
             calls.pop(event.id, None)
         elif not event.closed:
             calls.setdefault(event.id, event.at_ms)
+        yield calls
+
+
+def _younger(calls: dict[str, int], as_of_ms: int, max_age_ms: int) -> float:
     return float(min(LIVE_MAX, sum(as_of_ms - at_ms < max_age_ms for at_ms in calls.values())))

@@ -169,7 +169,9 @@ class Reference:
         for event in self._events(line.topic, record):
             seen = self.partitions[line.topic, line.partition].accept(event, line.ts_ms)
             for reading, counting in seen.items():
-                self.events[reading, line.topic, event.number].append(counting)
+                known = self.events[reading, line.topic, event.number]
+                counting.newest_ms = max([counting.at_ms, *(known[-1:] and [known[-1].newest_ms])])
+                known.append(counting)
             for change, hold in self._rules(event.number, seen):
                 changes[hold.lane].append((change, replace(hold), self._in_force(hold)))
         for made in changes.values():
@@ -180,7 +182,8 @@ class Reference:
         wanted = {"origin", "verified"}
         for rule in self.rules.rules:
             mine = [c for c in rule.counters.values() if c.topic == topic]
-            for names in [c.where.names for c in mine if c.where] + ([rule.when.names] if mine else []):
+            asked = [condition.names for c in mine for condition in (c.where, c.condition) if condition]
+            for names in asked + ([rule.when.names] if mine else []):
                 wanted |= names & set(FEEDS[topic].optional)
             for counter in mine:
                 if counter.kind == "distinct":
@@ -392,6 +395,6 @@ def dead_letter(line: Line, error: RecordError) -> Produced:
 
 
 def _window_ms(counter: Counter) -> int:
-    """The window or greatest age of a counter that has one, 0 for gray levels."""
+    """The window, habit or greatest age of a counter that has one, 0 for gray levels."""
     said = dict(counter.settings)
-    return said.get("window_ms") or said.get("max_age_ms") or 0
+    return said.get("window_ms") or said.get("max_age_ms") or said.get("habit_ms") or 0

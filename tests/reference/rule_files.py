@@ -66,6 +66,11 @@ counters:
   mean_whole: {on: cdr.complete, per: caller, mean: duration, window: 10m}
   answered: {on: cdr.answer, per: caller, count: events, window: 1h}
   gray: {on: cdr.release, per: caller, gray: {short: 1m, long: 1h}}
+  short: {on: cdr.release, per: caller, share: duration < 30 and origin != "web", window: 1h, at_least: 2}
+  median: {on: cdr.release, per: caller, quantile: 0.5, of: duration, window: 1h, at_least: 1, default: 600}
+  most: {on: cdr, per: caller, peak: concurrent, max_age: 1h, window: 2m}
+  burst: {on: cdr.setup, per: caller, ratio: {recent: 1m, habit: 10m}, at_least: 1, default: 1}
+  short_soon: {on: cdr.complete, per: caller, share: duration < 61, window: 10m, at_least: 1, default: 1}
 rules:
   - name: lines
     summary: several calls at once
@@ -101,6 +106,17 @@ rules:
     when: 1 < callees <= 3 and gray.short + gray.long > 1.7 and caller_type == "mobile"
     then: {block: [calls], directions: [incoming], for: 12h}
     mode: enforce
+  - name: mostly-short
+    summary: a part of the calls is short
+    limits: {part: {always: 0.6, office: 0.45}}
+    when: short >= part and short_soon * short.samples > 1
+    then: {block: [calls], directions: [outgoing], for: 1d}
+    mode: enforce
+  - name: lines-of-late
+    summary: several calls at once of late, or more than its habit
+    when: most >= 2 and median < 200 or burst > 2.5 and burst.samples >= 2
+    then: {block: [calls], directions: [outgoing], for: 1d}
+    mode: review
   - name: dial-again
     summary: the same counters in another rule
     when: callees in (2, 3) and origin == "international"

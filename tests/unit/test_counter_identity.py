@@ -26,6 +26,7 @@ AT_MS = 1_794_787_140_000
 NUMBER = 821011110001
 kinds.all_keys()  # those that ship register themselves
 
+SHARE = "on: cdr.release, per: caller, at_least: 2"
 # Of each kind: a counter, and the same with something else said, by what differs.
 VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "events": (
@@ -56,6 +57,27 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
         "on: cdr.release, per: caller, mean: duration, window: 10m",
         {"window_ms": "on: cdr.release, per: caller, mean: duration, window: 20m, resolution: 10s",
          "resolution_ms": "on: cdr.release, per: caller, mean: duration, window: 10m, resolution: 20s"},
+    ),
+    "quantile": (
+        "on: cdr.release, per: caller, quantile: 0.5, of: duration, window: 1h, at_least: 2",
+        {"per_mille": "on: cdr.release, per: caller, quantile: 0.9, of: duration, window: 1h, at_least: 2",
+         "window_ms": "on: cdr.release, per: caller, quantile: 0.5, of: duration, window: 2h, at_least: 2"},
+    ),
+    "peak": (
+        "on: cdr, per: caller, peak: concurrent, max_age: 1h, window: 2h",
+        {"max_age_ms": "on: cdr, per: caller, peak: concurrent, max_age: 2h, window: 2h",
+         "window_ms": "on: cdr, per: caller, peak: concurrent, max_age: 1h, window: 1h"},
+    ),
+    "ratio": (
+        "on: cdr.setup, per: caller, ratio: {recent: 6s, habit: 1m}, at_least: 2",
+        {"recent_ms": "on: cdr.setup, per: caller, ratio: {recent: 12s, habit: 1m}, at_least: 2",
+         "habit_ms": "on: cdr.setup, per: caller, ratio: {recent: 6s, habit: 2m}, at_least: 2"},
+    ),
+    "share": (
+        f"{SHARE}, share: duration < 20, window: 10m",
+        {"condition": f"{SHARE}, share: duration < 10, window: 10m",
+         "window_ms": f"{SHARE}, share: duration < 20, window: 20m, resolution: 10s",
+         "resolution_ms": f"{SHARE}, share: duration < 20, window: 10m, resolution: 20s"},
     ),
 }  # fmt: skip
 COMPARED = [field.name for field in dataclasses.fields(Counter) if field.compare]
@@ -97,6 +119,9 @@ def variants(kind: str) -> Iterator[tuple[str, Counter]]:
     yield "topic", dataclasses.replace(counter, topic=MESSAGE_RELAY)
     yield "per", dataclasses.replace(counter, per="callee")
     yield "events", dataclasses.replace(counter, events=frozenset({"answer"}))
+    if "condition" not in others:
+        asked = counter_of(VARIANTS["share"][0]).condition
+        yield "condition", dataclasses.replace(counter, condition=asked)
     yield "kind", dataclasses.replace(counter, kind={"sum": "mean", "mean": "sum"}.get(kind, "sum"), settings=WINDOW)
     if "field" not in others:
         yield "field", dataclasses.replace(counter, field="carrier")

@@ -50,6 +50,7 @@ class Sum(_Amount):
 
 class Mean(_Amount):
     name, key, needs = "mean", "mean", ("mean", "window")
+    can_lack = True
 
 
 class Amounts(Pooled):
@@ -63,14 +64,6 @@ class Amounts(Pooled):
         self.buckets = counter["window_ms"] // counter["resolution_ms"]
         self.pool = SlotPool(2 * ring_width(self.buckets))
 
-    def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
-        out = np.full(len(events.row), np.nan)
-        done = self._run(rows, events, 0, out)
-        while done < len(out):
-            self.pool.grow()
-            done = self._run(rows, events, done, out)
-        return (out,)
-
     def idle(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
         words = rows[candidates, self.at : self.at + self.words]
         newest = np.where(words[:, 0] < 0, words[:, 1], (words[:, ::2] >> kernel.COUNT_BITS).max(axis=1))
@@ -79,10 +72,10 @@ class Amounts(Pooled):
     def pools(self) -> dict[str, SlotPool]:
         return {"ring": self.pool}
 
-    def _run(self, rows: np.ndarray, events: Events, start: int, out: np.ndarray) -> int:
+    def run(self, rows: np.ndarray, events: Events, start: int, *outs: np.ndarray) -> int:
         pool = self.pool
         return kernel.window_amounts(
             rows, self.at, pool.cells, pool.free, pool.top,
             events.row, events.at, events.as_of, events.hit, events.read, events.value,
-            self.mean, float(self.resolution_ms), self.buckets, start, out,
+            self.mean, float(self.resolution_ms), self.buckets, start, *outs,
         )  # fmt: skip

@@ -56,6 +56,10 @@ class CounterState(Protocol):
         """The pools of state outside the rows, by name (empty when all state is in the row)."""
         ...
 
+    def slot_word(self, pool: str) -> int:
+        """The word of the row in which a slot of the pool of this name stands, as -(slot + 1)."""
+        ...
+
     def sizes(self, rows: np.ndarray, index: np.ndarray) -> np.ndarray:
         """int64[len(index)]: bytes that each of these rows holds outside its row."""
         ...

@@ -31,7 +31,8 @@ ENDS = frozenset({"setup", "release"})
 class Live(Kind):
     """`count: concurrent`"""
 
-    name, key, needs = "concurrent", "count", ("count", "max_age")
+    name, key = "concurrent", "count"
+    needs: tuple[str, ...] = ("count", "max_age")
     exact_max, beyond = 64, 'only "at least 64"'
     needs_live_calls = True
 
@@ -53,7 +54,7 @@ class Live(Kind):
     def slow_kernel(self) -> Any:
         return kernel.count_concurrent
 
-    def state(self, counter: Definition, at: int) -> Concurrent:
+    def state(self, counter: Definition, at: int) -> Pooled:
         return Concurrent(counter, at)
 
 
@@ -68,23 +69,15 @@ class Concurrent(Pooled):
         self.small = SlotPool(kernel.SMALL_CELLS)
         self.large = SlotPool(kernel.LARGE_CELLS)
 
-    def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
-        """One output: the number of live calls. Raises PoolFull when a pool's bound is reached."""
-        n = len(events.row)
-        out = np.full(n, np.nan)
-        done = 0
-        while True:
-            done = kernel.count_concurrent(
-                rows, self.at, self.max_age_ms, SETUP, RELEASE,
-                events.row, events.at, events.as_of, events.hit, events.read, events.value, events.event, events.closed,
-                *self._slots(), done, out,
-            )  # fmt: skip
-            if done == n:
-                return (out,)
-            self._pool_short(rows[events.row[done], self.at : self.at + self.words]).grow()
+    def run(self, rows: np.ndarray, events: Events, start: int, *outs: np.ndarray) -> int:
+        return kernel.count_concurrent(
+            rows, self.at, self.max_age_ms, SETUP, RELEASE,
+            events.row, events.at, events.as_of, events.hit, events.read, events.value, events.event, events.closed,
+            *self._slots(), start, *outs,
+        )  # fmt: skip
 
-    def _pool_short(self, words: np.ndarray) -> SlotPool:
-        """The pool whose lack of a free slot stopped the count at an event of a row with these words."""
+    def pool_short(self, words: np.ndarray) -> SlotPool:
+        """See Pooled."""
         if words[0] >= 0:
             return self.tiny
         if words[1] != kernel.SMALL:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rules.kinds import Kind, window
+from rules.kinds import Kind, parted_window
 from rules.reading import choice
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.late import Late
@@ -33,9 +33,7 @@ class DistinctValues(Kind):
     exact_max, beyond = 32, "an estimate"
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
-        window_ms = window(doc, keys)
-        if window_ms is not None and window_ms % SKETCH_BUCKETS:
-            doc.error(keys["window"], f"the window cannot be cut into {SKETCH_BUCKETS} equal parts of whole ms")
+        window_ms = parted_window(doc, keys, SKETCH_BUCKETS)
         return {} if window_ms is None else {"window_ms": window_ms}
 
     def field(self, doc: Document, keys: Keys, feed: InputTopic) -> str | None:
@@ -69,23 +67,15 @@ class Distinct(Pooled):
         self.sketch = SlotPool(kernel.CELLS, "uint8")
         self._scratch = np.zeros((1, kernel.REGISTERS), np.uint8)
 
-    def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
-        """One output: the number of distinct keys. Raises PoolFull when a pool's bound is reached."""
-        n = len(events.row)
-        out = np.full(n, np.nan)
-        done = 0
-        while True:
-            done = kernel.count_distinct(
-                rows, self.at, self.window_ms,
-                events.row, events.at, events.as_of, events.hit, events.read, events.value,
-                *self._slots(), self._scratch, done, out,
-            )  # fmt: skip
-            if done == n:
-                return (out,)
-            self._pool_short(rows[events.row[done], self.at : self.at + self.words]).grow()
+    def run(self, rows: np.ndarray, events: Events, start: int, *outs: np.ndarray) -> int:
+        return kernel.count_distinct(
+            rows, self.at, self.window_ms,
+            events.row, events.at, events.as_of, events.hit, events.read, events.value,
+            *self._slots(), self._scratch, start, *outs,
+        )  # fmt: skip
 
-    def _pool_short(self, words: np.ndarray) -> SlotPool:
-        """The pool whose lack of a free slot stopped the count at an event of a row with these words."""
+    def pool_short(self, words: np.ndarray) -> SlotPool:
+        """See Pooled."""
         if words[0] >= 0:
             return self.tiny
         if words[2] < kernel.WIDE:

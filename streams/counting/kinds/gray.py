@@ -55,21 +55,21 @@ class GrayLevels(Kind):
 class Gray(Pooled):
     """Outputs: the short and the long level as of the reading, 0 below 1e-6. All state is in the row."""
 
+    outputs = 2
+
     def __init__(self, counter: Definition, at: int) -> None:
         self.words = kernel.WORDS
         self.at = at
         self.short_ms = float(counter["short_ms"])
         self.long_ms = float(counter["long_ms"])
 
-    def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
-        short = np.full(len(events.row), np.nan)
-        long = np.full(len(events.row), np.nan)
+    def run(self, rows: np.ndarray, events: Events, start: int, *outs: np.ndarray) -> int:
         kernel.gray_levels(
             rows, rows.view(np.float64), self.at,
             events.row, events.at, events.as_of, events.hit, events.read,
-            self.short_ms, self.long_ms, short, long,
+            self.short_ms, self.long_ms, *outs,
         )  # fmt: skip
-        return short, long
+        return len(events.row)
 
     def idle(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
         age_ms = horizon - rows[candidates, self.at]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from streams.counting import aligned
+    from streams.counting.kinds.base import Events
 
     Saved = dict[str, tuple[np.ndarray, np.ndarray]]
     """By pool: int64[m], indices among the saved rows, and the cells of their m slots."""
@@ -95,13 +96,35 @@ class SlotPool:
 
 
 class Pooled:
-    """The part that all counters with pools share: the slots of their rows, and how these are given back, saved and
-    restored.
+    """The part that all counters with pools share: counting on when a pool has grown, the slots of their rows, and how
+    these are given back, saved and restored.
 
     A row in slot form has -(slot + 1) in the counter's first word; no other form is negative there."""
 
     at: int
     words: int
+    outputs = 1  # arrays that `process` returns
+
+    def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
+        """See CounterState. Raises PoolFull when a pool's bound is reached."""
+        n = len(events.row)
+        outs = tuple(np.full(n, np.nan) for _ in range(self.outputs))
+        done = self.run(rows, events, 0, *outs)
+        while done < n:
+            self.pool_short(rows[events.row[done], self.at : self.at + self.words]).grow()
+            done = self.run(rows, events, done, *outs)
+        return outs
+
+    def run(self, rows: np.ndarray, events: Events, start: int, *outs: np.ndarray) -> int:
+        """Calls the kernel on the events start.. in order. Returns their number, or the event that found no free slot;
+        nothing has changed for that one."""
+        raise NotImplementedError
+
+    def pool_short(self, words: np.ndarray) -> SlotPool:
+        """Returns the pool whose lack of a free slot stopped the kernel at an event of a row with these words. This
+        version is for counters with one pool."""
+        (pool,) = self.pools().values()
+        return pool
 
     def pools(self) -> dict[str, SlotPool]:
         """The pools by name, in the order in which the kernel takes them; empty when all state is in the row."""
@@ -111,6 +134,14 @@ class Pooled:
         """Returns int64[len(index)], the index in `pools()` of the pool of each row's slot, -1 for a row without one.
         This version is for counters with one pool."""
         return np.where(rows[index, self.at] < 0, 0, -1)
+
+    def slot_word(self, pool: str) -> int:
+        """The word of the row in which a slot of the pool of this name stands."""
+        return self.at
+
+    def idle(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
+        """See CounterState."""
+        raise NotImplementedError
 
     def forget(self, rows: np.ndarray, gone: np.ndarray) -> None:
         """See CounterState."""

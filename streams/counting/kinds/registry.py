@@ -7,7 +7,12 @@ from streams.counting.kinds.amounts import Mean, Sum
 from streams.counting.kinds.concurrent import Live
 from streams.counting.kinds.distinct import DistinctValues
 from streams.counting.kinds.gray import GrayLevels
+from streams.counting.kinds.peak import Peak
+from streams.counting.kinds.quantile import Quantile
+from streams.counting.kinds.ratio import Ratio
+from streams.counting.kinds.share import ShareOfEvents
 from streams.counting.kinds.window import Window
 
-for kind in (Window(), Live(), GrayLevels(), DistinctValues(), Sum(), Mean()):
+KINDS = (Window(), Live(), GrayLevels(), DistinctValues(), Sum(), Mean(), ShareOfEvents(), Quantile(), Peak(), Ratio())
+for kind in KINDS:
     register(kind)

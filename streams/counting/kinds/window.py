@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rules.document import Document
-    from rules.kinds import Definition
+    from rules.kinds import Definition, Numbers
     from rules.reading import Keys
     from streams.kernels import window as kernel
 else:
@@ -38,20 +38,12 @@ class Window(Kind):
 class WindowCount(Pooled):
     """Output: events in the window as of the reading; 0 without any. A bucket's count stops at 2**32 - 1."""
 
-    def __init__(self, counter: Definition, at: int) -> None:
+    def __init__(self, counter: Numbers, at: int) -> None:
         self.words = kernel.WORDS
         self.at = at
         self.resolution_ms = counter["resolution_ms"]
         self.buckets = counter["window_ms"] // counter["resolution_ms"]
         self.pool = SlotPool(ring_width(self.buckets), "uint32")
-
-    def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
-        out = np.full(len(events.row), np.nan)
-        done = self._run(rows, events, 0, out)
-        while done < len(out):
-            self.pool.grow()
-            done = self._run(rows, events, done, out)
-        return (out,)
 
     def idle(self, rows: np.ndarray, candidates: np.ndarray, horizon: int) -> np.ndarray:
         words = rows[candidates, self.at : self.at + self.words]
@@ -61,12 +53,12 @@ class WindowCount(Pooled):
     def pools(self) -> dict[str, SlotPool]:
         return {"ring": self.pool}
 
-    def _run(self, rows: np.ndarray, events: Events, start: int, out: np.ndarray) -> int:
+    def run(self, rows: np.ndarray, events: Events, start: int, *outs: np.ndarray) -> int:
         pool = self.pool
         return kernel.window_count(
             rows, self.at, pool.cells, pool.free, pool.top,
             events.row, events.at, events.as_of, events.hit, events.read,
-            float(self.resolution_ms), self.buckets, start, out,
+            float(self.resolution_ms), self.buckets, start, *outs,
         )  # fmt: skip
 
 
