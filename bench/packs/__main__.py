@@ -70,7 +70,11 @@ def main(
         for day in _listed(days, tuple(DAYS), "--days")
     ]
     chosen = _seeds(seeds)
-    runs = _run_all(paths, sensitivity, chosen, settings, generator, explain, jobs)
+    try:
+        runs = _run_all(paths, sensitivity, chosen, settings, generator, explain, jobs)
+    except (ValueError, AttributeError) as error:
+        click.echo(f"{generator}: {error}", err=True)
+        sys.exit(1)
     names = [rule.name for rule in rules.rules if rule.name not in {v.name for v in variants}]
     _tell(runs, kinds, names, variants, sensitivity, explain, as_json, rules.version, chosen, scene)
 

@@ -90,7 +90,7 @@ class Watched(Engine):
 
 
 def run(rules: RuleSet, seed: int, scene: Scene, generator: str, evidence: bool = False) -> Ran:
-    """Raises ImportError or AttributeError where the generator is none."""
+    """Raises ImportError or AttributeError where the generator is none, ValueError where its records are none."""
     begun, cpu = time.monotonic(), time.process_time()
     made = importlib.import_module(generator).traffic(seed, scene)
     engine, watch = Watched(rules, evidence), _Contacts()
@@ -174,7 +174,11 @@ def _decoded(engine: Engine, epoch: dict[str, list[tuple[int, Recorded]]]) -> li
             np.array([record.timestamp_ms for _, record in part], np.int64),
             [record.value for _, record in part],
         )
-        out.append(engine.decoders[topic].decode(batch))
+        decoded = engine.decoders[topic].decode(batch)
+        if decoded.dead_letters:
+            why = dict(decoded.dead_letters[0].headers)["__connect.errors.exception.message"].decode()
+            raise ValueError(f"the generator's records are not all records of {topic}: {why}")
+        out.append(decoded)
     return out
 
 

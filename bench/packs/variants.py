@@ -10,7 +10,7 @@ import ast
 import copy
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def rules_of(paths: Sequence[Path], with_variants: bool) -> tuple[RuleSet, list[
     rules, diagnostics = check_texts(texts)
     if rules is None:
         raise ValueError("\n".join(f"{d.position}: {d.message}" for d in diagnostics if d.severity == "error"))
-    return RuleSet(rules.rules, rules.version, rules.warnings, load_protected()), variants
+    return replace(rules, protected=load_protected()), variants
 
 
 def _vary(document: dict[str, Any]) -> list[Variant]:

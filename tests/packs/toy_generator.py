@@ -29,17 +29,17 @@ rules:
 """
 # number -> (kind, innocent, gang, calls a minute apart, from which minute)
 WHO = {
-    "+82704000001": ("toy_dialler", False, "", 40, 0),
-    "+82704000002": ("toy_dialler", False, "", 22, 0),
-    "+82704000003": ("toy_dialler", False, "", 5, 0),
-    "+82704000011": ("toy_series", False, "series-1", 30, 0),
-    "+82704000012": ("toy_series", False, "series-1", 30, 60),
-    "+82704000013": ("toy_series", False, "series-1", 30, 120),
-    "+82704000014": ("toy_series", False, "series-1", 8, 180),
-    "+82704000021": ("toy_office", True, "", 21, 0),
-    "+82704000022": ("toy_office", True, "", 15, 0),
-    "+82704000023": ("toy_office", True, "", 3, 0),
-    "+82704000024": ("toy_office", True, "", 3, 0),
+    "+827040000001": ("toy_dialler", False, "", 40, 0),
+    "+827040000002": ("toy_dialler", False, "", 22, 0),
+    "+827040000003": ("toy_dialler", False, "", 5, 0),
+    "+827040000011": ("toy_series", False, "series-1", 30, 0),
+    "+827040000012": ("toy_series", False, "series-1", 30, 60),
+    "+827040000013": ("toy_series", False, "series-1", 30, 120),
+    "+827040000014": ("toy_series", False, "series-1", 8, 180),
+    "+827040000021": ("toy_office", True, "", 21, 0),
+    "+827040000022": ("toy_office", True, "", 15, 0),
+    "+827040000023": ("toy_office", True, "", 3, 0),
+    "+827040000024": ("toy_office", True, "", 3, 0),
 }
 
 
