@@ -1,4 +1,4 @@
-"""`grayline records`: checks samples of records before a feed goes live, and converts files of other systems."""
+"""`grayline records`: checks samples of records, converts files of other systems, produces them into Kafka."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import click
 
 from streams.cli.convert import convert_command, maps_command
 from streams.cli.options import home_region
+from streams.cli.produce import produce_command
 from streams.runtime.saying import say, say_json
 
 
 @click.group("records")
 def command() -> None:
-    """Check samples of records, and make records of other systems' files.
+    """Check samples of records, make records of other systems' files, produce them into Kafka.
 
     \b
     Examples:
       grayline records convert --map asterisk Master.csv -o calls.jsonl
       grayline records check sample.jsonl
-      grayline records check --topic cdr --json monday.jsonl.gz
+      grayline records produce --topic cdr --feed switch7 --brokers localhost:9092 calls.jsonl
     """
 
 
@@ -78,3 +79,4 @@ def check_command(
 
 command.add_command(convert_command)
 command.add_command(maps_command)
+command.add_command(produce_command)
