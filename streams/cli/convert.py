@@ -32,14 +32,16 @@ FILES = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 @click.option("--rejects", type=click.Path(dir_okay=False, path_type=Path),
               help="Write the rows that became no record to this file, as they came, with their reasons.")  # fmt: skip
 @click.option("--zone", help="Zone of times without one, instead of the map's: Asia/Seoul, UTC, +09:00.")
+@click.option("--numbers", type=click.Choice(("national", "e164", "smpp")),
+              help="Form of telephone numbers, instead of the map's; e164: digits that lost their +.")  # fmt: skip
 @click.option("--set", "given", multiple=True, metavar="FIELD=VALUE",
               help="A field of every record, instead of the map's: `--set carrier=mvno3`. Repeatable.")  # fmt: skip
 @click.option("--errors", "shown_max", type=click.IntRange(0), default=20, show_default=True,
               help="Show at most this many rejected rows one by one.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the account as one JSON object.")
 def convert_command(
-    files: tuple[Path, ...], named: str, out: Path, rejects: Path | None, zone: str | None, given: tuple[str, ...],
-    shown_max: int, as_json: bool,
+    files: tuple[Path, ...], named: str, out: Path, rejects: Path | None, zone: str | None, numbers: str | None,
+    given: tuple[str, ...], shown_max: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Convert a switch's or gateway's files into records, one JSON object a line.
 
@@ -58,11 +60,11 @@ def convert_command(
     """
     from rules.diagnostics import RuleErrors
     from streams.captures.convert.conversion import Conversion
-    from streams.captures.convert.map_file import load_map
+    from streams.captures.convert.map_file import Instead, load_map
     from streams.captures.rows import CaptureError
 
     try:
-        map_ = load_map(named, zone, _constants(given))
+        map_ = load_map(named, Instead(zone, numbers, _constants(given)))
     except RuleErrors as problem:
         say_problem(problem)
         sys.exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -31,12 +32,21 @@ def shipped() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def load_map(named: str, zone: str | None = None, constants: Mapping[str, str] | None = None) -> ConversionMap:
-    """The map in a file, or one that ships, by its name. zone: instead of the map's `times: zone`. constants: values of
-    fields, which every record gets. Raises RuleErrors with every diagnostic."""
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """Settings in place of a map's own. zone: of times without one; numbers: one of NUMBERS; constants: values of
+    fields, which every record gets."""
+
+    zone: str | None = None
+    numbers: str | None = None
+    constants: Mapping[str, str] = field(default_factory=dict)
+
+
+def load_map(named: str, instead: Instead = Instead()) -> ConversionMap:
+    """The map in a file, or one that ships, by its name. Raises RuleErrors with every diagnostic."""
     known = shipped()
     if named in known and not Path(named).exists():
-        return load_text(known[named], f"{named}.yaml", zone, constants)
+        return load_text(known[named], f"{named}.yaml", instead)
     path = Path(named)
     try:
         raw = path.read_bytes()[: BYTES_MAX + 1]
@@ -48,21 +58,19 @@ def load_map(named: str, zone: str | None = None, constants: Mapping[str, str] |
     except OSError as error:
         hint = f"name a file, or a map that ships: {', '.join(known)}"
         raise RuleErrors([Diagnostic(named, 0, 0, f"cannot be read: {error.strerror}", hint=hint)]) from None
-    return load_text(content, named, zone, constants)
+    return load_text(content, named, instead)
 
 
-def load_text(
-    content: str, name: str, zone: str | None = None, constants: Mapping[str, str] | None = None
-) -> ConversionMap:
+def load_text(content: str, name: str, instead: Instead = Instead()) -> ConversionMap:
     """Like `load_map`, for the text of a map."""
     doc = Document(name, content)
-    found = _map(doc, zone, constants or {}) if not doc.diagnostics else None
+    found = _map(doc, instead) if not doc.diagnostics else None
     if found is None or any(d.severity == ERROR for d in doc.diagnostics):
         raise RuleErrors(sorted(doc.diagnostics, key=lambda d: (d.line, d.column)))
     return found
 
 
-def _map(doc: Document, zone: str | None, constants: Mapping[str, str]) -> ConversionMap | None:
+def _map(doc: Document, instead: Instead) -> ConversionMap | None:
     if doc.root is None:
         doc.whole("is empty", f"give {', '.join(NEEDS)}")
         return None
@@ -76,12 +84,13 @@ def _map(doc: Document, zone: str | None, constants: Mapping[str, str]) -> Conve
         return None
     columns = Columns(_known(source))
     maker = FieldFile(doc, FEEDS[topic], columns)
-    maker.times = _times(doc, keys.get("times"), zone)
+    maker.times = _times(doc, keys.get("times"), instead.zone)
     if "numbers" in keys:
         maker.numbers = choice(doc, keys["numbers"], "numbers", NUMBERS) or maker.numbers
+    maker.numbers = instead.numbers or maker.numbers
     skip = tuple(c for node in _listed(doc, keys.get("skip"), "skip") if (c := _condition(doc, node, columns)))
     shared = maker.read(keys["fields"], "fields")
-    shared |= {name: _given(doc, FEEDS[topic], name, value) for name, value in constants.items()}
+    shared |= {name: _given(doc, FEEDS[topic], name, value) for name, value in instead.constants.items()}
     records = _records(doc, keys.get("records"), FEEDS[topic], maker, columns, shared)
     return ConversionMap(
         doc.name, summary or "", topic, source, tuple(columns.names), frozenset(columns.needed), skip, records
