@@ -13,12 +13,12 @@ from schemas.numbers import normalise
 from schemas.printable import printable
 from schemas.subjects import key_text
 from streams.captures.samples import Item, Sample
+from streams.ingest.feed_codes import HEADER
 from streams.kafka.clients import Clients
 from streams.kafka.partition import partition_of
 from streams.kafka.settings import KafkaSettings
 
 TIMESTAMPS = ("now", "event")
-FEED_HEADER = "feed"
 ANSWER_S = 10.0
 DELIVERY_S = 60
 ALL_REFUSED_MAX = 1_000  # records refused without one that is right: the file is another topic's, or none
@@ -43,6 +43,7 @@ class Production:
     delivered: Counter[int] = field(default_factory=Counter)  # by partition
     undelivered: Counter[str] = field(default_factory=Counter)  # by the client's reason
     refused: Counter[str] = field(default_factory=Counter)  # by the reason as a word
+    flawed: Counter[str] = field(default_factory=Counter)  # sent all the same, by the field that was wrong
     oldest_ms: int | None = None
     _producer: Any = None
     _partitions: int = 0
@@ -96,14 +97,15 @@ class Production:
         if item.topic is not None and item.topic != self.topic:
             raise decoding.RecordError("other_topic", None, f"is of topic {item.topic}: say --topic {item.topic}")
         feed = FEEDS[self.topic]
-        found = decoding.decode(self.topic, item.value, frozenset(feed.fields))
+        found, flaws = decoding.read(self.topic, item.value, frozenset(feed.fields))
+        self.flawed.update(flaw.field for flaw in flaws if flaw.field is not None)
         key = self._key(str(found[feed.number]))
         at_ms = found["at"]
         assert isinstance(at_ms, int)
         self.oldest_ms = at_ms if self.oldest_ms is None else min(at_ms, self.oldest_ms)
         arguments: dict[str, Any] = {"timestamp": at_ms} if self.timestamps == "event" else {}
         if self.feed is not None:
-            arguments["headers"] = [(FEED_HEADER, self.feed.encode())]
+            arguments["headers"] = [(HEADER, self.feed.encode())]
         partition = partition_of(key, self._partitions)
         while True:
             try:
@@ -138,6 +140,7 @@ class Production:
             "delivered": self.delivered.total(),
             "partitions": {str(partition): count for partition, count in sorted(self.delivered.items())},
             "refused": dict(sorted(self.refused.items())),
+            "flawed": dict(sorted(self.flawed.items())),
             "undelivered": dict(sorted(self.undelivered.items())),
         }
 
@@ -148,6 +151,10 @@ class Production:
             f"{self.records:,} record{'' if self.records == 1 else 's'}: {self.delivered.total():,} delivered to "
             f"{self.topic}{of_feed}, {self.refused.total():,} refused, {self.undelivered.total():,} not delivered"
         )
-        for what, counts in (("refused", self.refused), ("not delivered", self.undelivered)):
+        accounts = (
+            ("refused", self.refused), ("not delivered", self.undelivered),
+            ("sent with a field that a worker leaves out", self.flawed),
+        )  # fmt: skip
+        for what, counts in accounts:
             if counts:
                 yield f"  {what}: " + ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))

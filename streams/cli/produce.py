@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streams.cli.options import home_region
 from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.saying import say, say_json
 
@@ -27,8 +28,7 @@ RETENTION_MS = 6 * 86_400_000  # a topic with the usual week of retention drops 
 @kafka_options
 @click.option("--timestamps", type=click.Choice(("now", "event")), default="now", show_default=True,
               help="Kafka timestamp of each record: now, or the time of its event, for history.")  # fmt: skip
-@click.option("--home-region", envvar="GRAYLINE_HOME_REGION", default="KR", show_default=True,
-              help="Country (ISO code) to which numbers without a country code belong.")  # fmt: skip
+@home_region()
 @click.option("--errors", "shown_max", type=click.IntRange(0), default=20, show_default=True,
               help="Show at most this many refused records one by one.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the account as one JSON object.")
@@ -39,7 +39,7 @@ def produce_command(
     """Produce records from files into an input topic: each keyed by its number, in that number's partition.
 
     FILE is what `grayline records check` reads; "-" is standard input. Values go out as they are. A record that a
-    worker could not read is refused, with place and reason.
+    worker could not count is refused, with place and reason.
 
     \b
     Examples:

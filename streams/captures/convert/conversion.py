@@ -108,38 +108,34 @@ class Conversion:
         return Rejection(file, unread.line, unread.code, field_name, unread.reason, unread.raw)
 
     def _record(self, record: RecordMap, row: Row, file: str) -> bytes:
-        """One record of a row. A wrong value costs an optional field only. Raises _Rejected."""
+        """One record of a row. A wrong value costs its field, and a worker counts the record all the same; only without
+        what is essential there is none. Raises _Rejected."""
         feed = FEEDS[self.map.topic]
         made: dict[str, Any] = {}
-        flaws: dict[str, tuple[str, str]] = {}
+        flaws: dict[str, str] = {}
         for name, make in record.fields.items():
             try:
                 if (found := make(row.cells)) is not None:
                     made[name] = found
             except FieldFlaw as flaw:
-                if feed.fields[name].required:
+                if name in feed.essential:
                     raise _Rejected(flaw.code, name, str(flaw)) from None
-                flaws[name] = (flaw.code, str(flaw))
+                flaws[name] = str(flaw)
         value = _encoded(made)
         for error in decoding.check_all(self.map.topic, value):
-            if error.field in made and not feed.fields[error.field].required:
-                flaws[error.field] = (error.code, error.reason)
-                del made[error.field]
-            elif error.field in flaws:
-                raise _Rejected(flaws[error.field][0], error.field, flaws[error.field][1])
-            else:
+            if error.effect == decoding.DEAD or error.field is None:
                 raise _Rejected(error.code, error.field, error.reason)
+            if error.effect == decoding.ABSENT:
+                flaws.setdefault(error.field, error.reason)
+                made.pop(error.field, None)
         if flaws:
             value = _encoded(made)
-            for error in decoding.check_all(self.map.topic, value):
-                code, reason = flaws.get(error.field or "", (error.code, error.reason))
-                raise _Rejected(code, error.field, reason)
             self._leave_out(flaws, f"{file}:{row.line}")
         self.made.update(made.keys())
         return value
 
-    def _leave_out(self, flaws: dict[str, tuple[str, str]], place: str) -> None:
-        for name, (_, reason) in flaws.items():
+    def _leave_out(self, flaws: dict[str, str], place: str) -> None:
+        for name, reason in flaws.items():
             out = self.left_out.setdefault((name, reason), LeftOut(0, place))
             out.count += 1
 
