@@ -2,15 +2,16 @@
 
 A rule's holds depend on no other rule, so a rule file in which every rule also stands with each of its limits moved
 says in one run what each move would do. A limit is a named one (`always` and all its hours together), a number in a
-`when`, or a number in the `where` of a counter that it reads."""
+`when`, or one in the `where`, `share` or `at_least` of a counter that it reads."""
 
 from __future__ import annotations
 
 import ast
 import copy
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,25 +94,34 @@ def _numbers(rule: dict[str, Any]) -> Iterator[Move]:
     when = " ".join(str(rule["when"]).split())
     for begin, end, words in _literals(when):
         for factor in FACTORS.values():
-            moved = _moved(ast.literal_eval(when[begin:end]), factor)
-            yield words, factor, copy.deepcopy(rule) | {"when": f"{when[:begin]}{moved}{when[end:]}"}
+            yield words, factor, copy.deepcopy(rule) | {"when": _replaced(when, begin, end, factor)}
 
 
 def _wheres(rule: dict[str, Any], counters: dict[str, Any]) -> Iterator[Move]:
-    """Numbers in the conditions of counters: each becomes a counter of its own."""
+    """Numbers in the conditions of counters, and the samples that they want: each becomes a counter of its own."""
     when = " ".join(str(rule["when"]).split())
     for name in [name for name in counters if re.search(rf"\b{re.escape(name)}\b", when)]:
-        for key in ("where", "share"):
-            condition = counters[name].get(key)
-            if not isinstance(condition, str):
-                continue
+        for key, place, words, move in _settings(counters[name]):
+            for which, factor in FACTORS.items():
+                other = f"{name}_{key}{place}{which}"
+                counters.setdefault(other, counters[name] | {key: move(factor)})
+                varied = copy.deepcopy(rule) | {"when": re.sub(rf"\b{re.escape(name)}\b", other, when)}
+                yield f"{words} of counter `{name}`", factor, varied
+
+
+def _settings(counter: dict[str, Any]) -> Iterator[tuple[str, int, str, Callable[[float], Any]]]:
+    """(key, its place there, words, the moved value by factor) of each number in a counter that is a limit."""
+    for key in ("where", "share"):
+        condition = counter.get(key)
+        if isinstance(condition, str):
             for place, (begin, end, words) in enumerate(_literals(condition)):
-                for which, factor in FACTORS.items():
-                    other = f"{name}_{key}{place}{which}"
-                    moved = _moved(ast.literal_eval(condition[begin:end]), factor)
-                    counters.setdefault(other, counters[name] | {key: f"{condition[:begin]}{moved}{condition[end:]}"})
-                    varied = copy.deepcopy(rule) | {"when": re.sub(rf"\b{re.escape(name)}\b", other, when)}
-                    yield f"{words} of counter `{name}`", factor, varied
+                yield key, place, words, partial(_replaced, condition, begin, end)
+    if "at_least" in counter:
+        yield "at_least", 0, f"at_least {counter['at_least']}", partial(_moved, counter["at_least"])
+
+
+def _replaced(expression: str, begin: int, end: int, factor: float) -> str:
+    return f"{expression[:begin]}{_moved(ast.literal_eval(expression[begin:end]), factor)}{expression[end:]}"
 
 
 def _literals(expression: str) -> Iterator[tuple[int, int, str]]:

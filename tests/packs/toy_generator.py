@@ -13,6 +13,7 @@ KINDS = {"toy_dialler": Facts("machine"), "toy_series": Facts("gang"), "toy_offi
 RULES = """
 counters:
   calls: {on: cdr.setup, per: caller, count: events, window: 1h}
+  ended: {on: cdr.setup, per: caller, share: origin == "domestic", window: 1h, at_least: 5, default: 1}
   odd:   {on: cdr.setup, per: caller, count: events, window: 1h, where: origin == "international"}
 rules:
   - name: many-calls
@@ -23,7 +24,7 @@ rules:
     mode: enforce
   - name: some-calls
     summary: some calls
-    when: calls >= 10 and calls + odd < 1000
+    when: calls >= 10 and calls + odd < 1000 and ended > 0
     then: {block: [calls], directions: [outgoing], for: 7d}
     mode: review
 """

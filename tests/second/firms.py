@@ -116,7 +116,7 @@ def _opinion_poll(city: City, who: Who) -> None:
     """A machine asks, and most hang up within seconds."""
     random = city.random
     _staffed(
-        city, city.line(who, random.choice((SEOUL, VOIP)), 7), random.randint(10, 30), random.uniform(3, 12),
+        city, city.line(who, *random.choice(((SEOUL, 7), (VOIP, 8)))), random.randint(10, 30), random.uniform(3, 12),
         city.stranger, random.uniform(0.3, 0.5),
         lambda: random.weibullvariate(5, 1) if random.random() < 0.85 else random.uniform(90, 240), ring_s=15,
         opens=10, closes=21,

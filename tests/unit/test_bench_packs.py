@@ -83,7 +83,7 @@ def test_a_moved_limit_is_what_the_changed_file_would_do(ran: Ran, rules_file: P
     told = {(v.rule, v.limit, v.factor) for v in variants}
     assert ("many-calls", "`calls_max`", 0.8) in told
     assert ("some-calls", "10 in `calls >= 10`", 1.2) in told
-    assert len(told) == len(variants) == 6  # three limits, two ways
+    assert len(told) == len(variants) == 8  # four limits, two ways
     for variant in variants:
         old, new = {
             ("`calls_max`", 0.8): ("calls_max: 20", "calls_max: 16"),
@@ -92,6 +92,8 @@ def test_a_moved_limit_is_what_the_changed_file_would_do(ran: Ran, rules_file: P
             ("10 in `calls >= 10`", 1.2): (">= 10", ">= 12"),
             ("1000 in `calls + odd < 1000`", 0.8): ("1000", "800"),
             ("1000 in `calls + odd < 1000`", 1.2): ("1000", "1200"),
+            ("at_least 5 of counter `ended`", 0.8): ("at_least: 5", "at_least: 4"),
+            ("at_least 5 of counter `ended`", 1.2): ("at_least: 5", "at_least: 6"),
         }[variant.limit, variant.factor]
         other = tmp_path / "other.yaml"
         other.write_text(toy_generator.RULES.replace(old, new))
@@ -155,7 +157,7 @@ def test_the_command_tells_tables_or_json_and_how_far_it_is(rules_file: Path) ->
     assert "+827040000021, 21 records: blocked by many-calls: calls=20 (limit 20)" in done.stdout
     told = json.loads(bench(*asked, "--sensitivity", "--json").stdout)
     assert told["settings"]["weekday events"]["kinds"]["toy_dialler"]["blocked"] == 2
-    assert len(told["sensitivity"]) == 6
+    assert len(told["sensitivity"]) == 8
     assert [change["rule"] for change in told["leave_one_out"]] == list(NAMES)
 
 
