@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import tzinfo
 from functools import lru_cache
 from typing import Any
 
+from schemas.envelopes import envelope_seen
 from schemas.feeds import FEEDS, InputTopic
 from schemas.objects import ObjectError, kind_of, read_pairs
 from schemas.records import FieldKind
@@ -13,10 +15,13 @@ from schemas.times import TimeError, parse_time
 
 # The effect of a flaw: the record is a dead letter, the field is absent, or its text is kept as it stands, however odd.
 DEAD, ABSENT, KEPT = "dead", "absent", "kept"
+ENVELOPED = "enveloped"
+
+ZoneOf = Callable[[Mapping[str, Any]], tzinfo | None]
 
 
 class RecordError(Exception):
-    """A flaw of a record. code: the reason as a word for metrics, one of not_json, empty, missing_field,
+    """A flaw of a record. code: the reason as a word for metrics, one of not_json, enveloped, empty, missing_field,
     duplicate_field, wrong_type, bad_time, bad_value, too_long. field: None when it is about the record as a whole.
     effect: DEAD, ABSENT or KEPT."""
 
@@ -28,9 +33,12 @@ class RecordError(Exception):
         self.effect = effect
 
 
-def read(topic: str, value: bytes | None, fields: frozenset[str]) -> tuple[dict[str, object], list[RecordError]]:
+def read(
+    topic: str, value: bytes | None, fields: frozenset[str], zone_of: ZoneOf | None = None
+) -> tuple[dict[str, object], list[RecordError]]:
     """(the record's required fields and those of `fields` that it has, the flaws of these). Times are integer ms;
     `verified`, if asked for, is "none" when absent, and a `complete` record has its times whether asked for or not.
+    zone_of: the zone of times without one, by the record's fields as they stand; None for none.
 
     A flawed field is left out, and a flaw in who vouches for the number leaves nobody who does. Other fields are not
     looked at, whatever they hold: only rules that read them need to. Raises RecordError, and nothing else, whatever
@@ -39,7 +47,7 @@ def read(topic: str, value: bytes | None, fields: frozenset[str]) -> tuple[dict[
     wanted = _wanted(row.name, fields)
     record: dict[str, object] = {}
     flaws: list[RecordError] = []
-    for error in _errors(row, wanted, value, record):
+    for error in _errors(row, wanted, value, record, zone_of):
         if error.effect == DEAD:
             raise error
         flaws.append(error)
@@ -57,9 +65,9 @@ def decode(topic: str, value: bytes | None, fields: frozenset[str]) -> dict[str,
     return read(topic, value, fields)[0]
 
 
-def check_all(topic: str, value: bytes | None) -> list[RecordError]:
+def check_all(topic: str, value: bytes | None, zone_of: ZoneOf | None = None) -> list[RecordError]:
     """Everything that is wrong in any known field, in the order of the record's definition."""
-    return list(_errors(FEEDS[topic], FEEDS[topic].fields, value, {}))
+    return list(_errors(FEEDS[topic], FEEDS[topic].fields, value, {}, zone_of))
 
 
 @lru_cache(maxsize=64)
@@ -68,15 +76,24 @@ def _wanted(topic: str, fields: frozenset[str]) -> dict[str, FieldKind]:
 
 
 def _errors(
-    feed: InputTopic, wanted: dict[str, FieldKind], value: bytes | None, record: dict[str, object]
+    feed: InputTopic,
+    wanted: dict[str, FieldKind],
+    value: bytes | None,
+    record: dict[str, object],
+    zone_of: ZoneOf | None,
 ) -> Iterator[RecordError]:
     """Fills `record` with the wanted fields that are right, and yields an error for each that is not."""
     try:
         pairs = read_pairs(value)
     except ObjectError as error:
-        yield RecordError(error.code, None, str(error))
+        seen = envelope_seen(value)
+        yield RecordError(ENVELOPED, None, seen) if seen else RecordError(error.code, None, str(error))
         return
     found = dict(pairs)
+    if found.keys().isdisjoint(feed.essential) and (seen := envelope_seen(value)):
+        yield RecordError(ENVELOPED, None, seen)
+        return
+    zone = zone_of(found) if zone_of is not None else None
     complete = bool(feed.complete) and found.get("event") == "complete"
     if complete:
         wanted = wanted | {name: feed.fields[name] for name in feed.complete}
@@ -88,10 +105,10 @@ def _errors(
             yield RecordError("duplicate_field", name, "is given more than once: give it once", effect)
         elif (item := found.get(name)) is not None:
             try:
-                record[name] = _value(name, kind, item)
+                record[name] = _value(name, kind, item, zone)
             except RecordError as error:
                 error.effect = effect
-                yield error
+                yield _unanswered(feed, error, item)
                 continue
             if isinstance(item, str) and (odd := _oddity(name, kind, item)) is not None:
                 odd.effect = KEPT if name in feed.identities else effect
@@ -109,7 +126,15 @@ def _twice(pairs: list[tuple[str, Any]]) -> set[str]:
     return {name for name, _ in pairs if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
 
 
-def _value(name: str, kind: FieldKind, item: object) -> int | str:
+def _unanswered(feed: InputTopic, error: RecordError, item: object) -> RecordError:
+    """The error, or another where an optional time of a `complete` record stands for "never"."""
+    never = item in (0, -1, "") or str(item)[:4] in ("0000", "0001", "1900", "1970")
+    if error.field in feed.complete[1:-1] and error.code == "bad_time" and never:
+        return RecordError(error.code, error.field, "says never: leave it out of what never happened", error.effect)
+    return error
+
+
+def _value(name: str, kind: FieldKind, item: object, zone: tzinfo | None) -> int | str:
     """The field's value as `decode` gives it. Messages never repeat what the record holds."""
     if kind.kind == "time":
         if isinstance(item, bool) or not isinstance(item, int | str):
@@ -117,7 +142,7 @@ def _value(name: str, kind: FieldKind, item: object) -> int | str:
                 "wrong_type", name, f"is {kind_of(item)}: give integer milliseconds or an RFC 3339 string"
             )
         try:
-            return parse_time(item)
+            return parse_time(item, zone)
         except TimeError as error:
             raise RecordError("bad_time", name, str(error)) from None
     if not isinstance(item, str):

@@ -203,6 +203,7 @@ class DeadLetter(Struct, kw_only=True, omit_defaults=True):
     offset: Annotated[str, Meta(pattern="^[0-9]+$")] = field(name="__connect.errors.offset")
     code: str = field(name="__connect.errors.exception.class.name")
     message: str = field(name="__connect.errors.exception.message")
+    feed: str | None = None
     value_bytes: Annotated[str, Meta(pattern="^[0-9]+$")] | None = field(name="grayline.value.bytes", default=None)
     value_sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")] | None = field(
         name="grayline.value.sha256", default=None

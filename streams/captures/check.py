@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import chain, islice
@@ -16,6 +16,8 @@ from typing import Any
 
 from schemas import decoding
 from schemas.codes import NUMBER_TYPES
+from schemas.envelopes import envelope_seen
+from schemas.feed_settings import NO_BOOK, FeedBook
 from schemas.feeds import FEEDS
 from schemas.numbers import masked, normalise
 from schemas.objects import ObjectError, read_pairs
@@ -23,6 +25,8 @@ from schemas.printable import printable
 from schemas.times import TimeError, parse_time
 from streams.captures.rows import CaptureError
 from streams.captures.samples import Item, Sample
+from streams.ingest.feed_codes import Feeds
+from streams.ingest.feed_effects import FeedEffects
 
 GUESSED_FROM = 200  # records
 PLACES_KEPT = 3  # examples of where a field is wrong
@@ -66,7 +70,8 @@ class FieldTally:
 @dataclass(slots=True)
 class TopicTally:
     records: int = 0
-    bad_records: int = 0
+    bad_records: int = 0  # would be dead letters
+    flawed_records: int = 0  # would count without their flawed fields
     repeated_ids: int = 0
     first_repeated: str = ""
     fields: dict[str, FieldTally] = field(default_factory=dict)
@@ -76,18 +81,27 @@ class TopicTally:
 class Check:
     """Checks samples one after another; its attributes hold the findings."""
 
-    def __init__(self, topic: str | None = None, region: str = "KR", problems_max: int = 20) -> None:
-        """topic: the topic of all records; without it each sample names its own, or it is guessed from the fields."""
+    def __init__(
+        self, topic: str | None = None, region: str = "KR", problems_max: int = 20, feeds: FeedBook = NO_BOOK
+    ) -> None:
+        """topic: the topic of all records; without it each sample names its own, or it is guessed from the fields.
+        feeds: what is known of those who deliver."""
         self.topics: dict[str, TopicTally] = {}
         self.problems: list[Problem] = []
         self.codes: Counter[str] = Counter()
         self.taken_as: list[str] = []  # a sentence for each sample
         self._topic, self._region, self._problems_max = topic, region, problems_max
+        codes = Feeds(feeds)
+        self._effects = {name: FeedEffects(codes, name, region) for name in FEEDS}
         self._ids: set[tuple[str, object, object]] = set()
 
     @property
     def records_seen(self) -> int:
         return sum(tally.records for tally in self.topics.values()) + self.codes["bad_line"]
+
+    @property
+    def flawed_records(self) -> int:
+        return sum(tally.flawed_records for tally in self.topics.values())
 
     @property
     def bad_records(self) -> int:
@@ -117,7 +131,10 @@ class Check:
             else:
                 self._other(topic, item, sample.name)
 
-    def _guess(self, sample: Sample, first: Iterable[Item]) -> str:
+    def _guess(self, sample: Sample, first: Sequence[Item]) -> str:
+        wrapped = [seen for item in first if (seen := envelope_seen(item.value)) is not None]
+        if wrapped and len(wrapped) == len(first):
+            raise CaptureError(f"{sample.name}: {wrapped[0]}, and say --topic")
         names = Counter(name for item in first for name in _names(item.value))
         score = {topic: sum(names[name] for name in _own(topic)) for topic in FEEDS}
         best = max(score, key=lambda topic: score[topic])
@@ -141,14 +158,17 @@ class Check:
             fields = {field: FieldTally(kind.required) for field, kind in FEEDS[topic].fields.items()}
             tally = self.topics[topic] = TopicTally(fields=fields)
         tally.records += 1
-        try:
-            found = dict(read_pairs(item.value))
-        except ObjectError as error:
-            tally.bad_records += 1
-            self._add(Problem(name, item.line, topic, error.code, None, str(error)))
-            return
-        errors = decoding.check_all(topic, item.value)
-        tally.bad_records += bool(errors)
+        effects = self._effects[topic]
+        (value,) = effects.opened([item.value], [item.feed])
+        errors = decoding.check_all(topic, value, effects.zone_of(item.feed))
+        tally.bad_records += any(each.effect == decoding.DEAD for each in errors)
+        tally.flawed_records += bool(errors) and all(each.effect != decoding.DEAD for each in errors)
+        for each in errors:
+            if each.field is None:
+                self._add(Problem(name, item.line, topic, each.code, None, str(each)))
+                return
+        found = dict(read_pairs(value))
+        reader = effects.reader(effects.settings(item.feed, found))
         wrong = {each.field for each in errors}
         for field_name, of in tally.fields.items():
             if field_name not in found:
@@ -158,7 +178,7 @@ class Check:
             else:
                 of.present += 1
                 if FEEDS[topic].fields[field_name].kind == "number" and field_name not in wrong:
-                    of.numbers[NUMBER_TYPES[normalise(found[field_name], self._region).type]] += 1
+                    of.numbers[NUMBER_TYPES[reader.one(found[field_name]).type]] += 1
         for unknown in found.keys() - tally.fields.keys():
             if unknown in tally.unknown or len(tally.unknown) < UNKNOWN_NAMES_MAX:
                 tally.unknown[unknown] += 1
@@ -215,12 +235,14 @@ class Check:
         return {
             "records": self.records_seen,
             "bad_records": self.bad_records,
+            "flawed_records": self.flawed_records,
             "samples": self.taken_as,
             "codes": dict(self.codes.most_common()),
             "topics": {
                 topic: {
                     "records": tally.records,
                     "bad_records": tally.bad_records,
+                    "flawed_records": tally.flawed_records,
                     "repeated_ids": tally.repeated_ids,
                     "missing_costs": costs(topic, tally),
                     "unknown_fields": dict(tally.unknown.most_common()),
@@ -270,7 +292,8 @@ def lines(check: Check) -> Iterator[str]:
     yield from map(printable, check.taken_as)
     for topic, tally in sorted(check.topics.items()):
         yield ""
-        yield f"{topic}: {tally.records:,} records, {tally.bad_records:,} bad (* required)"
+        flawed = f", {tally.flawed_records:,} that count without their flawed fields" if tally.flawed_records else ""
+        yield f"{topic}: {tally.records:,} records, {tally.bad_records:,} bad{flawed} (* required)"
         yield f"  {'field':<14}{'present':>11}{'absent':>11}{'null':>9}{'bad':>9}"
         for name, of in tally.fields.items():
             mark = "*" if of.required else " "

@@ -14,9 +14,10 @@ from typing import IO, NamedTuple
 
 import msgspec
 
+from schemas.envelopes import envelope_seen
 from schemas.json_reading import JsonReader, Unreadable
 from streams.captures.files import PARQUET, plain_lines
-from streams.captures.lines import LineReader, texts
+from streams.captures.lines import LineReader, feed_in, texts
 from streams.captures.rows import CaptureError
 
 LOOKED_AT = 20  # lines, to say what a file is
@@ -34,6 +35,7 @@ class Item(NamedTuple):
     topic: str | None
     value: bytes | None
     problem: str | None = None
+    feed: bytes | None = None  # its header `feed`
 
 
 @dataclass(slots=True)
@@ -73,13 +75,18 @@ def read_open(file: IO[bytes], name: str, advance: Callable[[int], None] = lambd
         table = any(line.count(separator) > 1 for line in filled[:2] for separator in (b",", b";", b"\t"))
         what = "it looks like a table (CSV): " if table else ""
         raise CaptureError(
-            f"{name}: none of its first lines is a JSON object: {what}"
+            f"{name}: none of its first lines is a JSON object: {_wrapped(filled[0]) or what}"
             "give JSON lines, kcat's lines, a JSON array or a Parquet capture"
         )
     reader = LineReader()
     if any(_is_kcat(reader, line) for line in filled):
         return Sample(name, KCAT, _kcat(everything, reader))
     return Sample(name, VALUES, _values(everything))
+
+
+def _wrapped(line: bytes) -> str:
+    seen = envelope_seen(line)
+    return f"a record {seen}: " if seen else ""
 
 
 def _is_object(line: bytes) -> bool:
@@ -110,7 +117,7 @@ def _kcat(lines: Iterator[bytes], reader: LineReader) -> Iterator[Item]:
             continue
         try:
             read = reader.parse(line)
-            yield Item(number, read.topic, texts(read)[1])
+            yield Item(number, read.topic, texts(read)[1], feed=feed_in(read))
         except ValueError as error:
             yield Item(number, None, None, f"not a line of kcat -J: {error}")
 
@@ -120,9 +127,10 @@ def _rows(path: Path, advance: Callable[[int], None]) -> Iterator[Item]:
 
     number = 0
     for rows in read_parquet(path, [], 10_000, advance):
-        for code, value in zip(rows.topic.tolist(), rows.values, strict=True):
+        feeds = rows.feeds or [None] * len(rows)
+        for code, value, feed in zip(rows.topic.tolist(), rows.values, feeds, strict=True):
             number += 1
-            yield Item(number, rows.topics[code], value)
+            yield Item(number, rows.topics[code], value, feed=feed)
 
 
 def _whole(lines: Iterator[bytes], name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +21,19 @@ class Region(click.ParamType):
             return parse_region(value)
         except RegionProblem as problem:
             self.fail(str(problem), param, ctx)
+
+
+def feeds_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --feeds."""
+    return click.option(
+        "--feeds",
+        "feeds_path",
+        envvar="GRAYLINE_FEEDS",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="File of feeds: for each, what it vouches for, its clock, its numbers. [default: records speak for "
+        "themselves]",
+    )(command)
 
 
 def home_region(of: str = "numbers") -> Callable[[Callable[..., Any]], Callable[..., Any]]:

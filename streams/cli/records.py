@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from streams.cli.convert import convert_command, maps_command
-from streams.cli.options import home_region
+from streams.cli.options import feeds_file, home_region
 from streams.cli.produce import produce_command
-from streams.runtime.saying import say, say_json
+from streams.runtime.saying import say, say_json, say_problem
 
 
 @click.group("records")
@@ -32,10 +32,16 @@ def command() -> None:
 @click.option("--topic", help="Topic of the records. [default: from kcat's lines, or guessed from the fields]")
 @click.option("--errors", "problems_max", type=click.IntRange(0), default=20, show_default=True,
               help="Show at most this many errors one by one.")  # fmt: skip
+@feeds_file
 @home_region()
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 def check_command(
-    files: tuple[Path, ...], topic: str | None, problems_max: int, home_region: str, as_json: bool
+    files: tuple[Path, ...],
+    topic: str | None,
+    problems_max: int,
+    feeds_path: Path | None,
+    home_region: str,
+    as_json: bool,
 ) -> None:
     """Check samples against the schemas: all fields, not only those that loaded rules read.
 
@@ -50,6 +56,9 @@ def check_command(
 
     Exit codes: 0 every record is right, 1 some are not, 2 a file cannot be read, or used wrongly.
     """
+    from rules.diagnostics import RuleErrors
+    from rules.feeds_file import load_feeds
+    from schemas.feed_settings import NO_BOOK
     from schemas.feeds import FEEDS
     from streams.captures.check import Check, lines
     from streams.captures.rows import CaptureError
@@ -58,7 +67,12 @@ def check_command(
 
     if topic is not None and topic not in FEEDS:
         raise click.BadParameter(f"no such topic: {topic}; choose from {', '.join(FEEDS)}", param_hint="--topic")
-    check = Check(topic, home_region, problems_max)
+    try:
+        feeds = load_feeds(feeds_path) if feeds_path is not None else NO_BOOK
+    except RuleErrors as problem:
+        say_problem(problem)
+        sys.exit(2)
+    check = Check(topic, home_region, problems_max, feeds)
     try:
         with progress(files, "check") as advance:
             for file in files:
@@ -74,7 +88,7 @@ def check_command(
         say_json(json.dumps(check.as_json(), ensure_ascii=False))
     else:
         say(*lines(check))
-    sys.exit(1 if check.bad_records else 0)
+    sys.exit(1 if check.bad_records or check.flawed_records else 0)
 
 
 command.add_command(convert_command)

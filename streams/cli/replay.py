@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.printable import printable_json
-from streams.cli.options import home_region
+from streams.cli.options import feeds_file, home_region
 from streams.runtime.saying import say_json, say_problem
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongl
 @click.option("--summary", is_flag=True, help="Print a JSON summary to standard error at the end.")
 @click.option("--batch", type=click.IntRange(min=1), default=10_000, show_default=True,
               help="Lines that are counted together. Changes no output.")  # fmt: skip
+@feeds_file
 @home_region()
 @click.option("--breaker-opens", type=click.IntRange(min=0), default=0, metavar="N",
               help="Apply the breaker, as `grayline run` with this option does. [default: no breaker]")  # fmt: skip
@@ -90,16 +91,20 @@ def command(
     wanted: str,
     summary: bool,
     batch: int,
+    feeds_path: Path | None,
     home_region: str,
     breaker_opens: int,
     breaker_factor: float,
 ) -> None:
+    from rules.feeds_file import load_feeds
     from rules.load import RuleErrors, load, packs
     from schemas import topics
+    from schemas.feed_settings import NO_BOOK
     from streams.captures.replay import Replay, record_line
     from streams.captures.rows import CaptureError
     from streams.engine.engine import Engine
     from streams.holds.breaker import Breaker
+    from streams.ingest.feed_codes import Feeds
 
     outputs = [topics.BLOCK_EVENTS, topics.BLOCK_HISTORY, topics.REVIEW_QUEUE, topics.SHADOW_EVENTS]
     chosen = [name.strip() for name in wanted.split(",")]
@@ -107,6 +112,7 @@ def command(
         raise click.BadParameter(f"no such output topic: {', '.join(unknown)}; choose from {', '.join(outputs)}")
     try:
         ruleset = load([rules_path or packs()], protected, home_region, registry)
+        feeds = Feeds(load_feeds(feeds_path) if feeds_path is not None else NO_BOOK)
     except RuleErrors as error:
         say_problem(error)
         sys.exit(1)
@@ -122,7 +128,7 @@ def command(
                 events.write(_shown(record_line(record) if len(chosen) > 1 else record.value))
 
         breaker = Breaker(breaker_opens, breaker_factor)
-        engine = Engine(ruleset, region=home_region, expire_by_clock=True, breaker=breaker)
+        engine = Engine(ruleset, region=home_region, expire_by_clock=True, breaker=breaker, feeds=feeds)
         replay = Replay(engine, produce, batch)
         advance = stack.enter_context(progress(files, "replay"))
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.options import home_region
+from streams.cli.options import feeds_file, home_region
 from streams.cli.topics import kafka_options
 from streams.runtime.saying import say_problem
 from streams.runtime.settings import DELIVERIES, EXACTLY_ONCE
@@ -190,6 +190,7 @@ Exit codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start
     metavar="K",
     help="New blocks also pass up to this multiple of the mean of the hour before.",
 )
+@feeds_file
 @home_region()
 @click.option("--stop-after", type=int, default=0, metavar="N", help="End after N records, for measurements.")
 def command(
@@ -214,11 +215,14 @@ def command(
     silent_after_s: float,
     breaker_opens: int,
     breaker_factor: float,
+    feeds_path: Path | None,
     home_region: str,
     stop_after: int,
 ) -> None:
     """Run one worker: read phone traffic, apply the rules, publish which numbers are blocked."""
+    from rules.feeds_file import load_feeds
     from rules.load import RuleErrors, load, packs
+    from schemas.feed_settings import NO_BOOK
     from streams.kafka.settings import KafkaProblem, KafkaSettings
     from streams.runtime.logs import log_to
     from streams.runtime.settings import WorkerSettings
@@ -233,6 +237,7 @@ def command(
 
     try:
         ruleset = read_rules()
+        feeds = load_feeds(feeds_path) if feeds_path is not None else NO_BOOK
         kafka = KafkaSettings.load(brokers, kafka_config)
         settings = WorkerSettings(
             consumer=kafka.consumer(group),
@@ -272,7 +277,8 @@ def command(
         read = tuple(sorted({*ruleset.topics, *settings.topics}))
         check_topics(kafka, read, 0.8 * broker_wait_s)  # so that a short wait has a reason to tell
 
-    code = worker_for(settings, ruleset, home_region=home_region, reload=read_rules, check=check).run()
+    worker = worker_for(settings, ruleset, home_region=home_region, feeds=feeds, reload=read_rules, check=check)
+    code = worker.run()
     # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.
     logging.shutdown()
     os._exit(code)

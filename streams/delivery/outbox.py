@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from schemas.topics import BLOCK_EVENTS
+from streams.ingest.decode import RECORDS
 from streams.ingest.epoch import OutRecord
 from streams.runtime.metrics import Metrics
 
@@ -31,6 +32,7 @@ class Outbox:
         self.size_bytes = 0
         self.is_due = False  # something was counted or made since the last commit began
         self.recent: deque[OutRecord] = deque(maxlen=RECENT_BLOCKS)
+        self.delivered: Counter[str] = Counter()  # records by feed, until somebody takes them
         self._metrics = metrics
         self._records: list[OutRecord] = []
 
@@ -63,9 +65,15 @@ class Outbox:
         self.size_bytes, self.is_due = 0, False
         return records
 
+    def take_delivered(self) -> Counter[str]:
+        """The records that each feed has delivered since the last call."""
+        delivered, self.delivered = self.delivered, Counter()
+        return delivered
+
     def _gather(self, outcome: Outcome) -> None:
         for record in (*outcome.records, *outcome.ledger):
             self.put(record)
         self._metrics.outcome(outcome)
+        self.delivered.update({told[0]: n for told, n in outcome.by_feed.items() if told[1] == RECORDS})
         for trip in outcome.trips:
             log.error("%s", trip)

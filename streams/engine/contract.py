@@ -11,7 +11,7 @@ from typing import Protocol
 
 from rules.model import RuleSet
 from streams.holds.breaker import Breaker, Trip
-from streams.ingest.decode import Decoded
+from streams.ingest.decode import Decoded, Told
 from streams.ingest.decode_share import Decodes
 from streams.ingest.epoch import OutRecord, Place
 
@@ -22,6 +22,7 @@ class Outcome:
 
     records: list[OutRecord] = field(default_factory=list)  # in the order they are to be produced
     feeds: dict[str, Counter[str]] = field(default_factory=dict)  # by topic: records, accepted, late, future, ...
+    by_feed: Counter[Told] = field(default_factory=Counter)
     changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (rule, lane, change)
     ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
     diverted: Counter[str] = field(default_factory=Counter)  # changes in review that would have been enforced, by why

@@ -94,6 +94,7 @@ class Engine:
         outcome.records += [record for _, record in sorted([*dead, *unread], key=itemgetter(0))]
         for part in decoded:  # a topic's own records and those that came through `rekeyed` are one feed
             outcome.feeds.setdefault(part.topic, Tally()).update(part.counts)
+            outcome.by_feed.update(part.by_feed)
         events = merge(decoded, self._kinds)
         last_line = max((part.last_line for part in decoded), default=-1)
         ended = -1  # the last line before which holds have expired

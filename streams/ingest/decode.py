@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
-from phonenumbers import country_code_for_region
 
-from schemas import codes, decoding, numbers, records, topics
+from schemas import codes, decoding, records, topics
 from schemas.feeds import EVENTS, FEEDS
 from streams.ingest.epoch import OutRecord, RawBatch
-from streams.ingest.feed_codes import Feeds, text_hash
+from streams.ingest.feed_codes import HEADER, Feeds, name_of, present, text_hash
+from streams.ingest.feed_effects import FeedEffects
+from streams.ingest.number_reader import NumberReader
 from streams.ingest.packed import Packed
 from streams.kernels import fields as field_kernels
-from streams.kernels import identity
 from streams.kernels.scan import SLOW, name_words, scan
 from streams.kernels.words import PADDING
 
@@ -32,8 +32,11 @@ UNVERIFIED = codes.VERIFIED.index("none")
 # A dead letter longer than this is kept as headers, its sha256 and its beginning (design, section 3).
 DEAD_LETTER_WHOLE_BYTES = 900_000
 DEAD_LETTER_KEPT_BYTES = 64 * 1024
-CACHED_SPELLINGS_MAX = 1 << 20
-SPELLING_MAX_BYTES = 16  # of one in the kernels' cache
+
+
+# (feed, RECORDS, ""), (feed, DEAD, reason) or (feed, FLAWED, field of a record that counts).
+Told = tuple[str, str, str]
+RECORDS, DEAD, FLAWED = "records", "dead", "flawed"
 
 
 @dataclass(slots=True)
@@ -46,6 +49,7 @@ class Decoded:
     dead_letters: list[OutRecord] = field(default_factory=list)
     dead_lines: list[int] = field(default_factory=list)  # each dead letter's index in the epoch
     counts: Counter[str] = field(default_factory=Counter)  # dead letters by reason; "records" counts all
+    by_feed: Counter[Told] = field(default_factory=Counter)
     rekeyed: list[OutRecord] = field(default_factory=list)  # strays (streams.ingest.strays), which have no columns here
 
     def __len__(self) -> int:
@@ -76,28 +80,31 @@ class Decoder:
         self._choice_words = {name: name_words(values) for name, values in choices.items() if name in self.names}
         for event in np.flatnonzero([not name for name in self._events]) if "event" in choices else ():
             self._choice_words["event"][event] = 0  # that name belongs to another topic
-        self._country = country_code_for_region(region)
-        self._classes = _fast_classes(region)
-        self._spellings = np.zeros((1 << 12, 4), np.uint64)
-        self._spellings_used = 0
+        self._effects = FeedEffects(self.feeds, topic, region)
 
     def decode(self, raw: RawBatch) -> Decoded:
         n = len(raw.values)
         columns = self._columns(n)
-        buffer, status = self._fast(raw.values, columns)
+        values = self._effects.opened(raw.values, raw.feeds)
+        buffer, status = self._fast(values, raw.feeds, columns)
+        flawed: list[tuple[int, str]] = []
+        died: list[tuple[str | None, str]] = []
         dead: list[OutRecord] = []
         counts: Counter[str] = Counter(records=n)
         keep = np.ones(n, bool)
         for i in np.flatnonzero(status == SLOW).tolist():
             try:
-                record, _ = decoding.read(self.topic, raw.values[i], self.wanted)
-                self._fill(columns, i, record)
+                flawed += [(i, name) for name in self._fill(columns, i, values[i], raw.feeds[i] if raw.feeds else None)]
             except decoding.RecordError as error:
                 keep[i] = False
                 counts[error.code] += 1
-                dead.append(dead_letter(raw, i, error))
+                named = name_of(raw.feeds[i] if raw.feeds else None, values[i], self.feed.naming)
+                died.append((named, error.code))
+                dead.append(dead_letter(raw, i, error, named))
         del buffer
-        columns["feed"] = self._feed(raw, columns)
+        feed = columns["feed"] = self._feed(raw.feeds, values, columns)
+        self._effects.apply(feed, columns)
+        by_feed = self._by_feed(feed, flawed, died)
         columns["line"], columns["partition"], columns["timestamp"] = raw.order, raw.partition, raw.timestamp
         dead_lines = raw.order[~keep].tolist()
         if dead:
@@ -106,7 +113,7 @@ class Decoder:
             columns["id"] = _identity(columns)
         if self.feed.complete:
             columns = _expand(columns)
-        return Decoded(self.topic, columns, int(raw.order[-1]) if n else -1, dead, dead_lines, counts)
+        return Decoded(self.topic, columns, int(raw.order[-1]) if n else -1, dead, dead_lines, counts, by_feed)
 
     def kinds(self) -> dict[str, np.dtype]:
         """The columns of this topic that stand for fields of the record, and their types."""
@@ -115,14 +122,33 @@ class Decoder:
             "feed": np.dtype(np.int32)
         }
 
-    def _feed(self, raw: RawBatch, columns: dict[str, np.ndarray]) -> np.ndarray:
+    def _feed(
+        self, named: Sequence[bytes | None] | None, values: Sequence[bytes | None], columns: dict[str, np.ndarray]
+    ) -> np.ndarray:
         """int32[n]: each record's feed. Takes out of `columns` what nobody else reads."""
-        naming = self.feed.naming
-        codes = self.feeds.codes(raw.feeds, [columns[name] for name in naming], len(raw.values))
-        self.feeds.learn(codes, raw.feeds, raw.values, naming)
+        found = self._codes(named, columns, len(values))
+        self.feeds.learn(found, named, values, self.feed.naming)
         for name in self._scratch:
             del columns[name]
-        return codes
+        return found
+
+    def _by_feed(
+        self, feed: np.ndarray, flawed: list[tuple[int, str]], died: list[tuple[str | None, str]]
+    ) -> Counter[Told]:
+        """feed: of each record. flawed: (index, field) of those that count. died: (the feed that it named, reason)."""
+        shown = self.feeds.name
+        told: Counter[Told] = Counter()
+        for code, count in zip(*present(feed), strict=True):
+            told[shown(code, self.topic), RECORDS, ""] += count
+        told.update((shown(int(feed[i]), self.topic), FLAWED, name) for i, name in flawed)
+        told.update(
+            (self.topic if name is None else shown(self.feeds.code(name), self.topic), DEAD, code)
+            for name, code in died
+        )
+        return told
+
+    def _codes(self, named: Sequence[bytes | None] | None, columns: dict[str, np.ndarray], n: int) -> np.ndarray:
+        return self.feeds.codes(self.topic, named, [columns[name] for name in self.feed.naming], n)
 
     def _columns(self, n: int) -> dict[str, np.ndarray]:
         """Zeroed columns; zero is "absent" in each."""
@@ -145,7 +171,7 @@ class Decoder:
         return 0 if "event" in self._choice_words else EVENTS.index(self.feed.events[0])
 
     def _fast(
-        self, values: Sequence[bytes | None], columns: dict[str, np.ndarray]
+        self, values: Sequence[bytes | None], named: Sequence[bytes | None] | None, columns: dict[str, np.ndarray]
     ) -> tuple[bytes | memoryview, np.ndarray]:
         n = len(values)
         # A tombstone is laid out as an empty value: the exact decoder gets the original.
@@ -173,100 +199,58 @@ class Decoder:
                 field_kernels.choices(base, spans, kinds, at, required, words, columns[name], status)
             elif name == self.feed.id:
                 field_kernels.hashes(base, spans, kinds, at, True, records.ID_MAX, columns["id"], status)
-            elif name == self.feed.number:
-                self._numbers(base, buffer, spans, kinds, at, status, columns, "number", columns["access"])
-            elif name == self.feed.peer:
-                self._numbers(base, buffer, spans, kinds, at, status, columns, "peer", np.empty(n, np.uint8))
-            else:
+            elif name not in (self.feed.number, self.feed.peer):
                 longest = self.feed.fields[name].max_length
                 column = columns[name] if name in columns else np.empty(n, np.int64)  # checked, and read by nobody
                 field_kernels.hashes(base, spans, kinds, at, required, longest, column, status)
+
+        def read(reader: NumberReader, status: np.ndarray) -> None:
+            for name, target in ((self.feed.number, "number"), (self.feed.peer, "peer")):
+                if name is not None:
+                    key, kind = columns[target], columns[f"{target}_type"]
+                    access = columns["access"] if target == "number" else np.empty(n, np.uint8)
+                    reader.read(base, buffer, spans, kinds, self.field_index[name], status, key, kind, access)
+
+        if self._effects.one_way:
+            read(self._effects.readers[0], status)
+        else:  # who delivered is known by now
+            self._effects.read_numbers(self._codes(named, columns, n), status, read)
         if self.feed.complete:
             status[_inconsistent(columns)] = SLOW
         np.maximum(status, skip, out=status)
         return buffer, status
 
-    def _numbers(
-        self,
-        base: int,
-        buffer: bytes | memoryview,
-        spans: np.ndarray,
-        kinds: np.ndarray,
-        at: int,
-        status: np.ndarray,
-        columns: dict[str, np.ndarray],
-        name: str,
-        access: np.ndarray,
-    ) -> None:
-        """Fills `name` and its type; normalises each spelling that the cache does not know, once."""
-        key, kind = columns[name], columns[f"{name}_type"]
-        missed = np.empty(len(status), np.int64)
-        count = identity.numbers(
-            base, spans, kinds, at, records.NUMBER_MAX, self._country, self._classes, self._spellings,
-            key, kind, access, status, missed,
-        )  # fmt: skip
-        fresh: dict[bytes, numbers.Number] = {}
-        for i in missed[:count].tolist():
-            start, length = spans[i, at].tolist()
-            text = bytes(buffer[start : start + length])
-            number = fresh.get(text)
-            if number is None:
-                number = fresh[text] = numbers.normalise(text.decode(), self.region)
-                if length <= SPELLING_MAX_BYTES:
-                    self._remember(text, number)
-            key[i], kind[i], access[i] = number.key, number.type, number.access
-
-    def _remember(self, text: bytes, number: numbers.Number) -> None:
-        if self._spellings_used * 2 >= len(self._spellings):
-            old = self._spellings
-            # Past the bound the cache starts afresh: spellings are unbounded in number, an attacker's above all.
-            self._spellings_used = 0
-            if len(old) < CACHED_SPELLINGS_MAX:
-                self._spellings = np.zeros((2 * len(old), 4), np.uint64)
-                for first, second, key, packed in old[old[:, 0] != 0]:
-                    identity.remember(first, second, np.int64(np.uint64(key).astype(np.int64)), packed, self._spellings)
-                    self._spellings_used += 1
-            else:
-                self._spellings = np.zeros_like(old)
-        first, second = np.frombuffer(text.ljust(16, b"\0"), np.uint64)
-        identity.remember(
-            first, second, np.int64(number.key), np.uint64(number.type + 256 * number.access), self._spellings
-        )
-        self._spellings_used += 1
-
-    def _fill(self, columns: dict[str, np.ndarray], i: int, record: dict[str, object]) -> None:
-        """Writes one exactly decoded record over whatever the kernels left in row i."""
+    def _fill(self, columns: dict[str, np.ndarray], i: int, value: bytes | None, header: bytes | None) -> list[str]:
+        """Decodes one record exactly and writes it over whatever the kernels left in row i; returns the names of its
+        flawed fields. Raises RecordError."""
         feed = self.feed
+        record, flaws = decoding.read(self.topic, value, self.wanted, self._effects.zone_of(header))
+        reader = self._effects.reader(self._effects.settings(header, record))
         fixed = {"verified": UNVERIFIED, "topic": feed.code, "event": self._only_event()}
         for name, column in columns.items():
             column[i] = fixed.get(name, 0)
-        for name, value in record.items():
+        for name, item in record.items():
             if feed.fields[name].kind == "time":
                 if name in columns:
-                    columns[name][i] = value
+                    columns[name][i] = item
             elif name == "event":
-                columns[name][i] = EVENTS.index(str(value))
+                columns[name][i] = EVENTS.index(str(item))
             elif name in feed.choices:
-                columns[name][i] = feed.choices[name].index(str(value))
+                columns[name][i] = feed.choices[name].index(str(item))
             elif name in (feed.number, feed.peer):
-                number = numbers.normalise(_bounded(str(value)), self.region)
+                number = reader.one(str(item))
                 target = "number" if name == feed.number else "peer"
                 columns[target][i], columns[f"{target}_type"][i] = number.key, number.type
                 if target == "number":
                     columns["access"][i] = number.access
             elif (name := "id" if name == feed.id else name) in columns:
-                columns[name][i] = text_hash(str(value))
+                columns[name][i] = text_hash(str(item))
+        return [str(flaw.field) for flaw in flaws]
 
 
-def _bounded(text: str) -> str:
-    """The text of a number, or one that stands for it where it is too long to be any."""
-    if len(text) <= records.NUMBER_MAX:
-        return text
-    return f"long-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
-
-
-def dead_letter(raw: RawBatch, i: int, error: decoding.RecordError) -> OutRecord:
-    """The record verbatim, with what was wrong and where it came from in headers named as Kafka Connect names them."""
+def dead_letter(raw: RawBatch, i: int, error: decoding.RecordError, feed: str | None = None) -> OutRecord:
+    """The record verbatim, with what was wrong and where it came from in headers named as Kafka Connect names them.
+    feed: the one that it names."""
     value = raw.values[i]
     partition = raw.partition if raw.origin is None else raw.origin
     headers = [
@@ -276,22 +260,13 @@ def dead_letter(raw: RawBatch, i: int, error: decoding.RecordError) -> OutRecord
         ("__connect.errors.exception.class.name", error.code.encode()),
         ("__connect.errors.exception.message", str(error).encode()),
     ]
+    if feed is not None:
+        headers.append((HEADER, feed.encode()))
     if value is not None and len(value) > DEAD_LETTER_WHOLE_BYTES:
         headers.append(("grayline.value.bytes", b"%d" % len(value)))
         headers.append(("grayline.value.sha256", hashlib.sha256(value).hexdigest().encode()))
         value = value[:DEAD_LETTER_KEPT_BYTES]
     return OutRecord(topics.DEAD_LETTERS, raw.keys[i] if raw.keys else None, value, headers)
-
-
-def _fast_classes(region: str) -> np.ndarray:
-    """uint8[1000, 16] for `identity.numbers`; only Korea's numbering plan is written down."""
-    classes = np.full((1000, 16), identity.NOT_FAST, np.uint8)
-    if region == "KR":
-        for prefix, shortest, longest, number_type in numbers.e164_rules():
-            tail = prefix[2:]
-            low = int(tail.ljust(3, "0"))
-            classes[low : low + 10 ** (3 - len(tail)), shortest : longest + 1] = number_type
-    return classes
 
 
 def _identity(columns: dict[str, np.ndarray]) -> np.ndarray:

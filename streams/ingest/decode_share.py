@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from schemas.topics import REKEYED
-from streams.ingest.decode import Decoded
+from streams.ingest.decode import RECORDS, Decoded
 from streams.ingest.epoch import RawBatch
 from streams.ingest.strays import sort_out, unwrap
 
@@ -37,6 +37,8 @@ def decode_share(engine: Decoding, raw: RawBatch) -> list[Decoded]:
     decoded = [_decode(engine, batch) for batch in batches]
     for part in decoded:
         del part.counts["records"]  # they were counted when they came on their own topic
+        for told in [told for told in part.by_feed if told[1] == RECORDS]:
+            del part.by_feed[told]
     return [*decoded, wrong]
 
 

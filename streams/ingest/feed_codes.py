@@ -6,10 +6,12 @@ however many names there are (docs/decisions/0028-a-feeds-code-hangs-on-its-name
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from schemas.feed_settings import LEGS, NO_BOOK, FeedBook
 from schemas.objects import ObjectError, read_pairs
 from schemas.records import ID_MAX
 from streams.kernels.fields import FEED_CODES, feed_codes
@@ -36,22 +38,40 @@ def feeds_of(headers: Iterable[Iterable[tuple[str, bytes | None]] | None]) -> li
 
 
 class Feeds:
-    """The codes of feeds, and the names of those that were seen."""
+    """The codes of feeds, the names of those that were seen, and what is known of each.
 
-    def __init__(self) -> None:
+    lateness_ms: int64[FEED_CODES], -1 where the feed has none of its own. leg: uint8[FEED_CODES], the place among LEGS
+    of the end of a call that it tells."""
+
+    def __init__(self, book: FeedBook = NO_BOOK) -> None:
+        self.book = book
         self._listed = np.zeros(FEED_CODES, np.int64)  # hash of the name that has a code to itself
+        for name in sorted(book.feeds):
+            code = self.code(name)
+            self._listed[code] = text_hash(name)
+        self.lateness_ms = np.full(FEED_CODES, -1, np.int64)
+        self.leg = np.zeros(FEED_CODES, np.uint8)
+        for name, settings in book.feeds.items():
+            code = self.code(name)
+            self.leg[code] = LEGS.index(settings.leg)
+            if settings.lateness_ms is not None:
+                self.lateness_ms[code] = settings.lateness_ms
         self._hashes: dict[bytes | None, int] = {None: 0}  # of headers
         self._known = np.zeros(FEED_CODES, np.bool_)
         self._known[NO_FEED] = True
         self._names: dict[int, str] = {}
 
-    def codes(self, named: Sequence[bytes | None] | None, naming: Sequence[np.ndarray], n: int) -> np.ndarray:
-        """int32[n]: the feed of each record. named: each one's header, if any has one. naming: int64[n] each, hashes of
-        the fields that name the feed of the others, 0 where absent, the first that is present."""
+    def codes(
+        self, topic: str, named: Sequence[bytes | None] | None, naming: Sequence[np.ndarray], n: int
+    ) -> np.ndarray:
+        """int32[n]: the feed of each record of a topic. named: each one's header, if any has one. naming: int64[n]
+        each, hashes of the fields that name the feed of the others, 0 where absent, the first that is present."""
         out = np.empty(n, np.int32)
         none = np.empty(0, np.int64)
         header = none if named is None else np.fromiter(map(self._header_hash, named), np.int64, n)
         feed_codes(header, *(*naming, none, none)[:2], self._listed, out)
+        if topic in self.book.feeds:  # as if each record that names none named it
+            out[out == NO_FEED] = self.code(topic)
         return out
 
     def code(self, name: str) -> int:
@@ -93,6 +113,14 @@ class Feeds:
         return found
 
 
+def present(codes: np.ndarray) -> tuple[list[int], list[int]]:
+    """(each feed among the codes, how many there are of each)."""
+    if len(codes) and (codes == codes[0]).all():
+        return [int(codes[0])], [len(codes)]
+    found, counts = np.unique(codes, return_counts=True)
+    return found.tolist(), counts.tolist()
+
+
 def header_text(header: bytes | None) -> str | None:
     """The name in a header, None where it can be none: empty, too long, not UTF-8."""
     try:
@@ -107,8 +135,15 @@ def name_of(header: bytes | None, value: bytes | None, naming: Sequence[str]) ->
     if (name := header_text(header)) is not None or not naming:
         return name
     try:
-        found = dict(read_pairs(value))
+        return named_in(dict(read_pairs(value)), naming)
     except ObjectError:
         return None
-    fields = (found.get(field) for field in naming)
-    return next((text for text in fields if isinstance(text, str) and 0 < len(text) <= ID_MAX), None)
+
+
+def named_in(found: Mapping[str, Any], naming: Sequence[str]) -> str | None:
+    """The feed that a record's fields name, the first that can be a name."""
+    return next((text for field in naming if _is_name(text := found.get(field))), None)
+
+
+def _is_name(text: object) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= ID_MAX and not any("\ud800" <= c <= "\udfff" for c in text)

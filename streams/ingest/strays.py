@@ -21,7 +21,7 @@ from schemas.subjects import key_text
 from schemas.topics import REKEYED
 from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES, Decoded, dead_letter
 from streams.ingest.epoch import ORIGINS_MAX, Headers, OutRecord, RawBatch, home_of, partition_of_strays
-from streams.ingest.feed_codes import HEADER, feeds_of
+from streams.ingest.feed_codes import HEADER, feeds_of, header_text
 from streams.kernels.partition import partition_of
 
 # Headers with the first position of a re-keyed record, and its timestamp there: decimal digits, but for the topic.
@@ -147,8 +147,9 @@ def _too_large(size_bytes: int, home: int) -> RecordError:
 
 
 def _bury(raw: RawBatch, decoded: Decoded, i: int, error: RecordError) -> None:
+    named = header_text(raw.feeds[i]) if raw.feeds else None
     decoded.counts[error.code] += 1
-    decoded.dead_letters.append(dead_letter(raw, i, error))
+    decoded.dead_letters.append(dead_letter(raw, i, error, named))
     decoded.dead_lines.append(int(raw.order[i]))
 
 

@@ -28,6 +28,8 @@ class Tallies(Protocol):
     @property
     def feeds(self) -> Mapping[str, Mapping[str, int]]: ...
     @property
+    def by_feed(self) -> Mapping[tuple[str, str, str], int]: ...
+    @property
     def changes(self) -> Mapping[tuple[str, str, str], int]: ...
     @property
     def diverted(self) -> Mapping[str, int]: ...
@@ -44,6 +46,8 @@ class Metrics:
         self._records = made(Counter, "records", "Input records counted, dead letters included", "feed")
         self._events = made(Counter, "events", "Events by what became of them", "feed", "outcome")
         self._dead = made(Counter, "dead_letters", "Records that could not be read", "feed", "reason")
+        self._flawed = made(Counter, "flawed_fields", "Fields left out of records that count", "feed", "field")
+        self._delivered = made(Counter, "delivered_records", "Input records by who delivered them", "feed")
         self._rekeyed = made(Counter, "rekeyed", "Records sent to the partition of their number", "feed")
         self._blocks = made(Counter, "block_changes", "Changes of holds", "rule", "mode", "change")
         self._commits = made(Counter, "commits", "Commits by result", "result")
@@ -104,6 +108,11 @@ class Metrics:
                     self._rekeyed.labels(feed).inc(count)
                 elif name != "records":
                     self._dead.labels(feed, name).inc(count)
+        for (feed, what, detail), count in outcome.by_feed.items():
+            if what == "records":
+                self._delivered.labels(printable(feed)).inc(count)
+            elif what == "flawed":
+                self._flawed.labels(printable(feed), detail).inc(count)
         for (rule, mode, change), count in outcome.changes.items():
             self._blocks.labels(printable(rule), mode, change).inc(count)
         for why, count in outcome.diverted.items():
@@ -152,8 +161,8 @@ class Metrics:
         for gauge in (self._silent, self._quiet):
             gauge.clear()
         for feed, is_silent in silent.items():
-            self._silent.labels(feed).set(is_silent)
-            self._quiet.labels(feed).set(quiet_ms[feed] / 1000)
+            self._silent.labels(printable(feed)).set(is_silent)
+            self._quiet.labels(printable(feed)).set(quiet_ms[feed] / 1000)
 
     def observe_safety(self, is_open: Mapping[tuple[str, str], int], paused: bool) -> None:
         """is_open: feeds that hold back, by scope and name. One that closes disappears."""

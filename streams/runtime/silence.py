@@ -5,9 +5,12 @@ is nothing to do and no lag."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from schemas.feeds import FEEDS
+from schemas.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +26,28 @@ class Turn:
         seconds = self.quiet_ms // 1000
         if self.silent:
             return (
-                f"feed {self.feed} is silent: no record for {seconds} s; is whoever writes to the topic still running?"
+                f"feed {printable(self.feed)} is silent: no record for {seconds} s; is whoever delivers still running?"
             )
-        return f"feed {self.feed} is heard again, after {seconds} s"
+        return f"feed {printable(self.feed)} is heard again, after {seconds} s"
 
 
 class FeedWatch:
     """All times are monotonic, in ms. A feed that was never heard is not silent: it may be one that nobody has. Neither
     is one whose records come now and then."""
 
-    def __init__(self, silent_after_ms: int) -> None:
+    def __init__(self, silent_after_ms: int, own_ms: Mapping[str, int] = MappingProxyType({})) -> None:
+        """own_ms: the time of feeds that have one of their own."""
         if silent_after_ms < 1:
             raise ValueError(f"silent_after_ms is {silent_after_ms}; it must be at least 1")
         self._silent_after_ms = silent_after_ms
+        self._own_ms = own_ms
         self._heard_ms: dict[str, int] = {}
         self._counted_from_ms: dict[str, int] = {}  # silence counts from here, or from the last record if that is later
         self._silent: set[str] = set()
 
     def note(self, feed: str, records: int, now_ms: int) -> Turn | None:
         """Notes that a feed had so many records, or 0, since the last call. Returns the turn if there is one."""
-        if not FEEDS[feed].is_steady:
+        if feed in FEEDS and not FEEDS[feed].is_steady:
             return None
         if records:
             quiet_ms = now_ms - self._heard_ms.get(feed, now_ms)
@@ -51,7 +56,7 @@ class FeedWatch:
                 self._silent.discard(feed)
                 return Turn(feed, False, quiet_ms)
         elif feed in self._heard_ms and feed not in self._silent:
-            if now_ms - self._counted_from_ms[feed] >= self._silent_after_ms:
+            if now_ms - self._counted_from_ms[feed] >= self._own_ms.get(feed, self._silent_after_ms):
                 self._silent.add(feed)
                 return Turn(feed, True, now_ms - self._heard_ms[feed])
         return None

@@ -23,6 +23,8 @@ from mode.supervisors import CrashingSupervisor
 
 from rules.diagnostics import RuleErrors
 from rules.model import RuleSet
+from schemas.feed_settings import NO_BOOK, FeedBook
+from schemas.printable import printable
 from streams.delivery.flow import Flow
 from streams.engine.contract import LiveEngine
 from streams.holds.breaker import Breaker
@@ -73,7 +75,8 @@ class Worker:
 
     clock: wall time in ms, for expiry and ages. reload: reads the rules
     again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. check: asks the broker whether this
-    worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a while."""
+    worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a while. feeds: what is known of
+    those who deliver."""
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Worker:
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         check: Callable[[], None] = nothing,
         warm: Callable[[], None] = nothing,
+        feeds: FeedBook = NO_BOOK,
     ) -> None:
         self.settings = settings
         self._threads = Threads()
@@ -97,7 +101,11 @@ class Worker:
         self._warm = warm
         self._waiting = ""  # why the start waits for a broker, if it does
         self._wiring = Wiring(settings, engine, self._threads, clock, self.metrics, name=self.name)
-        self._feeds = FeedWatch(settings.silent_after_ms)
+        self._book = feeds
+        self._own_silence_ms = {
+            name: each.silent_after_ms for name, each in feeds.feeds.items() if each.silent_after_ms is not None
+        }
+        self._feeds = FeedWatch(settings.silent_after_ms, self._own_silence_ms)
         self._health = Health()  # as of the last second
         self._idle_s = time.monotonic()  # when no partition was counted, for the last time
         self._ill: dict[str, str] = {}  # what was wrong a second ago
@@ -226,12 +234,14 @@ class Worker:
         """Logs the feeds that have fallen silent, or are heard again."""
         now_ms = round(time.monotonic() * 1000)
         heard = flow.take_heard()
+        delivered = self._wiring.outbox.take_delivered()
         if not flow.partitions.owned:
             self._feeds.forget()
         elif flow.partitions.restoring:
             self._feeds.restart(now_ms)
-        for topic in self.engine.topics:
-            turn = self._feeds.note(topic, heard[topic], now_ms)
+        heard.update({name: delivered[name] for name in self._own_silence_ms.keys() - {*self.engine.topics}})
+        for feed in (*self.engine.topics, *sorted(self._own_silence_ms.keys() - {*self.engine.topics})):
+            turn = self._feeds.note(feed, heard[feed], now_ms)
             if turn is not None:
                 log.log(logging.ERROR if turn.silent else logging.INFO, "%s", turn)
         self.metrics.observe_feeds(self._feeds.silent(), self._feeds.quiet_ms(now_ms))
@@ -261,6 +271,7 @@ class Worker:
             "problems": list(self._ill.values()),
             "warming": now.warming,
             "rules_version": self.engine.rules.version,
+            "feeds_version": self._book.version,
             "paused": self.engine.breaker.paused,
             "partitions": list(now.partitions),
             "restoring": {str(partition): round(share, 3) for partition, share in now.restoring.items()},
@@ -350,26 +361,30 @@ def worker_for(
     rules: RuleSet,
     *,
     home_region: str = "KR",
+    feeds: FeedBook = NO_BOOK,
     warmed: bool = False,
     reload: Callable[[], RuleSet] | None = None,
     check: Callable[[], None] = nothing,
 ) -> Worker:
     """A worker that runs these rules, its kernels compiled before it reads.
 
-    warmed: the caller has run `streams.engine.warm.warm` in this process."""
+    feeds: what is known of those who deliver. warmed: the caller has run `streams.engine.warm.warm` in this process."""
     from streams.engine.engine import Engine
     from streams.engine.warm import warm
+    from streams.ingest.feed_codes import Feeds
 
     def prepare() -> None:
         log.info("preparing kernels: seconds from the cache, a quarter of a minute on a first start ever")
         warm(rules, region=home_region)
 
     log.info("%s", _said(rules))
+    if feeds.version:
+        log.info("feeds read: version=%s feeds=%s", feeds.version, ",".join(map(printable, sorted(feeds.feeds))))
     breaker = Breaker(settings.breaker_opens, settings.breaker_factor)
     # The topics that are read stay the same for the worker's life: rules may begin and cease to count any of them.
     also = frozenset((*rules.topics, *settings.topics))
-    engine = Engine(rules, also=also, region=home_region, breaker=breaker)
-    return Worker(settings, engine, reload=reload, check=check, warm=nothing if warmed else prepare)
+    engine = Engine(rules, also=also, region=home_region, breaker=breaker, feeds=Feeds(feeds))
+    return Worker(settings, engine, reload=reload, check=check, warm=nothing if warmed else prepare, feeds=feeds)
 
 
 _LATER = " that follows the restore under way"

@@ -16,6 +16,7 @@ import pytest
 
 from rules import catalog, kinds
 from rules.diagnostics import render
+from rules.feeds_file import load_feeds
 from rules.load import check_texts, load, load_protected, packs
 from rules.registry_file import load_registry
 from schemas import decoding
@@ -192,10 +193,11 @@ def test_a_shown_output_that_differs_is_noticed() -> None:
 # -------------------------------------------------------------------------------------------------------- examples
 
 
-NO_RULES = ("wrong", "protected", "map", "registry")
+NO_RULES = ("wrong", "protected", "map", "registry", "feeds")
 YAML = [block for block in BLOCKS if block.language == "yaml" and block.mark not in NO_RULES]
 MAPS = [block for block in BLOCKS if block.language == "yaml" and block.mark == "map"]
 PROTECTED = [block for block in BLOCKS if block.language == "yaml" and block.mark == "protected"]
+FEED_FILES = [block for block in BLOCKS if block.language == "yaml" and block.mark == "feeds"]
 REGISTRIES = [block for block in BLOCKS if block.language == "yaml" and block.mark == "registry"]
 JSON = [block for block in BLOCKS if block.language == "json" and block.mark != "no record"]
 
@@ -216,6 +218,12 @@ def test_a_file_of_protected_numbers_in_a_page_is_accepted(block: Block, tmp_pat
 @pytest.mark.parametrize("block", MAPS, ids=lambda block: block.place)
 def test_a_map_in_a_page_is_accepted(block: Block) -> None:
     assert load_text(block.text, block.place).records
+
+
+@pytest.mark.parametrize("block", FEED_FILES, ids=lambda block: block.place)
+def test_a_file_of_feeds_in_a_page_is_accepted(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "feeds.yaml").write_text(block.text, encoding="utf-8")
+    assert load_feeds(tmp_path / "feeds.yaml").feeds
 
 
 @pytest.mark.parametrize("block", REGISTRIES, ids=lambda block: block.place)

@@ -24,6 +24,7 @@ from schemas.feeds import FEEDS
 from schemas.numbers import normalise
 from schemas.registry import ENTRY_KINDS
 from streams.holds.ledger import block_id, event_id
+from streams.ingest.feed_codes import name_of
 from tests.reference.conditions import Value, compared_with, holds, limit_at
 from tests.reference.counting import Event, counts, readings
 
@@ -391,6 +392,8 @@ def dead_letter(line: Line, error: RecordError) -> Produced:
         ("__connect.errors.exception.class.name", error.code.encode()),
         ("__connect.errors.exception.message", str(error).encode()),
     )
+    if (feed := name_of(None, line.value, FEEDS[line.topic].naming)) is not None:
+        headers += (("feed", feed.encode()),)
     return Produced(topics.DEAD_LETTERS, line.key, line.value, headers)
 
 

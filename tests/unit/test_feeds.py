@@ -72,10 +72,19 @@ def test_a_worker_that_has_given_up_its_partitions_has_nothing_to_say_of_feeds()
 
 def test_what_the_log_says_of_a_turn() -> None:
     silent, heard = str(Turn("cdr", True, LONG + 999)), str(Turn("cdr", False, LONG))
-    assert silent == "feed cdr is silent: no record for 300 s; is whoever writes to the topic still running?"
+    assert silent == "feed cdr is silent: no record for 300 s; is whoever delivers still running?"
     assert heard == "feed cdr is heard again, after 300 s"
 
 
 def test_a_feed_cannot_be_silent_after_no_time_at_all() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         FeedWatch(0)
+
+
+def test_a_feed_may_have_a_silence_of_its_own() -> None:
+    watch = FeedWatch(LONG, {"hourly-files": 3 * LONG})
+    for feed in ("cdr", "hourly-files"):
+        watch.note(feed, 5, 0)
+    assert watch.note("cdr", 0, LONG) == Turn("cdr", True, LONG)
+    assert watch.note("hourly-files", 0, 3 * LONG - 1) is None
+    assert watch.note("hourly-files", 0, 3 * LONG) == Turn("hourly-files", True, 3 * LONG)
