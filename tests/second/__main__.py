@@ -14,10 +14,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--people", type=int, default=10_000)
-    parser.add_argument("--day", choices=("weekday", "weekend"), default="weekday")
     parser.add_argument("--feed", choices=FEEDS, default="events")
     told = parser.parse_args()
-    city, records = town(told.seed, told.hours, told.people, told.day, told.feed)
+    city, records = town(told.seed, told.hours, told.people, feed=told.feed)
     numbers, count = Counter[str](), Counter[str]()
     for written in records:
         count[city.truth[written.number].kind] += 1

@@ -9,15 +9,14 @@ from tests.second.city import City, Line, Who
 
 RELATIVE = "엄마 나 폰 액정 깨져서 수리 맡겼어 이 번호로 문자 줘 {}"
 PAYMENT = "[해외결제] {}원 승인 완료. 본인 아닐 시 고객센터 {}"
-GROUPS = {
-    "plain": (
-        "robodialler", "calls_at_once", "one_ring", "one_ring_abroad", "bulk_abroad", "bait_burst", "relative_burst",
-        "payment_landline", "payment_voip", "infected_phone",
+# By the goal that each kind is measured by (bench/packs/kinds.py).
+GOALS = {
+    "machine": (
+        "robodialler", "calls_at_once", "one_ring", "one_ring_abroad", "bulk_abroad", "bait_burst", "infected_phone",
     ),
-    "evasive": (
-        "slow_dialler", "under_limit", "series", "sim_box", "padded", "weekend_pace", "relative_by_hand",
-        "slow_texts",
-    ),
+    "content": ("relative_burst", "payment_landline", "payment_voip", "relative_by_hand", "slow_texts"),
+    "patient": ("slow_dialler", "under_limit", "padded", "weekend_pace"),
+    "gang": ("series", "sim_box"),
     "unvouched": ("unverified_dialler", "partial_bulk", "spoofing_caller", "implied_desk"),
 }  # fmt: skip
 MOBILE, VOIP, SEOUL = "+8210", "+8270", "+822"
@@ -73,7 +72,7 @@ class Den:
 
 def settle(city: City, each: int) -> None:
     """each: campaigns of each kind."""
-    for kinds in GROUPS.values():
+    for kinds in GOALS.values():
         for kind in kinds:
             for n in range(each):
                 globals()[f"_{kind}"](Den(city, kind, f"{kind}-{n}"))

@@ -6,19 +6,20 @@ from collections.abc import Callable
 
 from tests.second.city import City, Line, Who
 
-# kind -> how many per 10,000 people, at least two.
+# kind -> how many there are among 100,000 active numbers, roughly.
 FIRMS = {
-    "exchange": 2.0, "hospital": 1.2, "call_centre": 1.0, "taxi_dispatch": 0.8, "debt_collector": 1.0,
-    "opinion_poll": 0.5, "shop_by_web": 4.0, "academy_by_web": 2.0, "school": 1.5, "code_sender": 0.8,
-    "code_sender_abroad": 0.5, "meter": 4.0, "fax_server": 1.0, "broadcast": 0.5, "bank_desk": 1.5, "alarm_centre": 0.6,
-    "spoofed_owner": 1.5, "desk_abroad": 0.6,
+    "exchange": 90.0, "hospital": 20.0, "call_centre": 2.0, "taxi_dispatch": 0.8, "debt_collector": 4.0,
+    "opinion_poll": 0.3, "shop_by_web": 120.0, "academy_by_web": 90.0, "school": 25.0, "code_sender": 0.2,
+    "code_sender_abroad": 0.2, "meter": 250.0, "fax_server": 3.0, "broadcast": 4.0, "bank_desk": 8.0,
+    "alarm_centre": 1.0, "spoofed_owner": 2.0, "desk_abroad": 0.5,
 }  # fmt: skip
 SEOUL, BUSAN, NATIONWIDE, VOIP = "+822", "+8251", "+821588", "+8270"
 
 
-def settle(city: City, people: int) -> None:
-    for kind, share in FIRMS.items():
-        for _ in range(max(2, round(share * people / 10_000))):
+def settle(city: City, each: int) -> None:
+    """each: firms of each kind."""
+    for kind in FIRMS:
+        for _ in range(each):
             globals()[f"_{kind}"](city, Who(kind, True))
 
 

@@ -7,6 +7,11 @@ from itertools import accumulate
 
 from tests.second.city import City, Line, Who, weighted
 
+# The share of people who are odd in one way.
+ODD = {
+    "roaming": 0.01, "ported": 0.05, "redialling_elder": 0.0008, "rider": 0.003, "courier": 0.0012, "group_chat": 0.002,
+    "wedding_host": 0.0004,
+}  # fmt: skip
 HOURLY_CALLS, HOURLY_TEXTS = 0.42, 0.75  # of a person of activity 1, at waking 1
 WORDS = [
     "오늘",
@@ -56,9 +61,9 @@ class People:
             # Ported lines and lines abroad differ in what the carrier says of them.
             trust: dict[str, str | None] = {}
             kind = "subscriber"
-            if odd < 0.01:
+            if odd < ODD["roaming"]:
                 kind, trust = "roaming", {"origin": "roaming"}
-            elif odd < 0.06:
+            elif odd < ODD["roaming"] + ODD["ported"]:
                 kind, trust = "ported", {"verified": "partial" if random.random() < 0.3 else "full"}
             person = Person(city.line(Who(kind, True), "+8210", **trust), min(random.paretovariate(1.9), 25) / 1.6)
             self.people.append(person)
@@ -70,12 +75,11 @@ class People:
         per_hour = self._weights[-1]
         for what, hourly in ((self._call, HOURLY_CALLS), (self._write, HOURLY_TEXTS)):
             city.every(lambda h=hourly: 3600 / (h * per_hour * city.waking()), what)
-        for kind, share, begin in (
-            ("redialling_elder", 0.0008, self._elder), ("rider", 0.003, self._rider),
-            ("courier", 0.0012, self._courier), ("group_chat", 0.002, self._group),
-            ("wedding_host", 0.0004, self._host),
+        for kind, begin in (
+            ("redialling_elder", self._elder), ("rider", self._rider), ("courier", self._courier),
+            ("group_chat", self._group), ("wedding_host", self._host),
         ):  # fmt: skip
-            for _ in range(max(2, round(share * self.count))):
+            for _ in range(max(2, round(ODD[kind] * self.count))):
                 begin(self.city.line(Who(kind, True), "+8210"))
 
     def somebody(self) -> Person:

@@ -26,7 +26,7 @@ PEOPLE = 1_500
 
 @pytest.mark.parametrize("feed", FEEDS)
 def test_records_fit_the_schemas_and_come_in_order_of_their_time(feed: str) -> None:
-    city, records = town(3, 0.5, PEOPLE, feed=feed, campaigns=1)
+    city, records = town(3, 0.5, PEOPLE, feed=feed, each=1)
     last, events = 0, Counter[str]()
     for n, written in enumerate(records):
         assert written.at_ms >= last
@@ -40,7 +40,7 @@ def test_records_fit_the_schemas_and_come_in_order_of_their_time(feed: str) -> N
 
 
 def test_every_kind_acts_within_a_day_and_a_number_is_of_one_kind() -> None:
-    city, records = town(4, 3.0, 400, campaigns=1)
+    city, records = town(4, 3.0, 400, each=1)
     active = {city.truth[written.number].kind for written in records}
     assert {who.kind for who in city.truth.values()} == active
     kinds = {(who.kind, who.innocent) for who in city.truth.values()}

@@ -10,18 +10,16 @@ from tests.second import crooks, firms
 from tests.second.city import City, Written
 from tests.second.people import People
 
-DAYS = {"weekday": 16, "weekend": 21}  # a Monday and a Saturday of November 2026
-OPENS = 9
+MONDAY_S = datetime(2026, 11, 16, 9, tzinfo=ZoneInfo("Asia/Seoul")).timestamp()
 
 
 def town(
-    seed: int, hours: float = 2.0, people: int = 10_000, day: str = "weekday", feed: str = "events", campaigns: int = 2
+    seed: int, hours: float = 2.0, people: int = 10_000, start_s: float = MONDAY_S, feed: str = "events", each: int = 2
 ) -> tuple[City, Iterator[Written]]:
-    """(the city, whose `truth` says what each number is; its records in order of time). people: who live there;
-    campaigns: of each kind of offender; feed: one of `tests.second.city.FEEDS`."""
-    start = datetime(2026, 11, DAYS[day], OPENS, tzinfo=ZoneInfo("Asia/Seoul"))
-    city = City(seed, start.timestamp(), hours, feed)
+    """(the city, whose `truth` says what each number is; its records in order of time). people: who live there; each:
+    firms and campaigns of each kind; feed: one of `tests.second.city.FEEDS`; start_s: since the epoch."""
+    city = City(seed, start_s, hours, feed)
     People(city, people).settle()
-    firms.settle(city, people)
-    crooks.settle(city, campaigns)
+    firms.settle(city, each)
+    crooks.settle(city, each)
     return city, city.run()
