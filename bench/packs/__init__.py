@@ -42,9 +42,9 @@ class Scene:
     day: str = "weekday"  # of DAYS
     feed: str = "events"  # of FEEDS
     begin_hour: float = 8.5  # Korean time
-    hours: float = 10.0
-    subscribers: int = 20_000
-    per_kind: int = 4
+    hours: float = 6.0
+    subscribers: int = 15_000
+    per_kind: int = 3
 
     @property
     def start_ms(self) -> int:
