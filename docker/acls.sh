@@ -6,7 +6,7 @@
 #     acls.sh worker   User:grayline         grayline reports       ... and reads these inputs besides
 #     acls.sh carrier  User:carrier-a        message-relay          writes that topic
 #     acls.sh blocker  User:blocker-a        blocker-a              reads who is blocked, in that group or none
-#     acls.sh operator User:operator                               may pause new blocks and let them go on
+#     acls.sh operator User:operator                               may pause new blocks, and enter numbers into the registry
 #     acls.sh desk     User:review-desk      review-desk            reads the review queue and the history besides
 #
 # BOOTSTRAP: the brokers (localhost:9092). ADMIN_CONFIG: properties of an administrator's Java client. KAFKA_ACLS: the

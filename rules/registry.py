@@ -44,6 +44,14 @@ class Entry:
         """The part that belongs beside a decision. No number: the decision has its own."""
         return {"kind": self.kind.name, "owner": self.owner, "reason": self.reason, "until": self.until_ms}
 
+    @property
+    def number(self) -> str:
+        return f"+{self.key}{'*' if self.digits else ''}"
+
+    @property
+    def since(self) -> int | None:
+        return None if self.since_ms == ALWAYS_MS else self.since_ms
+
     def times(self) -> str:
         since = "" if self.since_ms == ALWAYS_MS else f"from {rfc3339(self.since_ms)} "
         return f"{since}until {rfc3339(self.until_ms)}"
@@ -106,14 +114,14 @@ class Registry:
         return Entry(kind, digits, key, since, until, *self.texts[index])
 
     def counts(self, at_ms: int) -> dict[str, dict[str, int]]:
-        """By kind: entries, and how many of them are over by this time, or not yet in force."""
+        """By kind: entries that are in force at this time, those that are over, and those to come."""
         import numpy as np
 
         out = {}
         for kind in ENTRY_KINDS.values():
             mine = self.kind == kind.code
             out[kind.name] = {
-                "entries": int(np.count_nonzero(mine)),
+                "in_force": int(np.count_nonzero(mine & (self.since <= at_ms) & (at_ms < self.until))),
                 "expired": int(np.count_nonzero(mine & (self.until <= at_ms))),
                 "coming": int(np.count_nonzero(mine & (self.since > at_ms))),
             }
@@ -180,6 +188,42 @@ def _starts(numbers: np.ndarray, digits: int) -> np.ndarray:
     powers = 10 ** np.arange(19, dtype=np.int64)
     length = np.searchsorted(powers, numbers, side="right")
     return np.where(length >= digits, numbers // powers[np.maximum(length - digits, 0)], 0)
+
+
+@dataclass(frozen=True)
+class InForce:
+    """All entries that a worker goes by: those of its files, and those that operators told every worker. An index below
+    `len(files)` is one of the files'."""
+
+    files: Registry
+    told: Registry
+
+    @cached_property
+    def version(self) -> str:
+        """Equal where files and told entries say the same; "" without any."""
+        if not len(self.told):
+            return self.files.version
+        return hashlib.sha256(f"{self.files.version}+{self.told.version}".encode()).hexdigest()[:12]
+
+    def find(self, kind: EntryKind, numbers: np.ndarray, at_ms: np.ndarray) -> np.ndarray:
+        """int64[m], as of each registry; a file's entry comes first."""
+        import numpy as np
+
+        found = self.files.find(kind, numbers, at_ms)
+        if kind.code not in self.told.is_in_use:
+            return found
+        told = self.told.find(kind, numbers, at_ms)
+        return np.where((found < 0) & (told >= 0), told + len(self.files), found)
+
+    def counts(self, at_ms: int) -> dict[str, dict[str, int]]:
+        told = self.told.counts(at_ms)
+        return {
+            kind: {state: count + told[kind][state] for state, count in states.items()}
+            for kind, states in self.files.counts(at_ms).items()
+        }
+
+    def entry(self, index: int) -> Entry:
+        return self.files.entry(index) if index < len(self.files) else self.told.entry(index - len(self.files))
 
 
 def line_sum(line: str) -> int:

@@ -124,6 +124,7 @@ PUBLISHED: dict[str, tuple[type[msgspec.Struct], dict[str, Any]]] = {
             "offsets": {"cdr": 1180231, "message-relay": 4410877, "rekeyed": 12},
             "clocks": {"cdr": 1795312860000, "message-relay": 1795312861250},
             "rules_version": "3f2a9c01d4be",
+            "registry_version": "4dc1c134581f",
             "holds_active": 58,
             "warming": False,
         },

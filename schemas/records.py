@@ -153,6 +153,7 @@ class Hold(Struct, kw_only=True, omit_defaults=True):
     reason: str
     evidence: list[Evidence]
     announcement: str | None = None
+    registry_version: Annotated[str | None, Meta(description="only if the rule reads the registry")] = None
 
 
 class BlockEvent(Struct, kw_only=True):
@@ -190,6 +191,7 @@ class BlockStatus(Struct, kw_only=True):
     offsets: Annotated[dict[str, Annotated[int, Meta(ge=0)]], Meta(description="input topic: next offset to read")]
     clocks: Annotated[dict[str, TimeMs], Meta(description="input topic: newest event time")]
     rules_version: str
+    registry_version: Annotated[str, Meta(description="of the entries in force, empty without any")] = ""
     holds_active: Annotated[int, Meta(ge=0, description="enforced holds in force")]
     warming: Annotated[bool, Meta(description="some counters of the worker have not yet seen all that they reach back")]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rules.model import RuleSet
+from rules.registry import InForce, empty
 from streams.engine.contract import Outcome
 from streams.holds.breaker import Breaker
 from streams.ingest.decode import Decoded
@@ -69,6 +70,7 @@ class StandIn:
         self.rules: Rules | RuleSet = Rules(topics)
         self.ledger = Ledger()
         self.breaker = Breaker()
+        self.registry = InForce(empty(), empty())
         self.replayed: list[tuple[str, int, int]] = []  # (topic, partition, offset) counted silently
         self.loaded: list[int] = []
         self.dropped: list[int] = []

@@ -25,7 +25,7 @@ COMMANDS = {
     "pause": "Stop new blocks on every worker until `resume`.",
     "resume": "Let rules block again after `pause`.",
     "rules": "Check rule files.",
-    "registry": "Check files of registered senders and allow-listed numbers.",
+    "registry": "Registered senders, institutions and the allow list.",
     "state": "Inspect, verify or export the snapshots of a stopped worker.",
     "completion": "Print a shell's completion script.",
 }

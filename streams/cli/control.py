@@ -87,7 +87,7 @@ def _say(
     for option, text in (("--operator", operator), ("--reason", reason)):
         if len(text) > TEXT_MAX:
             raise click.BadParameter(f"at most {TEXT_MAX} characters", param_hint=option)
-    order = Pause(uuid.uuid4().hex, paused, time.time_ns() // 1_000_000, operator or _login(), reason)
+    order = Pause(uuid.uuid4().hex, paused, time.time_ns() // 1_000_000, operator or login(), reason)
     try:
         result = say_and_wait(settings, order, timeout_s)
     except KafkaProblem as problem:
@@ -96,7 +96,7 @@ def _say(
     sys.exit(0 if result.is_obeyed else 1)
 
 
-def _login() -> str:
+def login() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name

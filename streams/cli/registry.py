@@ -1,16 +1,25 @@
-"""`grayline registry`: checks registry files before workers read them."""
+"""`grayline registry`: checks registry files, and tells all workers entries beside them."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
+import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from streams.cli.control import login
 from streams.cli.options import home_region
+from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.saying import say, say_coloured, say_json
+
+if TYPE_CHECKING:
+    from rules.registry import Entry, Registry
+    from streams.ingest.epoch import OutRecord
+    from streams.kafka.settings import KafkaSettings
 
 CHECK_HELP = """Check registry files: every mistake at once, each with its place.
 
@@ -24,15 +33,44 @@ Examples:
 
 Exit codes: 0 no mistakes (entries that are over are no mistake), 1 mistakes, 2 used wrongly.
 """
+ADD_HELP = """Tell all workers an entry, beside those of their files. An entry of this kind for this number is replaced.
+
+KIND is bulk_sender, institution or allowed; NUMBER a number, or +DIGITS* for all that begin so. Workers go by it within
+a second, also those that start later, until it is over or removed.
+
+\b
+Example:
+  grayline registry add allowed 010-5550-0101 --owner relay7 --reason "its gateway" --until 2027-02-01T00:00:00+09:00
+
+Exit codes: 0 written, 1 the broker did not take it, 2 used wrongly.
+"""
+REMOVE_HELP = """Take back an entry that `add` told all workers. Entries of files stay: take them out there.
+
+\b
+Example:
+  grayline registry remove allowed 010-5550-0101
+
+Exit codes: 0 removed, 1 there is no such entry or the broker did not take it, 2 used wrongly.
+"""
+LIST_HELP = """List the entries that `add` told all workers. Those of files are not among them.
+
+\b
+Examples:
+  grayline registry list --brokers kafka:9092
+  grayline registry list --json | jq .entries[].owner
+
+Exit codes: 0 done, 1 the broker cannot be read, 2 used wrongly.
+"""
 
 
 @click.group("registry")
 def command() -> None:
-    """Check registry files: registered senders, institutions, the allow list.
+    """Check registry files, and tell all workers entries beside them.
 
     \b
-    Example:
+    Examples:
       grayline registry check registry.yaml
+      grayline registry list
     """
 
 
@@ -45,7 +83,7 @@ def check(paths: tuple[Path, ...], as_json: bool, home_region: str) -> None:
     from rules.registry_file import check_registry
 
     registry, diagnostics = check_registry(paths, home_region)
-    kinds = {} if registry is None else registry.counts(time.time_ns() // 1_000_000)
+    kinds = {} if registry is None else registry.counts(_now_ms())
     if as_json:
         rows = [
             {"file": d.file, "line": d.line, "column": d.column, "severity": d.severity, "message": d.message,
@@ -58,10 +96,144 @@ def check(paths: tuple[Path, ...], as_json: bool, home_region: str) -> None:
         for diagnostic in diagnostics:
             say_coloured(render(diagnostic, color=sys.stdout.isatty()))
         for name, counts in kinds.items():
-            more = [f"{count} {what}" for what, count in counts.items() if what != "entries" and count]
-            say(", ".join([f"{name}: {counts['entries']}", *more]))
+            more = [f"{counts[state]} {state}" for state in ("expired", "coming") if counts[state]]
+            say(", ".join([f"{name}: {sum(counts.values())}", *more]))
         if registry is not None:
-            say(f"{len(registry)} entries, version {registry.version or 'none'}: no errors")
+            say(f"{_counted(len(registry), 'entry', 'entries')}, version {registry.version or 'none'}: no errors")
         else:
-            say(f"{len(diagnostics)} error{'s' * (len(diagnostics) != 1)}")
+            say(_counted(len(diagnostics), "error", "errors"))
     sys.exit(0 if registry is not None else 1)
+
+
+@command.command("add", help=ADD_HELP, short_help="Tell all workers an entry.")
+@click.argument("kind")
+@click.argument("number")
+@click.option("--owner", required=True, help="Whose number it is.")
+@click.option("--reason", required=True, help="Why it is entered.")
+@click.option("--until", required=True, metavar="TIME", help="When it ends: ms since 1970, or RFC 3339 with a zone.")
+@click.option("--since", default="", metavar="TIME", help="When it begins; from always unless given.")
+@click.option("--operator", default="", metavar="NAME", help="Who says so. [default: the user's login name]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@home_region()
+@kafka_options
+def add(
+    kind: str,
+    number: str,
+    owner: str,
+    reason: str,
+    until: str,
+    since: str,
+    operator: str,
+    as_json: bool,
+    home_region: str,
+    brokers: str | None,
+    kafka_config: str | None,
+) -> None:
+    from streams.holds.registry_records import TEXT_MAX, record_of
+
+    values = {"kind": kind, "number": number, "owner": owner, "reason": reason, "until": until, "since": since}
+    entry = _entry(values, home_region)
+    if len(operator) > TEXT_MAX:
+        raise click.BadParameter(f"at most {TEXT_MAX} characters", param_hint="--operator")
+    settings = load_settings(brokers, kafka_config)
+    _produce(settings, record_of(entry, uuid.uuid4().hex, _now_ms(), operator or login()))
+    _print("added", entry, as_json)
+
+
+@command.command("remove", help=REMOVE_HELP, short_help="Take back an entry.")
+@click.argument("kind")
+@click.argument("number")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@home_region()
+@kafka_options
+def remove(
+    kind: str, number: str, as_json: bool, home_region: str, brokers: str | None, kafka_config: str | None
+) -> None:
+    from schemas.topics import CONTROL_GLOBAL
+    from streams.holds.registry_records import key_of
+    from streams.ingest.epoch import OutRecord
+
+    wanted = _entry({"kind": kind, "number": number, "owner": "-", "reason": "-", "until": "9999-12-31T00:00:00Z"},
+                    home_region)  # fmt: skip
+    settings = load_settings(brokers, kafka_config)
+    told = _told(settings)
+    if not any(key_of(told.entry(i)) == key_of(wanted) for i in range(len(told))):
+        raise click.ClickException(f"{CONTROL_GLOBAL} has no such entry; those of files are taken out there")
+    _produce(settings, OutRecord(CONTROL_GLOBAL, key_of(wanted), None, partition=0))
+    _print("removed", wanted, as_json)
+
+
+@command.command("list", help=LIST_HELP, short_help="List the entries that all workers were told.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@kafka_options
+def list_(as_json: bool, brokers: str | None, kafka_config: str | None) -> None:
+    told = _told(load_settings(brokers, kafka_config))
+    entries = sorted((told.entry(i) for i in range(len(told))), key=lambda e: (e.kind.code, str(e.key), e.digits))
+    if as_json:
+        rows = [entry.shown() | {"number": entry.number, "since": entry.since} for entry in entries]
+        say_json(json.dumps({"version": told.version, "entries": rows}))
+        return
+    for entry in entries:
+        say(f"{entry.kind.name}  {entry.number}  {entry.times()}  {entry.owner}: {entry.reason}")
+    say(_counted(len(entries), "entry", "entries"))
+
+
+def _entry(values: dict[str, str], region: str) -> Entry:
+    """Raises BadParameter."""
+    from rules.registry_file import EntryProblem, entry_of
+
+    try:
+        return entry_of(values, region)
+    except EntryProblem as problem:
+        name = problem.name if problem.name in ("kind", "number") else f"--{problem.name}"
+        more = f"; {problem.hint}" if problem.hint else ""
+        one_of = f"; one of: {', '.join(problem.choices)}" if problem.choices else ""
+        raise click.BadParameter(f"{problem}{more}{one_of}", param_hint=name) from None
+
+
+def _told(settings: KafkaSettings) -> Registry:
+    """The entries on the broker. Raises ClickException."""
+    from confluent_kafka import KafkaException
+
+    from streams.kafka.clients import Clients
+    from streams.kafka.ownership import Refused
+    from streams.kafka.settings import BrokerAway
+    from streams.worker.control import ControlUnread, ControlWatch
+
+    watch = ControlWatch(Clients(), settings.consumer(f"grayline-registry-{uuid.uuid4().hex[:8]}") | {"log_level": 0})
+    try:
+        return watch.start().registry
+    except KafkaException as problem:
+        raise click.ClickException(
+            f"the broker at {settings.brokers} does not answer: {problem.args[0].str()}"
+        ) from problem
+    except (Refused, BrokerAway, ControlUnread) as problem:
+        raise click.ClickException(str(problem)) from problem
+    finally:
+        watch.close()
+
+
+def _produce(settings: KafkaSettings, record: OutRecord) -> None:
+    """Raises ClickException when the record did not arrive."""
+    from streams.kafka.settings import KafkaProblem
+    from streams.operators.pausing import produce
+
+    try:
+        produce(settings, record)
+    except KafkaProblem as problem:
+        raise click.ClickException(str(problem)) from problem
+
+
+def _print(done: str, entry: Entry, as_json: bool) -> None:
+    if as_json:
+        say_json(json.dumps({"done": done, "kind": entry.kind.name, "number": entry.number}))
+    else:
+        say(f"{done}: {entry.kind.name} {entry.number}" + (f", {entry.times()}" if done == "added" else ""))
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

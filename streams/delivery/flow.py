@@ -141,7 +141,8 @@ class Flow:
 
         1. The outputs and ledger rows of all epochs since the last commit are taken, with the offsets they reach, and a
            slice of the snapshot that is on its way.
-        2. A rule change or a pause that is waiting takes effect: what is counted from here on is of the next commit.
+        2. Rules, entries of the registry or a pause that are waiting take effect: what is counted from here on is of
+           the next commit.
         3. The next snapshot is taken, if one is due: memory is exactly as of the offsets of this commit, and its chunks
            go with later ones, which there are only if this one succeeds.
         4. Records and offsets become visible at once (Delivery.commit). Failing that, the worker stops or, after a
@@ -169,8 +170,10 @@ class Flow:
         partitions = self.partitions
         if partitions.all_live:
             self._orders.switch_rules(partitions.live)  # 2
-        if partitions.are_settled and self._orders.switch_pause(partitions.live):
-            self._heartbeat_at = self._monotonic()  # whoever paused waits for it
+        if partitions.are_settled:
+            self._orders.switch_registry(partitions.live)
+            if self._orders.switch_pause(partitions.live):
+                self._heartbeat_at = self._monotonic()  # whoever paused waits for it
         self._snapshots.take_if_due(partitions.live, partitions.position)  # 3
 
     async def _end_commit(self) -> None:

@@ -42,6 +42,7 @@ def heartbeats(
                     "offsets": _of_partition(position, partition),
                     "clocks": _of_partition(clocks, partition),
                     "rules_version": engine.rules.version,
+                    "registry_version": engine.registry.version,
                     "holds_active": holds[partition],
                     "warming": warming,
                 }

@@ -151,7 +151,7 @@ class Partitions:
         if manifest is None:
             here = {topic: at for (topic, p), at in self.position.items() if p == partition}
             self._outbox.put(self._snapshots.began(partition, here))
-        self._orders.tell(partition, restored.rules_version, restored.pause)
+        self._orders.tell(partition, restored.rules_version, restored.pause, restored.registry_version)
         self._outbox.ask_for_a_commit()
         log.info("live: partition=%d snapshot=%s", partition, manifest.snapshot if manifest else "none")
         self._resume([place for place in self.position if place[1] == partition])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rules.model import RuleSet
+from rules.registry import InForce
 from streams.holds.breaker import Breaker, Trip
 from streams.ingest.decode import Decoded, Told
 from streams.ingest.decode_share import Decodes
@@ -27,6 +28,7 @@ class Outcome:
     ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
     diverted: Counter[str] = field(default_factory=Counter)  # changes in review that would have been enforced, by why
     at_bound: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (rule, lane, given_up or not_opened)
+    listed: Counter[str] = field(default_factory=Counter)  # events of numbers that have an entry, by kind, where asked
     trips: list[Trip] = field(default_factory=list)  # what began to hold openings back
 
 
@@ -76,6 +78,9 @@ class LiveEngine(Protocol):
     def breaker(self) -> Breaker:
         """The breaker. Its `paused` is set, and its rows are saved and loaded, from outside."""
         ...
+
+    registry: InForce
+    """The registry by which rules are evaluated. Its told entries are set from outside."""
 
     # -- counting
 

@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 
 from rules.model import MODES, RuleSet
+from rules.registry import InForce
 from schemas import topics
 from schemas.feeds import FEEDS
 from schemas.numbers import published
@@ -111,6 +112,7 @@ class Engine:
                 self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted.time, places, clocks
             )
             self._emit(outcome, self._changes(fired, gate))
+            outcome.listed = fired.matches
             outcome.at_bound = self.ledger.at_bound()
             outcome.trips = self.breaker.trips()
             ended = int(firings.line[-1]) if len(firings.line) else -1
@@ -202,10 +204,20 @@ class Engine:
             expire_by_clock=self.expire_by_clock, breaker=self.breaker, feeds=self.feeds,
         )  # fmt: skip
         new.partitions = self.partitions
+        new.registry = InForce(new.registry.files, self.registry.told)
         new.ledger = self.ledger.under([rule.name for rule in rules.rules])
         new._output = Output(new.ledger)
         new._counted.inherit(self._counted)
         return new
+
+    @property
+    def registry(self) -> InForce:
+        """The registry by which rules are evaluated from here on."""
+        return self._evaluator.registry
+
+    @registry.setter
+    def registry(self, registry: InForce) -> None:
+        self._evaluator.registry = registry
 
     def clocks(self) -> dict[tuple[str, int], int]:
         """The event time of each (topic, partition) that was heard, ms."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rules.model import BLOCKS, DIRECTIONS, MODES, Protected, RuleSet
-from rules.registry import empty
+from rules.registry import InForce, empty
 from schemas.registry import ALLOWED
 from streams.counting.counts import Counted, as_vouched
 from streams.counting.table import ALL, VOUCHED, View
@@ -48,7 +48,7 @@ class Fired:
     part: np.ndarray  # int64[m]
     index: np.ndarray  # int64[m]
     allowed: np.ndarray  # int64[m]: the registry's entry that sends it to review instead of enforcing it; -1 for none
-    matches: Tally[str]  # by kind of entry: events of numbers that have one, as far as rules asked
+    matches: Tally[str]  # by kind of entry: events of numbers that have one, as far as it was asked
 
     def diverted(self, k: int) -> str:
         """Returns why the k-th firing is for people, though its rule enforces; "" where it is not."""
@@ -60,7 +60,7 @@ class Evaluator:
 
     def __init__(self, rules: RuleSet, compiled: list[CompiledRule], counted: Counted) -> None:
         self._version, self._protected = rules.version, rules.protected
-        self._registry = rules.registry or empty()
+        self.registry = InForce(rules.registry or empty(), empty())
         self._compiled = compiled
         self._counted = counted
         self._periods = np.array([rule.period_ms for rule in rules.rules], np.int64)
@@ -70,7 +70,7 @@ class Evaluator:
         }
 
     def firings(self, events: Merged, clock_before: np.ndarray) -> Fired:
-        listed = Listed(self._registry)
+        listed = Listed(self.registry)
         parts = self._evaluate(events, listed)
         fired = [np.flatnonzero(part.fires) for part in parts]
         part = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
@@ -82,7 +82,9 @@ class Evaluator:
         order = order[_may_be_blocked(events["number"][event[order]], self._protected)]
         rule, event, lane = rule[order], event[order], lane[order]
         number, at = events["number"][event], events["at"][event]
-        allowed = np.where(lane == ENFORCE, self._registry.find(ALLOWED, number, at), -1)
+        allowed = np.where(lane == ENFORCE, self.registry.find(ALLOWED, number, at), -1)
+        if count := int(np.count_nonzero(allowed >= 0)):
+            listed.matches[ALLOWED.name] += count
         firings = Firings(
             event, events["line"][event], number, rule, np.where(allowed < 0, lane, REVIEW), at,
             self._periods[rule], clock_before[event], home_of(events["partition"][event]),
@@ -107,9 +109,9 @@ class Evaluator:
             "evidence": evidence,
         }
         if fired.allowed[k] >= 0:
-            content["listed"] = self._registry.entry(int(fired.allowed[k])).shown()
+            content["listed"] = self.registry.entry(int(fired.allowed[k])).shown()
         if fired.allowed[k] >= 0 or part.rule.listed:
-            content["registry_version"] = self._registry.version
+            content["registry_version"] = self.registry.version
         return content
 
     def _evaluate(self, events: Merged, listed: Listed) -> list[Evaluated]:

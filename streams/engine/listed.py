@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from rules.registry import Registry
+from rules.registry import InForce
 from schemas.registry import ANSWERS, FALSE, REGISTRY_FIELDS, TRUE
 from streams.ingest.merge import Merged
 
@@ -17,7 +17,7 @@ class Listed:
     """Each question is asked once, however many rules ask it. matches: by kind of entry, the events of numbers that had
     one in force."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: InForce) -> None:
         self.matches: Counter[str] = Counter()
         self._registry = registry
         self._columns: dict[tuple[str, int], np.ndarray] = {}

@@ -27,3 +27,7 @@ def breaker_key(group: str) -> bytes:
 
 def pause_key(group: str) -> bytes:
     return b"#pause/" + group.encode()
+
+
+def registry_key(group: str) -> bytes:
+    return b"#registry/" + group.encode()

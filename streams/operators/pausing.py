@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from schemas.json_reading import JsonReader, Unreadable
 from schemas.topics import BLOCK_STATUS, CONTROL_GLOBAL
 from streams.holds.pause import Pause
+from streams.ingest.epoch import OutRecord
 from streams.kafka.clients import Clients
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
@@ -54,15 +55,14 @@ def say_and_wait(settings: KafkaSettings, order: Pause, timeout_s: float) -> Ord
     try:
         with _Status(settings) as status:
             status.rewind()
-            _produce(settings, order)
+            produce(settings, order.record())
             return status.wait(order.paused, timeout_s)
     except KafkaException as problem:
         raise KafkaProblem(f"the broker at {settings.brokers} does not answer: {problem.args[0].str()}") from problem
 
 
-def _produce(settings: KafkaSettings, order: Pause) -> None:
-    """Raises KafkaProblem when the record did not arrive."""
-    record = order.record()
+def produce(settings: KafkaSettings, record: OutRecord) -> None:
+    """Writes one record to the only partition of its topic. Raises KafkaProblem when it did not arrive."""
     problems: list[KafkaError] = []
     producer = Clients().producer(QUIET | settings.producer())
     producer.produce(
@@ -71,7 +71,7 @@ def _produce(settings: KafkaSettings, order: Pause) -> None:
     )  # fmt: skip
     if producer.flush(BROKER_TIMEOUT_S) or problems:
         why = problems[0].str() if problems else f"no answer within {BROKER_TIMEOUT_S:.0f} s"
-        raise KafkaProblem(f"topic {CONTROL_GLOBAL!r} did not take the record: {why}")
+        raise KafkaProblem(f"topic {record.topic!r} did not take the record: {why}")
 
 
 class _Status:

@@ -34,6 +34,8 @@ class Tallies(Protocol):
     @property
     def diverted(self) -> Mapping[str, int]: ...
     @property
+    def listed(self) -> Mapping[str, int]: ...
+    @property
     def at_bound(self) -> Mapping[tuple[str, str, str], int]: ...
 
 
@@ -66,6 +68,10 @@ class Metrics:
         self._rules_failed = made(Gauge, "rules_reload_failed", "1 since the rules could last not be read again")
         self._breaker = made(Gauge, "breaker_open", "Feeds that hold new blocks back for review", "scope", "name")
         self._diverted = made(Counter, "breaker_diverted", "Changes in review that would have been enforced", "why")
+        self._entries = made(Gauge, "registry_entries", "Entries of the registry, by state", "kind", "state")
+        self._listed = made(
+            Counter, "registry_matches", "Events of numbers with an entry, as far as rules asked", "kind"
+        )
         self._waiting = made(Gauge, "waiting_for_broker", "1 while the start waits for a broker that does not answer")
         self._at_bound = made(
             Counter, "holds_at_bound", "Holds given up, or not opened, at a bound", "rule", "mode", "what"
@@ -117,6 +123,8 @@ class Metrics:
             self._blocks.labels(printable(rule), mode, change).inc(count)
         for why, count in outcome.diverted.items():
             self._diverted.labels(why).inc(count)
+        for kind, count in outcome.listed.items():
+            self._listed.labels(kind).inc(count)
         for (rule, mode, what), count in outcome.at_bound.items():
             self._at_bound.labels(rule, mode, what).inc(count)
 
@@ -170,6 +178,12 @@ class Metrics:
         for (scope, name), feeds in is_open.items():
             self._breaker.labels(scope, printable(name)).set(feeds)
         self._paused.set(paused)
+
+    def observe_registry(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """counts: entries by kind and state."""
+        for kind, states in counts.items():
+            for state, count in states.items():
+                self._entries.labels(kind, state).set(count)
 
     def observe(self, lag: Mapping[Place, int], engine: Mapping[str, float], warming: int) -> None:
         """Sets the gauges, and the counts of events that `engine` left uncounted, once a second. A partition that is

@@ -29,6 +29,7 @@ from streams.holds.ledger_keys import (
     breaker_key,
     manifest_key,
     pause_key,
+    registry_key,
     rules_key,
 )
 from streams.holds.ledger_rows import LedgerRowError
@@ -50,6 +51,7 @@ class Restored:
     is_local: bool  # the local store has the manifest's chunks
     rules_version: str | None  # under which the partition was last worked, as its ledger says
     pause: bytes | None  # the operator's pause or resumption under which it was last worked, likewise
+    registry_version: str | None  # likewise
     litter: tuple[str, ...]  # keys of published chunks that no manifest names: snapshots that were never finished
 
 
@@ -129,7 +131,7 @@ class Restore:
         if manifest is not None:
             async for _ in self._replay(manifest):  # 5
                 yield
-        version = rows.get(rules_key(self._group))
+        version, registry = (rows.get(key(self._group)) for key in (rules_key, registry_key))
         self._warn_of_other_groups(rows)
         try:
             self._engine.load_ledger([(k, v) for k, v in rows.items() if not k.startswith(INTERNAL_KEY)])  # 6
@@ -141,6 +143,7 @@ class Restore:
             is_local,
             None if version is None else version.decode(errors="replace"),
             rows.get(pause_key(self._group)),
+            None if registry is None else registry.decode(errors="replace"),
             tuple(self._litter),
         )
 

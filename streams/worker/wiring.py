@@ -121,9 +121,11 @@ class Wiring:
         self.flow.expire(self._clock())
 
     async def obey(self) -> None:
-        """Takes over the operators' newest order."""
+        """Takes over the operators' newest orders."""
         assert self.control is not None
-        self.orders.adopt_pause(await self._runner.control(self.control.poll))
+        said = await self._runner.control(self.control.poll)
+        self.orders.adopt_pause(said.pause)
+        self.orders.adopt_registry(said.registry)
 
     async def look_at_topics(self) -> None:
         """Tells of the topics written to that were made anew: what they held is lost, and counting goes on."""
@@ -175,7 +177,9 @@ class Wiring:
             raise
         flow = self.flow = self._flow(clients, delivery, ready, monotonic)
         self.control = ControlWatch(clients, consumer_config(settings))
-        self.orders.adopt_pause(await asking.control(self.control.start), at_once=True)
+        said = await asking.control(self.control.start)
+        self.orders.adopt_pause(said.pause, at_once=True)
+        self.orders.adopt_registry(said.registry, at_once=True)
         owner = FlowOwner(flow, asyncio.get_running_loop(), fetcher.group)
         self.source = KafkaSource(settings, fetcher, flow, self._runner, owner, ended)
         return self.source

@@ -68,14 +68,14 @@ def test_a_pause_whose_heartbeats_cannot_be_heard_is_not_called_obeyed(
     said = Pause("id-1", True, time.time_ns() // 1_000_000, "kim", "")
     told = pausing.say_and_wait(kafka, said, 20.0)
     assert told.silent == list(range(scene.partitions)), "no worker runs, and the broker says so"
-    produce = pausing._produce
+    produce = pausing.produce
 
     def produce_and_fall_silent(*arguments: object) -> None:
         produce(*arguments)  # type: ignore[arg-type]
         scene.proxy.take_away(SILENT)
 
     monkeypatch.setattr(pausing, "BROKER_TIMEOUT_S", 2.0)
-    monkeypatch.setattr(pausing, "_produce", produce_and_fall_silent)
+    monkeypatch.setattr(pausing, "produce", produce_and_fall_silent)
     try:
         with pytest.raises(KafkaProblem, match="whether workers obey is not known"):
             pausing.say_and_wait(kafka, said, 3.0)

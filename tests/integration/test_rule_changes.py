@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from click.testing import CliRunner
+
 from rules.load import load_text
-from schemas.topics import BLOCK_EVENTS, BLOCK_STATUS, LEDGER
+from schemas.topics import BLOCK_EVENTS, BLOCK_STATUS, LEDGER, REVIEW_QUEUE
+from streams.cli import command
 from tests.integration.live import Live, Text, Worker, senders
 
 PARTITIONS = 2
@@ -62,7 +65,8 @@ def asked_to_read(live: Live, worker: Worker, text: str) -> None:
 
 def notes(live: Live, key: bytes) -> dict[int, str]:
     """The last row of this key in the ledger, by partition."""
-    return {m.partition(): m.value().decode() for m in live.read(LEDGER) if m.key() == key + b"/" + live.group.encode()}
+    rows = [m for m in live.read(LEDGER) if m.key() == key + b"/" + live.group.encode()]
+    return {m.partition(): m.value().decode() for m in rows if m.value() is not None}
 
 
 def test_new_rules_go_on_from_the_counts_of_the_old_ones_and_say_where_they_lack_some(live: Live) -> None:
@@ -195,4 +199,56 @@ def test_asked_while_it_still_starts_it_reads_the_rules_again_once_its_state_is_
     live.wait_caught_up(worker)
     opened = {row["hold"]["rule"]: row["hold"]["from"] for row in live.history()}
     assert opened["thirty"] == start_ms + 30 * SECOND
+    live.stop(worker)
+
+
+def told(live: Live, *words: str) -> str:
+    got = CliRunner().invoke(command, ["registry", *words, "--brokers", live.broker.bootstrap])
+    assert got.exit_code == 0, got.output
+    return got.stdout
+
+
+def test_an_entry_reaches_every_worker_and_outlives_one_that_is_killed_and_a_file_joins_it_at_sighup(
+    live: Live,
+) -> None:
+    start_ms = time.time_ns() // 1_000_000 - 6 * HOUR
+    allowed, listed, other = (numbers[0] for numbers in senders(PARTITIONS, 1) + senders(1, 1, "+82101112"))
+    file = live.folder / "registry.csv"
+    file.write_text("kind,number,owner,reason,until\n")
+    killed, worker = (live.start(name, "--registry", str(file)) for name in ("killed", "worker"))
+    live.wait_ready(killed, worker)
+    until = ["--owner", "relay7", "--reason", "its gateway", "--until", "2099-01-01T00:00:00Z"]
+    assert told(live, "add", "allowed", allowed, *until).startswith(f"added: allowed {allowed}, until 2099-01-01")
+    for one in (killed, worker):
+        live.wait(lambda one=one: bool(one.ready().get("registry_version")), "obeyed", one)  # type: ignore[misc]
+    version = worker.ready()["registry_version"]
+    live.wait(
+        lambda: notes(live, b"#registry") == dict.fromkeys(range(PARTITIONS), version), "the ledger tells", worker
+    )
+    killed.process.kill()
+    file.write_text(f"kind,number,owner,reason,until\nallowed,{listed},a bank,its desk,2099-01-01T00:00:00Z\n")
+    worker.process.signal(signal.SIGHUP)
+    live.wait(lambda: worker.ready().get("registry_version") not in ("", version), "the file is read", worker)
+    assert "entries=2 files=+1,-0 told=+0,-0" in worker.log
+    live.feed(Text(number, start_ms + i * SECOND, i) for number in (allowed, listed, other) for i in range(12))
+    live.wait_caught_up(worker)
+    assert {row["number"] for row in live.history()} == {other}, "no other is blocked"
+    reviews = [json.loads(message.value()) for message in live.read(REVIEW_QUEUE)]
+    assert {(r["number"], r["hold"]["diverted"], r["hold"]["listed"]["owner"]) for r in reviews} == {
+        (allowed, "allow_listed", "relay7"), (listed, "allow_listed", "a bank"),
+    }  # fmt: skip
+    now = worker.ready()["registry_version"]
+    assert {r["hold"]["registry_version"] for r in reviews} == {now}
+    assert told(live, "list").splitlines() == [
+        f"allowed  {allowed}  until 2099-01-01T00:00:00.000Z  relay7: its gateway", "1 entry",
+    ]  # fmt: skip
+
+    told(live, "remove", "allowed", allowed)
+    assert told(live, "list") == "0 entries\n"
+    live.wait(lambda: worker.ready().get("registry_version") != now, "taken back", worker)
+    live.feed(Text(allowed, start_ms + i * SECOND, i) for i in range(20, 40))
+    live.wait_caught_up(worker)
+    assert {row["number"] for row in live.history()} == {other, allowed}
+    gone = CliRunner().invoke(command, ["registry", "remove", "allowed", allowed, "--brokers", live.broker.bootstrap])
+    assert (gone.exit_code, "has no such entry" in gone.output) == (1, True)
     live.stop(worker)

@@ -17,6 +17,7 @@ class Mode(NamedTuple):
 
     rules_version: str
     paused: bool
+    told: str = ""  # the version of the entries that operators told
 
 
 class Counted(NamedTuple):

@@ -9,9 +9,13 @@ from functools import partial
 from random import Random
 from unittest.mock import patch
 
+from rules.registry import Entry
 from schemas.feeds import FEEDS
+from schemas.numbers import normalise
+from schemas.registry import ALLOWED
 from schemas.topics import BLOCK_EVENTS, CONTROL_GLOBAL, LEDGER, REKEYED, SNAPSHOTS, TOPICS
 from streams.holds.pause import PAUSE_KEY, Pause
+from streams.holds.registry_records import record_of
 from streams.ingest.admission import Intake
 from streams.runtime.settings import WorkerSettings
 from streams.runtime.start_from import StartFrom
@@ -42,6 +46,7 @@ WORKERS_MAX = 3
 HEAL_LIMIT_MS = 10 * MINUTE
 OBEYED_MS = 6_000  # until then every worker has obeyed the operators' newest word, and told so
 DAY_MS = 24 * HOUR
+ENTERED = (*(normalise(number).key for number in NUMBERS[:6]), 82101111000, 821011)  # numbers, then prefixes
 
 
 @dataclass
@@ -117,7 +122,7 @@ class History:
             # Nobody fences a worker that sleeps past its session: docs/operations.md says what it may do then. And what
             # is produced again after a crash is produced under the word and the rules of that moment.
             rates = self.world.faults.rates
-            self.world.faults.rates = replace(rates, freeze=0.0, jump=0.0, pause=0.0, reload=0.0)
+            self.world.faults.rates = replace(rates, freeze=0.0, jump=0.0, pause=0.0, reload=0.0, enter=0.0)
         if self.plan.ids_max:
             # When a full memory forgets hangs on how many of its ids are too old to count; here none gets that old.
             self.world.faults.rates = replace(self.world.faults.rates, jump=0.0)
@@ -168,7 +173,8 @@ class History:
         """True if the reference knows all that happened."""
         assert self.plan is not None
         is_changed = self.world.rules_in_force is not rules(self.plan.rules) or self.has_changed_rules
-        return not (is_changed or self.world.also or self.world.pause or self.plan.breaker[0] or self.plan.ids_max)
+        is_told = self.world.pause or self.world.has_entered
+        return not (is_changed or self.world.also or is_told or self.plan.breaker[0] or self.plan.ids_max)
 
     def _begin_anew(self) -> None:
         """Everybody is killed, and what is on the disks is lost: one worker finds everything again in the topics."""
@@ -202,6 +208,8 @@ class History:
                 self._trim()
             if random.random() < rates.jump:
                 self._jump()
+            if rates.enter and random.random() < rates.enter:
+                self._enter()
             if random.random() < rates.pause:
                 self._tell()
             if random.random() < rates.reload:
@@ -370,7 +378,7 @@ class History:
 
     def _compact(self) -> None:
         self.world.note(None, "compaction")
-        for topic in (LEDGER, SNAPSHOTS, BLOCK_EVENTS):
+        for topic in (LEDGER, SNAPSHOTS, BLOCK_EVENTS, CONTROL_GLOBAL):
             for place in self.world.broker.places(topic):
                 log = self.world.broker.logs[place]
                 log.compact(self.random.randint(0, log.end), self.world.now_ms - DAY_MS)
@@ -396,6 +404,21 @@ class History:
         pause = world.pause = Pause(id=f"p{len(world.trace)}", paused=paused, at=world.now_ms)
         world.broker.append((CONTROL_GLOBAL, 0), PAUSE_KEY, pause.row())
         world.note(None, f"operators tell: paused={paused}")
+
+    def _enter(self) -> None:
+        """The operators tell an entry, replace one, or take one back."""
+        world, random = self.world, self.random
+        key = random.choice(ENTERED)
+        digits = 0 if key > 10**11 else len(str(key))
+        hours = random.choice(((-200, 200), (-1, 1), (0, 200), (-200, 0)))
+        since_ms, until_ms = (world.now_ms + hour * HOUR for hour in hours)
+        entry = Entry(ALLOWED, digits, key, since_ms, until_ms, "an owner", "a reason")
+        record = record_of(entry, f"e{len(world.trace)}", world.now_ms, "")
+        value = None if random.random() < 0.4 else record.value
+        world.entries.take(record.key or b"", value)
+        world.has_entered = True
+        world.broker.append((CONTROL_GLOBAL, 0), record.key, value)
+        world.note(None, f"operators {'take back' if value is None else 'tell'} an entry")
 
     def _change_rules(self) -> None:
         assert self.plan is not None

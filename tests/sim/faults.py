@@ -54,6 +54,7 @@ class Rates:
     forget: float = 0.0
     late_marker: float = 0.0  # a partition hears late how a transaction ended
     turn: float = 0.0  # of awaits on an event loop at which others go first
+    enter: float = 0.0  # operators tell an entry of the registry, or take one back
 
     @classmethod
     def drawn(cls, random: Random) -> Rates:
@@ -61,7 +62,7 @@ class Rates:
         most = cls(
             crash=0.01, freeze=0.006, freeze_between=0.1, slow=0.02, loss=0.05, disk_error=0.05, away=0.05, scale=0.1,
             stop=0.05, compact=0.2, trim=0.1, jump=0.02, reload=0.1, pause=0.15, lose_disk=0.1, forget=0.001,
-            late_marker=0.05, turn=0.3,
+            late_marker=0.05, turn=0.3, enter=0.3,
         )  # fmt: skip
         share = random.choice((0.0, 0.2, 0.4, 0.7))
         return cls(**{f.name: getattr(most, f.name) * (random.random() < share) for f in fields(cls)})

@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 from confluent_kafka import TopicPartition
 
+from rules.registry import empty
 from schemas.topics import LEDGER
 from streams.captures.writing import CaptureWriter
 from streams.counting.image import Images
@@ -25,6 +26,7 @@ from streams.delivery.partitions import Partitions
 from streams.delivery.transactional import Transactional
 from streams.engine.engine import Engine
 from streams.holds.breaker import Breaker
+from streams.holds.registry_records import ToldEntries
 from streams.ingest import strays
 from streams.ingest.admission import NEVER, Intake
 from streams.ingest.epoch import home_of
@@ -46,6 +48,7 @@ LOSSES = Rates(loss=0.3, slow=0.02)
 FREEZES = Rates(freeze=0.03, slow=0.05, scale=0.3)
 CHANGES = Rates(scale=0.6, stop=0.4, slow=0.02)
 TURNS = Rates(turn=0.5)
+ENTERS = Rates(enter=0.8, crash=0.01, scale=0.3, stop=0.2)
 LATE_MARKERS = Rates(late_marker=0.5, scale=0.6, stop=0.4, slow=0.02)
 FROZEN_BETWEEN = Rates(freeze_between=0.6, scale=0.6, stop=0.3)
 COMES_AND_GOES = Rates(freeze=0.06, slow=0.1, scale=0.5, stop=0.4)
@@ -313,6 +316,39 @@ def recorded_without_timestamps() -> Any:
     return patch.object(CaptureWriter, "write", mutant)
 
 
+def entries_obeyed_in_the_middle_of_a_commit() -> Any:
+    def mutant(self: Any, told: Any, *, at_once: bool = False) -> None:
+        self._next_told = told
+        self._go_by(told)
+
+    return patch.object(Orders, "adopt_registry", mutant)
+
+
+def entries_not_told_to_what_is_restored() -> Any:
+    tell = Orders.tell
+
+    def mutant(self: Any, partition: int, rules: Any, pause: Any, registry: Any) -> None:
+        tell(self, partition, rules, pause, self._outbox.engine.registry.version)
+
+    return patch.object(Orders, "tell", mutant)
+
+
+def entries_never_taken_back() -> Any:
+    take = ToldEntries.take
+    return patch.object(ToldEntries, "take", lambda self, key, value: value and take(self, key, value))
+
+
+def entries_lost_with_other_rules() -> Any:
+    with_rules = Engine.with_rules
+
+    def mutant(self: Any, rules: Any) -> Any:
+        new = with_rules(self, rules)
+        new.registry = replace(new.registry, told=empty())
+        return new
+
+    return patch.object(Engine, "with_rules", mutant)
+
+
 @contextmanager
 def _both(one: Any, other: Any) -> Iterator[None]:
     with one, other:
@@ -370,6 +406,10 @@ MUTATIONS = {
             {"rules": "read"},
         ),
         Mutation("the ledger is not told of other rules", Rates(reload=0.3), rules_not_written_to_the_ledger),
+        Mutation("entries take effect between two commits", ENTERS, entries_obeyed_in_the_middle_of_a_commit),
+        Mutation("what is restored is not told the entries", ENTERS, entries_not_told_to_what_is_restored),
+        Mutation("an entry that is taken back stays", ENTERS, entries_never_taken_back),
+        Mutation("other rules forget the told entries", replace(ENTERS, reload=0.5), entries_lost_with_other_rules),
         Mutation("a pause begins between two commits", Rates(pause=0.5), pause_obeyed_in_the_middle_of_a_commit),
         Mutation("who follows blocks keeps what came first", Rates(), follower_keeps_what_it_read_first),
         Mutation("a recorded file has no timestamps", Rates(), recorded_without_timestamps),

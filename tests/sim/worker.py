@@ -104,7 +104,9 @@ class SimWorker:
 
         async def noted(epoch: Any) -> None:
             engine = wiring.engine
-            mode = Mode(engine.rules.version, engine.breaker.paused)
+            told = engine.registry.told
+            self.world.registries[told.version] = told
+            mode = Mode(engine.rules.version, engine.breaker.paused, told.version)
             self.world.counted.count(self.process.name, epoch, mode)
             await count(epoch)
 

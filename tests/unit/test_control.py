@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from rules.load import load_protected
+from rules.registry import ALWAYS_MS, Entry
 from schemas.numbers import normalise
+from schemas.registry import ALLOWED, INSTITUTION
 from schemas.topics import CONTROL_GLOBAL, TOPICS
+from streams.holds import registry_records
 from streams.holds.pause import PAUSE_KEY, Pause, pause_of
+from streams.holds.registry_records import record_of, told_entry
 from streams.kafka.ownership import Refused
 from streams.kafka.settings import KafkaSettings
 from streams.kafka.topics import create
 from streams.runtime.settings import WorkerSettings
 from streams.runtime.start_from import SettingsProblem
-from streams.worker.control import ControlUnread, ControlWatch
+from streams.worker import control
+from streams.worker.control import ControlUnread, ControlWatch, Said
 from tests.kafka_broker import Broker
 
 PAUSE = Pause("id-1", True, 1_794_798_000_000, "kim", "a feed runs wild")
@@ -95,25 +101,110 @@ def watch(*polls: list[_Message]) -> ControlWatch:
 def test_the_newest_word_holds_and_others_keys_are_not_ours() -> None:
     later = Pause("id-2", False, 1_794_798_001_000)
     told = watch([_Message(PAUSE_KEY, PAUSE.row())], [_Message(b"allow", b"{}"), _Message(PAUSE_KEY, later.row()), END])
-    assert told.start() == later
-    assert told.poll() == later
+    assert told.start().pause == later
+    assert told.poll().pause == later
 
 
 def test_a_word_that_cannot_be_read_does_not_end_a_pause() -> None:
     told = watch([_Message(PAUSE_KEY, PAUSE.row()), END], [_Message(PAUSE_KEY, b"{")])
     told.start()
-    assert told.poll() == PAUSE
+    assert told.poll().pause == PAUSE
 
 
 def test_a_broker_that_goes_away_leaves_the_word_as_it_was_and_one_that_refuses_stops_the_start() -> None:
     refused = _Message(None, None, KafkaError.TOPIC_AUTHORIZATION_FAILED)
     told = watch([_Message(PAUSE_KEY, PAUSE.row()), END], [refused])
     told.start()
-    assert told.poll() == PAUSE
+    assert told.poll().pause == PAUSE
     with pytest.raises(Refused, match="lacks the right Read"):
         watch([refused]).start()
     with pytest.raises(ControlUnread, match="cannot be read"):
         watch([_Message(None, None, KafkaError.KAFKA_STORAGE_ERROR)]).start()
+
+
+ENTRY = Entry(ALLOWED, 0, 821055500101, ALWAYS_MS, 1_900_000_000_000, "relay7", "its gateway")
+OTHER = Entry(INSTITUTION, 6, 822210, 1_700_000_000_000, 1_900_000_000_000, "a ministry", "its exchange")
+
+
+def entry_message(entry: Entry, is_over: bool = False) -> _Message:
+    record = record_of(entry, "id", 1_794_798_000_000, "kim")
+    return _Message(record.key, None if is_over else record.value)
+
+
+def entries(said: Said) -> list[Entry]:
+    return [said.registry.entry(i) for i in range(len(said.registry))]
+
+
+def test_an_entry_reads_back_as_itself_and_lies_on_the_compacted_topic() -> None:
+    for entry in (ENTRY, OTHER):
+        record = record_of(entry, "id", 1_794_798_000_000, "kim")
+        assert (record.topic, record.partition) == (CONTROL_GLOBAL, 0)
+        assert told_entry(record.key or b"", record.value or b"") == entry
+    assert record_of(OTHER, "id", 1, "").key == b"registry/institution/+822210*"
+
+
+def test_entries_are_taken_replaced_and_taken_back_key_by_key() -> None:
+    longer = replace(ENTRY, until_ms=1_900_000_000_001)
+    told = watch(
+        [entry_message(ENTRY), entry_message(OTHER), END], [entry_message(longer)], [entry_message(ENTRY)],
+        [entry_message(OTHER, is_over=True), entry_message(OTHER, is_over=True)],
+    )  # fmt: skip
+    first = told.start()
+    assert entries(first) == [ENTRY, OTHER]
+    assert entries(told.poll()) == [longer, OTHER]
+    assert told.poll().registry.version == first.registry.version, "as it was"
+    last = told.poll()
+    assert entries(last) == [ENTRY]
+    assert told.poll().registry is last.registry, "nothing changed"
+
+
+def test_an_entry_that_was_taken_back_while_the_topic_could_not_be_read_is_gone_and_not_before_its_end_is_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its tombstone may be gone as well: the topic is compacted."""
+    monkeypatch.setattr(control, "MISSING_QUIET_S", 0.0)
+    refused = _Message(None, None, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    told = watch(
+        [_Message(PAUSE_KEY, PAUSE.row()), entry_message(ENTRY), entry_message(OTHER), END], [refused],
+        [entry_message(OTHER)], [END],
+    )  # fmt: skip
+    assert entries(told.start()) == [ENTRY, OTHER]
+    for _ in range(2):
+        said = told.poll()
+        assert (entries(said), said.pause) == ([ENTRY, OTHER], PAUSE)
+    said = told.poll()
+    assert (entries(said), said.pause) == ([OTHER], None)
+
+
+BAD_ENTRIES = {
+    b"registry/allowed/+821055500101": [b"", b"{}", b'{"id":"x","at":1,"until":5,"owner":"o","reason":"r"}', b"\xff"],
+    b"registry/allowed/010-5550-0101": [record_of(ENTRY, "id", 1, "").value],
+    b"registry/allowed/1366": [record_of(ENTRY, "id", 1, "").value],
+    b"registry/sender/+821055500101": [record_of(ENTRY, "id", 1, "").value],
+    b"registry/\xff": [record_of(ENTRY, "id", 1, "").value],
+}
+
+
+@pytest.mark.parametrize("key", BAD_ENTRIES)
+def test_an_entry_that_cannot_be_used_leaves_its_key_as_it_was_and_the_log_shows_no_number(
+    key: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    for value in BAD_ENTRIES[key]:
+        told = watch([entry_message(ENTRY), END], [_Message(key, value)])
+        told.start()
+        caplog.clear()
+        assert entries(told.poll()) == [ENTRY]
+        assert "an entry on control-global cannot be" in caplog.text
+        assert "5550" not in caplog.text
+
+
+def test_entries_beyond_the_bound_are_not_taken_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_records, "TOLD_MAX", 1)
+    told = watch([entry_message(ENTRY), entry_message(OTHER), entry_message(ENTRY), END])
+    assert entries(told.start()) == [ENTRY]
+    assert "more than 1 entries on control-global: put them into a file" in caplog.text
 
 
 def test_a_broker_without_the_topic_lets_the_worker_start_unpaused(kafka: Broker) -> None:
@@ -123,7 +214,7 @@ def test_a_broker_without_the_topic_lets_the_worker_start_unpaused(kafka: Broker
     told = ControlWatch(Clients(), config)
     try:
         if CONTROL_GLOBAL not in told._consumer.list_topics(timeout=10).topics:
-            assert told.start() is None
+            assert told.start() == Said()
         create(KafkaSettings(brokers=kafka.bootstrap), 1, specs=[TOPICS[CONTROL_GLOBAL]])
     finally:
         told.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 
 from rules.load import load_text
-from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, LEDGER, MESSAGE_RELAY
+from rules.registry import Entry, Registry
+from schemas.registry import ALLOWED
+from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, LEDGER, MESSAGE_RELAY, REVIEW_QUEUE
 from streams.delivery.flow import Flow
 from streams.delivery.orders import Orders
 from streams.delivery.outbox import Outbox
 from streams.delivery.partitions import Partitions
 from streams.engine.engine import Engine
-from streams.holds.ledger_keys import pause_key
+from streams.holds.ledger_keys import pause_key, registry_key
 from streams.holds.pause import Pause
 from streams.ingest.decode_share import decode_share
 from streams.ingest.epoch import Epoch, RawBatch
@@ -58,7 +61,7 @@ class NothingToRestore:
     """The Restore of a partition without records and snapshots."""
 
     def __init__(self, **_: Any) -> None:
-        self.result = Restored(None, False, None, None, ())
+        self.result = Restored(None, False, None, None, None, ())
 
     async def pieces(self) -> AsyncIterator[None]:
         return
@@ -112,6 +115,67 @@ async def paused_between(engine: Engine) -> list[bytes | None]:
     await flow.assigned(Start({PLACE: 0}, frozenset(), {PLACE: ""}, []))
     await flow.commit()
     return [record.key for record in outbox.take() if record.topic == LEDGER]
+
+
+def registry(*numbers: int) -> Registry:
+    return Registry.of([Entry(ALLOWED, 0, number, 0, T + 24 * HOUR, "o", "r") for number in numbers])
+
+
+def test_entries_take_effect_between_two_commits_and_the_ledger_names_their_version() -> None:
+    """What was counted before is committed as it was decided; the row leaves with what is decided by the entries."""
+    engine = Engine(load_text(RULES))
+    engine.partitions = 1
+    before, after = asyncio.run(allowed_between(engine))
+    assert [r.topic for r in before if r.topic in (BLOCK_EVENTS, REVIEW_QUEUE)] == [BLOCK_EVENTS]
+    assert registry_key("g") not in [r.key for r in before]
+    assert [r.topic for r in after if r.topic in (BLOCK_EVENTS, REVIEW_QUEUE)] == [REVIEW_QUEUE]
+    (row,) = [r for r in after if r.key == registry_key("g")]
+    assert (row.topic, row.partition, row.value) == (LEDGER, 0, engine.registry.version.encode())
+    assert len(engine.registry.version) == 12
+
+
+async def allowed_between(engine: Engine) -> tuple[list[Any], list[Any]]:
+    """The records of two commits; an entry is told while the first is not yet begun."""
+    flow, outbox, lineup, orders = await assigned(engine)
+    lineup.connect({MESSAGE_RELAY: DecodesAtOnce(lineup, lambda: None)})
+    orders.adopt_registry(registry(821011110001))
+    await flow.process(epoch(0, T))
+    before = outbox.take()
+    await flow.commit()
+    await flow.process(epoch(1, T + HOUR))
+    return before, outbox.take()
+
+
+def test_a_worker_that_begins_by_entries_tells_them_to_each_partition_that_goes_live() -> None:
+    engine = Engine(load_text(RULES))
+    engine.partitions = 1
+    outbox = Outbox(engine, Metrics())
+    orders = Orders(outbox, "g")
+    orders.adopt_registry(registry(821011110001), at_once=True)
+    version = engine.registry.version
+    for known, told in ((None, True), ("another", True), (version, False)):
+        orders.tell(0, engine.rules.version, None, known)
+        assert [r.key for r in outbox.take()] == [registry_key("g")] * told
+    orders.adopt_registry(registry())
+    orders.switch_registry({0})
+    assert [(r.key, r.value) for r in outbox.take()] == [(registry_key("g"), None)], "no entry is left"
+
+
+def test_other_rules_keep_the_entries_that_were_told_and_bring_those_of_their_files() -> None:
+    engine = Engine(load_text(RULES))
+    engine.partitions = 1
+    outbox = Outbox(engine, Metrics())
+    orders = Orders(outbox, "g")
+    orders.adopt_registry(registry(821011110001), at_once=True)
+    told = engine.registry.version
+    orders.adopt_rules(replace(load_text(RULES), registry=registry(821011110002)))
+    orders.switch_rules({0})
+    now = outbox.engine.registry
+    assert [(r.key, r.value) for r in outbox.take()][1:] == [(registry_key("g"), now.version.encode())]
+    assert now.version not in ("", told)
+    numbers, at = np.array([821011110001, 821011110002, 821011110003]), np.full(3, T)
+    assert (now.find(ALLOWED, numbers, at) >= 0).tolist() == [True, True, False]
+    assert [now.entry(i).key for i in now.find(ALLOWED, numbers[:2], at[:2]).tolist()] == numbers[:2].tolist()
 
 
 async def assigned(engine: Engine) -> tuple[Flow, Outbox, Lineup, Orders]:

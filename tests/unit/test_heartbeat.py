@@ -77,6 +77,7 @@ def test_each_owned_partition_has_one_with_its_own_offsets_clocks_and_holds(work
             "offsets": {"cdr": 100 * p, "message-relay": 100 * p + 1, "rekeyed": 100 * p + 2},
             "clocks": {"message-relay": T + 1000 * p + 2},
             "rules_version": worker.rules.version,
+            "registry_version": "",
             "holds_active": HOMES[:-1].count(p),
             "warming": worker.warming() > 0,
         }

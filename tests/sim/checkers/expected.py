@@ -5,7 +5,7 @@ It has never been restored, saved or moved. In quiet histories the plain referen
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import numpy as np
@@ -50,6 +50,7 @@ def _counted(world: World, partition: int) -> Expected:
         if made.engine.rules.version != mode.rules_version:
             made.engine = made.engine.with_rules(by_version(mode.rules_version))
         made.engine.breaker.paused = mode.paused
+        made.engine.registry = replace(made.engine.registry, told=world.registries[mode.told])
         decoded = [part for raw in _batches(world, logs, list(run)) for part in decode_share(made.engine, raw)]
         made.outputs += made.engine.step(decoded).records
     return made

@@ -3,8 +3,9 @@ each partition is worked."""
 
 from __future__ import annotations
 
+from rules.registry import InForce, empty
 from schemas.topics import LEDGER
-from streams.holds.ledger_keys import breaker_key, pause_key, rules_key
+from streams.holds.ledger_keys import breaker_key, pause_key, registry_key, rules_key
 from tests.sim.checkers.expected import Expected
 from tests.sim.world import GROUP, World
 
@@ -26,9 +27,11 @@ def check(world: World, expected: list[Expected]) -> None:
             wanted, got = one.engine.ledger.row(number), loaded.ledger.row(number)
             assert wanted == got, f"{where}: {got!r} instead of {wanted!r}"
         pause = world.pause.row() if world.pause else None
+        registry = InForce(empty(), world.entries.registry()).version.encode() or None
         for key, value in (
             (breaker_key(GROUP), one.engine.breaker.row(partition)),
             (rules_key(GROUP), world.rules_in_force.version.encode()),
             (pause_key(GROUP), pause),
+            (registry_key(GROUP), registry),
         ):
             assert rows.get(key) == value, f"{where}: {key.decode()} is {rows.get(key)!r} instead of {value!r}"

@@ -202,7 +202,7 @@ def test_the_command_counts_what_is_over_and_what_is_to_come(tmp_path: Path) -> 
     assert got.output.splitlines()[3].startswith("5 entries, version ")
     told = json.loads(CliRunner().invoke(command, ["check", "--json", str(file)]).output)
     assert told["ok"]
-    assert told["kinds"]["allowed"] == {"entries": 3, "expired": 1, "coming": 1}
+    assert told["kinds"]["allowed"] == {"in_force": 1, "expired": 1, "coming": 1}
     file.write_text(CSV.replace("bulk_sender", "sender"))
     got = CliRunner().invoke(command, ["check", "--json", str(file)])
     assert got.exit_code == 1
