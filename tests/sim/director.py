@@ -414,11 +414,13 @@ class History:
         since_ms, until_ms = (world.now_ms + hour * HOUR for hour in hours)
         entry = Entry(ALLOWED, digits, key, since_ms, until_ms, "an owner", "a reason")
         record = record_of(entry, f"e{len(world.trace)}", world.now_ms, "")
-        value = None if random.random() < 0.4 else record.value
-        world.entries.take(record.key or b"", value)
+        is_over = random.random() < 0.4
+        world.entries.pop(record.key or b"", None)
+        if not is_over:
+            world.entries[record.key or b""] = entry
         world.has_entered = True
-        world.broker.append((CONTROL_GLOBAL, 0), record.key, value)
-        world.note(None, f"operators {'take back' if value is None else 'tell'} an entry")
+        world.broker.append((CONTROL_GLOBAL, 0), record.key, None if is_over else record.value)
+        world.note(None, f"operators {'take back' if is_over else 'tell'} an entry")
 
     def _change_rules(self) -> None:
         assert self.plan is not None

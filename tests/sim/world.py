@@ -7,12 +7,11 @@ from random import Random
 from typing import Any
 
 from rules.model import RuleSet
-from rules.registry import Registry
+from rules.registry import Entry, Registry
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, REKEYED, REVIEW_QUEUE, TOPICS
 from streams.engine.engine import Engine
 from streams.holds.breaker import Breaker
 from streams.holds.pause import Pause
-from streams.holds.registry_records import ToldEntries
 from tests.sim.broker import FakeBroker
 from tests.sim.checkers.one_owner import Owners
 from tests.sim.counted import CountedLog
@@ -45,7 +44,7 @@ class World:
     rules_in_force: RuleSet = field(default_factory=lambda: rules("alone"))  # as the operators' files have them now
     also: tuple[str, ...] = ()  # topics that workers read whether rules count them or not
     pause: Pause | None = None  # the operators' newest word
-    entries: ToldEntries = field(default_factory=ToldEntries)  # those that they told
+    entries: dict[bytes, Entry] = field(default_factory=dict)  # those that they told, by key
     has_entered: bool = False
     registries: dict[str, Registry] = field(default_factory=dict)  # all that any worker went by, by version
     breaker: tuple[int, float] = (0, 0.0)  # its settings

@@ -3,7 +3,7 @@ each partition is worked."""
 
 from __future__ import annotations
 
-from rules.registry import InForce, empty
+from rules.registry import InForce, Registry, empty
 from schemas.topics import LEDGER
 from streams.holds.ledger_keys import breaker_key, pause_key, registry_key, rules_key
 from tests.sim.checkers.expected import Expected
@@ -27,7 +27,7 @@ def check(world: World, expected: list[Expected]) -> None:
             wanted, got = one.engine.ledger.row(number), loaded.ledger.row(number)
             assert wanted == got, f"{where}: {got!r} instead of {wanted!r}"
         pause = world.pause.row() if world.pause else None
-        registry = InForce(empty(), world.entries.registry()).version.encode() or None
+        registry = InForce(empty(), Registry.of(list(world.entries.values()))).version.encode() or None
         for key, value in (
             (breaker_key(GROUP), one.engine.breaker.row(partition)),
             (rules_key(GROUP), world.rules_in_force.version.encode()),
