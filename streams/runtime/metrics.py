@@ -12,10 +12,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from schemas.printable import printable
 
 if TYPE_CHECKING:
+    from rules.registry import InForce
     from streams.ingest.epoch import Epoch, Place
 
 EPOCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 RATE_SPAN_S = 5.0
+MINUTE_MS = 60_000
 # Of the engine's sizes those that only grow: events that bounded memory had no room for. -> reason
 UNCOUNTED = {"untracked_events": "untracked", "narrowed_events": "narrowed"}
 # All other counts of a feed, "records" and "rekeyed" aside, are reasons of dead letters.
@@ -88,6 +90,7 @@ class Metrics:
         self._paused = made(Gauge, "paused", "1 while an operator has paused new blocks")
         self._epoch_s = made(Histogram, "epoch_seconds", "From fetched to counted", buckets=EPOCH_BUCKETS_S)
         self._commit_s = made(Histogram, "commit_seconds", "Flush and commit", buckets=EPOCH_BUCKETS_S)
+        self._registry_as_of: tuple[str, int] | None = None  # (version, minute)
         self._seen: deque[tuple[float, int]] = deque()  # (monotonic time, records so far), for the rate
         self._total = 0
         # Told from the start: an alarm on an increase needs the 0 before it.
@@ -179,9 +182,13 @@ class Metrics:
             self._breaker.labels(scope, printable(name)).set(feeds)
         self._paused.set(paused)
 
-    def observe_registry(self, counts: Mapping[str, Mapping[str, int]]) -> None:
-        """counts: entries by kind and state."""
-        for kind, states in counts.items():
+    def observe_registry(self, registry: InForce, now_ms: int) -> None:
+        """Shows how many entries are in force, over and to come: once a minute, since there may be millions."""
+        as_of = registry.version, now_ms // MINUTE_MS
+        if as_of == self._registry_as_of:
+            return
+        self._registry_as_of = as_of
+        for kind, states in registry.counts(now_ms).items():
             for state, count in states.items():
                 self._entries.labels(kind, state).set(count)
 

@@ -44,7 +44,6 @@ from streams.worker.wiring import Wiring, open_state
 log = logging.getLogger("grayline.worker")
 
 OBSERVE_INTERVAL_S = 1.0
-MINUTE_MS = 60_000
 
 
 class DrainTimedOut(Exception):
@@ -96,7 +95,6 @@ class Worker:
         self.problem: BaseException | None = None
         self.name = settings.name or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._clock = clock
-        self._registry_shown: tuple[str, int] | None = None  # (version, minute)
         self._reload = reload
         self._reloading: asyncio.Task[None] | None = None
         self._reload_again = False
@@ -230,17 +228,9 @@ class Worker:
         self.metrics.observe(wiring.fetcher.lag, engine.stats(), engine.warming())
         self.metrics.observe_state(now.restoring, wiring.snapshots.ages_s(), len(flow.partitions.live))
         self.metrics.observe_safety(engine.breaker.open(engine.clocks()), engine.breaker.paused)
-        self._show_registry()
+        self.metrics.observe_registry(engine.registry, self._clock())
         self._listen(flow)
         self._examine(flow)
-
-    def _show_registry(self) -> None:
-        """Shows how many entries are in force and how many are over: once a minute, since there may be millions."""
-        registry, now_ms = self.engine.registry, self._clock()
-        as_of = registry.version, now_ms // MINUTE_MS
-        if as_of != self._registry_shown:
-            self._registry_shown = as_of
-            self.metrics.observe_registry(registry.counts(now_ms))
 
     def _listen(self, flow: Flow) -> None:
         """Logs the feeds that have fallen silent, or are heard again."""

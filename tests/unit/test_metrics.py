@@ -8,6 +8,8 @@ from collections import Counter
 import numpy as np
 
 from rules.load import load, packs
+from rules.registry import Entry, InForce, Registry, empty
+from schemas.registry import ALLOWED, BULK_SENDER
 from streams.engine.contract import Outcome
 from streams.engine.engine import Engine
 from streams.ingest.epoch import RawBatch
@@ -81,3 +83,21 @@ def raw(topic: str, values: list[bytes]) -> RawBatch:
     n = len(values)
     offsets = np.arange(n)
     return RawBatch(topic, offsets, np.zeros(n, np.int32), offsets, np.full(n, -1, np.int64), list(values), None)
+
+
+def test_entries_of_the_registry_are_shown_by_kind_and_state() -> None:
+    metrics = Metrics()
+    days = [(0, 10), (0, 1_000_000), (900_000, 1_000_000)]
+    files = Registry.of([Entry(ALLOWED, 0, 8210 + i, since, until, "o", "r") for i, (since, until) in enumerate(days)])
+    told = Registry.of([Entry(BULK_SENDER, 4, 8210, 0, 1_000_000, "o", "r")])
+    metrics.observe_registry(InForce(files, told), 600_000)
+    shown = {
+        (kind, state): metrics.value("registry_entries", kind=kind, state=state)
+        for kind in ("allowed", "bulk_sender", "institution")
+        for state in ("in_force", "expired", "coming")
+    }
+    assert {of: count for of, count in shown.items() if count} == {
+        ("allowed", "in_force"): 1, ("allowed", "expired"): 1, ("allowed", "coming"): 1, ("bulk_sender", "in_force"): 1,
+    }  # fmt: skip
+    metrics.observe_registry(InForce(empty(), told), 600_000)
+    assert metrics.value("registry_entries", kind="allowed", state="in_force") == 0
