@@ -12,11 +12,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bench.packs import Scene
-from bench.packs.kinds import GOALS
 from schemas import decoding
 from schemas.numbers import normalise
-from tests.second import measured
 from tests.second.city import FEEDS
 from tests.second.town import town
 
@@ -67,12 +64,3 @@ def test_a_seed_is_one_city_whatever_the_order_of_hashes() -> None:
     for written in town(5, 0.2, 500)[1]:
         made.update(orjson.dumps(list(written)))
     assert told == {made.hexdigest().encode() + b"\n"}
-
-
-def test_the_rules_can_be_measured_on_it() -> None:
-    made = measured.traffic(4, Scene(hours=0.2, subscribers=300, per_kind=2))
-    numbers = {record.key.decode() for record in made}
-    kinds = {label.kind: label.innocent for label in made.labels()}
-    assert numbers <= {label.number for label in made.labels()}
-    assert kinds.keys() == measured.KINDS.keys()
-    assert all((measured.KINDS[kind].goal not in GOALS) == innocent for kind, innocent in kinds.items())
