@@ -17,9 +17,9 @@ A GENERATOR of other traffic is a module with
 
 Iterating over what `traffic` returns gives records in order of time: anything with the attributes `topic` ("cdr",
 "message-relay"), `key` (bytes: the number's E.164 text), `timestamp_ms` and `value` (bytes: JSON as the topic's schema
-says). `labels()` is asked afterwards and gives one label for every number that acted: anything with the attributes
-`number` (E.164 text, as the key), `kind`, `innocent`, and `gang` ("" without one). The same seed and scene must give
-the same records.
+says). `labels()` is asked afterwards (and before, if some numbers are to be registered) and gives one label for every
+number that acted: anything with the attributes `number` (E.164 text, as the key), `kind`, `innocent`, and `gang` (""
+without one). The same seed and scene must give the same records.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ FEEDS = ("events", "complete", "both")
 @dataclass(frozen=True)
 class Scene:
     """One run's outer form. feed: calls as they happen, one record when a call has ended, or both. subscribers:
-    ordinary people. per_kind: about so many numbers (or gangs) of each other kind."""
+    ordinary people. per_kind: about so many numbers (or gangs) of each other kind. registered: the share of businesses
+    that the registry knows."""
 
     day: str = "weekday"  # of DAYS
     feed: str = "events"  # of FEEDS
@@ -45,6 +46,7 @@ class Scene:
     hours: float = 6.0
     subscribers: int = 15_000
     per_kind: int = 3
+    registered: float = 0.0
 
     @property
     def start_ms(self) -> int:

@@ -43,6 +43,7 @@ def task(paths: list[Path], with_variants: bool, seed: int, scene: Scene, genera
 @click.option("--begin", type=click.FloatRange(0, 23), help="Korean hour.  [default: 8.5 of odd seeds, 13 of even]")
 @click.option("--subscribers", type=click.IntRange(1), help="Ordinary subscribers of each run.")
 @click.option("--per-kind", type=click.IntRange(1), help="Numbers or gangs of every other kind, about.")
+@click.option("--registered", type=click.FloatRange(0, 1), help="Share of businesses that the registry knows.")
 @click.option(
     "--rules", "rules_paths", multiple=True, type=click.Path(exists=True, path_type=Path),
     help="[default: the shipped packs]",
@@ -54,8 +55,8 @@ def task(paths: list[Path], with_variants: bool, seed: int, scene: Scene, genera
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def main(
     seeds: str, days: str, feeds: str, quick: bool, hours: float | None, begin: float | None, subscribers: int | None,
-    per_kind: int | None, rules_paths: tuple[Path, ...], generator: str, sensitivity: bool, explain: str, jobs: int,
-    as_json: bool,
+    per_kind: int | None, registered: float | None, rules_paths: tuple[Path, ...], generator: str, sensitivity: bool,
+    explain: str, jobs: int, as_json: bool,
 ) -> None:  # fmt: skip
     paths = list(rules_paths) or [packs()]
     try:
@@ -64,7 +65,7 @@ def main(
     except (ValueError, OSError, ImportError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
-    given: dict[str, Any] = {"hours": hours, "subscribers": subscribers, "per_kind": per_kind}
+    given: dict[str, Any] = {"hours": hours, "subscribers": subscribers, "per_kind": per_kind, "registered": registered}
     scene = replace(QUICK if quick else Scene(), **{name: value for name, value in given.items() if value is not None})
     settings = [
         replace(scene, day=day, feed=feed)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import orjson
 
-from bench.packs import Recorded, Scene
+from bench.packs import Named, Recorded, Scene
+from bench.packs.kinds import KINDS, Facts
 from rules.model import RuleSet
+from rules.registry import ALWAYS_MS, Entry, Registry
+from schemas.registry import BULK_SENDER, INSTITUTION
 from schemas.topics import CDR
 from streams.engine.contract import Outcome
 from streams.engine.engine import Engine
@@ -92,7 +96,11 @@ class Watched(Engine):
 def run(rules: RuleSet, seed: int, scene: Scene, generator: str, evidence: bool = False) -> Ran:
     """Raises ImportError or AttributeError where the generator is none, ValueError where its records are none."""
     begun, cpu = time.monotonic(), time.process_time()
-    made = importlib.import_module(generator).traffic(seed, scene)
+    module = importlib.import_module(generator)
+    made = module.traffic(seed, scene)
+    if scene.registered:
+        kinds = KINDS | dict(getattr(module, "KINDS", {}))
+        rules = replace(rules, registry=_registry(made.labels(), kinds, scene.registered))
     engine, watch = Watched(rules, evidence), _Contacts()
     records = 0
     for epoch in _epochs(watch.seen(made)):
@@ -106,6 +114,19 @@ def run(rules: RuleSet, seed: int, scene: Scene, generator: str, evidence: bool 
         if number is not None and lane in (ENFORCE, REVIEW):
             (number.blocked if lane == ENFORCE else number.reviewed)[rule] = hold
     return Ran(seed, scene, records, time.monotonic() - begun, time.process_time() - cpu, numbers)
+
+
+def _registry(labels: Iterable[Named], kinds: Mapping[str, Facts], share: float) -> Registry:
+    """A registry of a share of the businesses, as institutions that send in bulk. The number decides, so that it is
+    registered in all runs or in none."""
+    entries = []
+    for label in labels:
+        facts = kinds.get(label.kind)
+        if facts is None or facts.goal != "business" or crc32(label.number.encode()) >= share * 2**32:
+            continue
+        for kind in (BULK_SENDER, INSTITUTION):
+            entries.append(Entry(kind, 0, int(label.number[1:]), ALWAYS_MS, 2**62, "its owner", "registered"))
+    return Registry.of(entries)
 
 
 class _Contacts:

@@ -143,6 +143,15 @@ def test_bounds_of_shares_are_those_of_the_book() -> None:
     assert (quantile([], 0.5), quantile([3, 1, 2], 0.5), quantile(range(1, 11), 0.9)) == (None, 2, 9)
 
 
+def test_businesses_may_be_registered(tmp_path: Path) -> None:
+    file = tmp_path / "spares.yaml"
+    file.write_text(toy_generator.RULES.replace("calls >= calls_max", 'calls >= calls_max and registered == "false"'))
+    rules, _ = rules_of([file], with_variants=False)
+    spared = tally([run(rules, 1, Scene(registered=1.0), TOY)], EVERY, NAMES)
+    assert (spared["toy_office"].blocked, spared["toy_dialler"].blocked) == (0, 2)
+    assert tally([run(rules, 1, Scene(), TOY)], EVERY, NAMES)["toy_office"].blocked == 1
+
+
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "bench.packs", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
