@@ -23,6 +23,7 @@ from schemas.numbers import masked, normalise
 from schemas.objects import ObjectError, read_pairs
 from schemas.printable import printable
 from schemas.times import TimeError, parse_time
+from streams.captures.convert.suggest import alike, command_line, fitting
 from streams.captures.rows import CaptureError
 from streams.captures.samples import Item, Sample
 from streams.ingest.feed_codes import Feeds
@@ -140,7 +141,7 @@ class Check:
         best = max(score, key=lambda topic: score[topic])
         if not score[best] or sum(value == score[best] for value in score.values()) > 1:
             raise CaptureError(
-                f"{sample.name}: its fields do not tell which topic it is: say --topic, one of {', '.join(FEEDS)}"
+                f"{sample.name}: its fields do not tell which topic it is: {_remedy(sample.name, first)}"
             )
         have = ", ".join(name for name in _own(best) if names[name])
         self.taken_as.append(
@@ -246,6 +247,7 @@ class Check:
                     "repeated_ids": tally.repeated_ids,
                     "missing_costs": costs(topic, tally),
                     "unknown_fields": dict(tally.unknown.most_common()),
+                    "looks_like": {name: list(found) for name, found in alike(tally.unknown, topic).items()},
                     "fields": {
                         name: {
                             "required": of.required, "present": of.present, "absent": of.absent, "null": of.null,
@@ -308,10 +310,14 @@ def lines(check: Check) -> Iterator[str]:
                 total = of.numbers.total()
                 each = (f"{kind} {100 * count / total:.1f} %" for kind, count in of.numbers.most_common())
                 yield f"      numbers: {', '.join(each)}"
+        foreign = alike(tally.unknown, topic)
         for name, count in tally.unknown.most_common():
             lacking = [known for known, of in tally.fields.items() if of.absent >= count]
             near = get_close_matches(name, lacking, 1, 0.75)
             hint = f"; should it be `{near[0]}`?" if near else ""
+            if name in foreign:
+                field_, map_ = foreign[name]
+                hint = f"; looks like `{field_}`: see `grayline records convert --map {map_}`"
             yield f"  not in the schema: {printable(name)[:60]} ({count:,}){hint}"
         if tally.repeated_ids:
             yield f"  ids that stood there before: {tally.repeated_ids:,}, first at {tally.first_repeated}"
@@ -322,6 +328,18 @@ def lines(check: Check) -> Iterator[str]:
             yield f"... and {more:,} more"
         yield ""
         yield "by reason: " + ", ".join(f"{code} {count:,}" for code, count in check.codes.most_common())
+
+
+def _remedy(name: str, first: Sequence[Item]) -> str:
+    values = [item.value for item in first if item.value is not None]
+    if maps := fitting(b"\n".join(values[:20])):
+        return f"the map {maps[0]} reads it: {command_line(maps[0], name)}"
+    names = {name for value in values for name in _names(value)}
+    for topic in FEEDS:
+        if found := alike(names, topic):
+            each = ", ".join(f"`{field}` looks like `{of}`" for field, (of, _) in found.items())
+            return f"{each}, as in the map {next(iter(found.values()))[1]} (`grayline records maps`)"
+    return f"say --topic, one of {', '.join(FEEDS)}"
 
 
 def _own(topic: str) -> list[str]:

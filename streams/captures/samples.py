@@ -15,10 +15,12 @@ from typing import IO, NamedTuple
 import msgspec
 
 from schemas.envelopes import envelope_seen
+from schemas.feeds import FEEDS
 from schemas.json_reading import JsonReader, Unreadable
 from streams.captures.files import PARQUET, plain_lines
 from streams.captures.lines import LineReader, feed_in, texts
 from streams.captures.rows import CaptureError
+from streams.captures.sniff import sniff
 
 LOOKED_AT = 20  # lines, to say what a file is
 WHOLE_BYTES_MAX = 1 << 30  # of a file that cannot be read line by line
@@ -63,6 +65,8 @@ def read_open(file: IO[bytes], name: str, advance: Callable[[int], None] = lambd
     first = list(islice(lines, LOOKED_AT))
     if first and first[0].startswith(_BOM):
         first[0] = first[0][len(_BOM) :]
+    if (known := sniff(b"".join(first))) is not None and not _wrapped(first[0].strip()):
+        raise CaptureError(f"{name}: is {known[0]}: {known[1]}")
     filled = [line for line in (line.strip() for line in first) if line]
     if not filled:
         raise CaptureError(f"{name}: holds no record: give JSON lines, kcat's lines, a JSON array or a Parquet capture")
@@ -72,21 +76,33 @@ def read_open(file: IO[bytes], name: str, advance: Callable[[int], None] = lambd
     if filled[0] == b"{" or (filled[0].startswith(b"{") and not any(map(_is_object, filled))):
         return Sample(name, OBJECTS, _elements(_whole(everything, name), name))
     if not any(line.startswith(b"{") for line in filled):
-        table = any(line.count(separator) > 1 for line in filled[:2] for separator in (b",", b";", b"\t"))
-        what = "it looks like a table (CSV): " if table else ""
-        raise CaptureError(
-            f"{name}: none of its first lines is a JSON object: {_wrapped(filled[0]) or what}"
-            "give JSON lines, kcat's lines, a JSON array or a Parquet capture"
-        )
+        raise CaptureError(f"{name}: none of its first lines is a JSON object: {_otherwise(first, filled, name)}")
     reader = LineReader()
     if any(_is_kcat(reader, line) for line in filled):
         return Sample(name, KCAT, _kcat(everything, reader))
     return Sample(name, VALUES, _values(everything))
 
 
-def _wrapped(line: bytes) -> str:
-    seen = envelope_seen(line)
-    return f"a record {seen}: " if seen else ""
+def _otherwise(first: list[bytes], filled: list[bytes], name: str) -> str:
+    """The remedy for a file of lines that are no JSON."""
+    from streams.captures.convert.suggest import alike, command_line, fitting
+
+    if seen := _wrapped(filled[0]):
+        return f"a record {seen}"
+    if maps := fitting(b"".join(first)):
+        return f"the map {maps[0]} reads it: {command_line(maps[0], name)}"
+    separator = max((b",", b";", b"\t", b"|"), key=filled[0].count)
+    if filled[0].count(separator) > 1:
+        names = [name.decode("utf-8", "replace").strip(' "') for name in filled[0].split(separator)]
+        if known := [next(iter(found.values()))[1] for topic in FEEDS if (found := alike(names, topic, "csv"))]:
+            return f"its columns look like those of the map {known[0]}: {command_line(known[0], name)}"
+        return f"it looks like a table (CSV): make records of it with {command_line('FILE', name)}"
+    return "give JSON lines, kcat's lines, a JSON array or a Parquet capture"
+
+
+def _wrapped(line: bytes) -> str | None:
+    """The reason to tell of a record in an envelope; JSON in a string is another's to name."""
+    return None if line.startswith(b'"') else envelope_seen(line)
 
 
 def _is_object(line: bytes) -> bool:

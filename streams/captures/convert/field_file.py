@@ -12,7 +12,7 @@ from schemas.feeds import InputTopic
 from schemas.records import FieldKind
 from streams.captures.convert import fields as making
 from streams.captures.convert.input_file import texts
-from streams.captures.convert.local_times import AMBIGUOUS, COUNTS_MS, RFC3339, FormatError, time_reader, zone_of
+from streams.captures.convert.local_times import AMBIGUOUS, COUNTS_MS, RECORD, FormatError, time_reader, zone_of
 from streams.captures.convert.model import DECODINGS, FieldMaker
 
 SOURCES = ("column", "join", "value")
@@ -24,7 +24,7 @@ OF_KIND = {
     "text": ("hash",),
 }
 UNITS = tuple(COUNTS_MS)
-DEFAULT_FORMAT = RFC3339
+DEFAULT_FORMAT = RECORD
 
 
 @dataclass
@@ -33,16 +33,20 @@ class Columns:
 
     known: tuple[str, ...] | None  # None where the files themselves name them
     names: list[str] = field(default_factory=list)
-    needed: set[int] = field(default_factory=set)
+    needed: list[tuple[int, ...]] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)  # column -> the field that it is first used for
 
-    def index(self, doc: Document, node: Node, name: str, needed: bool) -> int:
+    def index(self, doc: Document, node: Node, name: str) -> int:
         if self.known is not None and name not in self.known:
             doc.error(node, f"`{name}` is no column of the input", closest(name, self.known), self.known)
         if name not in self.names:
             self.names.append(name)
-        if needed:
-            self.needed.add(self.names.index(name))
         return self.names.index(name)
+
+    def need(self, *indices: int) -> None:
+        """Notes that every file has one of these columns."""
+        if indices not in self.needed:
+            self.needed.append(indices)
 
 
 class FieldFile:
@@ -71,7 +75,10 @@ class FieldFile:
             column = text(self._doc, node, key.text)
             if column is None:
                 return None
-            index = self._columns.index(self._doc, node, column, kind.required)
+            index = self._columns.index(self._doc, node, column)
+            if kind.required:
+                self._columns.need(index)
+            self._columns.sources.setdefault(column, key.text)
             return self._of_kind(node, {}, making.cell_of([index], frozenset(), None), kind)
         may = (*SOURCES, *ALWAYS, *OF_KIND.get(kind.kind, ()))
         keys = mapping(self._doc, node, f"the {kind.kind} field {key.text}", (), may)
@@ -83,7 +90,7 @@ class FieldFile:
             return None
         if sources == ["value"]:
             return self._constant(key, keys, kind)
-        make = self._source(keys, sources[0], kind)
+        make = self._source(key.text, keys, sources[0], kind)
         return None if make is None else self._of_kind(node, keys, make, kind)
 
     def _constant(self, key: Node, keys: dict[str, Node], kind: FieldKind) -> FieldMaker | None:
@@ -99,18 +106,22 @@ class FieldFile:
         )  # fmt: skip
         return None if value is None else making.constant(value)
 
-    def _source(self, keys: dict[str, Node], source: str, kind: FieldKind) -> FieldMaker | None:
+    def _source(self, field_name: str, keys: dict[str, Node], source: str, kind: FieldKind) -> FieldMaker | None:
         node = keys[source]
         names = texts(self._doc, node, source)
         if not names:
             return None
-        needed = source == "join" or (kind.required and len(names) == 1 and "otherwise" not in keys)
         places = node.items if node.kind == "sequence" else [node]
-        indices = [
-            self._columns.index(self._doc, place, name, needed) for place, name in zip(places, names, strict=False)
-        ]
+        indices = [self._columns.index(self._doc, place, name) for place, name in zip(places, names, strict=False)]
+        if source == "join":
+            for index in indices:
+                self._columns.need(index)
+        elif kind.required and "otherwise" not in keys:
+            self._columns.need(*indices)
         if source == "join":
             return making.joined(indices)
+        for name in names:
+            self._columns.sources.setdefault(name, field_name)
         absent = frozenset(texts(self._doc, keys["absent"], "absent")) if "absent" in keys else frozenset()
         otherwise = text(self._doc, keys["otherwise"], "otherwise") if "otherwise" in keys else None
         return making.cell_of(indices, absent, otherwise)
@@ -164,7 +175,7 @@ class FieldFile:
         for name, sign in (("plus", 1), ("minus", -1)):
             if name in keys and (column := text(self._doc, keys[name], name)):
                 unit = choice(self._doc, keys["unit"], "unit", UNITS) if "unit" in keys else "s"
-                index = self._columns.index(self._doc, keys[name], column, needed=False)
+                index = self._columns.index(self._doc, keys[name], column)
                 make = making.moved(make, index, COUNTS_MS[unit or "s"], sign)
         if "unit" in keys and not {"plus", "minus"} & keys.keys():
             self._doc.error(
@@ -181,5 +192,5 @@ class FieldFile:
             if numbers != "smpp":
                 self._doc.error(keys["type_of_number"], "`type_of_number` is of numbers in SMPP", "say `numbers: smpp`")
             elif column := text(self._doc, keys["type_of_number"], "type_of_number"):
-                index = self._columns.index(self._doc, keys["type_of_number"], column, needed=False)
+                index = self._columns.index(self._doc, keys["type_of_number"], column)
         return making.numbered(make, numbers, index)

@@ -13,6 +13,7 @@ from schemas.times import TimeError, parse_time
 
 COUNTS_MS = {"s": 1000.0, "ms": 1.0, "us": 0.001}  # milliseconds of one
 RFC3339 = "rfc3339"
+RECORD = "record"  # as in records: milliseconds or RFC 3339
 AMBIGUOUS = ("refuse", "earlier", "later")
 MINUTES_CACHED = 4096
 
@@ -51,10 +52,13 @@ def zone_of(name: str) -> tzinfo:
 
 def time_reader(format_: str, zone: tzinfo | None, ambiguous: str = "refuse") -> Callable[[str], int]:
     """A function from text to milliseconds since the epoch, which raises TimeError. format_: `s`, `ms`, `us`,
-    `rfc3339`, or a pattern of strftime's directives. zone: of texts without one. ambiguous: what to do with a local
-    time that comes twice as clocks are set back. Raises FormatError."""
+    `rfc3339`, `record`, or a pattern of strftime's directives. zone: of texts without one. ambiguous: what to do with a
+    local time that comes twice as clocks are set back. Raises FormatError."""
     if format_ in COUNTS_MS:
         return _counts(COUNTS_MS[format_])
+    if format_ == RECORD:
+        ms, text_ms = _counts(1.0), time_reader(RFC3339, zone, ambiguous)
+        return lambda text: ms(text) if text.isdecimal() else text_ms(text)
     if format_ == RFC3339:
         return _rfc3339(time_reader(_RFC3339_LOCAL, zone, ambiguous) if zone else None)
     pattern, names = _compiled(format_)

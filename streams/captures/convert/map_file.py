@@ -46,7 +46,7 @@ def load_map(named: str, instead: Instead = Instead()) -> ConversionMap:
     """The map in a file, or one that ships, by its name. Raises RuleErrors with every diagnostic."""
     known = shipped()
     if named in known and not Path(named).exists():
-        return load_text(known[named], f"{named}.yaml", instead)
+        return load_text(known[named], named, instead)
     path = Path(named)
     try:
         raw = path.read_bytes()[: BYTES_MAX + 1]
@@ -93,7 +93,15 @@ def _map(doc: Document, instead: Instead) -> ConversionMap | None:
     shared |= {name: _given(doc, FEEDS[topic], name, value) for name, value in instead.constants.items()}
     records = _records(doc, keys.get("records"), FEEDS[topic], maker, columns, shared)
     return ConversionMap(
-        doc.name, summary or "", topic, source, tuple(columns.names), frozenset(columns.needed), skip, records
+        doc.name,
+        summary or "",
+        topic,
+        source,
+        tuple(columns.names),
+        tuple(columns.needed),
+        columns.sources,
+        skip,
+        records,
     )
 
 
@@ -133,12 +141,14 @@ def _condition(doc: Document, node: Node, columns: Columns) -> RowCondition | No
         return None
     (test,) = tests
     place = keys["column"] if "column" in keys else keys[test]
-    name = text(doc, place, "column")
-    if name is None:
+    names = texts(doc, place, "column")
+    if not names:
         return None
     values = frozenset(texts(doc, keys[test], test)) if test in ("is", "is_not") else None
-    index = columns.index(doc, place, name, needed=values is not None)
-    return RowCondition(index, values, test in ("is", "present"), name)
+    indices = tuple(columns.index(doc, place, name) for name in names)
+    if values is not None:
+        columns.need(*indices)
+    return RowCondition(indices, values, test in ("is", "present"), " or ".join(names))
 
 
 def _given(doc: Document, topic: InputTopic, name: str, value: str) -> FieldMaker:

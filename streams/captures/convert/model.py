@@ -54,15 +54,15 @@ class FileInput:
 @dataclass(frozen=True, slots=True)
 class RowCondition:
     """True of a row whose column is there (`values` None) or is one of `values`; the other way round if not `wanted`.
-    column: the index among the map's columns."""
+    columns: indices among the map's columns, of which the first that is there is meant."""
 
-    column: int
+    columns: tuple[int, ...]
     values: frozenset[str] | None
     wanted: bool
     name: str
 
     def holds(self, cells: list[str | None]) -> bool:
-        cell = cells[self.column]
+        cell = next((cells[column] for column in self.columns if cells[column] is not None), None)
         found = cell is not None and (self.values is None or cell in self.values)
         return found is self.wanted
 
@@ -85,15 +85,16 @@ class RecordMap:
 
 @dataclass(frozen=True, slots=True)
 class ConversionMap:
-    """A mapping file. columns: names in the files that the map reads, each with what else it may be called; cells of a
-    row stand in this order. needed: the indices of those that every file must have. skip: rows that become no record,
-    on purpose."""
+    """A mapping file. columns: names in the files that the map reads; cells of a row stand in this order. needed:
+    groups of indices; of each, every file must have one. sources: column -> the field that it is first used for. skip:
+    rows that become no record, on purpose."""
 
     name: str
     summary: str
     topic: str
     input: FileInput
     columns: tuple[str, ...]
-    needed: frozenset[int]
+    needed: tuple[tuple[int, ...], ...]
+    sources: Mapping[str, str]
     skip: tuple[RowCondition, ...]
     records: tuple[RecordMap, ...]

@@ -168,8 +168,7 @@ class CsvRows:
         names = frozenset(map(plain_name, cells))
         if self._header:
             return names == self._header or (not self._input.header and names < self._header and len(names) > 3)
-        needed = {plain_name(self._map.columns[index]) for index in self._map.needed}
-        return needed <= names and bool(names & set(map(plain_name, self._map.columns)))
+        return not self._lacking(names) and not names.isdisjoint(map(plain_name, self._map.columns))
 
     def _use_header(self, names: Sequence[str]) -> None:
         at = {plain_name(name): index for index, name in reversed(list(enumerate(names)))}
@@ -177,14 +176,19 @@ class CsvRows:
         self._width = (len(names) - self._input.optional, len(names))
         self._header = frozenset(map(plain_name, names))
 
+    def _lacking(self, names: frozenset[str]) -> list[tuple[int, ...]]:
+        """The groups of columns of which a header names none."""
+        plain = [plain_name(name) for name in self._map.columns]
+        return [group for group in self._map.needed if names.isdisjoint(plain[index] for index in group)]
+
     def _refuse_header(self, cells: Sequence[str]) -> None:
-        names = set(map(plain_name, cells))
         lacking = [
-            self._map.columns[i] for i in sorted(self._map.needed) if plain_name(self._map.columns[i]) not in names
+            " or ".join(f"`{self._map.columns[index]}`" for index in group)
+            for group in self._lacking(frozenset(map(plain_name, cells)))
         ]
         has = ", ".join(cell.strip()[:40] if _is_name(cell) else "..." for cell in cells[:40])
         raise CaptureError(
-            f"{self._name}:{self._feed.taken[0].number}: no column {', '.join(f'`{name}`' for name in lacking)} in the "
+            f"{self._name}:{self._feed.taken[0].number}: no column {', '.join(lacking)} in the "
             f"header ({has}): change the map, or say `header: no` and `columns` if this is no header"
         )
 
@@ -200,7 +204,8 @@ class FixedRows:
     def __init__(self, opened: Opened, map_: ConversionMap) -> None:
         self._lines, self._clean = opened.lines(), cleaner(map_.input)
         self._spans = [map_.input.spans[name] for name in map_.columns]
-        self._least = max((map_.input.spans[map_.columns[i]][0] for i in map_.needed), default=1)
+        firsts = (min(map_.input.spans[map_.columns[i]][0] for i in group) for group in map_.needed)
+        self._least = max(firsts, default=1)
 
     def __iter__(self) -> Iterator[RowOrNot]:
         for number, text, problem in self._lines:
