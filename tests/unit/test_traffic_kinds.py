@@ -46,7 +46,7 @@ def test_every_kind_acts_and_is_labelled_once_a_number(workday):
 
 
 def test_weekend_diallers_work_at_weekends():
-    traffic = Traffic(of(start_ms=SATURDAY_MS - HOUR_MS))
+    traffic = Traffic(replace(of(start_ms=SATURDAY_MS), duration_ms=4 * HOUR_MS, only={"calls"}))
     for _ in traffic:
         pass
     assert all(label.events for label in traffic.labels() if label.kind == "weekend_dialler")
@@ -67,8 +67,9 @@ def test_records_of_every_kind_are_valid_and_in_order_of_time(workday):
     assert times == sorted(times)
 
 
-def test_the_same_seed_gives_the_same_bytes_in_every_kind(workday):
-    assert list(Traffic(of())) == workday[0]
+def test_the_same_seed_gives_the_same_bytes_in_every_kind():
+    short = replace(of(), duration_ms=HOUR_MS)
+    assert list(Traffic(short)) == list(Traffic(short))
 
 
 def test_gangs_are_several_numbers_and_a_payment_s_desk_belongs_to_its_senders_gang(workday):
