@@ -17,9 +17,9 @@ A GENERATOR of other traffic is a module with
 
 Iterating over what `traffic` returns gives records in order of time: anything with the attributes `topic` ("cdr",
 "message-relay"), `key` (bytes: the number's E.164 text), `timestamp_ms` and `value` (bytes: JSON as the topic's schema
-says). `labels()` is asked afterwards (and before, if some numbers are to be registered) and gives one label for every
-number that acted: anything with the attributes `number` (E.164 text, as the key), `kind`, `innocent`, and `gang` (""
-without one). The same seed and scene must give the same records.
+says). `labels()` is asked afterwards and gives one label for every number that acted: anything with the attributes
+`number` (E.164 text, as the key), `kind`, `innocent`, and `gang` ("" without one). The same seed and scene must give
+the same records.
 """
 
 from __future__ import annotations

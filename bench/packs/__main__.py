@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,20 @@ QUICK = Scene(hours=4.0, subscribers=3_000, per_kind=2)
 MORNING, AFTERNOON = 8.5, 13.0  # odd seeds see businesses open, even ones see the evening
 
 
-def task(paths: list[Path], with_variants: bool, seed: int, scene: Scene, generator: str, evidence: bool) -> Ran:
-    """One run in a process of its own."""
-    rules, _ = rules_of(paths, with_variants)
-    return run(rules, seed, scene, generator, evidence)
+@dataclass(frozen=True)
+class Asked:
+    """The part of the options that each run needs."""
+
+    paths: list[Path]
+    with_variants: bool
+    generator: str
+    evidence: bool
+    cache: Path | None
+
+    def run(self, seed: int, scene: Scene) -> Ran:
+        """One run in a process of its own."""
+        rules, _ = rules_of(self.paths, self.with_variants)
+        return run(rules, seed, scene, self.generator, self.evidence, self.cache)
 
 
 @click.command(
@@ -50,13 +60,16 @@ def task(paths: list[Path], with_variants: bool, seed: int, scene: Scene, genera
 )  # fmt: skip
 @click.option("--generator", default="bench.packs.built_in", show_default=True, help="Module that makes traffic.")
 @click.option("--sensitivity", is_flag=True, help="Also move every limit by a fifth, both ways.")
+@click.option(
+    "--cache", type=click.Path(path_type=Path), help="Keep the traffic in this folder, and look for it there."
+)
 @click.option("--explain", default="", help="Kinds, separated by commas, whose numbers are told one by one.")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def main(
     seeds: str, days: str, feeds: str, quick: bool, hours: float | None, begin: float | None, subscribers: int | None,
     per_kind: int | None, registered: float | None, rules_paths: tuple[Path, ...], generator: str, sensitivity: bool,
-    explain: str, jobs: int, as_json: bool,
+    cache: Path | None, explain: str, jobs: int, as_json: bool,
 ) -> None:  # fmt: skip
     paths = list(rules_paths) or [packs()]
     try:
@@ -74,7 +87,8 @@ def main(
     ]
     chosen = _seeds(seeds)
     try:
-        runs = _run_all(paths, sensitivity, chosen, settings, begin, generator, explain, jobs)
+        asked = Asked(paths, sensitivity, generator, bool(explain), cache)
+        runs = _run_all(asked, chosen, settings, begin, jobs)
     except (ValueError, AttributeError) as error:
         click.echo(f"{generator}: {error}", err=True)
         sys.exit(1)
@@ -83,25 +97,25 @@ def main(
 
 
 def _run_all(
-    paths: list[Path], with_variants: bool, seeds: list[int], settings: list[Scene], begin: float | None,
-    generator: str, explain: str, jobs: int,
+    asked: Asked, seeds: list[int], settings: list[Scene], begin: float | None, jobs: int
 ) -> dict[str, list[Ran]]:  # fmt: skip
     """All runs by setting, told on standard error as they end."""
     runs: dict[str, list[Ran]] = {f"{scene.day} {scene.feed}": [] for scene in settings}
     begun = time.monotonic()
     with ProcessPoolExecutor(jobs) as pool:
-        asked = [
-            pool.submit(task, paths, with_variants, seed, replace(scene, begin_hour=hour), generator, bool(explain))
+        running = [
+            pool.submit(asked.run, seed, replace(scene, begin_hour=hour))
             for seed in seeds
             for hour in [begin if begin is not None else MORNING if seed % 2 else AFTERNOON]
             for scene in settings
         ]
-        for done, future in enumerate(as_completed(asked), 1):
+        for done, future in enumerate(as_completed(running), 1):
             ran = future.result()
             runs[f"{ran.scene.day} {ran.scene.feed}"].append(ran)
+            about = f"seed {ran.seed}, {ran.scene.day}, {ran.scene.feed}"
             click.echo(
-                f"{done} of {len(asked)}: seed {ran.seed}, {ran.scene.day}, {ran.scene.feed}: {ran.records:,} records, "
-                f"{ran.cpu_s:.0f} s of CPU; {time.monotonic() - begun:.0f} s so far",
+                f"{done} of {len(running)}: {about}: {ran.records:,} records, {ran.cpu_s:.0f} s of CPU; "
+                f"{time.monotonic() - begun:.0f} s so far",
                 err=True,
             )
     for found in runs.values():

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from bench.packs.kinds import CONTACTS, GOALS, LEAST, UNKNOWN_INNOCENT, UNKNOWN_OFFENDER, Facts
-from bench.packs.run import Hold, Number, Ran
+from bench.packs.made import Hold, Number
+from bench.packs.run import Ran
 
 SHOWN_CONTACTS = 10  # offenders with fewer contacts showed nothing: they are left out, and counted
 GANG_FROM = 2  # a gang's numbers before this one, by first contact, may act before anybody can know

@@ -143,6 +143,21 @@ def test_bounds_of_shares_are_those_of_the_book() -> None:
     assert (quantile([], 0.5), quantile([3, 1, 2], 0.5), quantile(range(1, 11), 0.9)) == (None, 2, 9)
 
 
+def test_traffic_that_was_kept_gives_the_same_score(ran: Ran, rules_file: Path, tmp_path: Path) -> None:
+    rules, _ = rules_of([rules_file], with_variants=False)
+    first = run(rules, 1, Scene(), TOY, cache=tmp_path)
+    [kept] = tmp_path.iterdir()
+    begun = kept.stat().st_mtime_ns
+    again = run(rules, 1, Scene(registered=0.5), TOY, cache=tmp_path)  # the same traffic with another registry
+    assert kept.stat().st_mtime_ns == begun
+    assert len(list(tmp_path.iterdir())) == 1
+    for other in (first, again):
+        for kind, score in tally([other], EVERY, NAMES).items():
+            assert score.to_dict() == tally([ran], EVERY, NAMES)[kind].to_dict()
+    run(rules, 2, Scene(), TOY, cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_businesses_may_be_registered(tmp_path: Path) -> None:
     file = tmp_path / "spares.yaml"
     file.write_text(toy_generator.RULES.replace("calls >= calls_max", 'calls >= calls_max and registered == "false"'))
