@@ -117,7 +117,10 @@ class Check:
             items = chain(first, items)
             named = {item.topic for item in first}
             if not named & set(FEEDS):
-                guess = self._guess(sample, first)
+                guess, have = guess_topic(sample.name, first)
+                self.taken_as.append(
+                    f"{sample.name}: {sample.form}, taken as {guess} since there are {have}; --topic says otherwise"
+                )
             else:
                 topics = ", ".join(sorted(topic for topic in named if topic in FEEDS))
                 self.taken_as.append(f"{sample.name}: {sample.form} that name their topics ({topics})")
@@ -131,23 +134,6 @@ class Check:
                 self._record(topic, item, sample.name)
             else:
                 self._other(topic, item, sample.name)
-
-    def _guess(self, sample: Sample, first: Sequence[Item]) -> str:
-        wrapped = [seen for item in first if (seen := envelope_seen(item.value)) is not None]
-        if wrapped and len(wrapped) == len(first):
-            raise CaptureError(f"{sample.name}: {wrapped[0]}, and say --topic")
-        names = Counter(name for item in first for name in _names(item.value))
-        score = {topic: sum(names[name] for name in _own(topic)) for topic in FEEDS}
-        best = max(score, key=lambda topic: score[topic])
-        if not score[best] or sum(value == score[best] for value in score.values()) > 1:
-            raise CaptureError(
-                f"{sample.name}: its fields do not tell which topic it is: {_remedy(sample.name, first)}"
-            )
-        have = ", ".join(name for name in _own(best) if names[name])
-        self.taken_as.append(
-            f"{sample.name}: {sample.form}, taken as {best} since there are {have}; --topic says otherwise"
-        )
-        return best
 
     def _other(self, topic: str | None, item: Item, name: str) -> None:
         reason = f"is of topic {printable(topic or '')}, which is none of {', '.join(FEEDS)}: say --topic"
@@ -328,6 +314,19 @@ def lines(check: Check) -> Iterator[str]:
             yield f"... and {more:,} more"
         yield ""
         yield "by reason: " + ", ".join(f"{code} {count:,}" for code, count in check.codes.most_common())
+
+
+def guess_topic(name: str, first: Sequence[Item]) -> tuple[str, str]:
+    """(the topic of records that do not say it, the fields that tell). Raises CaptureError where they do not tell."""
+    wrapped = [seen for item in first if (seen := envelope_seen(item.value)) is not None]
+    if wrapped and len(wrapped) == len(first):
+        raise CaptureError(f"{name}: {wrapped[0]}, and say --topic")
+    names = Counter(field_name for item in first for field_name in _names(item.value))
+    score = {topic: sum(names[field_name] for field_name in _own(topic)) for topic in FEEDS}
+    best = max(score, key=lambda topic: score[topic])
+    if not score[best] or sum(value == score[best] for value in score.values()) > 1:
+        raise CaptureError(f"{name}: its fields do not tell which topic it is: {_remedy(name, first)}")
+    return best, ", ".join(field_name for field_name in _own(best) if names[field_name])
 
 
 def _remedy(name: str, first: Sequence[Item]) -> str:

@@ -57,7 +57,7 @@ def plain_lines(file: IO[bytes], name: str, advance: Callable[[int], None] = lam
         try:
             yield from plain
         except DAMAGED as error:
-            raise _damaged(name, error) from error
+            raise damaged(name, error) from error
 
 
 def uncompressed(file: IO[bytes], advance: Callable[[int], None]) -> IO[bytes]:
@@ -93,7 +93,8 @@ class _Counted(io.RawIOBase):
 DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, OSError)
 
 
-def _damaged(name: str, error: Exception) -> CaptureError:
+def damaged(name: str, error: Exception) -> CaptureError:
+    """The message about a file that a decompressor or the disk gives up."""
     return CaptureError(f"{name}: cannot be read to its end, it may be cut off or damaged: {error}")
 
 
@@ -132,7 +133,7 @@ def _fill(file: IO[bytes], name: str, buffer: np.ndarray, have: int) -> tuple[in
         try:
             count = file.readinto(room[have:])  # type: ignore[attr-defined]
         except DAMAGED as error:
-            raise _damaged(name, error) from error
+            raise damaged(name, error) from error
         if not count:
             return have, True
         have += count

@@ -50,7 +50,7 @@ class ReplaySummary:
             "lines": self.lines,
             "bad_lines": self.bad_lines,
             "seen_before": self.seen_before,
-            "other_topics": dict(self.other_topics),
+            "other_topics": dict(sorted(self.other_topics.items())),
             "feeds": {name: dict(tally) for name, tally in sorted(self.feeds.items())},
             "changes": [
                 {"rule": rule, "mode": mode, "change": change, "count": count}
@@ -60,8 +60,32 @@ class ReplaySummary:
                 {"rule": rule, "mode": mode, "what": what, "count": count}
                 for (rule, mode, what), count in sorted(self.at_bound.items())
             ],
-            "produced": dict(self.records),
+            "produced": dict(sorted(self.records.items())),
         }
+
+    def events(self, outcome: str) -> int:
+        """The count of events of all topics with this outcome."""
+        return sum(tally[outcome] for tally in self.feeds.values())
+
+    def complaint(self) -> str | None:
+        """The reason why a replay shows nothing, or less than half, of what is in its files; None if it shows it."""
+        accepted, late = self.events("accepted"), self.events("late")
+        records = self.events("records")
+        if not self.lines:
+            return "nothing was replayed: the files hold no record"
+        if not records and self.other_topics:
+            topics = ", ".join(map(printable, sorted(self.other_topics)))
+            return f"nothing was replayed: the records are of {topics}, which these rules do not count"
+        if not records and self.seen_before:
+            return None
+        if not accepted and not self.events("duplicate") and not late:
+            return f"nothing was replayed: none of {self.lines:,} records can be read (--dead-letters says why)"
+        if late > accepted:
+            return (
+                f"{late:,} of {late + accepted:,} events came too late to count: files that are not in the order of "
+                "time want --merge"
+            )
+        return None
 
 
 class Seen:
@@ -113,10 +137,11 @@ class Replay:
         self._seen = Seen()
         self._lines = LineReader(engine.topics)
 
-    def run(self, lines: Iterable[bytes], name: str) -> None:
-        """Replays lines; `name` stands for their source in dead letters."""
+    def run(self, lines: Iterable[bytes], name: str, placed: bool = True) -> None:
+        """Replays lines; `name` stands for their source in dead letters. placed: False where partitions and offsets
+        are made up, so that equal ones are not the same record."""
         feed = iter(lines)
-        self._run(map(self._lines.read_list, iter(lambda: list(islice(feed, self._batch_lines)), [])), name)
+        self._run(map(self._lines.read_list, iter(lambda: list(islice(feed, self._batch_lines)), [])), name, placed)
 
     def run_file(self, path: Path, advance: Callable[[int], None] = lambda count: None) -> None:
         """Replays a file; `advance` is called with the bytes read since its last call. Raises CaptureError, OSError."""
@@ -126,22 +151,22 @@ class Replay:
         """Replays the lines of an open file. Raises CaptureError."""
         self._run(read_stream(file, name, self._lines, self._batch_lines), name)
 
-    def _run(self, batches: Iterable[CaptureRows], name: str) -> None:
+    def _run(self, batches: Iterable[CaptureRows], name: str, placed: bool = True) -> None:
         collector, first = Collector(), 1
         try:
             for rows in batches:
                 collector.between_batches()
-                self._epoch(rows, name, first)
+                self._epoch(rows, name, first, placed)
                 first += len(rows)
         finally:
             collector.restore()
 
-    def _epoch(self, rows: CaptureRows, name: str, first: int) -> None:
+    def _epoch(self, rows: CaptureRows, name: str, first: int, placed: bool) -> None:
         """first: number of the batch's first line in its file."""
         self.summary.lines += len(rows)
         self.summary.bad_lines += len(rows.unread)
         unread = [(index, bad_line(raw, name, first + index, error)) for index, raw, error in rows.unread]
-        raw = [self._fresh(part) for part in self._parts(rows)]
+        raw = [self._fresh(part) if placed else part for part in self._parts(rows)]
         decoded = [self.engine.decoders[part.topic].decode(part) for part in raw if part.values]
         outcome = self.engine.step(decoded, unread)
         for topic, tally in outcome.feeds.items():

@@ -18,13 +18,15 @@ from streams.runtime.saying import say_json, say_problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streams.captures.replay import Replay
     from streams.ingest.epoch import OutRecord
 
 HELP = """Run recorded traffic through the rules and print the block events, one JSON object a line.
 
-FILE is what `grayline record` wrote, or holds what `kcat -C -J` prints ("-" for standard input), plain, gzip or zstd.
-Files are read in the order given, lines in file order; a (topic, partition, offset) seen before is skipped. The same
-files and rules give the same bytes every time, whatever the files' format.
+FILE is what `grayline record` wrote, holds what `kcat -C -J` prints ("-" for standard input), or any sample that
+`grayline records check` takes, plain, gzip or zstd; of a folder, all its files. Files are read in the order given,
+lines in file order (--merge: all at once, by time); a (topic, partition, offset) seen before is skipped. The same files
+and rules give the same bytes every time, whatever the files' format.
 
 \b
 Examples:
@@ -33,15 +35,21 @@ Examples:
   grayline replay --rules night.yaml --out blocks.jsonl --dead-letters bad.jsonl mon.jsonl tue.jsonl
   grayline replay --topics block-events,review-queue day.jsonl
   grayline replay captures/*.parquet
+  grayline replay --merge cdr.jsonl cdr.jsonl.1 cdr.jsonl.2
   grayline traffic --duration 10m --out - | grayline replay - --summary
 
-Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongly.
+Exit codes: 0 done (bad records are counted, not fatal), 1 failed, or no record could be read, or most were late, 2 used
+wrongly.
 """
 
 
 @click.command("replay", help=HELP)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True,
-                type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))  # fmt: skip
+                type=click.Path(exists=True, allow_dash=True, path_type=Path))  # fmt: skip
+@click.option("--topic", help="Topic of records that do not say it. [default: guessed from the fields]")
+@click.option("--merge", is_flag=True,
+              help="Read all files at once, in the order of the records' times: for files that overlap or come in "
+              "another order.")  # fmt: skip
 @click.option(
     "--rules", "rules_path", type=click.Path(path_type=Path), help="Rule file or folder. [default: the shipped packs]"
 )
@@ -72,7 +80,8 @@ Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongl
 )
 @click.option("--topics", "wanted", default="block-events", show_default=True,
               help="Output topics to print, separated by commas. With several, each line names its topic.")  # fmt: skip
-@click.option("--summary", is_flag=True, help="Print a JSON summary to standard error at the end.")
+@click.option("--summary", "--json", "summary", is_flag=True,
+              help="Print a JSON summary to standard error at the end.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(min=1), default=10_000, show_default=True,
               help="Lines that are counted together. Changes no output.")  # fmt: skip
 @feeds_file
@@ -83,6 +92,8 @@ Exit codes: 0 done (bad records are counted, not fatal), 1 failed, 2 used wrongl
               help="The same; only with --breaker-opens.")  # fmt: skip
 def command(
     files: tuple[Path, ...],
+    topic: str | None,
+    merge: bool,
     rules_path: Path | None,
     protected: tuple[Path, ...],
     registry: tuple[Path, ...],
@@ -100,6 +111,7 @@ def command(
     from rules.load import RuleErrors, load, packs
     from schemas import topics
     from schemas.feed_settings import NO_BOOK
+    from schemas.feeds import FEEDS
     from streams.captures.replay import Replay, record_line
     from streams.captures.rows import CaptureError
     from streams.engine.engine import Engine
@@ -110,6 +122,10 @@ def command(
     chosen = [name.strip() for name in wanted.split(",")]
     if unknown := [name for name in chosen if name not in outputs]:
         raise click.BadParameter(f"no such output topic: {', '.join(unknown)}; choose from {', '.join(outputs)}")
+    if topic is not None and topic not in FEEDS:
+        raise click.BadParameter(f"no such topic: {topic}; choose from {', '.join(FEEDS)}", param_hint="--topic")
+    if merge and any(str(file) == "-" for file in files):
+        raise click.UsageError("--merge reads files, not standard input")
     try:
         ruleset = load([rules_path or packs()], protected, home_region, registry)
         feeds = Feeds(load_feeds(feeds_path) if feeds_path is not None else NO_BOOK)
@@ -130,17 +146,30 @@ def command(
         breaker = Breaker(breaker_opens, breaker_factor)
         engine = Engine(ruleset, region=home_region, expire_by_clock=True, breaker=breaker, feeds=feeds)
         replay = Replay(engine, produce, batch)
-        advance = stack.enter_context(progress(files, "replay"))
         try:
-            for file in files:
-                if str(file) == "-":
-                    replay.run_stream(sys.stdin.buffer, "standard input")
-                else:
-                    replay.run_file(file, advance)
-        except CaptureError as problem:
+            _read(replay, files, topic, merge)
+        except (CaptureError, OSError) as problem:
             raise click.ClickException(str(problem)) from problem
     if summary:
         say_json(json.dumps(replay.summary.as_json()), err=True)
+    if complaint := replay.summary.complaint():
+        raise click.ClickException(complaint)
+
+
+def _read(replay: Replay, given: tuple[Path, ...], topic: str | None, merge: bool) -> None:
+    """Replays all files. Raises CaptureError, OSError."""
+    from streams.captures.sources import files_below, replay_file, replay_merged, replay_stream
+
+    files = tuple(files_below(given))
+    with progress(files, "replay") as advance:
+        if merge:
+            replay_merged(replay, files, topic, advance)
+            return
+        for file in files:
+            if str(file) == "-":
+                replay_stream(replay, sys.stdin.buffer, "standard input", topic)
+            else:
+                replay_file(replay, file, topic, advance)
 
 
 def _shown(line: bytes) -> bytes:
