@@ -8,6 +8,7 @@
 #     acls.sh blocker  User:blocker-a        blocker-a              reads who is blocked, in that group or none
 #     acls.sh operator User:operator                               may pause new blocks, and enter numbers into the registry
 #     acls.sh desk     User:review-desk      review-desk            reads the review queue and the history besides
+#     acls.sh redriver User:redriver                               lists, shows and redrives dead letters
 #
 # BOOTSTRAP: the brokers (localhost:9092). ADMIN_CONFIG: properties of an administrator's Java client. KAFKA_ACLS: the
 # tool, kafka-acls.sh on the PATH unless given. Running it again changes nothing.
@@ -61,12 +62,17 @@ grant() {
     desk)
         allow "Read" $(topics block-events block-status block-history review-queue) --group "$1"
         ;;
+    redriver)
+        allow "Read Write" $(topics dead-letters)
+        allow "Write" $(topics $inputs)
+        allow "Write" --transactional-id grayline-redrive
+        ;;
     esac
 }
 
 role=${1:-}
 case $role in
-maker | operator) wanted=2 ;;
+maker | operator | redriver) wanted=2 ;;
 worker | carrier | blocker | desk) wanted=3 ;;
 *) wanted=0 ;;
 esac

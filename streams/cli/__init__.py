@@ -15,11 +15,12 @@ from streams.runtime.saying import printable_problems, say_coloured
 # Each command and its line in the list of commands, which is then shown without importing any of them.
 COMMANDS = {
     "demo": "Show it at work: broker, traffic and worker in one process.",
-    "run": "Run a worker: read phone traffic, apply the rules, publish blocks.",
+    "run": "Run a worker: read traffic, apply the rules, publish blocks.",
     "replay": "Run the rules over recorded traffic, without Kafka.",
     "traffic": "Generate labelled phone traffic into a file or into Kafka.",
     "record": "Record topics into files, with pseudonyms if you like.",
     "records": "Check samples of records, field by field.",
+    "dead-letters": "List, show and redrive the records that could not be understood.",
     "topics": "Make and show Grayline's topics on a broker.",
     "blocks": "List the blocked numbers, and follow changes.",
     "pause": "Stop new blocks on every worker until `resume`.",
@@ -56,7 +57,7 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = import_module(f"streams.cli.{_TOGETHER.get(name, name)}")
+        module = import_module(f"streams.cli.{_TOGETHER.get(name, name).replace('-', '_')}")
         command: click.Command = getattr(module, name if name in _TOGETHER else "command")
         return command
 

@@ -32,6 +32,8 @@ UNVERIFIED = codes.VERIFIED.index("none")
 # A dead letter longer than this is kept as headers, its sha256 and its beginning (design, section 3).
 DEAD_LETTER_WHOLE_BYTES = 900_000
 DEAD_LETTER_KEPT_BYTES = 64 * 1024
+DEAD_LETTER_REST_BYTES = 12 * 1024  # of the key and all headers; what does not fit is left out, and CUT says so
+CUT = "grayline.cut"
 
 
 # (feed, RECORDS, ""), (feed, DEAD, reason) or (feed, FLAWED, field of a record that counts).
@@ -266,7 +268,19 @@ def dead_letter(raw: RawBatch, i: int, error: decoding.RecordError, feed: str | 
         headers.append(("grayline.value.bytes", b"%d" % len(value)))
         headers.append(("grayline.value.sha256", hashlib.sha256(value).hexdigest().encode()))
         value = value[:DEAD_LETTER_KEPT_BYTES]
-    return OutRecord(topics.DEAD_LETTERS, raw.keys[i] if raw.keys else None, value, headers)
+    key, own = raw.keys[i] if raw.keys else None, _own_headers(raw, i)
+    left = DEAD_LETTER_REST_BYTES - sum(len(name) + len(text) for name, text in headers)
+    if len(key or b"") + sum(len(name.encode()) + len(text) for name, text in own) > left:
+        key, own = None, [(CUT, b"key and headers")]
+    return OutRecord(topics.DEAD_LETTERS, key, value, headers + own)
+
+
+def _own_headers(raw: RawBatch, i: int) -> list[tuple[str, bytes]]:
+    """The record's own headers, less those that an earlier dead letter of its had."""
+    own = (raw.with_headers[i] if raw.with_headers else None) or ()
+    return [
+        (name, value or b"") for name, value in own if not name.startswith(("__connect.errors.", "grayline.value."))
+    ]
 
 
 def _identity(columns: dict[str, np.ndarray]) -> np.ndarray:

@@ -45,9 +45,10 @@ class RawBatch:
     offset: np.ndarray  # int64[n]
     timestamp: np.ndarray  # int64[n]: Kafka timestamps, ms since the epoch
     values: Sequence[bytes | None]
-    keys: Sequence[bytes | None] | None = None  # only fetched for dead letters when a source has them at hand
+    keys: Sequence[bytes | None] | None = None  # for dead letters; may look at a record only when it is asked for one
     feeds: Sequence[bytes | None] | None = None  # each record's header `feed`; None where no record has one
     headers: list[Headers] | None = None  # only of `rekeyed`, where they say what a record was
+    with_headers: Sequence[Headers | None] | None = None  # each record's own, for dead letters; None where none has any
     origin: np.ndarray | None = None  # int32[n]: the partitions that re-keyed records came from, `offset` being theirs
 
 

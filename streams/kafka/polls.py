@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
@@ -53,13 +53,15 @@ def epoch_of(messages: list[Message], topics: tuple[str, ...], code_of: Mapping[
     timestamp = np.fromiter([message.timestamp()[1] for message in messages], np.int64, n)
     headers = list(map(message_type.headers, messages))
     if len(topics) == 1:
-        return Epoch([_batch(topics[0], np.arange(n), partition, offset, timestamp, values, headers)], n)
+        raw = _batch(topics[0], np.arange(n), partition, offset, timestamp, values, headers)
+        return Epoch([_with_keys(raw, messages)], n)
     code = np.frombuffer(bytes(map(code_of.__getitem__, map(message_type.topic, messages))), np.uint8)
     batches = []
     for number in np.flatnonzero(np.bincount(code)).tolist():
         here = code == number
         ours, order = list(compress(values, here.tolist())), np.flatnonzero(here)
-        batches.append(_batch(topics[number], order, partition[here], offset[here], timestamp[here], ours, headers))
+        raw = _batch(topics[number], order, partition[here], offset[here], timestamp[here], ours, headers)
+        batches.append(_with_keys(raw, messages))
     return Epoch(batches, n)
 
 
@@ -77,8 +79,30 @@ def _batch(
     if topic == REKEYED:  # there they say where a record came from as well
         raw.headers = [headers[i] or [] for i in order.tolist()]
     elif any(headers):
-        raw.feeds = feeds_of([headers[i] for i in order.tolist()])
+        raw.with_headers = [headers[i] for i in order.tolist()]
+        raw.feeds = feeds_of(raw.with_headers)
     return raw
+
+
+def _with_keys(raw: RawBatch, messages: list[Message]) -> RawBatch:
+    """messages: all of the poll."""
+    if raw.topic != REKEYED:  # there the key is ours
+        raw.keys = _Keys(messages, raw.order)
+    return raw
+
+
+class _Keys(Sequence[bytes | None]):
+    """The keys of a poll's records, each asked for only when its record makes a dead letter: few do."""
+
+    def __init__(self, messages: list[Message], order: np.ndarray) -> None:
+        self._messages, self._order = messages, order
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __getitem__(self, i: Any) -> Any:
+        key: Any = self._messages[self._order[i]].key()
+        return key
 
 
 def batch_of(messages: list[Message], topic: str, message_type: Any) -> RawBatch:

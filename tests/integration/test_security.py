@@ -68,6 +68,7 @@ ROLES = {
     "blocker": ("blocker-a", ("blocker-a",)),
     "operator": ("operator", ()),
     "desk": ("desk", ("desk",)),
+    "redriver": ("redriver", ()),
 }
 
 
@@ -251,6 +252,7 @@ def test_everything_works_with_the_rights_that_the_script_gives(place: Place) ->
     assert again.wait(LONG_S) == 0, again.log
     assert "snapshot=none" not in again.log
     assert place.count_of(DEAD_LETTERS) <= 2  # one letter and its transaction's end: not decided twice
+    assert "1 (1 message-relay)" in place.done("redriver", "dead-letters", "redrive", "--anyway")[1]
     for log in (worker.log, again.log):
         assert_no_secrets(place, log)
         assert OFFENDER not in log

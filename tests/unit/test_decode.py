@@ -441,3 +441,13 @@ def test_the_first_header_called_feed_names_it() -> None:
     assert feeds_of([None, [("x", b"1")], [("feed", b"a"), ("feed", b"b")]]) == [None, None, b"a"]
     assert feeds_of([None, [("x", b"1")]]) is None
     assert name_of(None, b"{broken", ("carrier",)) is None
+
+
+def test_a_dead_letter_keeps_the_records_own_key_and_headers_unless_they_would_not_fit() -> None:
+    batch = raw(CDR, [b"{", b"{", b"{"])
+    errors = [("__connect.errors.topic", b"old"), ("grayline.value.bytes", b"9"), ("grayline.redriven", b"0:1")]
+    batch.with_headers = [[("feed", b"a"), ("trace", None), *errors], None, [("big", bytes(20_000))]]
+    letters = decoder(CDR).decode(batch).dead_letters
+    assert [letter.key for letter in letters] == [b"k0", b"k1", None]
+    own = [("feed", b"a"), ("trace", b""), ("grayline.redriven", b"0:1")]
+    assert [letter.headers[5:] for letter in letters] == [own, [], [("grayline.cut", b"key and headers")]]
