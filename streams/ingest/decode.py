@@ -35,7 +35,6 @@ DEAD_LETTER_KEPT_BYTES = 64 * 1024
 DEAD_LETTER_REST_BYTES = 12 * 1024  # of the key and all headers; what does not fit is left out, and CUT says so
 CUT = "grayline.cut"
 
-
 # (feed, RECORDS, ""), (feed, DEAD, reason) or (feed, FLAWED, field of a record that counts).
 Told = tuple[str, str, str]
 RECORDS, DEAD, FLAWED = "records", "dead", "flawed"
@@ -268,19 +267,18 @@ def dead_letter(raw: RawBatch, i: int, error: decoding.RecordError, feed: str | 
         headers.append(("grayline.value.bytes", b"%d" % len(value)))
         headers.append(("grayline.value.sha256", hashlib.sha256(value).hexdigest().encode()))
         value = value[:DEAD_LETTER_KEPT_BYTES]
-    key, own = raw.keys[i] if raw.keys else None, _own_headers(raw, i)
+    key, own = raw.keys[i] if raw.keys else None, _own_headers(raw, i, feed)
     left = DEAD_LETTER_REST_BYTES - sum(len(name) + len(text) for name, text in headers)
     if len(key or b"") + sum(len(name.encode()) + len(text) for name, text in own) > left:
         key, own = None, [(CUT, b"key and headers")]
     return OutRecord(topics.DEAD_LETTERS, key, value, headers + own)
 
 
-def _own_headers(raw: RawBatch, i: int) -> list[tuple[str, bytes]]:
-    """The record's own headers, less those that an earlier dead letter of its had."""
+def _own_headers(raw: RawBatch, i: int, feed: str | None) -> list[tuple[str, bytes]]:
+    """The record's own headers, less those that an earlier dead letter of its had, and the feed if it is told."""
     own = (raw.with_headers[i] if raw.with_headers else None) or ()
-    return [
-        (name, value or b"") for name, value in own if not name.startswith(("__connect.errors.", "grayline.value."))
-    ]
+    kept = [(name, value or b"") for name, value in own if feed is None or name != HEADER]
+    return [(name, value) for name, value in kept if not name.startswith(("__connect.errors.", "grayline.value."))]
 
 
 def _identity(columns: dict[str, np.ndarray]) -> np.ndarray:

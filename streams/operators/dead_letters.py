@@ -19,13 +19,13 @@ from schemas.feeds import FEEDS
 from schemas.json_reading import JsonReader, Unreadable
 from schemas.objects import ObjectError, read_pairs
 from schemas.topics import DEAD_LETTERS
+from streams.ingest.feed_codes import HEADER
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
 ERRORS = "__connect.errors."
 OURS = "grayline."
 RECEIPT = "grayline.receipt"
 REDRIVEN = "grayline.redriven"  # header of a record that was produced again: the place of its letter
-FEED = ("grayline.feed", "feed")
 BYTES = "grayline.value.bytes"  # only of a value of which the letter has the beginning only
 SILENCE_MAX_S = 30.0
 TIMEOUT_S = 10.0
@@ -214,7 +214,7 @@ def letter_of(message: Any, headers: Any) -> Letter:
     kind, timestamp = message.timestamp()
     topic = _text(headers, ERRORS + "topic")
     came_from = (topic, _whole_number(headers, ERRORS + "partition"), _whole_number(headers, ERRORS + "offset"))
-    feed = next((text for name in FEED if (text := _text(headers, name))), "") or _named_in(topic, message.value())
+    feed = _text(headers, HEADER) or _named_in(topic, message.value())
     return Letter(
         message.partition(), message.offset(), timestamp if kind else -1, came_from, feed,
         _text(headers, ERRORS + "exception.class.name"), _text(headers, ERRORS + "exception.message"),
