@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.packs.kinds import Facts
 from bench.packs.run import Ran
-from bench.packs.score import Tally, recall, tally, weighted
+from bench.packs.score import Seen, Tally, recall, weighted
 from bench.packs.variants import Variant
 
 # A step this large for a limit moved by a fifth is a cliff.
@@ -40,19 +40,18 @@ class Change:
 def left_out(runs: Sequence[Ran], kinds: Mapping[str, Facts], rules: Sequence[str]) -> list[Change]:
     """What is lost and spared without each rule; the changes are those of leaving it out."""
     names = {rule: rule for rule in rules}
-    base = tally(runs, kinds, names)
-    return [
-        _change(base, tally(runs, kinds, {r: n for r, n in names.items() if r != rule}), rule, "", 0.0)
-        for rule in rules
-    ]
+    seen = Seen(runs, kinds)
+    base = seen.tally(names)
+    return [_change(base, seen.tally({r: n for r, n in names.items() if r != rule}), rule, "", 0.0) for rule in rules]
 
 
 def moved(
     runs: Sequence[Ran], kinds: Mapping[str, Facts], rules: Sequence[str], variants: Sequence[Variant]
 ) -> list[Change]:
     names = {rule: rule for rule in rules}
-    base = tally(runs, kinds, names)
-    return [_change(base, tally(runs, kinds, names | {v.rule: v.name}), v.rule, v.limit, v.factor) for v in variants]
+    seen = Seen(runs, kinds)
+    base = seen.tally(names)
+    return [_change(base, seen.tally(names | {v.rule: v.name}), v.rule, v.limit, v.factor) for v in variants]
 
 
 def _change(base: Tally, other: Tally, rule: str, limit: str, factor: float) -> Change:

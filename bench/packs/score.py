@@ -62,51 +62,79 @@ class KindScore:
 Tally = dict[str, KindScore]
 
 
+class Seen:
+    """All numbers of some runs. Those that no rule hit, under any of its names, are counted once."""
+
+    def __init__(self, runs: Iterable[Ran], kinds: Mapping[str, Facts]) -> None:
+        self._quiet: dict[str, tuple[bool, Facts, int, int]] = {}  # innocent, facts, numbers, left out
+        self._hit: list[Number] = []
+        self._gangs: list[list[Number]] = []
+        for ran in runs:
+            gangs: defaultdict[str, list[Number]] = defaultdict(list)
+            for number in ran.numbers:
+                facts = kinds.get(number.kind, UNKNOWN_INNOCENT if number.innocent else UNKNOWN_OFFENDER)
+                innocent, _, count, out = self._quiet.get(number.kind, (number.innocent, facts, 0, 0))
+                if number.blocked or number.reviewed:
+                    self._hit.append(number)
+                elif _shows(number, facts):
+                    count += 1
+                else:
+                    out += 1
+                self._quiet[number.kind] = (innocent, facts, count, out)
+                if number.gang and facts.goal == "gang":
+                    gangs[number.gang].append(number)
+            self._gangs += [sorted(gang, key=lambda member: member.first_ms) for gang in gangs.values()]
+
+    def tally(self, names: Names) -> Tally:
+        """The score of each kind under these rules."""
+        scores = {
+            kind: KindScore(kind, innocent, facts, numbers=count, left_out=out)
+            for kind, (innocent, facts, count, out) in self._quiet.items()
+        }
+        rules = {name: rule for rule, name in names.items()}
+        for number in self._hit:
+            _add(scores[number.kind], number, rules)
+        for gang in self._gangs:
+            score = scores[gang[0].kind]
+            for number in gang[GANG_FROM:]:
+                blocked_ms = _first(number.blocked, rules)
+                score.later += len(number.contacts)
+                if blocked_ms is not None:
+                    score.prevented += len(number.contacts) - _until(number, blocked_ms)
+        return scores
+
+
 def tally(runs: Iterable[Ran], kinds: Mapping[str, Facts], names: Names) -> Tally:
-    """The score of each kind under these rules."""
-    scores: Tally = {}
-    for ran in runs:
-        gangs: defaultdict[str, list[tuple[Number, int | None]]] = defaultdict(list)
-        for number in ran.numbers:
-            unknown = UNKNOWN_INNOCENT if number.innocent else UNKNOWN_OFFENDER
-            score = scores.get(number.kind)
-            if score is None:
-                facts = kinds.get(number.kind, unknown)
-                score = scores[number.kind] = KindScore(number.kind, number.innocent, facts)
-            blocked_ms = _first(number.blocked, names)
-            if number.gang and score.facts.goal == "gang":
-                gangs[number.gang].append((number, blocked_ms))
-            _add(score, number, blocked_ms, names)
-        for gang in gangs.values():
-            _add_gang(scores[gang[0][0].kind], gang)
-    return scores
+    return Seen(runs, kinds).tally(names)
 
 
-def _first(holds: Mapping[str, Hold], names: Names) -> int | None:
-    return min((holds[name].from_ms for name in names.values() if name in holds), default=None) if holds else None
+def _shows(number: Number, facts: Facts) -> bool:
+    return number.innocent or facts.goal == "gang" or len(number.contacts) >= SHOWN_CONTACTS
 
 
-def _add(score: KindScore, number: Number, blocked_ms: int | None, names: Names) -> None:
-    is_gang = score.facts.goal == "gang"
-    if not number.innocent and blocked_ms is None and not is_gang and len(number.contacts) < SHOWN_CONTACTS:
+def _first(holds: Mapping[str, Hold], rules: Mapping[str, str]) -> int | None:
+    return min((hold.from_ms for name, hold in holds.items() if name in rules), default=None)
+
+
+def _until(number: Number, at_ms: int) -> int:
+    return int(np.searchsorted(number.contacts, at_ms, "right"))
+
+
+def _add(score: KindScore, number: Number, rules: Mapping[str, str]) -> None:
+    """rules: the name under which a rule was run -> the rule."""
+    blocked_ms = _first(number.blocked, rules)
+    if blocked_ms is None and not _shows(number, score.facts):
         score.left_out += 1
         return
     score.numbers += 1
-    score.by.update(rule for rule, name in names.items() if name in number.blocked)
-    score.asked_by.update(rule for rule, name in names.items() if name in number.reviewed)
+    score.by.update(rules[name] for name in number.blocked if name in rules)
+    score.asked_by.update(rules[name] for name in number.reviewed if name in rules)
     if blocked_ms is not None:
         score.blocked += 1
-        score.contacts.append(int(np.searchsorted(number.contacts, blocked_ms, "right")))
+        score.contacts.append(_until(number, blocked_ms))
         score.seconds.append(max(0, blocked_ms - number.first_ms) / 1000)
-    elif _first(number.reviewed, names) is not None:
+    elif _first(number.reviewed, rules) is not None:
         score.review_only += 1
-
-
-def _add_gang(score: KindScore, gang: list[tuple[Number, int | None]]) -> None:
-    for number, blocked_ms in sorted(gang, key=lambda member: member[0].first_ms)[GANG_FROM:]:
-        score.later += len(number.contacts)
-        if blocked_ms is not None:
-            score.prevented += len(number.contacts) - int(np.searchsorted(number.contacts, blocked_ms, "right"))
 
 
 # -- totals
