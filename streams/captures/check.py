@@ -26,12 +26,13 @@ from schemas.times import TimeError, parse_time
 from streams.captures.convert.suggest import alike, command_line, fitting
 from streams.captures.rows import CaptureError
 from streams.captures.samples import Item, Sample
-from streams.ingest.feed_codes import Feeds
+from streams.ingest.feed_codes import OTHERS, Feeds, name_of
 from streams.ingest.feed_effects import FeedEffects
 
 GUESSED_FROM = 200  # records
 PLACES_KEPT = 3  # examples of where a field is wrong
 UNKNOWN_NAMES_MAX = 100
+FEEDS_SHOWN_MAX = 100
 IDS_MAX = 5_000_000
 SHAPE_CHARACTERS_MAX = 40
 
@@ -73,6 +74,7 @@ class TopicTally:
     records: int = 0
     bad_records: int = 0  # would be dead letters
     flawed_records: int = 0  # would count without their flawed fields
+    feeds: dict[str, Counter[str]] = field(default_factory=dict)  # by feed: records, bad, flawed
     repeated_ids: int = 0
     first_repeated: str = ""
     fields: dict[str, FieldTally] = field(default_factory=dict)
@@ -148,8 +150,15 @@ class Check:
         effects = self._effects[topic]
         (value,) = effects.opened([item.value], [item.feed])
         errors = decoding.check_all(topic, value, effects.zone_of(item.feed))
-        tally.bad_records += any(each.effect == decoding.DEAD for each in errors)
-        tally.flawed_records += bool(errors) and all(each.effect != decoding.DEAD for each in errors)
+        is_bad = any(each.effect == decoding.DEAD for each in errors)
+        tally.bad_records += is_bad
+        tally.flawed_records += bool(errors) and not is_bad
+        feed = name_of(item.feed, value, FEEDS[topic].naming) or topic
+        if feed not in tally.feeds and len(tally.feeds) >= FEEDS_SHOWN_MAX:
+            feed = OTHERS
+        tally.feeds.setdefault(feed, Counter())["records"] += 1
+        if errors:
+            tally.feeds[feed]["bad" if is_bad else "flawed"] += 1
         for each in errors:
             if each.field is None:
                 self._add(Problem(name, item.line, topic, each.code, None, str(each)))
@@ -230,6 +239,10 @@ class Check:
                     "records": tally.records,
                     "bad_records": tally.bad_records,
                     "flawed_records": tally.flawed_records,
+                    "feeds": {
+                        name: {what: of[what] for what in ("records", "bad", "flawed")}
+                        for name, of in sorted(tally.feeds.items())
+                    },
                     "repeated_ids": tally.repeated_ids,
                     "missing_costs": costs(topic, tally),
                     "unknown_fields": dict(tally.unknown.most_common()),
@@ -296,6 +309,10 @@ def lines(check: Check) -> Iterator[str]:
                 total = of.numbers.total()
                 each = (f"{kind} {100 * count / total:.1f} %" for kind, count in of.numbers.most_common())
                 yield f"      numbers: {', '.join(each)}"
+        if tally.feeds.keys() - {topic}:
+            for feed, counts in sorted(tally.feeds.items()):
+                shown = f"{counts['records']:,} records, {counts['bad']:,} bad, {counts['flawed']:,} flawed"
+                yield f"  feed {printable(feed)[:60]}: {shown}"
         foreign = alike(tally.unknown, topic)
         for name, count in tally.unknown.most_common():
             lacking = [known for known, of in tally.fields.items() if of.absent >= count]

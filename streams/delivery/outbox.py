@@ -74,6 +74,6 @@ class Outbox:
         for record in (*outcome.records, *outcome.ledger):
             self.put(record)
         self._metrics.outcome(outcome)
-        self.delivered.update({told[0]: n for told, n in outcome.by_feed.items() if told[1] == RECORDS})
+        self.delivered.update({told[1]: n for told, n in outcome.by_feed.items() if told[2] == RECORDS})
         for trip in outcome.trips:
             log.error("%s", trip)

@@ -225,7 +225,7 @@ class Demo:
         )
         feeds = {
             topic: FeedCounts(
-                feeder.produced[topic], int(worker.metrics.value("records_total", feed=topic)), done[topic]
+                feeder.produced[topic], int(worker.metrics.value("records_total", topic=topic)), done[topic]
             )
             for topic in self.rules.topics
         }

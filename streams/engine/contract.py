@@ -12,7 +12,7 @@ from typing import Protocol
 from rules.model import RuleSet
 from rules.registry import InForce
 from streams.holds.breaker import Breaker, Trip
-from streams.ingest.decode import Decoded, Told
+from streams.ingest.decode import Decoded
 from streams.ingest.decode_share import Decodes
 from streams.ingest.epoch import OutRecord, Place
 
@@ -23,7 +23,8 @@ class Outcome:
 
     records: list[OutRecord] = field(default_factory=list)  # in the order they are to be produced
     feeds: dict[str, Counter[str]] = field(default_factory=dict)  # by topic: records, accepted, late, future, ...
-    by_feed: Counter[Told] = field(default_factory=Counter)
+    # (topic, feed, what, detail): what is as in streams.ingest.decode, or `events` with their outcome as the detail
+    by_feed: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (rule, lane, change)
     ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
     diverted: Counter[str] = field(default_factory=Counter)  # changes in review that would have been enforced, by why

@@ -38,7 +38,7 @@ from streams.holds.output import FrozenChange, Output
 from streams.ingest.admission import Accepted
 from streams.ingest.decode import Decoded, Decoder
 from streams.ingest.epoch import NO_ORIGIN, OutRecord, origin_of
-from streams.ingest.feed_codes import Feeds
+from streams.ingest.feed_codes import Feeds, present
 from streams.ingest.fields import record_fields
 from streams.ingest.merge import Merged, merge
 
@@ -95,7 +95,7 @@ class Engine:
         outcome.records += [record for _, record in sorted([*dead, *unread], key=itemgetter(0))]
         for part in decoded:  # a topic's own records and those that came through `rekeyed` are one feed
             outcome.feeds.setdefault(part.topic, Tally()).update(part.counts)
-            outcome.by_feed.update(part.by_feed)
+            outcome.by_feed.update({(part.topic, *told): count for told, count in part.by_feed.items()})
         events = merge(decoded, self._kinds)
         last_line = max((part.last_line for part in decoded), default=-1)
         ended = -1  # the last line before which holds have expired
@@ -239,9 +239,11 @@ class Engine:
     def _account(self, outcome: Outcome, events: Merged, accepted: Accepted) -> None:
         for topic in outcome.feeds.keys() & set(self.topics):  # damaged records of `rekeyed` are of no topic
             tally, mine = outcome.feeds[topic], events.of_topic(topic)
-            for verdict, name in enumerate(("accepted", "late", "duplicate")):
-                tally[name] += int(np.count_nonzero(mine & (accepted.verdict == verdict)))
-            tally["future"] += int(np.count_nonzero(mine & accepted.future))
+            found = {name: mine & (accepted.verdict == v) for v, name in enumerate(("accepted", "late", "duplicate"))}
+            for name, which in (found | {"future": mine & accepted.future}).items():
+                tally[name] += int(np.count_nonzero(which))
+                for code, count in zip(*present(events["feed"][which]), strict=True):
+                    outcome.by_feed[topic, self.feeds.name(code, topic), "events", name] += count
 
     def _changes(self, fired: Fired, gate: Gate | None) -> Iterator[tuple[int, Change]]:
         """(line, change) in order, each hold's content brought up to date."""

@@ -19,7 +19,7 @@ from schemas.decoding import RecordError
 from schemas.feeds import FEEDS
 from schemas.subjects import key_text
 from schemas.topics import REKEYED
-from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES, Decoded, dead_letter
+from streams.ingest.decode import DEAD, DEAD_LETTER_WHOLE_BYTES, RECORDS, Decoded, dead_letter
 from streams.ingest.epoch import ORIGINS_MAX, Headers, OutRecord, RawBatch, home_of, partition_of_strays
 from streams.ingest.feed_codes import HEADER, feeds_of, header_text
 from streams.kernels.partition import partition_of
@@ -72,6 +72,7 @@ def unwrap(raw: RawBatch, read: Collection[str], partitions: int) -> tuple[list[
     assert raw.headers is not None, f"records of {REKEYED} come with their headers"
     wrong = Decoded(REKEYED, {"line": np.empty(0, np.int64)}, int(raw.order[-1]) if len(raw.order) else -1)
     wrong.counts["records"] = len(raw.values)
+    wrong.by_feed[REKEYED, RECORDS, ""] = len(raw.values)
     found: dict[str, list[tuple[int, ...]]] = {}  # topic -> (index, partition, offset, timestamp)
     for i, headers in enumerate(raw.headers):
         try:
@@ -149,6 +150,7 @@ def _too_large(size_bytes: int, home: int) -> RecordError:
 def _bury(raw: RawBatch, decoded: Decoded, i: int, error: RecordError) -> None:
     named = header_text(raw.feeds[i]) if raw.feeds else None
     decoded.counts[error.code] += 1
+    decoded.by_feed[raw.topic, DEAD, error.code] += 1
     decoded.dead_letters.append(dead_letter(raw, i, error, named))
     decoded.dead_lines.append(int(raw.order[i]))
 

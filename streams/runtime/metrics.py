@@ -20,8 +20,6 @@ RATE_SPAN_S = 5.0
 MINUTE_MS = 60_000
 # Of the engine's sizes those that only grow: events that bounded memory had no room for. -> reason
 UNCOUNTED = {"untracked_events": "untracked", "narrowed_events": "narrowed"}
-# All other counts of a feed, "records" and "rekeyed" aside, are reasons of dead letters.
-VERDICTS = ("accepted", "late", "future", "duplicate")
 
 
 class Tallies(Protocol):
@@ -30,7 +28,7 @@ class Tallies(Protocol):
     @property
     def feeds(self) -> Mapping[str, Mapping[str, int]]: ...
     @property
-    def by_feed(self) -> Mapping[tuple[str, str, str], int]: ...
+    def by_feed(self) -> Mapping[tuple[str, str, str, str], int]: ...
     @property
     def changes(self) -> Mapping[tuple[str, str, str], int]: ...
     @property
@@ -42,21 +40,20 @@ class Tallies(Protocol):
 
 
 class Metrics:
-    """Counts are per feed, which is the input topic a record came from."""
+    """Counts of records are per input topic and feed; at most a thousand feeds have names, the rest are `others`."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         made = self._make
-        self._records = made(Counter, "records", "Input records counted, dead letters included", "feed")
-        self._events = made(Counter, "events", "Events by what became of them", "feed", "outcome")
-        self._dead = made(Counter, "dead_letters", "Records that could not be read", "feed", "reason")
-        self._flawed = made(Counter, "flawed_fields", "Fields left out of records that count", "feed", "field")
-        self._delivered = made(Counter, "delivered_records", "Input records by who delivered them", "feed")
-        self._rekeyed = made(Counter, "rekeyed", "Records sent to the partition of their number", "feed")
+        self._records = made(Counter, "records", "Input records counted, dead letters included", "topic", "feed")
+        self._events = made(Counter, "events", "Events by what became of them", "topic", "feed", "outcome")
+        self._dead = made(Counter, "dead_letters", "Records that could not be read", "topic", "feed", "reason")
+        self._flawed = made(Counter, "flawed_fields", "Flawed fields of records that count", "topic", "feed", "field")
+        self._rekeyed = made(Counter, "rekeyed", "Records sent to the partition of their number", "topic")
         self._blocks = made(Counter, "block_changes", "Changes of holds", "rule", "mode", "change")
         self._commits = made(Counter, "commits", "Commits by result", "result")
         self._trouble = made(Counter, "broker_trouble", "Broker errors that healed by themselves, and gaps", "code")
-        self._lag = made(Gauge, "lag_records", "Records behind the end of the partition", "feed", "partition")
+        self._lag = made(Gauge, "lag_records", "Records behind the end of the partition", "topic", "partition")
         self._uncounted = made(Counter, "uncounted_events", "Events that full memory left uncounted", "reason")
         self._engine = made(Gauge, "engine", "Sizes of the engine's state", "size")
         self._memory = made(Gauge, "memory_bytes", "Resident memory of the process")
@@ -100,8 +97,6 @@ class Metrics:
         self.lag_records: dict[Place, int] = {}
 
     def epoch_done(self, epoch: Epoch, took_s: float) -> None:
-        for batch in epoch.batches:
-            self._records.labels(batch.topic).inc(len(batch.values))
         self._epoch_s.observe(took_s)
         self._total += epoch.count
         self._seen.append((time.monotonic(), self._total))
@@ -109,19 +104,12 @@ class Metrics:
             self._seen.popleft()
 
     def outcome(self, outcome: Tallies) -> None:
-        for feed, tally in outcome.feeds.items():
-            for name, count in tally.items():
-                if name in VERDICTS:
-                    self._events.labels(feed, name).inc(count)
-                elif name == "rekeyed":
-                    self._rekeyed.labels(feed).inc(count)
-                elif name != "records":
-                    self._dead.labels(feed, name).inc(count)
-        for (feed, what, detail), count in outcome.by_feed.items():
-            if what == "records":
-                self._delivered.labels(printable(feed)).inc(count)
-            elif what == "flawed":
-                self._flawed.labels(printable(feed), detail).inc(count)
+        for topic, tally in outcome.feeds.items():
+            if "rekeyed" in tally:
+                self._rekeyed.labels(topic).inc(tally["rekeyed"])
+        counters = {"events": self._events, "dead": self._dead, "flawed": self._flawed, "records": self._records}
+        for (topic, feed, what, detail), count in outcome.by_feed.items():
+            counters[what].labels(topic, printable(feed), *([detail] if detail else [])).inc(count)
         for (rule, mode, change), count in outcome.changes.items():
             self._blocks.labels(printable(rule), mode, change).inc(count)
         for why, count in outcome.diverted.items():
@@ -195,10 +183,10 @@ class Metrics:
     def observe(self, lag: Mapping[Place, int], engine: Mapping[str, float], warming: int) -> None:
         """Sets the gauges, and the counts of events that `engine` left uncounted, once a second. A partition that is
         given up disappears."""
-        for feed, partition in self.lag_records.keys() - lag.keys():
-            self._lag.remove(feed, str(partition))
-        for (feed, partition), behind in lag.items():
-            self._lag.labels(feed, str(partition)).set(behind)
+        for topic, partition in self.lag_records.keys() - lag.keys():
+            self._lag.remove(topic, str(partition))
+        for (topic, partition), behind in lag.items():
+            self._lag.labels(topic, str(partition)).set(behind)
         self.lag_records = dict(lag)
         for size, value in engine.items():
             if size in UNCOUNTED:
@@ -220,8 +208,14 @@ class Metrics:
         return generate_latest(self.registry)
 
     def value(self, name: str, **labels: str) -> float:
-        """One sample as Prometheus would read it, 0 when there is none; name without the `grayline_`."""
-        return self.registry.get_sample_value(f"grayline_{name}", labels) or 0.0
+        """The sum of the samples that have these labels, as Prometheus would read them; name without the
+        `grayline_`."""
+        found = (sample for family in self.registry.collect() for sample in family.samples)
+        return sum(
+            sample.value
+            for sample in found
+            if sample.name == f"grayline_{name}" and labels.items() <= sample.labels.items()
+        )
 
     def _make(self, kind: Any, name: str, text: str, *labels: str, **options: Any) -> Any:
         return kind(f"grayline_{name}", text, labels, registry=self.registry, **options)

@@ -274,6 +274,7 @@ class Worker:
             "warming": now.warming,
             "rules_version": self.engine.rules.version,
             "feeds_version": self._book.version,
+            "silent_feeds": [printable(feed) for feed, is_silent in self._feeds.silent().items() if is_silent],
             "registry_version": self.engine.registry.version,
             "paused": self.engine.breaker.paused,
             "partitions": list(now.partitions),

@@ -114,7 +114,7 @@ class Worker:
     def counted(self, feed: str) -> dict[str, int]:
         """The outcomes of a feed's events."""
         verdicts = ("accepted", "late", "future", "duplicate")
-        told = {verdict: int(self.metrics.value("events_total", feed=feed, outcome=verdict)) for verdict in verdicts}
+        told = {verdict: int(self.metrics.value("events_total", topic=feed, outcome=verdict)) for verdict in verdicts}
         return {verdict: count for verdict, count in told.items() if count}
 
     def blocks(self) -> list[tuple[str, str, int]]:
@@ -286,6 +286,6 @@ def test_late_and_future_are_told_of_the_feed_whose_records_they_are(where: str)
     future = replace(good[0], at_ms=START_MS + 2 * HOUR, id="future")
     worker = after([STRAYING[where](each) for each in (*good, late, future)])
     for feed in (CDR, MESSAGE_RELAY):
-        assert worker.metrics.value("rekeyed_total", feed=feed) == (2 if "other" in where else 0)
+        assert worker.metrics.value("rekeyed_total", topic=feed) == (2 if "other" in where else 0)
     assert worker.counted(CDR) == {"accepted": 1, "late": 1}
     assert worker.counted(MESSAGE_RELAY) == {"accepted": 2, "future": 1}

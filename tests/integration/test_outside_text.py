@@ -70,7 +70,9 @@ def test_a_worker_goes_on_and_shows_nothing_raw(live: Live) -> None:
         live.produce(MESSAGE_RELAY, PLANTED.encode(), value, home)
     live.feed(Text(number, start_ms + i * SECOND, i) for i in range(20))
     live.wait_caught_up(worker)
-    assert worker.metric('dead_letters_total{feed="message-relay",reason="not_json"}') == 3, "each once"
+    assert worker.metric('dead_letters_total{feed="message-relay",reason="not_json",topic="message-relay"}') == 3, (
+        "each once"
+    )
 
     (blocked,) = live.read(BLOCK_EVENTS)
     assert json.loads(blocked.value())["hold"]["reason"] == PLANTED

@@ -166,7 +166,7 @@ def worked(broker: Broker, feed: Feed, send: Callable[[Broker, Feed], None], wor
         len(read(broker, REKEYED)),
         len(read(broker, DEAD_LETTERS)),
         int(
-            sum(each.metrics.value("events_total", feed=topic, outcome="accepted") for each in done for topic in FEEDS)
+            sum(each.metrics.value("events_total", topic=topic, outcome="accepted") for each in done for topic in FEEDS)
         ),
     )
 

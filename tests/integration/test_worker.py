@@ -161,9 +161,9 @@ def test_outputs_and_dead_letters_reach_their_topics_in_order(here: Here) -> Non
     assert worker.run() == 0
     assert sorted(here.values_of("block-events")) == [b"block 1", b"block 2"]
     assert here.values_of("dead-letters") == [b"bad 1"]
-    assert worker.metrics.value("dead_letters_total", feed="cdr", reason="not_json") == 1
+    assert worker.metrics.value("dead_letters_total", topic="cdr", reason="not_json") == 1
     assert worker.metrics.value("block_changes_total", rule="stand-in", mode="enforce", change="opened") == 2
-    assert worker.metrics.value("records_total", feed="cdr") == 4
+    assert worker.metrics.value("records_total", topic="cdr") == 4
     assert [record.value for record in worker.progress().recent_blocks] == [b"block 1", b"block 2"]
 
 

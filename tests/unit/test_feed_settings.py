@@ -239,3 +239,20 @@ def test_replay_takes_the_settings_of_feeds(tmp_path: Path) -> None:
     got = CliRunner().invoke(command, ["replay", "--feeds", str(tmp_path / "feeds.yaml"), str(lines)])
     assert got.exit_code == 1
     assert "unknown key `vouchez`" in got.output
+
+
+def test_the_check_of_a_sample_tells_feeds_apart(tmp_path: Path) -> None:
+    calls = [
+        CALL | {"carrier": "KT"},
+        CALL | {"carrier": "KT", "origin": "x"},
+        CALL | {"carrier": "SKT", "at": 1},
+        CALL,
+    ]
+    sample = tmp_path / "sample.jsonl"
+    sample.write_text("".join(json.dumps(call) + "\n" for call in calls))
+    got = CliRunner().invoke(command, ["records", "check", str(sample)])
+    assert "  feed KT: 2 records, 0 bad, 1 flawed\n" in got.output
+    assert "  feed SKT: 1 records, 1 bad, 0 flawed\n" in got.output
+    assert "  feed cdr: 1 records, 0 bad, 0 flawed\n" in got.output
+    told = json.loads(CliRunner().invoke(command, ["records", "check", "--json", str(sample)]).stdout)
+    assert told["topics"][CDR]["feeds"]["KT"] == {"records": 2, "bad": 0, "flawed": 1}

@@ -16,21 +16,27 @@ from streams.ingest.epoch import RawBatch
 from streams.runtime.metrics import UNCOUNTED, Metrics
 
 
-def test_verdicts_are_events_and_everything_else_a_feed_counts_is_a_dead_letter() -> None:
+def test_records_events_flaws_and_dead_letters_are_counted_by_topic_and_feed() -> None:
     metrics = Metrics()
-    metrics.outcome(Outcome(feeds={"cdr": Counter(records=9, accepted=5, late=2, duplicate=1, zoneless_time=1)}))
-    assert metrics.value("events_total", feed="cdr", outcome="accepted") == 5
-    assert metrics.value("events_total", feed="cdr", outcome="late") == 2
-    assert metrics.value("dead_letters_total", feed="cdr", reason="zoneless_time") == 1
-    assert metrics.value("dead_letters_total", feed="cdr", reason="records") == 0
+    told = {
+        ("cdr", "KT", "records", ""): 9, ("cdr", "cdr", "records", ""): 1, ("cdr", "KT", "events", "late"): 2,
+        ("cdr", "KT", "dead", "bad_time"): 1, ("cdr", "KT", "flawed", "origin"): 3,
+        ("cdr", "K\u202eT", "events", "accepted"): 5,
+    }  # fmt: skip
+    metrics.outcome(Outcome(by_feed=Counter(told)))
+    assert metrics.value("records_total", topic="cdr") == 10
+    assert metrics.value("records_total", topic="cdr", feed="KT") == 9
+    assert metrics.value("events_total", feed="KT", outcome="late") == 2
+    assert metrics.value("events_total", feed="K\\u202eT", outcome="accepted") == 5
+    assert metrics.value("dead_letters_total", feed="KT", reason="bad_time") == 1
+    assert metrics.value("flawed_fields_total", feed="KT", field="origin") == 3
 
 
 def test_records_sent_to_their_numbers_partition_are_no_dead_letters() -> None:
     metrics = Metrics()
     metrics.outcome(Outcome(feeds={"cdr": Counter(records=9, rekeyed=4, strayed_twice=1)}))
-    assert metrics.value("rekeyed_total", feed="cdr") == 4
-    assert metrics.value("dead_letters_total", feed="cdr", reason="rekeyed") == 0
-    assert metrics.value("dead_letters_total", feed="cdr", reason="strayed_twice") == 1
+    assert metrics.value("rekeyed_total", topic="cdr") == 4
+    assert metrics.value("dead_letters_total") == 0
 
 
 def test_the_lag_of_a_partition_given_up_disappears() -> None:
@@ -38,7 +44,7 @@ def test_the_lag_of_a_partition_given_up_disappears() -> None:
     metrics.observe({("cdr", 0): 7, ("cdr", 1): 3}, {"tracked_numbers": 2}, warming=True)
     metrics.observe({("cdr", 1): 4}, {"tracked_numbers": 2}, warming=False)
     told = metrics.render().decode()
-    assert 'grayline_lag_records{feed="cdr",partition="1"} 4.0' in told
+    assert 'grayline_lag_records{partition="1",topic="cdr"} 4.0' in told
     assert 'partition="0"' not in told
     assert metrics.value("warming") == 0
     assert metrics.value("engine", size="tracked_numbers") == 2
