@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ALWAYS_MS = -(1 << 62)  # `since` of an entry that has none
+MARKS_BITS_MIN, MARKS_BITS_MAX = 8, 24  # 256 bytes to 16 MB for each table
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,11 @@ class Entry:
     reason: str
 
     @property
-    def line(self) -> str:
-        """All that it says, in one form."""
-        since = "" if self.since_ms == ALWAYS_MS else self.since_ms
-        return "\t".join(
-            map(str, (self.kind.code, self.digits, self.key, since, self.until_ms, self.owner, self.reason))
-        )
+    def sum(self) -> int:
+        """Another one for entries that say something else, 64 bits."""
+        since = "" if self.since is None else self.since
+        line = f"{self.kind.code}\t{self.digits}\t{self.key}\t{since}\t{self.until_ms}\t{self.owner}\t{self.reason}"
+        return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
     def shown(self) -> dict[str, object]:
         """The part that belongs beside a decision. No number: the decision has its own."""
@@ -59,14 +59,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Registry:
-    """n entries. kind: uint8[n], digits: uint8[n], key, since, until: int64[n], texts: (owner, reason) of each."""
+    """n entries. kind: uint8[n], digits: uint8[n], key, since, until: int64[n]; owner, reason: n texts."""
 
     kind: np.ndarray
     digits: np.ndarray
     key: np.ndarray
     since: np.ndarray
     until: np.ndarray
-    texts: Sequence[tuple[str, str]] = field(repr=False)
+    owner: Sequence[str] = field(repr=False)
+    reason: Sequence[str] = field(repr=False)
     sums: np.ndarray = field(repr=False)  # uint64[n], ascending: of each entry's line
 
     @staticmethod
@@ -79,8 +80,9 @@ class Registry:
             np.array([e.key for e in entries], np.int64),
             np.array([e.since_ms for e in entries], np.int64),
             np.array([e.until_ms for e in entries], np.int64),
-            [(e.owner, e.reason) for e in entries],
-            np.sort(np.array([line_sum(e.line) for e in entries], np.uint64)),
+            [e.owner for e in entries],
+            [e.reason for e in entries],
+            np.sort(np.array([e.sum for e in entries], np.uint64)),
         )
 
     def __len__(self) -> int:
@@ -111,7 +113,7 @@ class Registry:
     def entry(self, index: int) -> Entry:
         kind = next(kind for kind in ENTRY_KINDS.values() if kind.code == self.kind[index])
         digits, key, since, until = (int(column[index]) for column in (self.digits, self.key, self.since, self.until))
-        return Entry(kind, digits, key, since, until, *self.texts[index])
+        return Entry(kind, digits, key, since, until, self.owner[index], self.reason[index])
 
     def counts(self, at_ms: int) -> dict[str, dict[str, int]]:
         """By kind: entries that are in force at this time, those that are over, and those to come."""
@@ -150,7 +152,8 @@ class Registry:
 @dataclass(frozen=True)
 class _Table:
     """k entries of one kind: whole numbers (`digits` 0), or prefixes of equally many digits. key: ascending. longest:
-    the most entries that any key has."""
+    the most entries that any key has. marks: bool, a power of two of them, several for each key: True at the place of
+    every key. Most numbers have no entry, and one look there costs less than a search."""
 
     digits: int
     key: np.ndarray
@@ -158,17 +161,23 @@ class _Table:
     until: np.ndarray
     index: np.ndarray
     longest: int
+    marks: np.ndarray
 
     def find(self, numbers: np.ndarray, at_ms: np.ndarray, found: np.ndarray) -> None:
         """Fills in what is found for those of which nothing is known yet."""
         import numpy as np
 
         wanted = _starts(numbers, self.digits) if self.digits else numbers
-        place = np.searchsorted(self.key, wanted)
+        likely = np.flatnonzero(self.marks[_places(wanted, len(self.marks))] & (found < 0))
+        if not len(likely):
+            return
+        wanted, at_ms = wanted[likely], at_ms[likely]
+        place, mine = np.searchsorted(self.key, wanted), found[likely]
         for step in range(self.longest):
             here = np.minimum(place + step, len(self.key) - 1)
             covers = (self.key[here] == wanted) & (self.since[here] <= at_ms) & (at_ms < self.until[here])
-            found[:] = np.where(covers & (found < 0), self.index[here], found)
+            mine = np.where(covers & (mine < 0), self.index[here], mine)
+        found[likely] = mine
 
 
 def _table(registry: Registry, digits: int, mine: np.ndarray) -> _Table:
@@ -178,7 +187,17 @@ def _table(registry: Registry, digits: int, mine: np.ndarray) -> _Table:
     key = registry.key[order]
     starts = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
     longest = int(np.diff(np.append(starts, len(key))).max())
-    return _Table(digits, key, registry.since[order], registry.until[order], order, longest)
+    marks = np.zeros(1 << min(max(3 + len(key).bit_length(), MARKS_BITS_MIN), MARKS_BITS_MAX), bool)
+    marks[_places(key, len(marks))] = True
+    return _Table(digits, key, registry.since[order], registry.until[order], order, longest, marks)
+
+
+def _places(keys: np.ndarray, marks: int) -> np.ndarray:
+    """int64[n]: the place of each key among so many marks."""
+    import numpy as np
+
+    mixed = keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return (mixed >> np.uint64(64 - marks.bit_length() + 1)).astype(np.int64)
 
 
 def _starts(numbers: np.ndarray, digits: int) -> np.ndarray:
@@ -224,10 +243,6 @@ class InForce:
 
     def entry(self, index: int) -> Entry:
         return self.files.entry(index) if index < len(self.files) else self.told.entry(index - len(self.files))
-
-
-def line_sum(line: str) -> int:
-    return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def empty() -> Registry:

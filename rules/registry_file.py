@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 
 from rules.diagnostics import Diagnostic, RuleErrors
 from rules.document import Document
 from rules.expression_check import closest
-from rules.reading import Keys, items, mapping, text
+from rules.reading import items, mapping, text
 from rules.registry import ALWAYS_MS, Entry, Registry
 from schemas.registry import ENTRY_KINDS, OWNER_MAX, PREFIX_DIGITS_MAX, PREFIX_DIGITS_MIN, REASON_MAX
 from schemas.times import TimeError, parse_time
@@ -57,7 +57,7 @@ def check_registry(paths: Sequence[Path], region: str = "KR") -> tuple[Registry 
     gathered.compare()
     if gathered.mistakes:
         return None, gathered.mistakes
-    return Registry.of(gathered.entries), []
+    return gathered.registry(), []
 
 
 def entry_of(values: Mapping[str, str], region: str) -> Entry:
@@ -115,22 +115,33 @@ def _time(name: str, value: str) -> int:
 
 
 class _Gathered:
-    """The entries of some files, the place of each, and the mistakes."""
+    """The columns of the entries of some files, the place of each, and the mistakes."""
 
     def __init__(self, region: str) -> None:
-        self.entries: list[Entry] = []
         self.mistakes: list[Diagnostic] = []
         self._region = region
         self._files: list[tuple[str, int]] = []  # (name, entries before it)
-        self._lines: list[int] = []
+        # Numbers, since a million objects would keep the collector of garbage busy.
+        self._kind, self._digits, self._lines = array("B"), array("B"), array("q")
+        self._key, self._since, self._until, self._sum = (array(code) for code in "qqqQ")
+        self._owner: list[str] = []
+        self._reason: list[str] = []
         self._texts: dict[str, str] = {}  # each once, however many entries say it
 
     @property
     def _is_full(self) -> bool:
         return len(self.mistakes) >= SHOWN_MAX
 
+    def registry(self) -> Registry:
+        import numpy as np
+
+        kind, digits, key, since, until, sums = map(
+            np.array, (self._kind, self._digits, self._key, self._since, self._until, self._sum)
+        )
+        return Registry(kind, digits, key, since, until, self._owner, self._reason, np.sort(sums))
+
     def read(self, path: Path) -> None:
-        self._files.append((str(path), len(self.entries)))
+        self._files.append((str(path), len(self._key)))
         content = self._content(path)
         if content is None:
             return
@@ -156,21 +167,20 @@ class _Gathered:
     def _whole(self, name: str, message: str, hint: str = "") -> None:
         self.mistakes.append(Diagnostic(name, 0, 0, message, hint=hint))
 
-    def _take(self, values: Mapping[str, str], line: int, wrong: Callable[[EntryProblem], None]) -> None:
-        try:
-            entry = entry_of(values, self._region)
-        except EntryProblem as problem:
-            wrong(problem)
-            return
-        if len(self.entries) == ENTRIES_MAX:
-            wrong(EntryProblem("kind", f"more than {ENTRIES_MAX:,} entries"))
-        elif len(self.entries) < ENTRIES_MAX:
-            self.entries.append(self._shared(entry))
-            self._lines.append(line)
-
-    def _shared(self, e: Entry) -> Entry:
-        owner, reason = (self._texts.setdefault(text, text) for text in (e.owner, e.reason))
-        return Entry(e.kind, e.digits, e.key, e.since_ms, e.until_ms, owner, reason)
+    def _take(self, values: Mapping[str, str], line: int) -> None:
+        """Raises EntryProblem."""
+        entry = entry_of(values, self._region)
+        if len(self._key) == ENTRIES_MAX:
+            raise EntryProblem("kind", f"more than {ENTRIES_MAX:,} entries")
+        self._kind.append(entry.kind.code)
+        self._digits.append(entry.digits)
+        self._key.append(entry.key)
+        self._since.append(entry.since_ms)
+        self._until.append(entry.until_ms)
+        self._sum.append(entry.sum)
+        self._owner.append(self._texts.setdefault(entry.owner, entry.owner))
+        self._reason.append(self._texts.setdefault(entry.reason, entry.reason))
+        self._lines.append(line)
 
     # -- YAML --------------------------------------------------------------------------------------------------
 
@@ -182,7 +192,10 @@ class _Gathered:
                 found = mapping(doc, node, "an entry", NEEDS, MAY) or {}
                 values = {name: text(doc, value, f"`{name}`") or "" for name, value in found.items()}
                 if len(doc.diagnostics) == before:
-                    self._take(values, node.line + 1, _noting(doc, found))
+                    try:
+                        self._take(values, node.line + 1)
+                    except EntryProblem as problem:
+                        doc.error(found[problem.name], str(problem), problem.hint, problem.choices)
                 if len(doc.diagnostics) >= SHOWN_MAX:
                     break
         elif not doc.diagnostics:
@@ -208,8 +221,11 @@ class _Gathered:
                 found = "a quote is not closed" if cells is None else f"{len(cells)} values, and the first line has"
                 self._at(name, at, 1, line, found if cells is None else f"{found} {len(header)}")
                 continue
-            values = dict(zip(header, cells, strict=True))
-            self._take(values, at, self._noting(name, at, line, header))
+            try:
+                self._take(dict(zip(header, cells, strict=True)), at)
+            except EntryProblem as problem:
+                column = _column(line, header.index(problem.name))
+                self._at(name, at, column, line, str(problem), problem.hint, problem.choices)
 
     def _header(self, name: str, line: str) -> list[str] | None:
         header = [cell.strip() for cell in _cells(line) or ()]
@@ -223,13 +239,6 @@ class _Gathered:
             self._at(name, 1, 1, line, f"no column {', '.join(f'`{c}`' for c in missing)}", "", COLUMNS)
         return header if len(self.mistakes) == before else None
 
-    def _noting(self, name: str, at: int, line: str, header: list[str]) -> Callable[[EntryProblem], None]:
-        def note(problem: EntryProblem) -> None:
-            column = _column(line, header.index(problem.name)) if problem.name in header else 1
-            self._at(name, at, column, line, str(problem), problem.hint, problem.choices)
-
-        return note
-
     def _at(
         self, name: str, at: int, column: int, line: str, message: str, hint: str = "", choices: tuple[str, ...] = ()
     ) -> None:
@@ -240,18 +249,28 @@ class _Gathered:
     def compare(self) -> None:
         """Notes entries of one kind and number whose times overlap, and numbers with too many entries: which of them is
         meant could not be told."""
-        order = sorted(range(len(self.entries)), key=lambda i: _order(self.entries[i]))
-        run = 0
-        for before, i in pairwise(order):
-            one, other = self.entries[before], self.entries[i]
-            run = run + 1 if _order(one)[:3] == _order(other)[:3] else 0
+        import numpy as np
+
+        kind, digits, key, since, until = (
+            np.array(column) for column in (self._kind, self._digits, self._key, self._since, self._until)
+        )
+        order = np.lexsort((since, key, digits, kind))
+        same = np.ones(max(len(order) - 1, 0), bool)
+        for column in (kind, digits, key):
+            same &= column[order[1:]] == column[order[:-1]]
+        overlaps = same & (since[order[1:]] < until[order[:-1]])
+        many = same.copy()  # PERIODS_MAX neighbours in a row
+        for step in range(1, PERIODS_MAX):
+            many[step:] &= same[:-step]
+        many[: PERIODS_MAX - 1] = False
+        for i in np.flatnonzero(overlaps | many).tolist():
             if self._is_full:
                 return
-            if run and other.since_ms < one.until_ms:
-                late, early = max(before, i), min(before, i)
+            early, late = sorted(order[i : i + 2].tolist())
+            if overlaps[i]:
                 self._place(late, "the number has an entry of this kind for that time already", early)
-            elif run == PERIODS_MAX:
-                self._place(i, f"more than {PERIODS_MAX} entries of this kind for one number", before)
+            else:
+                self._place(late, f"more than {PERIODS_MAX} entries of this kind for one number", early)
 
     def _place(self, of: int, message: str, other: int) -> None:
         (name, line), (elsewhere, at) = self._where(of), self._where(other)
@@ -259,17 +278,6 @@ class _Gathered:
 
     def _where(self, i: int) -> tuple[str, int]:
         return next(name for name, first in reversed(self._files) if first <= i), self._lines[i]
-
-
-def _noting(doc: Document, nodes: Keys) -> Callable[[EntryProblem], None]:
-    def note(problem: EntryProblem) -> None:
-        doc.error(nodes[problem.name], str(problem), problem.hint, problem.choices)
-
-    return note
-
-
-def _order(entry: Entry) -> tuple[int, int, int, int]:
-    return entry.kind.code, entry.digits, entry.key, entry.since_ms
 
 
 def _cells(line: str) -> list[str] | None:

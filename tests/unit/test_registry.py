@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +18,7 @@ from schemas.numbers import normalise
 from schemas.registry import ALLOWED, ENTRY_KINDS
 from schemas.topics import BLOCK_EVENTS, CDR, REVIEW_QUEUE, SHADOW_EVENTS
 from streams.captures.replay import Replay
+from streams.cli import command
 from streams.engine.engine import Engine
 from streams.ingest.epoch import OutRecord
 from tests.reference.reference import Line
@@ -177,3 +180,19 @@ def test_any_traffic_under_any_registry_gives_what_the_reference_gives(
 def _covers(others: list[Entry], e: Entry) -> bool:
     """An allow-list entry beside another for the same number: both are right, and either may be shown."""
     return e.kind is ALLOWED and any(other.kind is ALLOWED for other in others)
+
+
+def test_a_replay_takes_registry_files_and_a_mistake_in_one_ends_it_with_its_place(tmp_path: Path) -> None:
+    day, rules, file = (tmp_path / name for name in ("day.jsonl", "rules.yaml", "registry.csv"))
+    day.write_bytes(b"\n".join(line(n, T_MS + n, n) for n in (1, 2)) + b"\n")
+    rules.write_text(RULES)
+    file.write_text(f"kind,number,owner,reason,until\nallowed,+821000000001,o,r,{T_MS + HOUR}\n")
+    words = ["--rules", str(rules), "--registry", str(file), "--topics", "block-events,review-queue", str(day)]
+    got = CliRunner().invoke(command, ["replay", *words])
+    assert got.exit_code == 0, got.output
+    topics = {(told["topic"], told["key"][-1]) for told in map(orjson.loads, got.stdout.splitlines())}
+    assert topics == {(REVIEW_QUEUE, "1"), (BLOCK_EVENTS, "2")}
+    file.write_text("kind,number,owner,reason,until\nallow,+821000000001,o,r,1\n")
+    got = CliRunner().invoke(command, ["replay", *words])
+    assert got.exit_code == 1
+    assert f"{file}:2:1: error: `allow` is no kind of entry" in got.stderr
