@@ -5,6 +5,8 @@ TESTS ?= tests
 # Most tests wait for brokers, and each file's tests stay together: three at a time keep two cores busy. A process that
 # crashes ends the run: another in its place would wait for ever for the tests of its file.
 WORKERS ?= 3
+# Of the tests' brokers; empty: the oldest version that is supported, and the newest in tests of its own.
+KAFKA ?=
 SEED ?= 1
 GRAYLINE_SOAK_MINUTES ?= 60
 
@@ -28,8 +30,8 @@ help:  ## List the targets
 demo: .venv/.runtime  ## The main job on an embedded broker, within a minute (ARGS="--seconds 20")
 	@$(BIN)/grayline demo $(ARGS)
 
-test: .venv/.dev  ## All tests; those with a real broker need Java and Maven
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --max-worker-restart 0 $(TESTS)
+test: .venv/.dev  ## All tests; those with a real broker need Java and Maven (KAFKA=4.4.0: another version)
+	GRAYLINE_TEST_KAFKA=$(KAFKA) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --max-worker-restart 0 $(TESTS)
 
 check: .venv/.dev  ## What CI runs: linter, formatter, types, import contracts, tests
 	$(BIN)/ruff check .
@@ -41,8 +43,8 @@ check: .venv/.dev  ## What CI runs: linter, formatter, types, import contracts, 
 sim: .venv/.dev  ## Replay one simulated history (SEED=n)
 	@$(BIN)/python -m tests.sim --seed $(SEED) $(ARGS)
 
-soak: .venv/.dev  ## A kill loop on a real broker, an hour (GRAYLINE_SOAK_MINUTES=n; GRAYLINE_SEED=n repeats a round)
-	GRAYLINE_SOAK_MINUTES=$(GRAYLINE_SOAK_MINUTES) $(BIN)/python -m pytest tests/faults/test_soak.py -s $(ARGS)
+soak: .venv/.dev  ## A kill loop on a broker, then one on three, an hour each (GRAYLINE_SOAK_MINUTES=n; GRAYLINE_SEED=n)
+	GRAYLINE_SOAK_MINUTES=$(GRAYLINE_SOAK_MINUTES) $(BIN)/python -m pytest tests/faults/test_soak.py tests/faults/test_cluster.py -s $(ARGS)
 
 bench: .venv/.dev  ## Speed against the limit and against stock Faust, on a real broker
 	$(BIN)/python -m bench $(ARGS)

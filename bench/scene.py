@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.say import say
-from schemas.topics import LEDGER, SNAPSHOTS
+from schemas.topics import HISTORY, LEDGER, SNAPSHOTS
 from streams.kafka import topics
 from streams.kafka.settings import KafkaSettings
 from tests.kafka_broker import Broker
@@ -43,7 +43,7 @@ class Scene:
         self.bootstrap = broker.bootstrap
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap, **QUIET})
         self._settings = KafkaSettings(brokers=self.bootstrap)
-        topics.create(self._settings, PARTITIONS, 1, overrides={"retention.ms": "-1"})
+        topics.create(self._settings, PARTITIONS, 1, overrides=HISTORY)
 
     def make_topic(self, name: str) -> None:
         topic = NewTopic(name, PARTITIONS, 1, config={"retention.ms": "-1"})

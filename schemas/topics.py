@@ -38,19 +38,30 @@ class TopicSpec:
     partitions: int = 0
 
 
+# Whose clock a record's Kafka timestamp comes from, which bounds the times that the record itself tells.
+TIMESTAMP_TYPE = "message.timestamp.type"
+APPEND_TIME, CREATE_TIME = "LogAppendTime", "CreateTime"
+# For topics of replayed or generated history.
+HISTORY = {"retention.ms": "-1", TIMESTAMP_TYPE: CREATE_TIME}
+
+
+def _input(days: int) -> dict[str, str]:
+    return _kept(days) | {TIMESTAMP_TYPE: APPEND_TIME}
+
+
 def _kept(days: int) -> dict[str, str]:
     return {"cleanup.policy": "delete", "retention.ms": str(days * DAY_MS)}
 
 
 _SPECS = (
-    TopicSpec(MESSAGE_RELAY, True, _kept(days=7), "input: messages as relays hand them on, keyed by sender"),
-    TopicSpec(CDR, True, _kept(days=7), "input: events of calls, keyed by caller"),
-    TopicSpec(REPORTS, True, _kept(days=90), "input: citizens' reports of numbers, keyed by the reported number"),
-    TopicSpec(TRAPS, True, _kept(days=90), "input: what reached honeypot numbers, keyed by sender"),
+    TopicSpec(MESSAGE_RELAY, True, _input(days=7), "input: messages as relays hand them on, keyed by sender"),
+    TopicSpec(CDR, True, _input(days=7), "input: events of calls, keyed by caller"),
+    TopicSpec(REPORTS, True, _input(days=90), "input: citizens' reports of numbers, keyed by the reported number"),
+    TopicSpec(TRAPS, True, _input(days=90), "input: what reached honeypot numbers, keyed by sender"),
     TopicSpec(
         CONTROL,
         True,
-        _kept(days=5 * 365),
+        _input(days=5 * 365),
         "input: what operators say of one number, keyed by that number; part of the audit trail",
     ),
     TopicSpec(
@@ -113,6 +124,6 @@ TOPICS: dict[str, TopicSpec] = {spec.name: spec for spec in _SPECS}
 
 
 def for_history(spec: TopicSpec) -> TopicSpec:
-    """The same topic for replayed or generated history. The broker deletes by the records' own timestamps, so records
-    of last month would be gone as soon as written: nothing is deleted by age here."""
-    return replace(spec, config=spec.config | {"retention.ms": "-1"})
+    """The same topic for replayed or generated history, whose records keep the timestamps that they come with. The
+    broker deletes by these, so records of last month would be gone as soon as written: nothing is deleted by age."""
+    return replace(spec, config=spec.config | HISTORY)

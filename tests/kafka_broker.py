@@ -55,7 +55,8 @@ class Broker:
     `users`, names and passwords: a further listener, at `secured`, takes them by SCRAM-SHA-512 over TLS, with a
     certificate of the authority in `ca_file`, made on the spot; and nobody has a right that was not granted, but for
     the user called `admin` and for whoever comes by `bootstrap`. After `stop()` or `kill()`, `start()` brings the same
-    broker back, with its data, at the same address.
+    broker back, with its data, at the same address. `ports`: of the broker and the controller, and `cluster_id`, the
+    cluster's: for nodes that know of each other.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Broker:
         version: str | None = None,
         proxy_port: int | None = None,
         users: Mapping[str, str] | None = None,
+        ports: Sequence[int] = (),
+        cluster_id: str = "",
     ) -> None:
         self.version = version or kafka_version()
         self._jars = kafka_jars(self.version)
@@ -81,6 +84,8 @@ class Broker:
         self._proxy_port = proxy_port
         self.behind_proxy = ""
         self._users = dict(users or {})
+        self._ports = tuple(ports)
+        self._cluster_id = cluster_id or new_cluster_id()
         self.secured = ""
         self.ca_file = self.directory / "tls" / "ca.pem"
 
@@ -252,7 +257,7 @@ class Broker:
         return (self.directory / "has-run").exists()
 
     def _format(self) -> None:
-        broker_port, controller_port, second_port, secured_port = free_ports(4)
+        broker_port, controller_port, second_port, secured_port = (*self._ports, *free_ports(4 - len(self._ports)))
         self.bootstrap = f"127.0.0.1:{broker_port}"
         shutil.rmtree(self.directory / "data", ignore_errors=True)
         properties = server_properties(self.directory / "data", broker_port, controller_port)
@@ -271,10 +276,9 @@ class Broker:
             scram = [f"--add-scram=SCRAM-SHA-512=[name={n},password={word}]" for n, word in self._users.items()]
         properties |= self._settings
         self._properties_file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # In one word: one id in 64 starts with a hyphen and would be taken for an option.
-        config = str(self._properties_file)
-        self.tool("kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", config, *scram)
+        id = f"--cluster-id={self._cluster_id}"
+        self.tool("kafka.tools.StorageTool", "format", id, "-c", str(self._properties_file), *scram)
         self._is_formatted = True
 
     def _certificates(self) -> Path:
@@ -402,6 +406,10 @@ def moved(tool: str, version: str) -> str:
 def escaped(value: str) -> str:
     """A value of a .properties file; Java drops blanks before it, and reads a backslash as an escape."""
     return "".join(f"\\u{ord(each):04x}" if not each.isalnum() else each for each in value)
+
+
+def new_cluster_id() -> str:
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def free_ports(count: int) -> list[int]:

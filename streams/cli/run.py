@@ -275,7 +275,8 @@ def command(
 
     def check() -> None:
         read = tuple(sorted({*ruleset.topics, *settings.topics}))
-        check_topics(kafka, read, 0.8 * broker_wait_s)  # so that a short wait has a reason to tell
+        unbounded = check_topics(kafka, read, 0.8 * broker_wait_s)  # so that a short wait has a reason to tell
+        worker.metrics.timestamps_unbounded(unbounded)
 
     worker = worker_for(settings, ruleset, home_region=home_region, feeds=feeds, reload=read_rules, check=check)
     code = worker.run()
@@ -284,12 +285,17 @@ def command(
     os._exit(code)
 
 
-def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...], limit_s: float) -> None:
-    """Checks the topics on the broker. limit_s: the time limit of each question. Raises KafkaProblem when a topic is
-    missing, partition counts differ, or a dead letter or a stray would not fit; BrokerAway when no broker answers."""
+def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...], limit_s: float) -> list[str]:
+    """Checks the topics on the broker; returns the inputs whose timestamps nobody bounds. limit_s: the time limit of
+    each question. Raises KafkaProblem when a topic is missing, partition counts differ, or a dead letter or a stray
+    would not fit; BrokerAway when no broker answers."""
     from streams.kafka import topics
 
     timeout_s = min(topics.TIMEOUT_S, limit_s)
     topics.check_topics(kafka, inputs, timeout_s=timeout_s)
     for note in topics.check_limits(kafka, inputs, timeout_s):
         logging.getLogger("grayline.kafka").info("%s", note)
+    unbounded = topics.check_timestamps(kafka, inputs, timeout_s)
+    for warning in unbounded.values():
+        logging.getLogger("grayline.kafka").warning("%s", warning)
+    return list(unbounded)

@@ -11,10 +11,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from streams.kafka.errors import Meaning, meaning_of
+
 log = logging.getLogger("grayline.clients")
 
 SILENT_S = 10.0  # who has heard nothing for so long asks whether its client still reaches anybody
 ANSWER_S = 2.0
+AGAIN_S = 0.2
+LEADERLESS = (Meaning.LEADER, Meaning.NO_TOPIC)
 
 
 class LastingConsumer:
@@ -71,7 +75,7 @@ class LastingConsumer:
     def get_watermark_offsets(self, partition: Any, timeout: float = -1, cached: bool = False) -> Any:
         if cached:
             return self._present.get_watermark_offsets(partition, timeout=timeout, cached=True)
-        return self._told(partition.topic, lambda consumer: consumer.get_watermark_offsets(partition, timeout=timeout))
+        return self._told(partition.topic, lambda consumer: _bounds(consumer, partition, timeout))
 
     def commit(self, **arguments: Any) -> Any:
         """Raises KafkaException: _ASSIGNMENT_LOST when it reaches nobody, and so will be no member for long."""
@@ -134,6 +138,21 @@ class LastingConsumer:
         elif self._assigned:
             another.assign(_positions(left, self._assigned))
         left.close()
+
+
+def _bounds(consumer: Any, partition: Any, timeout_s: float) -> Any:
+    """First offset and end. Asks again while the partition's leader is only just being found, after a broker was lost:
+    librdkafka then knows no such partition. Raises KafkaException."""
+    from confluent_kafka import KafkaException
+
+    until_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=timeout_s)
+        except KafkaException as problem:
+            if meaning_of(problem.args[0]) not in LEADERLESS or time.monotonic() >= until_s:
+                raise
+        time.sleep(AGAIN_S)
 
 
 def _known(metadata: Any) -> Any:

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from schemas.feeds import FEEDS
-from schemas.topics import BLOCK_EVENTS, DEAD_LETTERS, LEDGER, REKEYED, SNAPSHOTS, TOPICS, TopicSpec
-from streams.kafka.clients import Clients
-from streams.kafka.errors import Meaning, meaning_of, passes
+from schemas.topics import (
+    APPEND_TIME,
+    BLOCK_EVENTS,
+    CREATE_TIME,
+    DEAD_LETTERS,
+    LEDGER,
+    REKEYED,
+    SNAPSHOTS,
+    TIMESTAMP_TYPE,
+    TOPICS,
+    TopicSpec,
+)
+from streams.kafka.admin import TIMEOUT_S, Admin, listed
 from streams.kafka.settings import BrokerAway, KafkaProblem, KafkaSettings
 
-if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient, ClusterMetadata
+__all__ = [
+    "KafkaProblem",
+    "TopicStatus",
+    "check_inputs",
+    "check_limits",
+    "check_timestamps",
+    "check_topics",
+    "create",
+    "show",
+]
 
-__all__ = ["KafkaProblem", "TopicStatus", "check_inputs", "check_limits", "check_topics", "create", "show"]
-
-TIMEOUT_S = 10.0
 BROKERS_REPLICATION = -1  # what the broker's `default.replication.factor` says
-# The answers of a broker that has not yet taken over the partitions of a topic that its controller has just made.
-SETTLING = (Meaning.LEADER, Meaning.NO_TOPIC)
 TOPIC_LIMIT = "max.message.bytes"
 PRODUCER_LIMIT = "message.max.bytes"
 PRODUCER_LIMIT_BYTES = 1_000_000  # librdkafka's default
 DEAD_LETTER_HEADERS_BYTES = 16 * 1024  # room for headers, key and the record's own frame
+TIMESTAMP_AFTER = "message.timestamp.after.max.ms"
+TIMESTAMP_AFTER_MS = 3_600_000  # as much as the default of brokers from 4.0 on
+TIMESTAMP_ANY_MS = 2**63 - 1  # the default before
 BROKERS_PARTITIONS = -1  # what the broker's `num.partitions` says
 
 # The loss when an operator makes the topic anew.
@@ -75,7 +89,7 @@ def create(
     """
     from confluent_kafka.admin import NewTopic
 
-    admin = _Admin(settings, timeout_s)
+    admin = Admin(settings, timeout_s)
     existing = admin.metadata().topics
     wanted = [
         NewTopic(
@@ -106,7 +120,7 @@ def show(
     settings: KafkaSettings, *, specs: Sequence[TopicSpec] = tuple(TOPICS.values()), timeout_s: float = TIMEOUT_S
 ) -> list[TopicStatus]:
     """The state of every topic of ours, in the order of `specs`. Raises KafkaProblem."""
-    admin = _Admin(settings, timeout_s)
+    admin = Admin(settings, timeout_s)
     existing = admin.metadata().topics
     present = [spec for spec in specs if spec.name in existing]
     counts = {spec.name: len(existing[spec.name].partitions) for spec in present}
@@ -163,7 +177,7 @@ def check_topics(
         losses = "".join(f"\n    {name}: {LOST_WITH[name]}" for name in other if name in LOST_WITH)
         raise KafkaProblem(
             f"these topics must have as many partitions as the inputs, {count}, so that a number's holds "
-            f"and state lie in its records' partition: {shown}.\nStop the workers, delete {_topics(list(other))} and "
+            f"and state lie in its records' partition: {shown}.\nStop the workers, delete {listed(list(other))} and "
             f"make these with\n    grayline topics create --brokers {settings.brokers} --partitions {count}\n"
             f"Their records are lost with them{':' if losses else ''}{losses}"
         )
@@ -172,12 +186,12 @@ def check_topics(
 
 def _counts(settings: KafkaSettings, names: Sequence[str], timeout_s: float) -> dict[str, int]:
     """Partitions of each topic. Raises KafkaProblem when one is missing."""
-    existing = _Admin(settings, timeout_s).metadata().topics
+    existing = Admin(settings, timeout_s).metadata().topics
     missing = [name for name in names if name not in existing]
     if missing:
         raise KafkaProblem(
             f"not on the broker at {settings.brokers}, or hidden from this user, who needs a right on each: "
-            f"{_topics(missing)}; make the missing ones with\n    grayline topics create --brokers {settings.brokers}"
+            f"{listed(missing)}; make the missing ones with\n    grayline topics create --brokers {settings.brokers}"
         )
     return {name: len(existing[name].partitions) for name in names}
 
@@ -211,7 +225,7 @@ def check_limits(settings: KafkaSettings, inputs: Iterable[str], timeout_s: floa
         )
     names = list(inputs)
     try:
-        configs = _Admin(settings, timeout_s).configs([DEAD_LETTERS, REKEYED, *names])
+        configs = Admin(settings, timeout_s).configs([DEAD_LETTERS, REKEYED, *names])
     except BrokerAway:
         raise
     except KafkaProblem as problem:
@@ -232,13 +246,34 @@ def check_limits(settings: KafkaSettings, inputs: Iterable[str], timeout_s: floa
     if not larger:
         return []
     return [
-        f"{_topics(larger)} may hold records of more than {DEAD_LETTER_WHOLE_BYTES:,} bytes: of such a record that "
+        f"{listed(larger)} may hold records of more than {DEAD_LETTER_WHOLE_BYTES:,} bytes: of such a record that "
         f"cannot be read, {DEAD_LETTERS} keeps the beginning and the sha256"
     ]
 
 
-def _topics(names: Sequence[str]) -> str:
-    return ("topic " if len(names) == 1 else "topics ") + ", ".join(names)
+def check_timestamps(settings: KafkaSettings, inputs: Iterable[str], timeout_s: float = TIMEOUT_S) -> dict[str, str]:
+    """Inputs whose records may carry any Kafka timestamp that their producers like, each with a warning in words. Such
+    a timestamp vouches for a time far ahead. Raises BrokerAway. Without the right to look, nothing is known."""
+    names = list(inputs)
+    try:
+        configs = Admin(settings, timeout_s).configs(names)
+    except BrokerAway:
+        raise
+    except KafkaProblem:
+        return {}  # `check_limits` has told it
+    found = {}
+    for name in names:
+        after_ms = configs[name].get(TIMESTAMP_AFTER) or TIMESTAMP_ANY_MS
+        if configs[name].get(TIMESTAMP_TYPE) == APPEND_TIME or int(after_ms) <= TIMESTAMP_AFTER_MS:
+            continue
+        found[name] = (
+            f"topic {name} takes records whose Kafka timestamps are any time ahead ({TIMESTAMP_TYPE} is {CREATE_TIME}, "
+            f"{TIMESTAMP_AFTER} is {int(after_ms):,}): one producer with a wrong clock can put its events into the "
+            f"future. Bound them with\n    kafka-configs.sh --bootstrap-server {settings.brokers} --alter --topic "
+            f"{name} --add-config {TIMESTAMP_TYPE}={APPEND_TIME}\nor, to keep the producers' times, with --add-config "
+            f"{TIMESTAMP_AFTER}={TIMESTAMP_AFTER_MS}"
+        )
+    return found
 
 
 def _partitions_of(spec: TopicSpec, partitions: int) -> int:
@@ -267,103 +302,3 @@ def _differences(spec: TopicSpec, config: Mapping[str, str]) -> tuple[tuple[str,
         else:
             notes.append(f"{name} is {actual}, ours would be {wanted}")
     return tuple(problems), tuple(notes)
-
-
-class _Admin:
-    """An admin client whose every question ends within `timeout_s`, in an answer or a KafkaProblem."""
-
-    def __init__(self, settings: KafkaSettings, timeout_s: float) -> None:
-        from confluent_kafka import KafkaException
-
-        self._brokers = settings.brokers
-        self._timeout_s = timeout_s
-        self._last_error = ""
-        self._failure = KafkaException
-        # librdkafka would log each refused connection; what the user needs of that goes into our message.
-        config = {"log_level": 0, **settings.common(), "error_cb": self._remember}
-        try:
-            self._client: AdminClient = Clients().admin(config)
-        except KafkaException as error:
-            raise KafkaProblem(f"the Kafka settings do not work: {error.args[0].str()}") from error
-
-    def metadata(self) -> ClusterMetadata:
-        """Raises BrokerAway."""
-        try:
-            metadata = self._client.list_topics(timeout=self._timeout_s)
-        except self._failure as error:
-            self._client.poll(0)  # delivers the errors that explain the time-out to `_remember`
-            because = self._last_error or error.args[0].str()
-            raise BrokerAway(
-                f"no Kafka broker answered at {self._brokers} within {self._timeout_s:g} s: {because}"
-            ) from error
-        if not metadata.brokers:  # of a cluster that is only just coming back, whose topics it does not name either
-            raise BrokerAway(f"the cluster at {self._brokers} names no broker yet")
-        return metadata
-
-    def create(self, topics: Sequence[Any], dry_run: bool) -> None:
-        if not topics:
-            return
-        futures = self._client.create_topics(
-            topics, operation_timeout=self._timeout_s, request_timeout=self._timeout_s, validate_only=dry_run
-        )
-        refused = []
-        for name, future in futures.items():
-            try:
-                future.result()
-            except self._failure as error:
-                # Somebody else was faster: the same outcome.
-                if meaning_of(error.args[0]) is not Meaning.EXISTS:
-                    refused.append(f"{name}: {error.args[0].str()}")
-        if refused:
-            raise KafkaProblem("the broker did not make every topic:\n    " + "\n    ".join(refused))
-
-    def wait_for(self, names: Sequence[str]) -> None:
-        """A broker learns of a new topic a moment after its controller has made it."""
-        deadline = monotonic() + self._timeout_s
-        while missing := set(names) - set(self.metadata().topics):
-            if monotonic() > deadline:
-                raise KafkaProblem(f"the broker made {_topics(sorted(missing))} but does not list what it made")
-
-    def configs(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
-        from confluent_kafka.admin import ConfigResource, ResourceType
-
-        if not names:
-            return {}
-        asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-        question = partial(self._client.describe_configs, asked, request_timeout=self._timeout_s)
-        settings = self._ask(question, "settings")
-        return {resource.name: {name: entry.value for name, entry in got.items()} for resource, got in settings.items()}
-
-    def messages(self, partitions: Mapping[str, int]) -> dict[str, int]:
-        from confluent_kafka import TopicPartition
-        from confluent_kafka.admin import OffsetSpec
-
-        every = [TopicPartition(name, index) for name, count in partitions.items() for index in range(count)]
-        totals = dict.fromkeys(partitions, 0)
-        for sign, where in ((-1, OffsetSpec.earliest()), (1, OffsetSpec.latest())):
-            if not every:
-                continue
-            asked = dict.fromkeys(every, where)
-            question = partial(self._client.list_offsets, asked, request_timeout=self._timeout_s)
-            offsets = self._ask(question, "offsets")
-            for partition, offset in offsets.items():
-                totals[partition.topic] += sign * offset.offset
-        return totals
-
-    def _ask(self, question: Callable[[], Mapping[Any, Any]], what: str) -> dict[Any, Any]:
-        """The answers to a question of many futures. It is asked again while a new topic's partitions settle."""
-        deadline = monotonic() + self._timeout_s
-        while True:
-            try:
-                return {subject: future.result() for subject, future in question().items()}
-            except self._failure as error:
-                problem = error.args[0]
-                settles = meaning_of(problem) in SETTLING
-                if not settles or monotonic() > deadline:
-                    waits = settles or passes(problem)
-                    raise (BrokerAway if waits else KafkaProblem)(
-                        f"the broker at {self._brokers} gave no {what}: {problem.str()}"
-                    ) from error
-
-    def _remember(self, error: Any) -> None:
-        self._last_error = error.str()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -72,6 +72,7 @@ class Metrics:
             Counter, "registry_matches", "Events of numbers with an entry, as far as rules asked", "kind"
         )
         self._waiting = made(Gauge, "waiting_for_broker", "1 while the start waits for a broker that does not answer")
+        self._unbounded = made(Gauge, "timestamps_unbounded", "1 for an input with any timestamps ahead", "topic")
         self._at_bound = made(
             Counter, "holds_at_bound", "Holds given up, or not opened, at a bound", "rule", "mode", "what"
         )
@@ -132,6 +133,12 @@ class Metrics:
     def waiting(self, is_waiting: bool) -> None:
         """Shows that the worker's start waits for a broker, or no longer does."""
         self._waiting.set(is_waiting)
+
+    def timestamps_unbounded(self, topics: Iterable[str]) -> None:
+        """Shows the inputs whose Kafka timestamps may be any time ahead, as far as the start could see."""
+        self._unbounded.clear()
+        for topic in topics:
+            self._unbounded.labels(topic).set(1)
 
     def rules_read(self, done: bool) -> None:
         """Shows whether the rules were read again when asked to."""

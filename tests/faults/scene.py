@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from rules.load import load
 from rules.model import RuleSet
-from schemas.topics import LEDGER, REKEYED, TOPICS
+from schemas.topics import HISTORY, LEDGER, REKEYED, TOPICS
 from streams.holds import ledger_rows
 from streams.holds.ledger_keys import manifest_key
 from streams.holds.ledger_rows import KeptHold
@@ -53,6 +53,7 @@ class Scene:
     """`seed` decides the traffic and everything else that is drawn; a failed check names it."""
 
     partitions = PARTITIONS
+    replication = 1
 
     def __init__(self, broker: Broker, proxy: Proxy, zygote: Zygote, folder: Path, seed: int) -> None:
         self.broker = broker
@@ -127,7 +128,7 @@ class Scene:
         self._create_topics()
 
     def _create_topics(self) -> None:
-        topics.create(KafkaSettings(self.broker.bootstrap), self.partitions, 1, overrides={"retention.ms": "-1"})
+        topics.create(KafkaSettings(self.broker.bootstrap), self.partitions, self.replication, overrides=HISTORY)
 
     def feed(self, records: Iterable[Record]) -> None:
         """Produce the records, in order, and return when the broker has all of them."""

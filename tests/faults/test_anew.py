@@ -38,6 +38,10 @@ def goes_on(scene: Scene, *arguments: str) -> None:
 def test_an_input_made_anew_under_a_running_worker_ends_it_before_anything_of_the_new_one_counts(
     scene: Scene, topic: str
 ) -> None:
+    made_anew_while_it_runs(scene, topic)
+
+
+def made_anew_while_it_runs(scene: Scene, topic: str) -> None:
     """The new topic has more records than the old one had: the worker's position lies among them."""
     old = traffic(scene.seed, five_hours_ago(), RECORDS)
     worker = scene.start()

@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from schemas.topics import BLOCK_HISTORY, MESSAGE_RELAY, TOPICS
+from schemas.topics import BLOCK_HISTORY, HISTORY, MESSAGE_RELAY, TOPICS
 from streams.kafka import topics
 from streams.kafka.partition import partition_of
 from streams.kafka.settings import KafkaSettings
@@ -168,7 +168,7 @@ class Live:
         for gone in (self._admin.delete_topics(there) if there else {}).values():
             gone.result(LONG_S)
         self.wait(lambda: not set(TOPICS) & set(self._admin.list_topics(timeout=10).topics), "topics are gone")
-        topics.create(KafkaSettings(self.broker.bootstrap), self.partitions, 1, overrides={"retention.ms": "-1"})
+        topics.create(KafkaSettings(self.broker.bootstrap), self.partitions, 1, overrides=HISTORY)
 
 
 def senders(partitions: int, each: int, prefix: str = "+82101111") -> list[list[str]]:

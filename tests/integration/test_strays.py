@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from rules.load import check_texts
 from rules.model import RuleSet
 from schemas.feeds import FEEDS
-from schemas.topics import BLOCK_HISTORY, CDR, DEAD_LETTERS, MESSAGE_RELAY, REKEYED, TOPICS
+from schemas.topics import BLOCK_HISTORY, CDR, DEAD_LETTERS, HISTORY, MESSAGE_RELAY, REKEYED, TOPICS
 from streams.engine.engine import Engine
 from streams.kafka import topics
 from streams.kafka.partition import partition_of
@@ -113,7 +113,7 @@ def fresh_topics(broker: Broker) -> None:
     for gone in (admin.delete_topics(there) if there else {}).values():
         gone.result(LONG_S)
     until(lambda: not set(TOPICS) & set(admin.list_topics(timeout=LONG_S).topics))
-    topics.create(KafkaSettings(broker.bootstrap), PARTITIONS, 1, overrides={"retention.ms": "-1"})
+    topics.create(KafkaSettings(broker.bootstrap), PARTITIONS, 1, overrides=HISTORY)
 
 
 def until(happened: Callable[[], bool]) -> None:

@@ -17,8 +17,9 @@ from schemas.topics import TOPICS, TopicSpec
 from streams.cli.topics import command
 from streams.ingest.decode import DEAD_LETTER_WHOLE_BYTES, Decoder
 from streams.ingest.epoch import RawBatch
+from streams.kafka.admin import Admin
 from streams.kafka.settings import KafkaProblem, KafkaSettings
-from streams.kafka.topics import LOST_WITH, check_inputs, check_limits, check_topics, create, show
+from streams.kafka.topics import LOST_WITH, check_inputs, check_limits, check_timestamps, check_topics, create, show
 from tests.kafka_broker import Broker, free_ports
 
 _names = count()
@@ -253,6 +254,22 @@ def test_an_input_with_larger_records_than_dead_letters_keeps_whole_is_noted(
     assert note.startswith(f"topic {name}-large may hold records of more than 900,000 bytes")
 
 
+def test_inputs_whose_timestamps_nobody_bounds_are_told_with_the_command_that_does(settings: KafkaSettings) -> None:
+    name = f"stamped-{next(_names)}"
+    make(settings, f"{name}-any", 1)
+    make(settings, f"{name}-bounded", 1, message_timestamp_after_max_ms="3600000")
+    make(settings, f"{name}-appended", 1, message_timestamp_type="LogAppendTime")
+    found = check_timestamps(settings, [f"{name}-any", f"{name}-bounded", f"{name}-appended"])
+    bounded = int(settings_of(settings, f"{name}-any")["message.timestamp.after.max.ms"]) <= 3_600_000
+    assert list(found) == ([] if bounded else [f"{name}-any"]), "brokers from 4.0 on have a bound by default"
+    for words in found.values():
+        assert f"--topic {name}-any --add-config message.timestamp.type=LogAppendTime" in words
+
+
+def settings_of(settings: KafkaSettings, name: str) -> dict[str, str]:
+    return Admin(settings, 30.0).configs([name])[name]
+
+
 def test_a_producer_that_could_send_no_whole_dead_letter_is_refused(
     kafka: Broker, dead_letters: Callable[[str], str]
 ) -> None:
@@ -321,6 +338,7 @@ def test_the_command_makes_and_shows_graylines_topics(own_broker: str) -> None:
     again = run("create", "--brokers", own_broker, "--partitions", "2")
     assert again.exit_code == 0, again.output
     assert "note: cdr: retention.ms is -1" in again.stderr
+    assert "note: cdr: message.timestamp.type is CreateTime, ours would be LogAppendTime" in again.stderr
 
     shown = run("show", "--brokers", own_broker)
     assert shown.exit_code == 0, shown.output

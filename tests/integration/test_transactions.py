@@ -4,6 +4,7 @@ once, together with its offsets, or not at all."""
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,8 @@ pytestmark = pytest.mark.kafka
 
 PARTITIONS = 2
 LONG_S = 60.0
+SETTLE_S = 0.5
+UNCOMMITTED = {"isolation.level": "read_uncommitted"}
 # The shortest that librdkafka takes is 1 s; what is unanswered is given up after this.
 TRANSACTION_MS = 3000
 SMALL_RECORDS = 1000  # bytes a record may have on the topic `small`
@@ -96,23 +99,38 @@ class Scene:
         return found.pop()
 
     def visible(self, isolation: str = "read_committed", topic: str = "out") -> list[int]:
-        """The numbers that a reader of the output sees now, sorted."""
+        """The numbers that a reader of the output sees now, sorted. How a transaction ended reaches the partitions a
+        moment after its producer is told: a stable end before the end is waited for."""
         reader = Consumer({
             "bootstrap.servers": self.broker.bootstrap, "group.id": f"reader-{uuid.uuid4()}",
             "enable.auto.commit": False, "enable.partition.eof": True, "isolation.level": isolation,
         })  # fmt: skip
         try:
             reader.assign([TopicPartition(f"{self.name}-{topic}", partition, 0) for partition in range(PARTITIONS)])
-            found, ended = [], 0
-            while ended < PARTITIONS:
-                message = reader.poll(LONG_S)
-                assert message is not None, f"no end of {topic} within {LONG_S:g} s"
-                if message.error() is None:
+            found: list[int] = []
+            ends: dict[int, int] = {}  # stable ones, as far as they were reached
+            settled_s = time.monotonic() + SETTLE_S
+            while len(ends) < PARTITIONS or (self._is_behind(ends, topic) and time.monotonic() < settled_s):
+                message = reader.poll(SETTLE_S if len(ends) == PARTITIONS else LONG_S)
+                if message is None:
+                    assert len(ends) == PARTITIONS, f"no end of {topic} within {LONG_S:g} s"
+                elif message.error() is None:
                     found.append(int(message.value().split()[0]))
                 else:
                     assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
-                    ended += 1
+                    ends[message.partition()] = message.offset()
             return sorted(found)
+        finally:
+            reader.close()
+
+    def _is_behind(self, ends: dict[int, int], topic: str) -> bool:
+        """True if there is something behind these stable ends, of transactions that are open or only just over."""
+        reader = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "ends"} | UNCOMMITTED)
+        try:
+            places = [TopicPartition(f"{self.name}-{topic}", partition) for partition in ends]
+            return any(
+                reader.get_watermark_offsets(place, timeout=LONG_S)[1] > ends[place.partition] for place in places
+            )
         finally:
             reader.close()
 

@@ -1,0 +1,100 @@
+"""Fault 26 of docs/reliability.md: three brokers, of which one is lost, stands still, or hands its work over."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.topics import BLOCK_HISTORY, CDR
+from tests.conftest import missing
+from tests.faults.check import check
+from tests.faults.scene import BROKER, Scene
+from tests.faults.traffic import five_hours_ago, traffic
+from tests.faults.zygote import Zygote
+from tests.kafka_broker import KafkaUnavailable
+from tests.kafka_cluster import Cluster
+from tests.kafka_proxy import Proxy
+
+MINUTES = float(os.environ.get("GRAYLINE_SOAK_MINUTES") or 0)
+RECOVERY_S = 120.0
+FAULTS = 3
+# Three brokers on one small machine take their time to find another leader or coordinator.
+PATIENT = {"session_timeout_ms": "10000", "transaction_timeout_ms": "10000"}
+
+
+class ClusterScene(Scene):
+    """`broker` is the cluster: none of what a scene does to its one broker is done here."""
+
+    replication = 3
+
+
+@pytest.fixture(scope="module")
+def cluster(zygote: Zygote) -> Iterator[Cluster]:
+    try:
+        made = Cluster(BROKER)
+    except KafkaUnavailable as why:
+        missing(str(why))
+    with made:
+        yield made
+
+
+@pytest.mark.timeout(60 * MINUTES + 900)
+def test_a_leader_killed_a_coordinator_that_moves_and_a_replica_behind_lose_and_double_nothing(
+    cluster: Cluster, proxy: Proxy, zygote: Zygote, tmp_path: Path, seed: int
+) -> None:
+    zygote.wait_ready()
+    until_s = time.monotonic() + 60 * MINUTES
+    for i in itertools.count():
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        broker: Any = cluster
+        scene = ClusterScene(broker, proxy, zygote, folder, seed + i)
+        try:
+            go_through(scene, cluster)
+        finally:
+            scene.close()
+        if time.monotonic() >= until_s:
+            return
+
+
+def go_through(scene: Scene, cluster: Cluster) -> None:
+    records = traffic(scene.seed, five_hours_ago(), 400 * (FAULTS + 1))
+    worker = scene.start(**PATIENT)
+    with scene.feeding(records) as feeder:
+        scene.wait_committed(200, worker, limit_s=RECOVERY_S)
+        leader = cluster.nodes[cluster.leader_of(CDR, 0)]
+        leader.kill()
+        counts_on(scene, worker)
+        leader.start()
+        coordinator = cluster.nodes[cluster.coordinator_of(scene.group)]
+        coordinator.stop()
+        counts_on(scene, worker)
+        coordinator.start()
+        behind = next(id for id in cluster.nodes if id != cluster.leader_of(CDR, 0))
+        cluster.nodes[behind].suspend()
+        try:
+            counts_on(scene, worker)
+            scene.wait_until(
+                lambda: all(behind not in nodes for nodes in cluster.in_sync(CDR).values()), "it is out of sync",
+                worker, limit_s=RECOVERY_S,
+            )  # fmt: skip
+            assert feeder.produced < len(records), "the load ended too early"
+        finally:
+            cluster.nodes[behind].resume()
+        scene.wait_until(
+            lambda: all(behind in nodes for nodes in cluster.in_sync(CDR).values()), "it has caught up",
+            worker, limit_s=RECOVERY_S,
+        )  # fmt: skip
+    scene.wait_caught_up(worker, limit_s=RECOVERY_S)
+    scene.stop(worker)
+    assert check(scene)[BLOCK_HISTORY] > 5
+
+
+def counts_on(scene: Scene, *workers: Any) -> None:
+    scene.wait_committed(sum(scene.committed().values()) + 100, *workers, limit_s=RECOVERY_S)
