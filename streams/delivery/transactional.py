@@ -32,6 +32,7 @@ PACKED_METADATA = b"CGMDv2:"  # then the generation, a C int, and texts that end
 ATTEMPTS_MAX = 5
 # Fenced once, a worker takes its name back: it may have slept. Fenced again before it could commit, it gives way.
 FENCES_MAX = 1
+HUNG_S = 2.0  # a call that takes so much longer than it may hangs, and its producer with it
 QUIET_S = 30.0  # between two lines of the log about the same error
 
 
@@ -185,7 +186,10 @@ class Transactional:
         if not is_member(member):
             # The broker lets offsets without a generation pass, as those of a consumer that is in no group.
             return KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "the consumer is no member of its group any more")
-        return self._call(self._producer.send_offsets_to_transaction, places, member)
+        send = self._producer.send_offsets_to_transaction
+        limit_s = self._timeout_s + HUNG_S
+        # librdkafka #5456: waits for a group coordinator that it knew and that is gone, and forgets the time.
+        return self._call(lambda wait_s: self._clients.bounded(lambda: send(places, member, wait_s), limit_s))
 
     def _call(self, function: Callable[..., Any], *arguments: Any) -> KafkaError | None:
         """Makes a call, and repeats it while librdkafka says that this call may be repeated. Returns what went

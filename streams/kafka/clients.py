@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FuturesTimeout
 from typing import Any
 
 from streams.kafka.reconnecting import LastingConsumer
@@ -35,7 +38,28 @@ class Clients:
 
         return Producer({"logger": logging.getLogger("grayline.kafka"), **config})
 
+    def bounded(self, call: Callable[[], Any], limit_s: float) -> Any:
+        """The result of a call to a client that may not keep its time limit. One that takes longer is left to itself,
+        with its client: whoever called must make another. Raises KafkaException, a fatal one for such a call, and
+        whatever the call does."""
+        from confluent_kafka import KafkaError, KafkaException
+
+        answer: Future[Any] = Future()
+        threading.Thread(target=_answer, args=(call, answer), name="bounded", daemon=True).start()
+        try:
+            return answer.result(limit_s)
+        except FuturesTimeout:
+            error = KafkaError(KafkaError._TIMED_OUT, f"the client has not come back for {limit_s:g} s", True)
+            raise KafkaException(error) from None
+
     def admin(self, config: Mapping[str, object]) -> Any:
         from confluent_kafka.admin import AdminClient
 
         return AdminClient(dict(config))
+
+
+def _answer(call: Callable[[], Any], answer: Future[Any]) -> None:
+    try:
+        answer.set_result(call())
+    except BaseException as problem:
+        answer.set_exception(problem)

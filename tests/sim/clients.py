@@ -6,7 +6,7 @@ lose its answer or be the last thing that its process does: `Faults.meet` decide
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,9 @@ class SimClients:
         from tests.sim.producer import FakeProducer
 
         return FakeProducer(self._world, self._process, config)
+
+    def bounded(self, call: Callable[[], Any], limit_s: float) -> Any:
+        return call()  # these clients keep their time
 
     def admin(self, config: Mapping[str, object]) -> Any:
         return FakeAdmin(self._world, self._process)

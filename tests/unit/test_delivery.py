@@ -3,6 +3,7 @@ answer a test or Hypothesis chooses. The same on a real broker: tests/integratio
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -327,6 +328,20 @@ class Recorder:
 
     def poll(self, timeout: float) -> int:
         return 0
+
+
+def test_a_producer_that_never_comes_back_from_sending_offsets_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.delivery.transactional.HUNG_S", -9.9)
+    never = threading.Event()
+    scene = Scene()
+    hung = scene.delivery._producer
+    hung.send_offsets_to_transaction = lambda *_: never.wait()
+    scene.produce(b"1", b"2")
+    assert scene.delivery.commit({("cdr", 0): 5})
+    assert scene.values == [b"1", b"2"]
+    assert scene.delivery._producer is not hung
+    assert scene.troubles == ["txn_aborted", "producer_replaced"]
+    never.set()
 
 
 class RecorderClients(Clients):
