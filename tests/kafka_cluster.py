@@ -71,8 +71,9 @@ class Cluster:
         return {number: set(partition.isrs) for number, partition in partitions.items()}
 
     def coordinator_of(self, group: str) -> int:
-        found = self._admin().describe_consumer_groups([group], request_timeout=ANSWER_S)[group]
-        return int(found.result().coordinator.id)
+        admin = self._admin()  # which must live until it has answered
+        found = admin.describe_consumer_groups([group], request_timeout=ANSWER_S)[group]
+        return int(found.result(2 * ANSWER_S).coordinator.id)
 
     def _admin(self) -> AdminClient:
         """A new one each time: it finds its way among nodes that come and go."""
