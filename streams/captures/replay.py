@@ -67,19 +67,21 @@ class ReplaySummary:
         """The count of events of all topics with this outcome."""
         return sum(tally[outcome] for tally in self.feeds.values())
 
-    def complaint(self) -> str | None:
-        """The reason why a replay shows nothing, or less than half, of what is in its files; None if it shows it."""
+    def complaint(self, files: str) -> str | None:
+        """The reason why a replay shows nothing, or less than half, of what is in `files`; None if it shows it."""
         accepted, late = self.events("accepted"), self.events("late")
         records = self.events("records")
         if not self.lines:
-            return "nothing was replayed: the files hold no record"
+            return f"nothing was replayed: no record in {files}"
         if not records and self.other_topics:
             topics = ", ".join(map(printable, sorted(self.other_topics)))
             return f"nothing was replayed: the records are of {topics}, which these rules do not count"
         if not records and self.seen_before:
             return None
         if not accepted and not self.events("duplicate") and not late:
-            return f"nothing was replayed: none of {self.lines:,} records can be read (--dead-letters says why)"
+            return (
+                f"nothing was replayed: none of {self.lines:,} records can be read (--dead-letters says why): {files}"
+            )
         if late > accepted:
             return (
                 f"{late:,} of {late + accepted:,} events came too late to count: files that are not in the order of "

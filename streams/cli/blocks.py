@@ -32,6 +32,7 @@ COLUMNS = ("number", "state", "change", "until", "directions", "actions", "rules
     "--format", "form", type=click.Choice(["plain", "json", "csv"]), default="plain", show_default=True,
     help="json: the value of each record, one a line. csv: one row per number, safe to open in a spreadsheet.",
 )  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option(
     "--number", "numbers", multiple=True, metavar="NUMBER", help="Only this number, in any spelling. Repeatable."
 )
@@ -41,6 +42,7 @@ def command(
     kafka_config: str | None,
     follow: bool,
     form: str,
+    as_json: bool,
     numbers: tuple[str, ...],
     home_region: str,
 ) -> None:
@@ -54,7 +56,7 @@ def command(
     Examples:
       grayline blocks --brokers kafka:9092
       grayline blocks --number 010-1234-5678
-      grayline blocks --follow --format json
+      grayline blocks --follow --json
 
     Exit codes: 0 done, 1 the topic cannot be read, 2 used wrongly.
     """
@@ -63,6 +65,10 @@ def command(
 
     wanted = frozenset(as_published(number, home_region) for number in numbers)
     settings = load_settings(brokers, kafka_config)
+    if as_json:
+        if form == "csv":
+            raise click.UsageError("--json and --format csv contradict each other")
+        form = "json"
     show = PRINTERS[form]
 
     def now_ms() -> int:

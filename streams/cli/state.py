@@ -115,27 +115,31 @@ def inspect(directory: Path, wanted: tuple[int, ...], as_json: bool) -> None:
 @_directory
 @_partitions
 @_rules
-def verify(directory: Path, wanted: tuple[int, ...], rules_path: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def verify(directory: Path, wanted: tuple[int, ...], rules_path: Path | None, as_json: bool) -> None:
     rules = load_rules(rules_path)
-    damaged = 0
+    rows: list[dict[str, Any]] = []
     with opened(directory) as state:
         for manifest in chosen(state, wanted):
             note_other_rules(manifest, rules)
             faults, digest = check(state, manifest, rules)
-            damaged += bool(faults)
+            chunks, size = len(manifest.chunks), manifest.chunk_bytes
+            rows.append({"partition": manifest.partition, "chunks": chunks, "bytes": size, "digest": digest or None,
+                         "faults": faults})  # fmt: skip
             for fault in faults:
                 say(f"partition {manifest.partition}: {fault}", err=True)
-            if not faults:
-                say(
-                    f"partition {manifest.partition}: {_counted(len(manifest.chunks), 'chunk')}, "
-                    f"{manifest.chunk_bytes:,} bytes, whole; digest {digest}"
-                )
-        if not wanted and (unnamed := state.unnamed()):
-            damaged += 1
+            if not faults and not as_json:
+                counted = _counted(chunks, "chunk")
+                say(f"partition {manifest.partition}: {counted}, {size:,} bytes, whole; digest {digest}")
+        unnamed = [] if wanted else state.unnamed()
+        if unnamed:
             say(f"{_counted(len(unnamed), 'chunk')} that no snapshot names, such as {unnamed[0]}", err=True)
-        if not state.partitions():
+        if not state.partitions() and not as_json:
             say("no snapshot yet")
-    sys.exit(1 if damaged else 0)
+    whole = not unnamed and not any(row["faults"] for row in rows)
+    if as_json:
+        say_json(json.dumps({"whole": whole, "partitions": rows, "unnamed_chunks": len(unnamed)}))
+    sys.exit(0 if whole else 1)
 
 
 @command.command("export", help=EXPORT_HELP, short_help="Print the readings of all counters.")
@@ -146,6 +150,7 @@ def verify(directory: Path, wanted: tuple[int, ...], rules_path: Path | None) ->
 )
 @_rules
 @click.option("--format", "form", type=click.Choice(["json"]), default="json", show_default=True, help="JSON lines.")
+@click.option("--json", is_flag=True, expose_value=False, help="The same as --format json, which is the only one.")
 @click.option("--show-numbers", is_flag=True, help="Print numbers in full.")
 @home_region("a NUMBER")
 def export(
