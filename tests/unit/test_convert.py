@@ -95,6 +95,39 @@ def test_each_line_is_in_exactly_one_row(lines: list[str]) -> None:
     run(MESSAGES, text)
 
 
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(
+    lambda s: s == s.strip() and s not in ("\\N", "NULL", "null")
+)
+RECORDS = st.lists(
+    st.fixed_dictionaries(
+        {"message_id": ANY_TEXT, "at": st.integers(AT_MS, AT_MS + 10**9), "sender": ANY_TEXT, "recipient": ANY_TEXT},
+        optional={"text": ANY_TEXT, "channel": st.sampled_from(["sms", "lms"])},
+    ),
+    max_size=6,
+)
+FIELDS = ("message_id", "at", "sender", "recipient", "text", "channel")
+
+
+@settings(max_examples=60, deadline=None)
+@given(RECORDS, st.sampled_from([",", ";", "|", "\t"]))
+def test_records_written_as_a_table_or_as_json_come_back_as_they_were(
+    records: list[dict[str, Any]], separator: str
+) -> None:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FIELDS, delimiter=separator, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    fields = "".join(f"  {name}: {name}\n" for name in FIELDS)
+    map_ = f"summary: s\ntopic: message-relay\ninput: {{form: csv, separator: '{separator}'}}\nfields:\n{fields}"
+    map_ = map_.replace("'\t'", "tab")
+    ordered = [{name: each[name] for name in FIELDS if name in each} for each in records]
+    for text, made in ((out.getvalue(), map_), (json.dumps(records), shipped()["message-relay"])):
+        conversion, found, rejections = run(made, text)
+        assert rejections == []
+        assert conversion.left_out == {}
+        assert [{name: each[name] for name in FIELDS if name in each} for each in found] == ordered
+
+
 def test_a_quote_that_is_never_closed_costs_its_own_line_only() -> None:
     text = (
         table(HEAD, message(1))

@@ -15,7 +15,7 @@ COUNTS_MS = {"s": 1000.0, "ms": 1.0, "us": 0.001}  # milliseconds of one
 RFC3339 = "rfc3339"
 RECORD = "record"  # as in records: milliseconds or RFC 3339
 AMBIGUOUS = ("refuse", "earlier", "later")
-MINUTES_CACHED = 4096
+MINUTES_CACHED = TEXTS_CACHED = 4096  # neighbours in a file tell of the same minutes, and of the same seconds
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 # Directives of strftime, each with the text that it stands for.
@@ -135,7 +135,7 @@ def _pattern(format_: str, pattern: re.Pattern[str], zone: tzinfo, ambiguous: st
             return parse_time((at - _EPOCH) // timedelta(milliseconds=1) - _offset_ms(offset) + within_ms)
         return parse_time(minute_ms(*calendar) + within_ms)
 
-    return read
+    return lru_cache(TEXTS_CACHED)(read)
 
 
 def _calendar(found: dict[str, str | None]) -> tuple[int, int, int, int, int]:

@@ -165,6 +165,8 @@ class CsvRows:
     def _looks_like_header(self, cells: Sequence[str]) -> bool:
         """True of the first row where the header is to stand, and of one that stands there again, as in files that were
         put together; its columns may come in another order."""
+        if self._header and plain_name(cells[0]) not in self._header:
+            return False
         names = frozenset(map(plain_name, cells))
         if self._header:
             return names == self._header or (not self._input.header and names < self._header and len(names) > 3)
