@@ -45,7 +45,6 @@ def cluster(zygote: Zygote) -> Iterator[Cluster]:
         yield made
 
 
-@pytest.mark.skipif(not MINUTES, reason="three brokers are for `make soak`")
 @pytest.mark.timeout(60 * MINUTES + 900)
 def test_a_leader_killed_a_coordinator_that_moves_and_a_replica_behind_lose_and_double_nothing(
     cluster: Cluster, proxy: Proxy, zygote: Zygote, tmp_path: Path, seed: int
