@@ -64,6 +64,7 @@ class StandIn:
         self.decoders = {topic: Decoder(topic) for topic in topics}
         self.seen: list[tuple[str, int, int]] = []  # (topic, partition, offset) in the order of the steps
         self.arrivals: list[bytes | None] = []  # values in arrival order
+        self.feeds: list[bytes | None] = []  # the header `feed` of each
         self.expired_at: list[int] = []
         self.keep = True
         self.partitions = 0
@@ -81,7 +82,10 @@ class StandIn:
         for one in decoded:
             outcome.feeds[one.topic] = one.counts.copy()
         for topic, raw in fetched(decoded):
-            outcome.feeds[topic]["accepted"] = len(raw.values) - outcome.feeds[topic]["not_json"]
+            bad = outcome.feeds[topic]["not_json"]
+            outcome.feeds[topic]["accepted"] = len(raw.values) - bad
+            outcome.by_feed[topic, topic, "records", ""] = len(raw.values)
+            outcome.by_feed[topic, topic, "dead", "not_json"] = bad
         if not self.keep:
             return outcome
         raws = dict(fetched(decoded))
@@ -91,6 +95,7 @@ class StandIn:
             value = raw.values[i]
             self.seen.append((topic, int(raw.partition[i]), int(raw.offset[i])))
             self.arrivals.append(value)
+            self.feeds.append(raw.feeds[i] if raw.feeds else None)
             if value == b"crash":
                 raise RuntimeError("asked to crash")
             if value is not None and value.startswith(b"block"):

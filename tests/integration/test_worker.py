@@ -167,6 +167,19 @@ def test_outputs_and_dead_letters_reach_their_topics_in_order(here: Here) -> Non
     assert [record.value for record in worker.progress().recent_blocks] == [b"block 1", b"block 2"]
 
 
+def test_the_header_feed_of_each_record_comes_with_it(here: Here) -> None:
+    producer = Producer({"bootstrap.servers": here.bootstrap})
+    for headers in ([("feed", b"switch-1")], [("x", b"1"), ("feed", b"switch-2")], None, [("x", b"feed")]):
+        producer.produce("cdr", b"v", partition=0, headers=headers)
+        producer.produce("message-relay", b"v", partition=0)
+    assert producer.flush(LONG_S) == 0
+    engine = StandIn(*TOPICS)
+    assert Worker(here.settings(stop_after=8), engine).run() == 0
+    of_calls = [feed for (topic, _, _), feed in zip(engine.seen, engine.feeds, strict=True) if topic == "cdr"]
+    assert of_calls == [b"switch-1", b"switch-2", None, None]
+    assert engine.feeds.count(None) == 6
+
+
 def test_a_crash_while_counting_commits_nothing_behind_it(here: Here) -> None:
     here.produce("cdr", *[b"v", b"v", b"crash", b"v"])
     worker = Worker(here.settings(commit_interval_ms=60_000), StandIn(*TOPICS))
