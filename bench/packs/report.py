@@ -146,7 +146,7 @@ def _share(score: KindScore | None) -> str:
 
 def _percent(share: float) -> str:
     """Whole per cents where that says enough."""
-    return f"{100 * share:.0f} %" if share == 0 or share >= 0.095 else f"{100 * share:.2g} %"
+    return f"{100 * share:.0f} %" if share < 1e-6 or share >= 0.095 else f"{100 * share:.2g} %"
 
 
 def _signed(value: float, digits: int) -> str:

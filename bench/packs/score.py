@@ -16,7 +16,6 @@ from bench.packs.run import Ran
 
 SHOWN_CONTACTS = 10  # offenders with fewer contacts showed nothing: they are left out, and counted
 GANG_FROM = 2  # a gang's numbers before this one, by first contact, may act before anybody can know
-DRAWS = 20_000
 Names = Mapping[str, str]  # rule -> the name under which it was run, which differs for variants of a rule
 
 
@@ -158,12 +157,10 @@ def weighted(scores: Tally, bounds: bool = True) -> Weighted:
     n = np.array([score.numbers for score in innocent])
 
     def total(hit: np.ndarray) -> tuple[float, tuple[float, float]]:
-        """Bounds by drawing each kind's share from what its count allows (Beta, Jeffreys)."""
-        if not bounds:
-            return float((hit / n) @ weights), (0.0, 0.0)
-        draws = np.random.default_rng(1).beta(hit + 0.5, n - hit + 0.5, (DRAWS, len(n))) @ weights
-        low, high = np.quantile(draws, (0.025, 0.975))
-        return float((hit / n) @ weights), (float(low), float(high))
+        return float((hit / n) @ weights), weighted_bounds(hit, weights / n, float(weights.sum())) if bounds else (
+            0.0,
+            0.0,
+        )
 
     blocked, blocked_bounds = total(np.array([score.blocked for score in innocent]))
     reviewed, reviewed_bounds = total(np.array([score.review_only for score in innocent]))
@@ -213,6 +210,22 @@ def wilson(hit: int, n: int, z: float = 1.96) -> tuple[float, float]:
     p, d = hit / n, 1 + z * z / n
     middle, half = (p + z * z / (2 * n)) / d, z * sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / d
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def weighted_bounds(counts: np.ndarray, weights: np.ndarray, most: float, z: float = 1.96) -> tuple[float, float]:
+    """Bounds (95 %) of a weighted sum of counts, by the gamma method of Fay and Feuer (1997): a kind of which none was
+    hit weighs in by what one hit would have been. most: what the sum cannot exceed."""
+    total, variance, largest = float(counts @ weights), float(counts @ weights**2), float(weights.max(initial=0.0))
+    low = variance / (2 * total) * _chi_square(2 * total**2 / variance, -z) if total else 0.0
+    total, variance = total + largest, variance + largest**2
+    high = variance / (2 * total) * _chi_square(2 * total**2 / variance, z) if total else 0.0
+    return low, min(high, most)
+
+
+def _chi_square(freedom: float, z: float) -> float:
+    """The quantile of chi-square at the normal deviate z (Wilson and Hilferty)."""
+    ninth = 2 / (9 * freedom)
+    return freedom * max(0.0, 1 - ninth + z * sqrt(ninth)) ** 3
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:

@@ -8,12 +8,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.packs import Scene, compare, report
 from bench.packs.kinds import GOALS, INNOCENTS, KINDS, OFFENDERS
 from bench.packs.run import Ran, run
-from bench.packs.score import goals, quantile, recall, tally, weighted, wilson
+from bench.packs.score import goals, quantile, recall, tally, weighted, weighted_bounds, wilson
 from bench.packs.variants import rules_of
 from rules.load import packs
 from streams.traffic import businesses, evasions, neighbours, offenders
@@ -55,7 +56,7 @@ def test_what_became_of_each_kind_is_counted(ran: Ran) -> None:
 def test_innocents_are_weighted_by_how_common_they_are_with_bounds_around_the_figure(ran: Ran) -> None:
     found = weighted(tally([ran], EVERY, NAMES))
     assert (found.blocked, found.reviewed) == (250, 250)
-    assert 0 < found.blocked_bounds[0] < 250 < found.blocked_bounds[1] < 1000
+    assert 0 < found.blocked_bounds[0] < 250 < found.blocked_bounds[1] == 1000  # there are no more
 
 
 def test_a_goal_names_the_kind_that_is_furthest_from_it(ran: Ran) -> None:
@@ -140,6 +141,10 @@ def test_bounds_of_shares_are_those_of_the_book() -> None:
     assert wilson(0, 100) == pytest.approx((0, 0.037), abs=0.0005)
     assert wilson(50, 100) == pytest.approx((0.404, 0.596), abs=0.0005)
     assert wilson(0, 0) == (0, 1)
+    # With one weight they are those of a Poisson count (Garwood): 0 to 3.69 of none, 4.80 to 18.39 of ten.
+    assert weighted_bounds(np.array([0]), np.array([1.0]), 100) == pytest.approx((0, 3.69), abs=0.05)
+    assert weighted_bounds(np.array([10]), np.array([1.0]), 100) == pytest.approx((4.80, 18.39), abs=0.05)
+    assert weighted_bounds(np.array([10, 0]), np.array([1.0, 5.0]), 100)[1] > 18.39
     assert (quantile([], 0.5), quantile([3, 1, 2], 0.5), quantile(range(1, 11), 0.9)) == (None, 2, 9)
 
 
