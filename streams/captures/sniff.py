@@ -11,6 +11,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # First bytes, what they say, and what to do about it.
 _SIGNS: tuple[tuple[bytes, str, str], ...] = (
     (b"PAR1", "a Parquet file", "`grayline records check` and `replay` read it, if its columns are a capture's"),
+    (b"\x1f\x8b", "packed with gzip inside of another archive", "unpack it"),
     (b"BZh", "packed with bzip2", "unpack it with bunzip2"),
     (b"\xfd7zXZ", "packed with xz", "unpack it with unxz"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),

@@ -63,6 +63,8 @@ def convert_command(
     from streams.captures.convert.map_file import Instead, load_map
     from streams.captures.rows import CaptureError
 
+    if rejects is not None and rejects == out:
+        raise click.BadParameter(f"{rejects} is the file of the records too", param_hint="--rejects")
     try:
         map_ = load_map(named, Instead(zone, numbers, _constants(given)))
     except RuleErrors as problem:
@@ -170,7 +172,7 @@ def _whole_file(path: Path, inputs: tuple[Path, ...]) -> Iterator[IO[bytes]]:
         stream.flush()
         return
     if any(str(file) != "-" and path.exists() and path.samefile(file) for file in inputs):
-        raise click.BadParameter(f"{path} is one of the files to convert", param_hint="--out")
+        raise click.UsageError(f"{path} is one of the files to convert: write to another")
     partial = path.with_name(path.name + ".partial")
     with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         try:

@@ -431,6 +431,32 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert convert("--map", "asterisk", "-o", str(tmp_path / "in.csv"), str(tmp_path / "in.csv")).exit_code == 2
 
 
+def test_no_file_is_read_and_written_at_once(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(MASTER)
+    for where in (("-o", "in.csv"), ("--rejects", "in.csv"), ("-o", "x", "--rejects", "x")):
+        named = [word if word.startswith("-") else str(tmp_path / word) for word in where]
+        got = convert("--map", "asterisk", *named, str(tmp_path / "in.csv"))
+        assert got.exit_code == 2, got.output
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+    assert (tmp_path / "in.csv").read_text() == MASTER
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00\xff", b"a: [", b"- 1", b"x" * 2_000_000, b"a: &b c", b"rules: []", None]
+)
+def test_a_map_that_is_rubbish_is_told_in_words(content: bytes | None, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(MASTER)
+    if content is None:
+        (tmp_path / "map.yaml").mkdir()
+    else:
+        (tmp_path / "map.yaml").write_bytes(content)
+    got = convert("--map", str(tmp_path / "map.yaml"), str(tmp_path / "in.csv"))
+    assert got.exit_code == 1
+    assert f"{tmp_path}/map.yaml" in got.stderr
+    assert "error: " in got.stderr
+    assert got.stdout == ""
+
+
 def test_rejects_are_kept_as_they_came_and_never_shown(tmp_path: Path) -> None:
     secret = '"","01012345678","01099998888","x"\n'
     (tmp_path / "in.csv").write_text(MASTER + secret)
