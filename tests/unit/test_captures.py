@@ -710,3 +710,8 @@ def test_a_parquet_file_without_headers_names_no_feed(tmp_path: Path) -> None:
     writer.finish()
     (rows,) = read_capture(writer.files[0].path, LineReader([CDR]), 100)
     assert rows.feeds is None
+
+
+def test_under_pseudonyms_only_the_feed_of_a_records_headers_is_kept() -> None:
+    record = Record(CDR, 0, 1, AT_MS, 1, None, b"{}", (("trace", b"010-1111-0001"), ("feed", b"skt-1")))
+    assert Pseudonyms(b"k" * 32).record(record).headers == (("feed", b"skt-1"),)
