@@ -212,7 +212,7 @@ def test_an_answer_that_never_was_costs_the_answer_and_its_remedy_is_told() -> N
     ("name", "told"),
     [
         ("envelope", "lies in `payload`, as Kafka Connect wraps it"), ("debezium", "lies in `after`, as Debezium"),
-        ("cloudevents", "lies in `data`, as CloudEvents"), ("double", "is JSON inside a string"),
+        ("cloudevents", "lies in `data`, as CloudEvents"), ("double", "is JSON inside a JSON string"),
         ("page", "is a page of records"),
     ],
 )  # fmt: skip
