@@ -88,6 +88,8 @@ class Span:
 
     def _trouble(self, error: KafkaError) -> None:
         place = f"partition {self.partition} of {self.topic!r}"
+        if meaning_of(error) is Meaning.NO_GROUP:  # which a reader needs no right on
+            return
         if meaning_of(error) is Meaning.LOST_OFFSET:
             raise RecordsGone(f"{place} no longer has the records from offset {self.position} on ({error.str()})")
         if error.fatal() or not (error.retriable() or passes_for_readers(error)):
