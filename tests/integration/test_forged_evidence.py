@@ -25,8 +25,9 @@ def text(n: int, at: int, sender: str, verified: str = "full", **more: str) -> R
 
 
 def call(n: int, at: int, caller: str, verified: str = "full") -> Record:
-    """A complete call of four seconds to somebody new."""
-    times = {"setup_at": at - 6000, "answer_at": at - 4000, "release_at": at}
+    """A complete call to somebody new: of four seconds, or, two of five of those below 200,000, unanswered."""
+    answered = n % 5 > 1 or n >= 200_000
+    times = {"setup_at": at - 6000, "release_at": at} | ({"answer_at": at - 4000} if answered else {})
     told = {"call_id": f"c{n}", "event": "complete", "at": at, "caller": caller, "callee": f"+8210{n:08d}"}
     return CDR, at, told | times | {"verified": verified}
 
@@ -88,7 +89,7 @@ def test_a_flood_of_forged_foreign_numbers_does_not_send_verified_offenders_to_r
         for k in range(8)
         for n in range(121)
     ]
-    offender = [text(10_000 + n, T_MS + 20_000 + 100 * n, OFFENDER) for n in range(300)]
+    offender = [text(10_000 + n, T_MS + 20_000 + 100 * n, OFFENDER) for n in range(400)]
     got = found([*forged, *offender], Breaker(5))
     held_back = [number for number in got[REVIEW_QUEUE] if number != OFFENDER]
     assert held_back, "the flood itself is held back"

@@ -26,7 +26,7 @@ def rows_of(state):
 
 def expected(events, window_ms):
     calls, peaks = [ConcurrentOracle(MAX_AGE_MS) for _ in range(CAPACITY + 1)], OraclePeak(window_ms)
-    out = np.full(len(events.row), np.nan)
+    out = np.full((len(events.row), 2), np.nan)
     for i, (row, as_of) in enumerate(zip(events.row.tolist(), events.as_of.tolist(), strict=True)):
         live, call, at = calls[row], int(events.value[i]), int(events.at[i])
         if events.hit[i]:
@@ -36,7 +36,7 @@ def expected(events, window_ms):
                 live.release(call, at)
             peaks.note(row, as_of, int(live.read(as_of)))
         if events.read[i]:
-            out[i] = peaks.read(row, as_of, int(live.read(as_of)))
+            out[i] = peaks.read(row, as_of, int(live.read(as_of))), live.read(as_of)
     return out
 
 
@@ -51,7 +51,7 @@ def test_readings_are_those_of_the_oracle_however_they_are_split(seed, n, span, 
     rows, out, done = rows_of(state), [], 0
     while done < n:
         size = data.draw(st.integers(1, n - done))
-        out += state.process(rows, part(events, done, done + size))[0].tolist()
+        out += zip(*state.process(rows, part(events, done, done + size)), strict=True)
         done += size
     np.testing.assert_array_equal(out, expected(events, window_ms))
     assert not rows[:, :AT].any()
@@ -71,7 +71,7 @@ def test_a_row_that_was_saved_reads_on_in_another_place_as_if_nothing_had_been(s
     there.restore(fresh, index[::-1].copy(), words, saved)
     rest = part(events, 200, 400)
     moved = replace(rest, row=np.where(rest.row >= 0, CAPACITY - 1 - rest.row, -1))
-    np.testing.assert_array_equal(there.process(fresh, moved)[0], expected(events, window_ms)[200:])
+    np.testing.assert_array_equal(np.array(there.process(fresh, moved)).T, expected(events, window_ms)[200:])
     state.forget(rows, index)
     assert all(pool.used == 0 for pool in state.pools().values())
 
@@ -89,7 +89,7 @@ def test_a_row_is_idle_exactly_when_it_reads_nothing_from_then_on(seed, span, la
     asked = replace(
         part(events, 0, n), row=rows_there, as_of=np.full(n, horizon), hit=~yes, read=yes, event=np.zeros(n, np.uint8)
     )
-    (peak,) = state.process(rows, asked)
+    peak, _ = state.process(rows, asked)
     assert state.idle(rows, rows_there, horizon).tolist() == (peak == 0).tolist()
 
 
@@ -107,7 +107,7 @@ def test_a_slot_is_given_back_once_its_peak_has_left_the_window(lines):
         events_of(1, len(at), 3, 0.0), row=np.zeros(len(at), np.int64), at=at, as_of=at, hit=yes, read=yes, value=call,
         event=event, closed=~yes,
     )  # fmt: skip
-    (out,) = state.process(rows, batch)
+    out, _ = state.process(rows, batch)
     assert out[2 * lines - 1] == min(64, lines)
     assert out[-1] == 1
     assert state.peaks.pool.used == 0

@@ -22,100 +22,121 @@ from tests.packs.traffic import (
     stranger,
 )
 
-PMG_GAP_S = 15.0
+PMG_GAP_S = 10.0
 
 
 def pmg_messages(level: float) -> int:
     """Messages, one every PMG_GAP_S, that lift the message pack's gray levels above `level`."""
-    return events_until(level, PMG_GAP_S, MINUTE, HOUR)
+    return events_until(level, PMG_GAP_S, MINUTE, 6 * HOUR)
 
 
-@must_fire("message-rate", Line(MOBILE), always=40, concentrated=25)
-def machine_that_has_sent_for_a_while(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(240):
-        traffic.message(start_s + 3 * i)
+@must_fire("message-rate", Line(MOBILE), limit=320)
+def telephone_with_malware(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
-        traffic.message(start_s + 3 * 240 + 60 + i)
+        traffic.message(start_s + 20 * i, f"win {i % 8}")
 
 
-@must_fire("recipient-spread", Line(MOBILE), always=300, concentrated=240)
+@must_fire("recipient-spread", Line(MOBILE), limit=330)
 def sender_to_hundreds(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 10 * i, f"text {i}")
 
 
-@must_fire("repeated-content", Line(VOIP), always=80, concentrated=60, mode="review")
+@must_fire("repeated-content", Line(MOBILE), limit=120, mode="review")
 def sender_of_three_texts(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 25 * i, f"text {i % 3}")
 
 
-@must_fire("pmg-messages", Line(MOBILE), always=pmg_messages(260), concentrated=pmg_messages(220))
+@must_fire("pmg-messages", Line(MOBILE), limit=pmg_messages(340))
 def steady_sender(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + PMG_GAP_S * i, f"text {i % 8}")
 
 
-@must_fire("hand-written-bulk", Line(MOBILE), always=60, concentrated=40, mode="review")
+@must_fire("hand-written-bulk", Line(MOBILE), limit=70, mode="review")
 def false_relative(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 30 * i, f"mum, my phone is broken {i}")
 
 
-@must_fire(
-    "international-bulk", Line(FOREIGN, verified="none", origin="international"), always=40, concentrated=25
-)  # fmt: skip
-def false_payment_notices(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.message(start_s + 12 * i, f"overseas payment of {i} won approved")
-
-
-@must_fire("voip-bulk", Line(VOIP), always=60, concentrated=35, mode="review")
-def member_of_a_series(traffic: Traffic, start_s: float, size: int) -> None:
+@must_fire("varied-bulk", Line(VOIP), limit=80, mode="review")
+def false_payment_notices_from_no_relay(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 8 * i, f"payment of {i} won approved")
 
 
-@must_fire("unverified-bulk", Line(LANDLINE, verified="none"), always=120, concentrated=80, mode="review")
-def domestic_bulk(traffic: Traffic, start_s: float, size: int) -> None:
+@must_fire("voip-bulk", Line(VOIP), limit=150, mode="review")
+def member_of_a_series(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
-        traffic.message(start_s + 4 * i)
+        traffic.message(start_s + 8 * i, f"payment of {i} won approved", reseller="rs-1")
 
 
-@must_fire(
-    "international-repeated", Line(FOREIGN, verified="none", origin="international"), always=120, concentrated=90
-)  # fmt: skip
+@must_fire("international-bulk", Line(FOREIGN, verified="none", origin="international"), limit=25)
+def advertiser_abroad(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 12 * i, f"win {i % 8}")
+
+
+@must_fire("international-repeated", Line(FOREIGN, verified="none", origin="international"), limit=90)
 def patient_advertiser_abroad(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 29 * i, f"win {i % 3}")
 
 
 @must_fire(
-    "foreign-origin-domestic-sender", Line(LANDLINE, origin="international"), always=30, concentrated=20, mode="review"
-)
+    "international-varied", Line(FOREIGN, verified="none", origin="international"), limit=25, mode="review"
+)  # fmt: skip
+def false_payment_notices(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 12 * i, f"overseas payment of {i} won approved")
+
+
+@must_fire("foreign-origin-domestic-sender", Line(LANDLINE, origin="international"), limit=20, mode="review")
 def forged_sender(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 15 * i, f"payment of {i} won approved")
 
 
-@must_fire(
-    "web-sent-mobile", Line(MOBILE, verified="partial", origin="web"), always=40, concentrated=25, mode="review"
-)  # fmt: skip
+@must_fire("unverified-bulk", Line(LANDLINE, verified="none"), limit=100, mode="review")
+def domestic_bulk(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(size):
+        traffic.message(start_s + 4 * i)
+
+
+@must_fire("web-sent-mobile", Line(MOBILE, verified="partial", origin="web"), limit=190, mode="review")
 def web_service_under_a_borrowed_number(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 12 * i, f"mum, my phone is broken {i}")
 
 
-@must_fire("night-bulk", Line(VOIP), always=240, concentrated=240, mode="review")
+@must_fire("night-bulk", Line(VOIP), limit=240, at_night=60, mode="review")
 def sender_who_keeps_no_hours(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 14 * i, f"text {i}")
 
 
-@must_fire("many-resellers", Line(LANDLINE), always=4, concentrated=4, mode="review")
+@must_fire("many-resellers", Line(LANDLINE), limit=4, mode="review")
 def sender_through_one_reseller_after_the_other(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(48):
         traffic.message(start_s + 30 * i, f"text {i}", reseller=f"rs-{i * size // 48}")
+
+
+@must_fire("registered-sender-departs", Line(LANDLINE, registered=True), limit=200, mode="review")
+def hijacked_account_of_a_shop(traffic: Traffic, start_s: float, size: int) -> None:
+    """Six messages an hour for a day and a half, then `size` in an hour."""
+    for i in range(216):
+        traffic.message(start_s - (38 - i / 6) * HOUR, f"order {i} is there")
+    for i in range(size):
+        traffic.message(start_s + 15 * i, "win")
+
+
+@must_not_fire("registered-sender-departs", "varied-bulk", line=Line(LANDLINE, registered=True))
+def a_registered_shop_tells_all_customers_of_its_sale(traffic: Traffic) -> None:
+    for i in range(300):
+        traffic.message(WORKDAY + (8 + 0.12 * i) * HOUR, f"order {i} is there")
+    for i in range(140):
+        traffic.message(WORKDAY + 45 * HOUR + 5 * i, "all at half price")
 
 
 @must_not_fire("message-rate", "recipient-spread", "pmg-messages", "hand-written-bulk", line=Line(MOBILE))
@@ -206,7 +227,9 @@ def a_verified_sender_abroad_sends_codes_for_signing_in(traffic: Traffic) -> Non
         traffic.message(WORKDAY + 8 * HOUR + 6 * i, f"{i * 7919 % 1_000_000:06d} is your code")
 
 
-@must_not_fire("international-bulk", line=Line(FOREIGN, verified="none", origin="international"))
+@must_not_fire(
+    "international-bulk", "international-varied", line=Line(FOREIGN, verified="none", origin="international")
+)
 def relatives_abroad_write_home_unverified(traffic: Traffic) -> None:
     for i in range(500):
         traffic.message(WORKDAY + 9 * HOUR + 15 * i, f"and here it rains {i}", stranger(i % 10))
@@ -243,7 +266,7 @@ def an_alarm_panel_without_verification_tells_its_five_keepers(traffic: Traffic)
         traffic.message(WORKDAY + 9 * HOUR + 3 * i, "smoke on the second floor", stranger(i % 5))
 
 
-@must_not_fire("unverified-bulk", line=Line(LANDLINE, verified="none"))
+@must_not_fire("web-sent-mobile", line=Line(LANDLINE, verified="none"), review=("unverified-bulk",))
 def a_clinic_without_verification_tells_200_patients_their_hours(traffic: Traffic) -> None:
     for i in range(200):
         traffic.message(WORKDAY + 9 * HOUR + 4 * i, f"your hour is {8 + i % 10}:{i % 60:02d}")
@@ -269,7 +292,7 @@ def a_restaurant_answers_170_guests_an_hour_in_its_own_words(traffic: Traffic) -
 
 @must_not_fire(
     "international-bulk", line=Line(MOBILE, verified="none", origin="international"),
-    review=("hand-written-bulk", "foreign-origin-domestic-sender"),
+    review=("hand-written-bulk", "foreign-origin-domestic-sender", "unverified-bulk"),
 )  # fmt: skip
 def the_owner_of_a_number_that_is_forged_abroad(traffic: Traffic) -> None:
     for i in range(100):
@@ -284,7 +307,10 @@ def a_tour_operator_abroad_tells_80_guests_where_to_meet_in_groups(traffic: Traf
         traffic.message(WORKDAY + 9 * HOUR + 900 * (i // 20) + i % 20, "meet at the gate", stranger(i))
 
 
-@must_not_fire("international-repeated", line=Line(FOREIGN, verified="none", origin="international"))
+@must_not_fire(
+    "international-repeated", "international-bulk", line=Line(FOREIGN, verified="none", origin="international"),
+    review=("international-varied",),
+)  # fmt: skip
 def an_unverified_service_abroad_sends_100_codes_an_hour(traffic: Traffic) -> None:
     for i in range(800):
         traffic.message(WORKDAY + 9 * HOUR + 36 * i, f"{i * 7919 % 1_000_000:06d} is your code")

@@ -16,13 +16,13 @@ Behave = Callable[[Traffic], None]
 
 @dataclass(frozen=True)
 class Offence:
-    """always, concentrated: the limits, written here once more on purpose: tuning a pack means a look at its tests."""
+    """limit, at night: the limits, written here once more on purpose: tuning a pack means a look at its tests."""
 
     rule: str
     line: Line
     mode: str
-    always: int
-    concentrated: int
+    limit: int
+    at_night: int
     act: Offend
 
     def traffic(self, start_s: float, size: int, line: Line | None = None) -> Traffic:
@@ -52,11 +52,11 @@ INNOCENTS: dict[str, Innocent] = {}
 
 
 def must_fire(
-    rule: str, line: Line, *, always: int, concentrated: int, mode: str = "enforce"
+    rule: str, line: Line, *, limit: int, at_night: int | None = None, mode: str = "enforce"
 ) -> Callable[[Offend], Offend]:
     def register(act: Offend) -> Offend:
         assert rule not in OFFENCES, f"two offences for {rule}"
-        OFFENCES[rule] = Offence(rule, line, mode, always, concentrated, act)
+        OFFENCES[rule] = Offence(rule, line, mode, limit, limit if at_night is None else at_night, act)
         return act
 
     return register

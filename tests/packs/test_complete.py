@@ -1,84 +1,55 @@
-"""The pack for feeds of `complete` records: each rule at its limit, and call centres, which it shows badly."""
+"""The voice pack on feeds of `complete` records, alone and beside the events: it holds there without another file."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from functools import lru_cache
 
 import pytest
 
-from rules.load import load, packs
-from rules.model import RuleSet
+from rules.load import check, packs
 from schemas.topics import CDR
-from tests.packs.registry import INNOCENTS, Innocent, Offence
-from tests.packs.test_packs import STARTS
-from tests.packs.traffic import FOREIGN, HOUR, LANDLINE, MINUTE, MOBILE, VOIP, WORKDAY, Hits, Line, Traffic, hits_of
-from tests.packs.voice import call_centre, forged_caller_id, patient_dialler, pmg_calls, steady_dialler
+from tests.packs.registry import INNOCENTS, OFFENCES, Innocent
+from tests.packs.test_packs import STORIES
+from tests.packs.traffic import HOUR, MINUTE, VOIP, WORKDAY, WORKING_HOURS, Hits, Line, Traffic, completed, hits_of
+from tests.packs.voice import call_centre
 
-
-def prober(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + 9.5 * i, talk_s=5)
-
-
-def one_ring(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + 14 * i, ring_s=2)
-
-
-OFFENCES = [
-    Offence("complete-pmg", Line(VOIP), "enforce", pmg_calls(220), pmg_calls(180), steady_dialler),
-    Offence("complete-short-calls", Line(LANDLINE), "enforce", 60, 40, prober),
-    Offence("complete-patient-dialler", Line(MOBILE), "review", 40, 28, patient_dialler),
-    Offence("complete-one-ring", Line(FOREIGN), "review", 40, 25, one_ring),
-    Offence("complete-foreign-origin", Line(MOBILE, origin="international"), "review", 30, 20, forged_caller_id),
-]
+assert STORIES  # importing them fills the registry
+CALLS_UP = {"simultaneous-calls-mobile", "simultaneous-calls", "simultaneous-short-calls"}  # seen where calls are up
+CALLERS = {
+    name: offence
+    for name, offence in OFFENCES.items()
+    if offence.traffic(WORKING_HOURS, offence.limit).records[0][1] == CDR
+}
 VOICE = [innocent for innocent in INNOCENTS.values() if innocent.traffic().records[0][1] == CDR]
 
 
-@lru_cache(maxsize=1)
-def rules() -> RuleSet:
-    return load([packs() / "complete"])
-
-
-def completed(traffic: Traffic) -> Traffic:
-    """The same calls as their network tells them once they have ended; calls without a release are never told."""
-    calls: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    told = Traffic(traffic.line)
-    for at_s, topic, value in traffic.records:
-        times = calls[value["call_id"]]
-        times[f"{value['event']}_at"] = value["at"]
-        if value["event"] == "release":
-            told.records.append((at_s, topic, {**value, "event": "complete", **times}))
-    return told
-
-
-def test_every_rule_of_the_pack_has_an_offence():
-    assert {offence.rule for offence in OFFENCES} == {rule.name for rule in rules().rules}
-    assert not rules().warnings
-
-
-@pytest.mark.parametrize("start", STARTS)
-def test_a_rule_fires_at_its_limit_in_its_own_lane_and_not_one_call_below(start: str):
-    start_s, concentrated = STARTS[start]
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside the events"])
+def test_every_rule_that_needs_no_live_calls_fires_at_its_limit_and_not_one_below(beside: bool):
+    assert CALLERS.keys() > CALLS_UP
     for more in (0, -1):
-        sizes = [(o.concentrated if concentrated else o.always) + more for o in OFFENCES]
-        acts = [o.traffic(start_s, n, o.line.nth(i)) for i, (o, n) in enumerate(zip(OFFENCES, sizes, strict=True))]
-        for offence, found in zip(OFFENCES, hits_of([completed(act) for act in acts], rules()), strict=True):
+        acts = [o.traffic(WORKING_HOURS, o.limit + more, o.line.nth(i)) for i, o in enumerate(CALLERS.values())]
+        for (name, offence), found in zip(CALLERS.items(), hits_of([completed(a, beside) for a in acts]), strict=True):
             lane = found.review if offence.mode == "review" else found.blocked
-            assert (offence.rule in lane) == (more == 0), offence.rule
-            assert offence.rule not in (found.blocked if offence.mode == "review" else found.review)
+            assert (name in lane) == (more == 0 and (beside or name not in CALLS_UP)), name
+
+
+def test_the_rules_that_lose_their_meaning_are_named():
+    rules, diagnostics = check([packs()], "complete")
+    assert rules is not None
+    said = [d.message for d in diagnostics if "no live call" in d.message]
+    assert any("`lines_10m`" in message for message in said)
 
 
 @pytest.mark.parametrize("innocent", VOICE, ids=lambda innocent: innocent.name)
 def test_an_innocent_is_not_blocked(innocent: Innocent):
-    assert not innocents()[innocent.name].blocked
+    assert not innocents(False)[innocent.name].blocked
+    assert not innocents(True)[innocent.name].blocked
 
 
-@lru_cache(maxsize=1)
-def innocents() -> dict[str, Hits]:
-    acting = [completed(innocent.traffic(innocent.line.nth(i))) for i, innocent in enumerate(VOICE)]
-    return {one.name: found for one, found in zip(VOICE, hits_of(acting, rules()), strict=True)}
+@lru_cache(maxsize=2)
+def innocents(beside: bool) -> dict[str, Hits]:
+    acting = [completed(innocent.traffic(innocent.line.nth(i)), beside) for i, innocent in enumerate(VOICE)]
+    return {one.name: found for one, found in zip(VOICE, hits_of(acting), strict=True)}
 
 
 @pytest.mark.parametrize("lines", [10, 30, 60, 100, 200])
@@ -89,5 +60,5 @@ def test_a_call_centre_that_opens_is_not_judged_by_the_calls_that_ended_first(li
         call_centre(traffic, lines, begin_s, begin_s + 20 * MINUTE, hang_up=0.02 + 0.03 * seed, seed=seed)
         return completed(traffic)
 
-    for found in hits_of([opens(seed) for seed in range(10)], rules()):
+    for found in hits_of([opens(seed) for seed in range(10)]):
         assert not found.blocked | found.review

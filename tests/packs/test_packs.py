@@ -28,8 +28,8 @@ from tests.packs.traffic import (
 
 STORIES = (messages, voice)  # importing them fills the registry
 
-# Starts, and whether the concentrated limits hold there; each offence is over before the working day is.
-STARTS = {"working hours": (WORKING_HOURS, True), "holiday": (ON_HOLIDAY, False), "night": (NIGHT, False)}
+# Starts, and whether the limits of the night hold there; each offence is over before the night is.
+STARTS = {"working hours": (WORKING_HOURS, False), "holiday": (ON_HOLIDAY, False), "night": (NIGHT, True)}
 
 each_offence = pytest.mark.parametrize("offence", OFFENCES.values(), ids=lambda offence: offence.rule)
 each_innocent = pytest.mark.parametrize("innocent", INNOCENTS.values(), ids=lambda innocent: innocent.name)
@@ -75,7 +75,7 @@ def test_a_protected_number_is_hit_in_no_lane(offence: Offence):
 
 def test_the_same_traffic_from_a_number_beside_a_protected_one_is_hit():
     offence = OFFENCES["call-rate"]
-    traffic = offence.traffic(WORKING_HOURS, offence.concentrated)
+    traffic = offence.traffic(WORKING_HOURS, offence.limit)
     beside = Protected(frozenset({int(traffic.number[1:]) + 1}))
     assert offence.rule in hits(traffic, replace(shipped(), protected=beside)).blocked
 
@@ -89,7 +89,7 @@ def test_a_withheld_or_unparsed_identity_is_hit_in_no_lane(offence: Offence, ide
 def test_a_landline_of_a_shipped_protected_prefix_is_never_blocked():
     offence = OFFENCES["call-rate"]
     lines = Line("02-2100-1234"), Line("02-2101-1234")
-    found = hits_of([offence.traffic(WORKING_HOURS, offence.concentrated, line) for line in lines])
+    found = hits_of([offence.traffic(WORKING_HOURS, offence.limit, line) for line in lines])
     assert found[0] == NOTHING
     assert offence.rule in found[1].blocked
 
@@ -140,10 +140,8 @@ def all_offend(
 
 
 def offenders(start: str, more: int, line_of: Callable[[Offence], Line]) -> list[Traffic]:
-    start_s, concentrated = STARTS[start]
+    start_s, night = STARTS[start]
     return [
-        offence.traffic(
-            start_s, (offence.concentrated if concentrated else offence.always) + more, line_of(offence).nth(i)
-        )
+        offence.traffic(start_s, (offence.at_night if night else offence.limit) + more, line_of(offence).nth(i))
         for i, offence in enumerate(OFFENCES.values())
     ]

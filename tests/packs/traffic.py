@@ -17,7 +17,9 @@ import orjson
 
 from rules.load import load, packs
 from rules.model import RuleSet
+from rules.registry import ALWAYS_MS, Entry, Registry
 from schemas.numbers import normalise
+from schemas.registry import ENTRY_KINDS
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, MESSAGE_RELAY, REVIEW_QUEUE
 from streams.captures.replay import Replay
 from streams.engine.engine import Engine
@@ -34,7 +36,7 @@ WORKDAY = _korea("2026-11-23T00:00:00")  # a Monday's midnight
 HOLIDAY = _korea("2026-10-09T00:00:00")  # Hangul Day, a Friday
 SATURDAY = _korea("2026-11-28T00:00:00")
 WORKING_HOURS = WORKDAY + 10 * HOUR
-NIGHT = WORKDAY + 20 * HOUR
+NIGHT = WORKDAY + 22 * HOUR
 ON_HOLIDAY = HOLIDAY + 10 * HOUR
 
 MOBILE, LANDLINE, VOIP, REPRESENTATIVE = "010-2345-6789", "02-345-6789", "070-2345-6789", "1644-2345"
@@ -48,6 +50,7 @@ class Line:
     number: str
     verified: str = "full"
     origin: str = "domestic"
+    registered: bool = False
 
     def nth(self, place: int) -> Line:
         """The same with another number of the same type."""
@@ -139,8 +142,32 @@ def hits_of(traffics: Sequence[Traffic], rules: RuleSet | None = None) -> list[H
         state = orjson.loads(record.value)
         lanes[state["number"]][record.topic] |= {hold["rule"] for hold in (state["hold"], *state.get("holds", ()))}
 
-    Replay(Engine(rules or shipped(), expire_by_clock=True), take).run(_lines(traffics), "crafted")
+    registry = Registry.of([_entry(traffic.line) for traffic in traffics if traffic.line.registered])
+    Replay(Engine(replace(rules or shipped(), registry=registry), expire_by_clock=True), take).run(
+        _lines(traffics), "crafted"
+    )
     return [Hits(frozenset(lanes[n][BLOCK_EVENTS]), frozenset(lanes[n][REVIEW_QUEUE])) for n in numbers]
+
+
+def _entry(line: Line) -> Entry:
+    return Entry(
+        ENTRY_KINDS["bulk_sender"], 0, normalise(line.number).key, ALWAYS_MS, 1 << 50, "somebody", "registered"
+    )
+
+
+def completed(traffic: Traffic, beside: bool = False) -> Traffic:
+    """The same calls as a network tells them once they have ended; calls without a release are never told. `beside`:
+    also as they happen."""
+    calls: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    told = Traffic(traffic.line, [*traffic.records] if beside else [])
+    for at_s, topic, value in sorted(traffic.records, key=itemgetter(0)):
+        if topic != CDR:
+            continue
+        times = calls[value["call_id"]]
+        times[f"{value['event']}_at"] = value["at"]
+        if value["event"] == "release":
+            told.records.append((at_s, topic, {**value, "event": "complete", **times}))
+    return told
 
 
 LANES = (BLOCK_EVENTS, BLOCK_HISTORY, REVIEW_QUEUE)

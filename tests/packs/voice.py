@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from tests.packs.registry import must_fire, must_not_fire
 from tests.packs.traffic import (
@@ -22,6 +23,7 @@ from tests.packs.traffic import (
 )
 
 PMG_GAP_S = 20.0
+UNHEARD = None, None, 4, 4, 20  # seconds of one call after the other: two in five unanswered, two hung up upon
 
 
 def pmg_calls(level: float) -> int:
@@ -29,100 +31,99 @@ def pmg_calls(level: float) -> int:
     return events_until(level, PMG_GAP_S, MINUTE, 6 * HOUR)
 
 
-@must_fire("call-rate", Line(VOIP), always=40, concentrated=25)
+def dial(traffic: Traffic, start_s: float, size: int, gap_s: float, talks: Sequence[float | None] = UNHEARD) -> None:
+    for i in range(size):
+        traffic.call(start_s + gap_s * i, ring_s=2, talk_s=talks[i % len(talks)])
+
+
+@must_fire("call-rate", Line(VOIP), limit=20)
 def dialling_machine(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + i, talk_s=0.5)
+    dial(traffic, start_s, size, 27)
 
 
-@must_fire("simultaneous-calls-mobile", Line(MOBILE), always=8, concentrated=6)
+@must_fire("simultaneous-calls-mobile", Line(MOBILE), limit=7)
 def sim_box(traffic: Traffic, start_s: float, size: int) -> None:
+    for i in range(8):
+        traffic.call(start_s + 60 * i, talk_s=30)
     for i in range(size):
-        traffic.call(start_s + 10 * i, talk_s=300)
+        traffic.call(start_s + 600 + 10 * i, talk_s=300)
 
 
-@must_fire("simultaneous-calls", Line(LANDLINE), always=60, concentrated=48, mode="review")
+@must_fire("simultaneous-calls", Line(LANDLINE), limit=48, mode="review")
 def exchange_full_of_calls(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.call(start_s + i, talk_s=600)
 
 
-@must_fire("simultaneous-short-calls", Line(FOREIGN), always=12, concentrated=8)
+@must_fire("simultaneous-short-calls", Line(FOREIGN), limit=10)
 def machine_with_many_lines(traffic: Traffic, start_s: float, size: int) -> None:
-    ended = 8 * size
-    for i in range(ended):
-        traffic.call(start_s + 6 * i, talk_s=5)
-    for i in range(size):
-        traffic.call(start_s + 6 * ended + i, talk_s=60)
+    for wave in range(3):
+        for i in range(size):
+            traffic.call(start_s + 100 * wave + i, talk_s=50)
 
 
-@must_fire("pmg-voice", Line(VOIP), always=pmg_calls(220), concentrated=pmg_calls(180))
+@must_fire("calls-of-one-length", Line(LANDLINE), limit=60, mode="review")
+def recording_played_to_one_after_the_other(traffic: Traffic, start_s: float, size: int) -> None:
+    dial(traffic, start_s, size, 40, (50,))
+
+
+@must_fire("pmg-voice", Line(VOIP), limit=pmg_calls(40))
 def steady_dialler(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + PMG_GAP_S * i, talk_s=10)
+    dial(traffic, start_s, size, PMG_GAP_S)
 
 
-@must_fire("patient-dialler", Line(MOBILE), always=40, concentrated=28, mode="review")
+@must_fire("patient-dialler", Line(MOBILE), limit=28)
 def patient_dialler(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + 80 * i, ring_s=15, talk_s=12 if i % 2 else None)
+    for i in range(60):
+        traffic.call(start_s + 80 * i, stranger(i % size), ring_s=15, talk_s=20 if i % 2 else None)
 
 
-@must_fire("callee-spread", Line(LANDLINE), always=32, concentrated=28, mode="review")
-def canvasser(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(75):
-        traffic.call(start_s + 15 * i, stranger(i % size), talk_s=4)
-
-
-@must_fire("short-call-burst", Line(FOREIGN), always=40, concentrated=25)
-def prober_of_lists(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + 12 * i, talk_s=4)
-
-
-@must_fire("one-ring-calls", Line(FOREIGN), always=40, concentrated=25, mode="review")
+@must_fire("one-ring-calls", Line(VOIP), limit=24)
 def one_ring_and_away(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + 10 * i, ring_s=2)
+    dial(traffic, start_s, size, 23.5, (None,))
 
 
-@must_fire(
-    "foreign-origin-domestic-number", Line(MOBILE, origin="international"), always=30, concentrated=20, mode="review"
-)
+@must_fire("unanswered-calls", Line(FOREIGN), limit=25, mode="review")
+def one_ring_from_a_verified_number_abroad(traffic: Traffic, start_s: float, size: int) -> None:
+    dial(traffic, start_s, size, 23.5, (None,))
+
+
+@must_fire("padded-calls", Line(LANDLINE), limit=48)
+def dialler_with_accomplices(traffic: Traffic, start_s: float, size: int) -> None:
+    dial(traffic, start_s, size, 60, (None, None, 4, 20, 400))
+
+
+@must_fire("foreign-origin-domestic-number", Line(MOBILE, origin="international"), limit=20, mode="review")
 def forged_caller_id(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + MINUTE * i, talk_s=90)
+    dial(traffic, start_s, size, MINUTE, (90,))
 
 
-@must_fire(
-    "one-ring-from-abroad", Line(FOREIGN, verified="none", origin="international"), always=60, concentrated=40
-)  # fmt: skip
+@must_fire("one-ring-from-abroad", Line(FOREIGN, verified="none", origin="international"), limit=24)
 def one_ring_for_a_dear_call_back(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + 9 * i, ring_s=2)
+    dial(traffic, start_s, size, 23.5, (None,))
 
 
-@must_fire("international-dialler", Line(FOREIGN, verified="none", origin="international"), always=90, concentrated=60)
+@must_fire("international-dialler", Line(FOREIGN, verified="none", origin="international"), limit=40)
 def dialler_from_abroad(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + 35 * i, ring_s=12, talk_s=15 if i % 2 else None)
+    dial(traffic, start_s, size, 35, (None, 15))
 
 
-@must_fire("sudden-dialler", Line(MOBILE), always=75, concentrated=60, mode="review")
-def new_number_with_instant_volume(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + 45 * i, ring_s=5, talk_s=30)
-
-
-@must_fire("night-dialling", Line(LANDLINE), always=120, concentrated=120, mode="review")
+@must_fire("night-dialling", Line(LANDLINE), limit=90, at_night=28, mode="review")
 def dialler_who_keeps_no_hours(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.call(start_s + 25 * i, ring_s=3, talk_s=20)
+    dial(traffic, start_s, size, 30, (None, None, 20, 20, 20))
+
+
+@must_fire("registered-caller-departs", Line(LANDLINE, registered=True), limit=100, mode="review")
+def hijacked_line_of_a_company(traffic: Traffic, start_s: float, size: int) -> None:
+    """Three calls an hour for a day and a half, then `size` in an hour."""
+    for i in range(108):
+        traffic.call(start_s - (36 - i / 3) * HOUR, talk_s=60)
+    dial(traffic, start_s, size, 30, (60,))
 
 
 @must_not_fire(
-    "call-rate", "pmg-voice", "patient-dialler", "callee-spread", "short-call-burst", "one-ring-calls",
-    "sudden-dialler", "night-dialling", line=Line(MOBILE),
+    "call-rate", "pmg-voice", "patient-dialler", "one-ring-calls",
+    "night-dialling", "night-dialling", "calls-of-one-length", "padded-calls", line=Line(MOBILE),
 )  # fmt: skip
 def a_courier_calls_250_people_a_day(traffic: Traffic) -> None:
     rng = random.Random(3)
@@ -134,7 +135,7 @@ def a_courier_calls_250_people_a_day(traffic: Traffic) -> None:
         at_s += ring_s + (talk_s or 0) + rng.choice((10, 30, 60, 150, 330))
 
 
-@must_not_fire("callee-spread", "short-call-burst", "patient-dialler", line=Line(MOBILE))
+@must_not_fire("patient-dialler", line=Line(MOBILE))
 def a_courier_announces_33_parcels_an_hour_in_a_few_words(traffic: Traffic) -> None:
     for i in range(100):
         traffic.call(WORKDAY + 10 * HOUR + 110 * i, ring_s=9, talk_s=12.5 if i % 4 else None)
@@ -154,15 +155,15 @@ def call_centre(traffic: Traffic, lines: int, begin_s: float, end_s: float, hang
 
 
 @must_not_fire(
-    "call-rate", "simultaneous-calls", "simultaneous-short-calls", "pmg-voice", "patient-dialler", "callee-spread",
-    "short-call-burst", "one-ring-calls", line=Line(VOIP),
+    "call-rate", "simultaneous-calls", "simultaneous-short-calls", "pmg-voice", "patient-dialler",
+    "one-ring-calls", line=Line(VOIP),
 )  # fmt: skip
 def a_call_centre_with_30_lines_works_from_nine_to_six(traffic: Traffic) -> None:
     call_centre(traffic, 30, WORKDAY + 9 * HOUR, WORKDAY + 18 * HOUR, hang_up=0.1, seed=5)
 
 
 @must_not_fire(
-    "call-rate", "pmg-voice", "callee-spread", "short-call-burst", "patient-dialler", "simultaneous-short-calls",
+    "call-rate", "pmg-voice", "patient-dialler", "simultaneous-short-calls",
     line=Line(LANDLINE), review=("simultaneous-calls",),
 )  # fmt: skip
 def a_call_centre_with_100_lines_opens_four_mornings(traffic: Traffic) -> None:
@@ -177,7 +178,7 @@ def a_bank_talks_on_90_lines_of_its_representative_number(traffic: Traffic) -> N
 
 
 @must_not_fire(
-    "call-rate", "pmg-voice", "patient-dialler", "callee-spread", "short-call-burst", "simultaneous-short-calls",
+    "call-rate", "pmg-voice", "patient-dialler", "simultaneous-short-calls",
     line=Line(REPRESENTATIVE),
 )  # fmt: skip
 def a_bank_reads_out_codes_from_its_representative_number(traffic: Traffic) -> None:
@@ -209,19 +210,19 @@ def the_release_of_every_fiftieth_call_of_a_courier_is_lost(traffic: Traffic) ->
         traffic.call(WORKDAY + 9 * HOUR + 158 * i, ring_s=8, talk_s=30, released=i % 50 != 49)
 
 
-@must_not_fire("call-rate", "pmg-voice", "callee-spread", "patient-dialler", line=Line(MOBILE))
+@must_not_fire("call-rate", "pmg-voice", "patient-dialler", line=Line(MOBILE))
 def a_family_is_on_the_phone_all_holiday(traffic: Traffic) -> None:
     for i in range(400):
         traffic.call(HOLIDAY + 9 * HOUR + 100 * i, stranger(i % 9), ring_s=6, talk_s=8 if i % 3 else 40)
 
 
-@must_not_fire("call-rate", "short-call-burst", "one-ring-calls", "pmg-voice", line=Line(MOBILE))
+@must_not_fire("call-rate", "one-ring-calls", "pmg-voice", line=Line(MOBILE))
 def somebody_dials_a_busy_ticket_line_again_and_again(traffic: Traffic) -> None:
     for i in range(300):
         traffic.call(WORKDAY + 10 * HOUR + 8 * i, "1544-7777", ring_s=1, talk_s=5 if i % 4 == 0 else None)
 
 
-@must_not_fire("call-rate", "short-call-burst", line=Line(LANDLINE))
+@must_not_fire("call-rate", line=Line(LANDLINE))
 def an_alarm_panel_rings_its_eight_keepers_in_turn(traffic: Traffic) -> None:
     for i in range(200):
         traffic.call(WORKDAY + 11 * HOUR + 2 * i, stranger(i % 8), talk_s=1)
@@ -233,13 +234,13 @@ def somebody_tries_a_dozen_friends_who_are_all_asleep(traffic: Traffic) -> None:
         traffic.call(WORKDAY + 10 * HOUR + 12 * i, stranger(i % 12), ring_s=8)
 
 
-@must_not_fire("callee-spread", "patient-dialler", line=Line(LANDLINE))
+@must_not_fire("patient-dialler", line=Line(LANDLINE))
 def a_janitor_tells_45_households_that_the_lift_is_out(traffic: Traffic) -> None:
     for i in range(45):
         traffic.call(WORKDAY + 10 * HOUR + 75 * i, ring_s=6, talk_s=8)
 
 
-@must_not_fire("one-ring-calls", "patient-dialler", line=Line(LANDLINE))
+@must_not_fire("one-ring-calls", "unanswered-calls", "patient-dialler", line=Line(LANDLINE))
 def a_school_calls_40_parents_of_whom_few_answer(traffic: Traffic) -> None:
     for i in range(40):
         traffic.call(WORKDAY + 14 * HOUR + 75 * i, ring_s=25, talk_s=60 if i % 4 == 0 else None)
@@ -270,14 +271,18 @@ def relatives_abroad_ring_once_to_be_called_back(traffic: Traffic) -> None:
 
 
 @must_not_fire(
-    "one-ring-from-abroad", line=Line(FOREIGN, origin="international"), review=("one-ring-calls",)
+    "one-ring-from-abroad", line=Line(FOREIGN, origin="international"), review=("unanswered-calls",)
 )  # fmt: skip
 def a_verified_desk_abroad_reaches_nobody_since_its_exchange_fails(traffic: Traffic) -> None:
     for i in range(300):
         traffic.call(WORKDAY + 10 * HOUR + 5 * i, ring_s=1)
 
 
-@must_not_fire("international-dialler", line=Line(FOREIGN, verified="none", origin="international"))
+@must_not_fire(
+    "international-dialler",
+    line=Line(FOREIGN, verified="none", origin="international"),
+    review=("calls-of-one-length",),
+)
 def an_unverified_hotel_abroad_calls_its_guests_all_day(traffic: Traffic) -> None:
     for i in range(70 * 8):
         traffic.call(WORKDAY + 9 * HOUR + 51 * i, ring_s=12, talk_s=60 if i % 3 else None)
@@ -285,20 +290,20 @@ def an_unverified_hotel_abroad_calls_its_guests_all_day(traffic: Traffic) -> Non
 
 @must_not_fire(
     "international-dialler", "one-ring-from-abroad", line=Line(FOREIGN, verified="none", origin="international"),
-    review=("pmg-voice", "call-rate", "short-call-burst", "callee-spread"),
+    review=("pmg-voice", "call-rate"),
 )  # fmt: skip
 def an_unverified_machine_abroad_reads_codes_to_those_who_wait_for_them(traffic: Traffic) -> None:
     for i in range(900):
         traffic.call(WORKDAY + 10 * HOUR + 4 * i, ring_s=6, talk_s=None if i % 8 == 0 else 9)
 
 
-@must_not_fire("sudden-dialler", line=Line(MOBILE))
+@must_not_fire(line=Line(MOBILE))
 def a_janitor_s_new_telephone_calls_55_households(traffic: Traffic) -> None:
     for i in range(55):
         traffic.call(WORKDAY + 10 * HOUR + 60 * i, ring_s=8, talk_s=30 if i % 5 else None)
 
 
-@must_not_fire("sudden-dialler", line=Line(MOBILE))
+@must_not_fire("patient-dialler", line=Line(MOBILE), review=("calls-of-one-length",))
 def a_dispatcher_on_the_telephone_every_day_is_busy_for_an_hour(traffic: Traffic) -> None:
     for i in range(40 * 7):
         traffic.call(WORKDAY + 8 * HOUR + 90 * i, stranger(i % 200), ring_s=6, talk_s=35 if i % 5 else None)
@@ -316,3 +321,11 @@ def a_chauffeur_of_the_night_calls_25_guests_an_hour(traffic: Traffic) -> None:
 def a_hot_line_for_lost_cards_calls_back_at_night(traffic: Traffic) -> None:
     for i in range(45 * 8):
         traffic.call(WORKDAY + 22 * HOUR + 80 * i, ring_s=9, talk_s=180 if i % 4 else None)
+
+
+@must_not_fire("registered-caller-departs", "simultaneous-short-calls", line=Line(LANDLINE, registered=True))
+def a_registered_company_is_busy_on_monday(traffic: Traffic) -> None:
+    for i in range(400):
+        traffic.call(WORKDAY + (8 + 0.105 * i) * HOUR, talk_s=90)
+    for i in range(110):
+        traffic.call(WORKDAY + 51 * HOUR + 30 * i, talk_s=90)

@@ -63,7 +63,8 @@ def _readings(counter: Counter, counted: list[Event], as_of_ms: int) -> tuple[Va
         inside = [event for event in counted if as_of_ms - event.at_ms < counter["window_ms"]]
         return (float(len({event.things[counter.field or ""] for event in inside})),)
     if counter.kind == "peak":
-        return (_peak(counted, as_of_ms, counter["max_age_ms"], counter["window_ms"]),)
+        now = _live(counted, as_of_ms, counter["max_age_ms"])
+        return (_peak(counted, as_of_ms, counter["max_age_ms"], counter["window_ms"]), now)
     if counter.kind == "quantile":
         return _quantile(_window(counted, as_of_ms, counter["window_ms"], 12), counter["per_mille"])
     if counter.kind == "ratio":

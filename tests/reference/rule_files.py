@@ -114,7 +114,7 @@ rules:
     mode: enforce
   - name: lines-of-late
     summary: several calls at once of late, or more than its habit
-    when: most >= 2 and median < 200 or burst > 2.5 and burst.samples >= 2
+    when: most >= 2 and most.now <= 2 and median < 200 or burst > 2.5 and burst.samples >= 2
     then: {block: [calls], directions: [outgoing], for: 1d}
     mode: review
   - name: dial-again

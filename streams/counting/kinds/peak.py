@@ -26,6 +26,7 @@ else:
 
 class Peak(Live):
     name, key, needs = "peak", "peak", ("peak", "max_age", "window")
+    outputs = ("", "now")
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
         if "peak" in keys:
@@ -44,7 +45,7 @@ class Peak(Live):
 
 
 class WindowPeak(Joined):
-    """Output: the peak as of the reading; 0 without any call."""
+    """Outputs: the peak as of the reading, 0 without any call; and the calls that are up then."""
 
     def __init__(self, counter: Definition, at: int) -> None:
         self.calls = Concurrent(counter, at)
@@ -54,7 +55,8 @@ class WindowPeak(Joined):
     def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
         """See CounterState. Live calls are read after each hit, and noted, and at each reading."""
         (live,) = self.calls.process(rows, replace(events, read=events.hit | events.read))
-        return self.peaks.process(rows, replace(events, value=live))
+        (peak,) = self.peaks.process(rows, replace(events, value=live))
+        return peak, np.where(events.read, live, np.nan)
 
 
 class _Peaks(Pooled):
