@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +19,31 @@ from streams.kernels.lines import line_ends
 from streams.kernels.words import PADDING
 
 BUFFER_BYTES = 16 << 20
+PARTIAL = ".partial"  # what `grayline record` has not finished
 GZIP, ZSTD, PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+
+
+def files_below(paths: Iterable[Path]) -> list[Path]:
+    """The files, and in place of each folder those in it and below, by name, numbers in names by their value. Hidden
+    and unfinished ones are left out. Raises CaptureError for a folder without any."""
+    out: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            out.append(path)
+            continue
+        below = [each for each in path.rglob("*") if each.is_file() and not _is_left_out(each.relative_to(path))]
+        if not below:
+            raise CaptureError(f"{path}: a folder without a file to read")
+        out += sorted(below, key=_natural)
+    return out
+
+
+def _is_left_out(path: Path) -> bool:
+    return path.suffix == PARTIAL or any(part.startswith(".") for part in path.parts)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", str(path))]
 
 
 def read_capture(

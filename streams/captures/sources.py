@@ -7,9 +7,8 @@ in the order of the file, the topic being guessed from the fields unless it is t
 from __future__ import annotations
 
 import heapq
-import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO
@@ -29,7 +28,6 @@ from streams.captures.samples import KCAT, LOOKED_AT, Sample, read_open
 
 LOOKED_AT_BYTES = 1 << 20
 ROWS_AT_ONCE = 2_000
-PARTIAL = ".partial"  # what `grayline record` has not finished
 
 Advance = Callable[[int], None]
 
@@ -41,29 +39,6 @@ class _Dated(msgspec.Struct):
 
 
 _AT = JsonReader(_Dated)
-
-
-def files_below(paths: Iterable[Path]) -> list[Path]:
-    """The files, and in place of each folder those in it and below, by name, numbers in names by their value. Hidden
-    and unfinished ones are left out. Raises CaptureError for a folder without any."""
-    out: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            out.append(path)
-            continue
-        below = [each for each in path.rglob("*") if each.is_file() and not _is_left_out(each.relative_to(path))]
-        if not below:
-            raise CaptureError(f"{path}: a folder without a file to read")
-        out += sorted(below, key=_natural)
-    return out
-
-
-def _is_left_out(path: Path) -> bool:
-    return path.suffix == PARTIAL or any(part.startswith(".") for part in path.parts)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", str(path))]
 
 
 def replay_file(replay: Replay, path: Path, topic: str | None, advance: Advance) -> None:

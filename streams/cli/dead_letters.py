@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from streams.cli.blocks import rfc3339
+from streams.cli.options import feeds_file
 from streams.cli.topics import kafka_options, load_settings
-from streams.runtime.saying import say, say_json
+from streams.runtime.saying import say, say_json, say_problem
 
 if TYPE_CHECKING:
     from streams.operators.dead_letters import Letter, Tally, Wanted
@@ -47,8 +49,9 @@ Exit codes: 0 done, 1 there is no letter or the topic cannot be read, 2 used wro
 REDRIVE_HELP = """Produce dead letters again to the topics that they came from, once what was wrong is mended.
 
 Each goes to its old partition with its key, value and headers, and with the header `grayline.redriven`. Letters that
-this version of Grayline still cannot read stay, unless --anyway. A redrive can be broken off and begun again: no letter
-is redriven twice. A record whose time is more than an hour behind its feed counts nowhere when it comes late.
+this version of Grayline still cannot read stay, unless --anyway; say --feeds as workers do. A redrive can be broken off
+and begun again: no letter is redriven twice. A record whose time is more than an hour behind its feed counts nowhere
+when it comes late.
 
 \b
 Examples:
@@ -156,19 +159,28 @@ def show_command(place: str, brokers: str | None, kafka_config: str | None, raw:
 @_which
 @click.option("--place", "places", multiple=True, metavar="PARTITION:OFFSET", help="Only this letter. Repeatable.")
 @click.option("--anyway", is_flag=True, help="Those too that this version cannot read.")
+@feeds_file
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def redrive_command(
     brokers: str | None, kafka_config: str | None, feeds: tuple[str, ...], topics: tuple[str, ...],
-    reasons: tuple[str, ...], places: tuple[str, ...], anyway: bool, dry_run: bool, as_json: bool,
+    reasons: tuple[str, ...], places: tuple[str, ...], anyway: bool, feeds_path: Path | None, dry_run: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
+    from rules.diagnostics import RuleErrors
+    from rules.feeds_file import load_feeds
     from streams.kafka.settings import KafkaProblem
     from streams.operators.redriving import redrive
 
     wanted = _wanted(feeds, topics, reasons, places)
+    try:
+        book = load_feeds(feeds_path) if feeds_path is not None else None
+    except RuleErrors as error:
+        say_problem(error)
+        sys.exit(2)
     settings = load_settings(brokers, kafka_config)
     try:
-        result = redrive(settings, wanted, anyway=anyway, dry_run=dry_run)
+        result = redrive(settings, wanted, anyway=anyway, dry_run=dry_run, feeds=book)
     except KafkaProblem as problem:
         raise click.ClickException(str(problem)) from problem
     if as_json:

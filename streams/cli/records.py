@@ -28,7 +28,7 @@ def command() -> None:
 
 @command.command("check")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True,
-                type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))  # fmt: skip
+                type=click.Path(exists=True, allow_dash=True, path_type=Path))  # fmt: skip
 @click.option("--topic", help="Topic of the records. [default: from kcat's lines, or guessed from the fields]")
 @click.option("--errors", "problems_max", type=click.IntRange(0), default=20, show_default=True,
               help="Show at most this many errors one by one.")  # fmt: skip
@@ -45,8 +45,8 @@ def check_command(
 ) -> None:
     """Check samples against the schemas: all fields, not only those that loaded rules read.
 
-    FILE is one record a line, lines of `kcat -J`, a JSON array or a Parquet capture, plain, gzip or zstd; "-" is
-    standard input. The report shows the shapes of values only, and masked numbers.
+    FILE is one record a line, lines of `kcat -J`, a JSON array or a Parquet capture, plain, gzip or zstd, or a
+    folder of such; "-" is standard input. The report shows the shapes of values only, and masked numbers.
 
     \b
     Examples:
@@ -61,6 +61,7 @@ def check_command(
     from schemas.feed_settings import NO_BOOK
     from schemas.feeds import FEEDS
     from streams.captures.check import Check, lines
+    from streams.captures.files import files_below
     from streams.captures.rows import CaptureError
     from streams.captures.samples import read_open, read_sample
     from streams.cli.replay import progress
@@ -74,8 +75,9 @@ def check_command(
         sys.exit(2)
     check = Check(topic, home_region, problems_max, feeds)
     try:
-        with progress(files, "check") as advance:
-            for file in files:
+        every = tuple(files_below(files))
+        with progress(every, "check") as advance:
+            for file in every:
                 if str(file) == "-":
                     check.run(read_open(sys.stdin.buffer, "standard input"))
                 else:

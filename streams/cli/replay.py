@@ -158,7 +158,8 @@ def command(
 
 def _read(replay: Replay, given: tuple[Path, ...], topic: str | None, merge: bool) -> None:
     """Replays all files. Raises CaptureError, OSError."""
-    from streams.captures.sources import files_below, replay_file, replay_merged, replay_stream
+    from streams.captures.files import files_below
+    from streams.captures.sources import replay_file, replay_merged, replay_stream
 
     files = tuple(files_below(given))
     with progress(files, "replay") as advance:

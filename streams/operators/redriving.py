@@ -17,7 +17,9 @@ from typing import Any
 import orjson
 
 from schemas import decoding
+from schemas.feed_settings import FeedBook
 from schemas.feeds import FEEDS
+from streams.ingest.feed_codes import HEADER, Feeds
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 from streams.operators.dead_letters import ERRORS, OURS, RECEIPT, REDRIVEN, DeadLetters, Letter, Redriven, Wanted
 
@@ -35,6 +37,9 @@ LEFT = {
     "elsewhere": "came from no input topic",
     "gone": "came from a partition that their topic does not have",
 }
+
+
+Readable = Callable[[Letter], bool]
 
 
 @dataclass(slots=True)
@@ -58,10 +63,12 @@ def redrive(
     *,
     anyway: bool = False,
     dry_run: bool = False,
+    feeds: FeedBook | None = None,
     now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> RedriveResult:
     """Produces the letters wanted again. anyway: those too that this version of Grayline cannot read. dry_run: only
-    finds out what would be redriven. Raises KafkaProblem; what was committed until then stays, and is not repeated."""
+    finds out what would be redriven. feeds: settings of feeds, as workers have them. Raises KafkaProblem; what was
+    committed until then stays, and is not repeated."""
     result = RedriveResult()
     # First of all: whoever redrives at the same time is fenced, so no receipt can come behind those that are read.
     producer = None if dry_run else _Producer(settings)
@@ -73,7 +80,8 @@ def redrive(
                 "newer Grayline: redriving could double records"
             )
         counts = _partitions(settings)
-        chosen = _chosen(source.letters(wanted), redriven, counts, anyway, result)
+        readable = _taken if anyway else _can_be_read if feeds is None else _Reading(feeds).can_read
+        chosen = _chosen(source.letters(wanted), redriven, counts, readable, result)
         for batch in _batches(chosen):
             if producer is not None:
                 producer.deliver(batch, source.topic)
@@ -83,10 +91,10 @@ def redrive(
 
 
 def _chosen(
-    letters: Iterable[Letter], redriven: Redriven, counts: dict[str, int], anyway: bool, result: RedriveResult
+    letters: Iterable[Letter], redriven: Redriven, counts: dict[str, int], readable: Readable, result: RedriveResult
 ) -> Iterator[Letter]:
     for letter in letters:
-        why = _left(letter, redriven, counts, anyway)
+        why = _left(letter, redriven, counts, readable)
         if why is None:
             yield letter
         else:
@@ -106,7 +114,7 @@ def _batches(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
         yield batch
 
 
-def _left(letter: Letter, redriven: Redriven, counts: dict[str, int], anyway: bool) -> str | None:
+def _left(letter: Letter, redriven: Redriven, counts: dict[str, int], readable: Readable) -> str | None:
     """The reason of LEFT, None for a letter that is to be redriven."""
     topic, partition, _ = letter.came_from
     if redriven.has(letter):
@@ -117,7 +125,11 @@ def _left(letter: Letter, redriven: Redriven, counts: dict[str, int], anyway: bo
         return "cut"
     if not 0 <= partition < counts.get(topic, 0):
         return "gone"
-    return None if anyway or _can_be_read(letter) else "unreadable"
+    return None if readable(letter) else "unreadable"
+
+
+def _taken(letter: Letter) -> bool:
+    return True
 
 
 def _can_be_read(letter: Letter) -> bool:
@@ -126,6 +138,27 @@ def _can_be_read(letter: Letter) -> bool:
     except decoding.RecordError:
         return False
     return True
+
+
+class _Reading:
+    """Reads letters as a worker with these settings of feeds does: out of envelopes, times without a zone in theirs."""
+
+    def __init__(self, feeds: FeedBook) -> None:
+        self._feeds = Feeds(feeds)
+        self._decoders: dict[str, Any] = {}
+
+    def can_read(self, letter: Letter) -> bool:
+        import numpy as np
+
+        from streams.ingest.decode import Decoder
+        from streams.ingest.epoch import RawBatch
+
+        topic, none = letter.came_from[0], np.zeros(1, np.int64)
+        if topic not in self._decoders:
+            self._decoders[topic] = Decoder(topic, frozenset(), feeds=self._feeds)
+        named = next((value for name, value in letter.headers if name == HEADER), None)
+        raw = RawBatch(topic, none, np.zeros(1, np.int32), none, none, [letter.value], feeds=[named])
+        return not self._decoders[topic].decode(raw).dead_letters
 
 
 def _partitions(settings: KafkaSettings) -> dict[str, int]:

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,6 +198,16 @@ def test_a_redrive_that_breaks_off_is_begun_again_and_doubles_nothing(
     assert Counter(message.value() for message in hits(kafka, since)) == Counter(
         hit(depth=f"{number}") for number in range(7)
     )
+
+
+def test_what_a_file_of_feeds_makes_readable_is_redriven_with_it(kafka: Broker, letters: str, tmp_path: Path) -> None:
+    since = ends(kafka)
+    wrapped = json.dumps({"schema": None, "payload": json.loads(hit())}).encode()
+    write(kafka, letters, [wrapped])
+    assert "1 still cannot be read" in run(kafka, "redrive", code=1)[1]
+    (tmp_path / "feeds.yaml").write_text("feeds:\n  relay7: {envelope: connect}\n")
+    assert "redriven: 1" in run(kafka, "redrive", "--feeds", str(tmp_path / "feeds.yaml"))[0]
+    assert [message.value() for message in hits(kafka, since)] == [wrapped]
 
 
 def test_of_two_redrives_at_once_the_later_fences_the_earlier(kafka: Broker, letters: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from streams.captures.files import files_below
 from streams.captures.rows import CaptureError
-from streams.captures.sources import files_below
 from streams.cli import command
 
 AT_MS = 1_794_798_000_000
