@@ -80,7 +80,7 @@ def redrive(
                 "newer Grayline: redriving could double records"
             )
         counts = _partitions(settings)
-        readable = _taken if anyway else _can_be_read if feeds is None else _Reading(feeds).can_read
+        readable = _taken if anyway else _can_be_read if feeds is None else _LetterReader(feeds).can_read
         chosen = _chosen(source.letters(wanted), redriven, counts, readable, result)
         for batch in _batches(chosen):
             if producer is not None:
@@ -140,7 +140,7 @@ def _can_be_read(letter: Letter) -> bool:
     return True
 
 
-class _Reading:
+class _LetterReader:
     """Reads letters as a worker with these settings of feeds does: out of envelopes, times without a zone in theirs."""
 
     def __init__(self, feeds: FeedBook) -> None:
