@@ -58,6 +58,7 @@ grant() {
         ;;
     operator)
         allow "Read Write" $(topics $global)
+        allow "Read" $(topics block-status)
         ;;
     desk)
         allow "Read" $(topics block-events block-status block-history review-queue) --group "$1"

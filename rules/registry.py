@@ -100,6 +100,11 @@ class Registry:
 
         return frozenset(np.unique(self.kind).tolist())
 
+    def prepared(self) -> Registry:
+        """Itself, with all made that its first question would otherwise wait for."""
+        assert len(self._tables) == len(self.is_in_use)
+        return self
+
     def find(self, kind: EntryKind, numbers: np.ndarray, at_ms: np.ndarray) -> np.ndarray:
         """int64[m]: the index of an entry of this kind that covers each number at its time, -1 where none does."""
         import numpy as np

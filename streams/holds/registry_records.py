@@ -92,5 +92,5 @@ class ToldEntries:
         """The entries as they are now: the same object until one changes."""
         if self._is_changed:
             self._is_changed = False
-            self._registry = Registry.of(list(self._entries.values()))
+            self._registry = Registry.of(list(self._entries.values())).prepared()
         return self._registry

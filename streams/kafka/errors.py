@@ -105,8 +105,8 @@ def passes(error: KafkaError) -> bool:
 
 def passes_for_readers(error: KafkaError) -> bool:
     """True if an assigned consumer goes on by itself. It meets `BUSY` only where it does not: a broker whose disk has
-    failed."""
-    return meaning_of(error) in (Meaning.AWAY, Meaning.LEADER)
+    failed. It says where it reads and commits nothing, so that it needs no group, and no right on one."""
+    return meaning_of(error) in (Meaning.AWAY, Meaning.LEADER, Meaning.NO_GROUP)
 
 
 def client_errors() -> tuple[type[Exception], ...]:

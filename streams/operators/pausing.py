@@ -15,6 +15,7 @@ from schemas.topics import BLOCK_STATUS, CONTROL_GLOBAL
 from streams.holds.pause import Pause
 from streams.ingest.epoch import OutRecord
 from streams.kafka.clients import Clients
+from streams.kafka.errors import passes_for_readers
 from streams.kafka.settings import KafkaProblem, KafkaSettings
 
 BROKER_TIMEOUT_S = 10.0
@@ -150,7 +151,7 @@ class _Status:
         for message in self._consumer.consume(1000, POLL_S):
             error = message.error()
             if error is not None:
-                if error.fatal() or not error.retriable():
+                if error.fatal() or not (error.retriable() or passes_for_readers(error)):
                     raise KafkaProblem(f"topic {BLOCK_STATUS!r} cannot be read: {error.str()}")
             elif message.value() is not None:
                 try:

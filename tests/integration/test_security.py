@@ -412,6 +412,22 @@ def test_who_has_no_rights_sees_no_topic(place: Place) -> None:
     assert said.count("missing") >= len(TOPICS)
 
 
+def test_an_operator_pauses_and_enters_numbers_into_the_registry_and_a_blocker_does_not(place: Place) -> None:
+    entry = ("allowed", "+821055500101")
+    said_of_it = ("--owner", "relay7", "--reason", "its gateway", "--until", "2099-01-01T00:00:00Z")
+    assert place.done("operator", "registry", "add", *entry, *said_of_it)[0] == 0
+    code, said = place.done("operator", "registry", "list")
+    assert (code, "relay7: its gateway" in said) == (0, True), said
+    assert place.done("operator", "registry", "remove", *entry)[0] == 0
+    for word in ("pause", "resume"):
+        code, said = place.done("operator", word, "--timeout", "1")
+        assert (code, "live partitions" in said) == (0, True), said
+    code, said = place.done("blocker-a", "registry", "add", *entry, *said_of_it)
+    assert code == 1, said
+    code, said = place.done("blocker-a", "registry", "list")
+    assert (code, "lacks the right Read" in said) == (1, True), said
+
+
 # ------------------------------------------------------------------------------------------------------------ secrets
 
 
