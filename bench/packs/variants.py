@@ -48,18 +48,24 @@ class Variant:
 def rules_of(paths: Sequence[Path], with_variants: bool) -> tuple[RuleSet, list[Variant]]:
     """The rules of these files, and variants of them after them. Raises ValueError with what is wrong."""
     files = [f for p in paths for f in (sorted(p.glob("*.y*ml")) if p.is_dir() else [p])]
-    texts, variants = [], []
-    for file in files:
-        text = file.read_text("utf-8")
-        if with_variants:
+    texts = [(str(file), file.read_text("utf-8")) for file in files]
+    variants: list[Variant] = []
+    rules = _checked(texts)
+    if with_variants:
+        version = rules.version
+        for i, (name, text) in enumerate(texts):
             document = yaml.load(text, Loader=_Loader)  # a SafeLoader
             variants += _vary(document)
-            text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10**6)
-        texts.append((str(file), text))
+            texts[i] = name, yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10**6)
+        rules = replace(_checked(texts), version=version)
+    return replace(rules, protected=load_protected()), variants
+
+
+def _checked(texts: Sequence[tuple[str, str]]) -> RuleSet:
     rules, diagnostics = check_texts(texts)
     if rules is None:
         raise ValueError("\n".join(f"{d.position}: {d.message}" for d in diagnostics if d.severity == "error"))
-    return replace(rules, protected=load_protected()), variants
+    return rules
 
 
 def _vary(document: dict[str, Any]) -> list[Variant]:

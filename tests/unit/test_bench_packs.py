@@ -131,6 +131,7 @@ def test_every_limit_of_the_shipped_rules_is_varied() -> None:
     rules, variants = rules_of([packs()], with_variants=True)
     plain, _ = rules_of([packs()], with_variants=False)
     assert {v.rule for v in variants} == {rule.name for rule in plain.rules}
+    assert rules.version == plain.version
     assert {v.name for v in variants} | {rule.name for rule in plain.rules} == {rule.name for rule in rules.rules}
     for rule in plain.rules:
         limits = {v.limit for v in variants if v.rule == rule.name}
