@@ -57,9 +57,10 @@ class Entry:
         return f"{since}until {rfc3339(self.until_ms)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Registry:
-    """n entries. kind: uint8[n], digits: uint8[n], key, since, until: int64[n]; owner, reason: n texts."""
+    """n entries; equal to others that say the same. kind: uint8[n], digits: uint8[n], key, since, until: int64[n]; owner,
+    reason: n texts."""
 
     kind: np.ndarray
     digits: np.ndarray
@@ -87,6 +88,12 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Registry) and self.version == other.version
+
+    def __hash__(self) -> int:
+        return hash(self.version)
 
     @cached_property
     def version(self) -> str:

@@ -78,6 +78,8 @@ def test_the_version_hangs_on_what_is_said_and_not_on_form_order_or_files(tmp_pa
     assert {load_registry(paths).version for paths in ([other], [half, rest], [rest, half])} == {version}
     other.write_text(CSV.replace("a bank", "a banker"))
     assert load_registry([other]).version != version
+    assert load_registry([half, rest]) == load_registry([one])
+    assert len({load_registry([one]), load_registry([half, rest]), empty(), load_registry([])}) == 2
     assert empty().version == "" == load_registry([]).version
     assert load_registry([other]).difference(load_registry([one])) == (1, 1)
     assert load_registry([half]).difference(load_registry([one])) == (0, 2)
