@@ -59,8 +59,8 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Registry:
-    """n entries; equal to others that say the same. kind: uint8[n], digits: uint8[n], key, since, until: int64[n]; owner,
-    reason: n texts."""
+    """n entries; equal to others that say the same. kind: uint8[n], digits: uint8[n], key, since, until: int64[n];
+    owner, reason: n texts."""
 
     kind: np.ndarray
     digits: np.ndarray
