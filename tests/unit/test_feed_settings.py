@@ -187,11 +187,27 @@ def test_an_order_with_any_flaw_is_a_dead_letter() -> None:
             read(CONTROL, json.dumps(order | {name: ""}).encode(), EVERYTHING[CONTROL])
 
 
+BULK = """
+counters:
+  sent: {on: message-relay, per: sender, count: events, window: 10m}
+  contents: {on: message-relay, per: sender, distinct: content, window: 10m}
+rules:
+  - name: sent-25
+    summary: 25 messages within ten minutes
+    when: sent >= 25 and contents < 1
+    then: {block: [messages], directions: [outgoing], for: 7d}
+    mode: enforce
+    spoofable: accepted
+"""
+
+
 def test_half_an_emoji_takes_no_message_out_of_the_counts(tmp_path: Path) -> None:
-    got = CliRunner().invoke(command, ["replay", "--summary", str(FIELD / "half-an-emoji.jsonl"), "--topics",
-                                       "block-events,review-queue"])  # fmt: skip
+    (tmp_path / "bulk.yaml").write_text(BULK)
+    arguments = ["--rules", str(tmp_path / "bulk.yaml"), "--summary", str(FIELD / "half-an-emoji.jsonl")]
+    got = CliRunner().invoke(command, ["replay", *arguments])
     assert '"accepted": 30' in got.output
-    assert "international-bulk" in got.output
+    (opened,) = [json.loads(line) for line in got.stdout.splitlines() if "opened" in line]
+    assert (opened["number"], opened["hold"]["from"]) == ("+8613912345678", 1795395840000)
 
 
 def test_an_answer_that_never_was_costs_the_answer_and_its_remedy_is_told() -> None:
