@@ -87,7 +87,7 @@ class Decoder:
         n = len(raw.values)
         columns = self._columns(n)
         values = self._effects.opened(raw.values, raw.feeds)
-        buffer, status = self._fast(values, raw.feeds, columns)
+        buffer, status, fast_flawed = self._fast(values, raw.feeds, columns)
         flawed: list[tuple[int, str]] = []
         died: list[tuple[str | None, str]] = []
         dead: list[OutRecord] = []
@@ -105,7 +105,7 @@ class Decoder:
         del buffer
         feed = columns["feed"] = self._feed(raw.feeds, values, columns)
         self._effects.apply(feed, columns)
-        by_feed = self._by_feed(feed, flawed, died)
+        by_feed = self._by_feed(feed, flawed, died, fast_flawed)
         columns["line"], columns["partition"], columns["timestamp"] = raw.order, raw.partition, raw.timestamp
         dead_lines = raw.order[~keep].tolist()
         if dead:
@@ -134,18 +134,25 @@ class Decoder:
         return found
 
     def _by_feed(
-        self, feed: np.ndarray, flawed: list[tuple[int, str]], died: list[tuple[str | None, str]]
+        self,
+        feed: np.ndarray,
+        flawed: list[tuple[int, str]],
+        died: list[tuple[str | None, str]],
+        fast_flawed: np.ndarray,
     ) -> Counter[Told]:
-        """feed: of each record. flawed: (index, field) of those that count. died: (the feed that it named, reason)."""
+        """feed: of each record. flawed: (index, field) of those that count. died: (the feed that it named, reason).
+        fast_flawed: uint32[n], flawed fields of further records as bits."""
         shown = self.feeds.name
         told: Counter[Told] = Counter()
         for code, count in zip(*present(feed), strict=True):
             told[shown(code, self.topic), RECORDS, ""] += count
         told.update((shown(int(feed[i]), self.topic), FLAWED, name) for i, name in flawed)
-        told.update(
-            (self.topic if name is None else shown(self.feeds.code(name), self.topic), DEAD, code)
-            for name, code in died
-        )
+        for field_name in self.names if fast_flawed.any() else ():
+            which = (fast_flawed >> np.uint32(self.field_index[field_name])) & np.uint32(1) == 1
+            for code, count in zip(*present(feed[which]), strict=True):
+                told[shown(code, self.topic), FLAWED, field_name] += count
+        for name, reason in died:
+            told[self.topic if name is None else shown(self.feeds.code(name), self.topic), DEAD, reason] += 1
         return told
 
     def _codes(self, named: Sequence[bytes | None] | None, columns: dict[str, np.ndarray], n: int) -> np.ndarray:
@@ -173,7 +180,8 @@ class Decoder:
 
     def _fast(
         self, values: Sequence[bytes | None], named: Sequence[bytes | None] | None, columns: dict[str, np.ndarray]
-    ) -> tuple[bytes | memoryview, np.ndarray]:
+    ) -> tuple[bytes | memoryview, np.ndarray, np.ndarray]:
+        """(the values laid out, uint8[n] OK or SLOW, uint32[n] the flawed fields of those that are OK, as bits)."""
         n = len(values)
         # A tombstone is laid out as an empty value: the exact decoder gets the original.
         buffer: bytes | memoryview
@@ -187,7 +195,7 @@ class Decoder:
             self._spans = np.empty((n, len(self.names), 2), np.int64)
         spans = self._spans[:n]
         kinds = np.zeros((n, len(self.names)), np.uint8)
-        status = np.zeros(n, np.uint8)
+        status, flawed = np.zeros(n, np.uint8), np.zeros(n, np.uint32)
         base = np.frombuffer(buffer, np.uint8).ctypes.data
         scan(base, ends, self._name_words, self._following, spans, kinds, status)
         skip = status.copy()
@@ -199,11 +207,12 @@ class Decoder:
                 words = self._choice_words[name]
                 field_kernels.choices(base, spans, kinds, at, required, words, columns[name], status)
             elif name == self.feed.id:
-                field_kernels.hashes(base, spans, kinds, at, True, records.ID_MAX, columns["id"], status)
+                field_kernels.hashes(base, spans, kinds, at, True, False, records.ID_MAX, columns["id"], status, flawed)
             elif name not in (self.feed.number, self.feed.peer):
                 longest = self.feed.fields[name].max_length
                 column = columns[name] if name in columns else np.empty(n, np.int64)  # checked, and read by nobody
-                field_kernels.hashes(base, spans, kinds, at, required, longest, column, status)
+                lenient = name not in self.feed.essential
+                field_kernels.hashes(base, spans, kinds, at, required, lenient, longest, column, status, flawed)
 
         def read(reader: NumberReader, status: np.ndarray) -> None:
             for name, target in ((self.feed.number, "number"), (self.feed.peer, "peer")):
@@ -219,7 +228,8 @@ class Decoder:
         if self.feed.complete:
             status[_inconsistent(columns)] = SLOW
         np.maximum(status, skip, out=status)
-        return buffer, status
+        flawed[status == SLOW] = 0  # the exact decoder says
+        return buffer, status, flawed
 
     def _fill(self, columns: dict[str, np.ndarray], i: int, value: bytes | None, header: bytes | None) -> list[str]:
         """Decodes one record exactly and writes it over whatever the kernels left in row i; returns the names of its

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from streams.kernels.options import COMPILED, INNER
-from streams.kernels.scan import ABSENT, NULL, NUMBER, SLOW, STRING
+from streams.kernels.scan import ABSENT, NULL, NUMBER, OTHER, SLOW, STRING
 from streams.kernels.words import byte, hash_bytes, load, prefix
 
 YEAR_2000_MS = 946_684_800_000
@@ -117,9 +117,10 @@ def choices(buffer, spans, kinds, field, required, words, out, status):
 
 
 @njit(**COMPILED)
-def hashes(buffer, spans, kinds, field, required, longest, out, status):
+def hashes(buffer, spans, kinds, field, required, lenient, longest, out, status, flawed):
     """out: int64[n], a non-zero hash of the string's bytes; left alone where the field is absent. Strings with
-    escapes, empty ones and those over `longest` bytes are SLOW."""
+    escapes and those over `longest` bytes are SLOW. Empty ones and other values are absent where `lenient`, and noted:
+    bit `field` of flawed (uint32[n]); else they are SLOW too."""
     for i in range(status.shape[0]):
         kind = kinds[i, field]
         length = spans[i, field, 1]
@@ -128,6 +129,8 @@ def hashes(buffer, spans, kinds, field, required, longest, out, status):
         elif kind == ABSENT or kind == NULL:
             if required:
                 status[i] = SLOW
+        elif lenient and (kind == NUMBER or kind == OTHER or (kind == STRING and length == 0)):
+            flawed[i] |= np.uint32(1) << np.uint32(field)
         else:
             status[i] = SLOW
 

@@ -272,3 +272,13 @@ def test_the_check_of_a_sample_tells_feeds_apart(tmp_path: Path) -> None:
     assert "  feed cdr: 1 records, 0 bad, 0 flawed\n" in got.output
     told = json.loads(CliRunner().invoke(command, ["records", "check", "--json", str(sample)]).stdout)
     assert told["topics"][CDR]["feeds"]["KT"] == {"records": 2, "bad": 0, "flawed": 1}
+
+
+def test_ordinary_flaws_are_seen_without_the_exact_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed that sends an empty field in every record is as fast as others."""
+    monkeypatch.setattr("schemas.decoding.read", lambda *_: pytest.fail("read exactly"))
+    calls = [CALL | {"carrier": odd, "relay": "r7", "cause": odd} for odd in ("", 7, True, None)]
+    got = Decoder(CDR, EVERYTHING[CDR]).decode(raw(CDR, [json.dumps(call).encode() for call in calls]))
+    assert {told: count for told, count in got.by_feed.items() if told[1] == FLAWED} == {
+        ("r7", FLAWED, "carrier"): 3, ("r7", FLAWED, "cause"): 3,
+    }  # fmt: skip
