@@ -14,7 +14,6 @@ from unittest.mock import patch
 
 from confluent_kafka import TopicPartition
 
-from rules.registry import empty
 from schemas.topics import LEDGER
 from streams.captures.writing import CaptureWriter
 from streams.counting.image import Images
@@ -338,17 +337,6 @@ def entries_never_taken_back() -> Any:
     return patch.object(ToldEntries, "take", lambda self, key, value: value and take(self, key, value))
 
 
-def entries_lost_with_other_rules() -> Any:
-    with_rules = Engine.with_rules
-
-    def mutant(self: Any, rules: Any) -> Any:
-        new = with_rules(self, rules)
-        new.registry = replace(new.registry, told=empty())
-        return new
-
-    return patch.object(Engine, "with_rules", mutant)
-
-
 @contextmanager
 def _both(one: Any, other: Any) -> Iterator[None]:
     with one, other:
@@ -409,7 +397,6 @@ MUTATIONS = {
         Mutation("entries take effect between two commits", ENTERS, entries_obeyed_in_the_middle_of_a_commit),
         Mutation("what is restored is not told the entries", ENTERS, entries_not_told_to_what_is_restored),
         Mutation("an entry that is taken back stays", ENTERS, entries_never_taken_back),
-        Mutation("other rules forget the told entries", replace(ENTERS, reload=0.5), entries_lost_with_other_rules),
         Mutation("a pause begins between two commits", Rates(pause=0.5), pause_obeyed_in_the_middle_of_a_commit),
         Mutation("who follows blocks keeps what came first", Rates(), follower_keeps_what_it_read_first),
         Mutation("a recorded file has no timestamps", Rates(), recorded_without_timestamps),
