@@ -43,6 +43,7 @@ from streams.ingest.fields import record_fields
 from streams.ingest.merge import Merged, merge
 
 LATENESS_MS = 3_600_000
+REUSED = "reused_ids"
 NUMBERS_MAX = 1 << 25
 
 
@@ -78,7 +79,7 @@ class Engine:
         self.decoders = {name: Decoder(name, _fields(rules, name), region, self.feeds) for name in self.topics}
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
-        self._counted = Counted(plan, lateness_ms, numbers_max)
+        self._counted = Counted(plan, lateness_ms, numbers_max, self.feeds.lateness_ms, self.feeds.leg)
         self._evaluator = Evaluator(rules, compiled, self._counted)
         self._output = Output(self.ledger)
         self._spoofable = frozenset(slot for slot, rule in enumerate(rules.rules) if rule.spoofable)
@@ -240,10 +241,12 @@ class Engine:
         for topic in outcome.feeds.keys() & set(self.topics):  # damaged records of `rekeyed` are of no topic
             tally, mine = outcome.feeds[topic], events.of_topic(topic)
             found = {name: mine & (accepted.verdict == v) for v, name in enumerate(("accepted", "late", "duplicate"))}
-            for name, which in (found | {"future": mine & accepted.future}).items():
+            found |= {"future": mine & accepted.future, REUSED: mine & accepted.reused}
+            for name, which in found.items():
                 tally[name] += int(np.count_nonzero(which))
+                what = (REUSED, "") if name == REUSED else ("events", name)
                 for code, count in zip(*present(events["feed"][which]), strict=True):
-                    outcome.by_feed[topic, self.feeds.name(code, topic), "events", name] += count
+                    outcome.by_feed[(topic, self.feeds.name(code, topic), *what)] += count
 
     def _changes(self, fired: Fired, gate: Gate | None) -> Iterator[tuple[int, Change]]:
         """(line, change) in order, each hold's content brought up to date."""

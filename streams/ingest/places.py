@@ -67,6 +67,10 @@ class Places:
             and (topics is None or place[0] in topics)
         }
 
+    def horizon(self, place: Place) -> int:
+        """The time before which all events of a place are late, ms; NEVER while that is unknown."""
+        return self.intake.horizon(self._sources[place]) if place in self._sources else NEVER
+
     def drop(self, partition: int) -> None:
         """Forgets everything of this partition."""
         for _, source in self.of(partition):
@@ -133,9 +137,8 @@ class Places:
 
     def settle(self) -> None:
         """Forgets counters that have warmed, even as of the latest event that is still accepted."""
-        clocks = self.clocks() if self._since else {}
         for place, since in list(self._since.items()):
-            oldest = clocks.get(place, NEVER) - self.intake.lateness_ms
+            oldest = self.horizon(place)
             self._since[place] = {c: at for c, at in since.items() if at is None or oldest - at < c.reach_ms}
             if not self._since[place]:
                 del self._since[place]
