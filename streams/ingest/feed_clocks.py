@@ -83,7 +83,8 @@ class FeedClocks:
             standers = sorted(stand[kernels.STANDERS : kernels.STANDERS + stand[kernels.COUNT]])
             waiters = sorted(stand[kernels.WAITERS : kernels.WAITERS + stand[kernels.WAITING]])
             ahead = (stand[kernels.RUN], stand[kernels.AHEAD_MS]) if waiters else ()
-            out.append((row[CODE], row[CLOCK], *standers, *waiters, *ahead))
+            own = stand[kernels.IS_VOUCHED], stand[kernels.OWN_MS], stand[kernels.OWN_RUN]
+            out.append((row[CODE], row[CLOCK], *own, *standers, *waiters, *ahead))
         return out
 
     def restore(self, source: int, saved: np.ndarray) -> None:

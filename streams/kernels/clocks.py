@@ -10,7 +10,9 @@ up to FAR_MS alone, and anybody does who is the second one; beyond, RUN_MAX even
 And a clock with fewer than SETTLED numbers proves little: it goes back when an event lies more than BACK x lateness
 behind it.
 
-Once somebody has vouched for an event of a feed, events that nobody vouches for have no say in any of this.
+Once somebody has vouched for an event of a feed, events that nobody vouches for have no say in any of this: they move
+the clock by nothing at all, or who forges them could make the others late. They are judged by OWN_MS, a time of their own,
+which is never behind the clock and takes a far step when RUN_MAX of them in a row, OWN_RUN so far, have gone ahead.
 
 A row of `stands` says who stands by a clock: WITNESSES numbers at most from column STANDERS on, COUNT of them; from
 column WAITERS on those who have gone ahead, WAITING of them in RUN events, the newest at AHEAD_MS.
@@ -38,8 +40,8 @@ FAR_MS = 10 * 86_400_000  # longer than holds of a week; a clock that is wrong b
 RUN_MAX = 16
 FRESH = 60  # an event is fresh up to a sixtieth of `lateness` behind the clock
 
-COUNT, WAITING, RUN, AHEAD_MS, IS_VOUCHED = range(5)
-STANDERS = 5
+COUNT, WAITING, RUN, AHEAD_MS, IS_VOUCHED, OWN_MS, OWN_RUN = range(7)
+STANDERS = 7
 WAITERS = STANDERS + WITNESSES
 COLUMNS = WAITERS + WITNESSES
 
@@ -72,26 +74,29 @@ def judge(
         clock_max_before[i] = largest
         verdict[i] = OK
         stands[s, IS_VOUCHED] |= vouched[i]
-        has_say = vouched[i] or stands[s, IS_VOUCHED] == 0
-        if before == NEVER:
+        if not vouched[i] and stands[s, IS_VOUCHED] != 0:
+            t, early, late = without_say(stands[s], before, t, early, lateness)
+            if late:
+                verdict[i] = LATE
+        elif before == NEVER:
             clocks[s] = t
             stands[s, COUNT] = 1
             stands[s, STANDERS] = number[i]
         elif t > before + lateness:
-            if has_say and moves_alone(stands[s], t - before, number[i]):
+            if moves_alone(stands[s], t - before, number[i]):
                 clocks[s] = t
-            elif has_say and is_confirmed(stands[s], t, number[i], lateness):
+            elif is_confirmed(stands[s], t, number[i], lateness):
                 clocks[s] = stands[s, AHEAD_MS]
             else:
                 t = before
                 early = True
         elif t >= before - lateness:
             clocks[s] = max(before, t)
-            if has_say and stands[s, COUNT] < WITNESSES:
+            if stands[s, COUNT] < WITNESSES:
                 stands[s, COUNT] = with_number(stands[s], STANDERS, stands[s, COUNT], number[i])
-            if has_say and stands[s, WAITING] > 0 and (before - t) * FRESH <= lateness:
+            if stands[s, WAITING] > 0 and (before - t) * FRESH <= lateness:
                 stands[s, WAITING] = 0
-        elif has_say and stands[s, COUNT] < SETTLED and t < before - BACK * lateness:
+        elif stands[s, COUNT] < SETTLED and t < before - BACK * lateness:
             clocks[s] = t
             stands[s, COUNT] = 1
             stands[s, WAITING] = 0
@@ -150,6 +155,22 @@ def with_number(stand, start, count, number):
             return count
     stand[start + count] = number
     return count + 1
+
+
+@njit(**INNER)
+def without_say(stand, clock, t, early, lateness):
+    """(time, early, late) of an event that nobody vouches for, of a feed in which others are vouched for."""
+    own = max(clock, stand[OWN_MS])
+    if t > own + lateness:
+        stand[OWN_RUN] += 1
+        if stand[OWN_RUN] < RUN_MAX:
+            return own, True, False
+    elif t < own - lateness:
+        return t, early, True
+    if t > own + lateness or (own - t) * FRESH <= lateness:
+        stand[OWN_RUN] = 0
+    stand[OWN_MS] = max(own, t)
+    return t, early, False
 
 
 @njit(**INNER)

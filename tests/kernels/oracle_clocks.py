@@ -15,19 +15,19 @@ class ClockOracle:
         self.waiters: list[int] = []
         self.newest_ahead = self.run = 0
         self.is_vouched = False
+        self.own = self.own_run = 0
 
     def judge(self, at: int, timestamp: int, number: int, vouched: bool = True) -> tuple[int, bool, bool]:
         """(time, late, future)"""
         self.is_vouched |= vouched
-        has_say = vouched or not self.is_vouched
         t, future = at, False
         if timestamp >= YEAR_2000_MS and at > timestamp + self.ahead:
             t, future = timestamp, True
+        if not vouched and self.is_vouched:
+            return self._without_say(t, future)
         if self.clock is None:
             self.clock, self.standers = t, [number]
         elif t > self.clock + self.lateness:
-            if not has_say:
-                return self.clock, False, True
             few = len(self.standers) < FEW
             if few and t - self.clock <= FAR_MS and (len(self.standers) == 1 or number in self.standers):
                 self.clock, self.waiters = t, []
@@ -42,13 +42,27 @@ class ClockOracle:
                 return self.clock, False, True
             self.clock, self.standers, self.waiters = self.newest_ahead, self.waiters, []
         elif t >= self.clock - self.lateness:
-            if has_say and t >= self.clock - self.lateness // FRESH:
+            if t >= self.clock - self.lateness // FRESH:
                 self.waiters = []
             self.clock = max(self.clock, t)
-            if has_say and number not in self.standers and len(self.standers) < WITNESSES:
+            if number not in self.standers and len(self.standers) < WITNESSES:
                 self.standers.append(number)
-        elif has_say and len(self.standers) < SETTLED and t < self.clock - BACK * self.lateness:
+        elif len(self.standers) < SETTLED and t < self.clock - BACK * self.lateness:
             self.clock, self.standers, self.waiters = t, [number], []
         else:
             return t, True, future
+        return t, False, future
+
+    def _without_say(self, t: int, future: bool) -> tuple[int, bool, bool]:
+        own = max(self.clock or 0, self.own)
+        is_far = t > own + self.lateness
+        if is_far:
+            self.own_run += 1
+            if self.own_run < RUN_MAX:
+                return own, False, True
+        if t < own - self.lateness:
+            return t, True, future
+        if is_far or t >= own - self.lateness // FRESH:
+            self.own_run = 0
+        self.own = max(own, t)
         return t, False, future

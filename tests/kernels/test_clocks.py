@@ -16,11 +16,12 @@ AHEAD = 5 * MINUTE
 Event = tuple[int, int, int]  # at, Kafka timestamp, number
 
 
-def judged(events: list[Event], cuts: int = 0) -> list[tuple[int, bool, bool]]:
+def judged(events: list[Event], cuts: int = 0, vouched: list[bool] | None = None) -> list[tuple[int, bool, bool]]:
     """(time, late, future)"""
+    says = np.ones(len(events), np.bool_) if vouched is None else np.array(vouched, np.bool_)
     clocks, stands = np.full(1, NEVER), np.zeros((1, kernels.COLUMNS), np.int64)
     out = []
-    for part in (events[:cuts], events[cuts:]):
+    for part, say in ((events[:cuts], says[:cuts]), (events[cuts:], says[cuts:])):
         at, timestamp, number = (np.array(column, np.int64) for column in zip(*part, strict=True)) if part else [[]] * 3
         n = len(part)
         of, lateness = np.zeros(n, np.int64), np.full(1, HOUR)
@@ -32,7 +33,7 @@ def judged(events: list[Event], cuts: int = 0) -> list[tuple[int, bool, bool]]:
                 at,
                 timestamp,
                 number,
-                np.ones(n, np.bool_),
+                say,
                 clocks,
                 stands,
                 lateness,
@@ -71,6 +72,27 @@ def test_long_runs_ahead_and_fresh_events_between_agree_as_well(steps, cut):
     events = [(START + 2 * HOUR * (step > 3) + step * MINUTE, 0, number) for step, number in steps]
     oracle = ClockOracle(HOUR, AHEAD)
     assert judged(events, cut) == [oracle.judge(*event) for event in events]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(EVENT, st.booleans()), max_size=120), st.integers(0, 120))
+def test_events_that_nobody_vouches_for_agree_and_make_no_other_late(both, cut):
+    events, vouched = [event for event, _ in both], [says for _, says in both]
+    oracle, alone = ClockOracle(HOUR, AHEAD), ClockOracle(HOUR, AHEAD)
+    got = judged(events, cut, vouched)
+    assert got == [oracle.judge(*event, says) for event, says in both]
+    if vouched and vouched[0]:  # from the first that is vouched for on
+        says = np.flatnonzero(vouched)
+        assert [got[i] for i in says] == [alone.judge(*events[i]) for i in says]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(20, 40), st.lists(st.tuples(st.integers(0, 9), st.integers(1, 30)), max_size=80))
+def test_long_runs_of_unvouched_events_ahead_agree(first, steps):
+    events = [(START, 0, 1)] + [(START + 2 * HOUR * (step > 2) + step * MINUTE, 0, n) for step, n in steps]
+    vouched = [True] + [step == 0 and n > first for step, n in steps]
+    oracle = ClockOracle(HOUR, AHEAD)
+    assert judged(events, 5, vouched) == [oracle.judge(*e, v) for e, v in zip(events, vouched, strict=True)]
 
 
 def crowd(start: int, count: int, numbers: int = 30) -> list[Event]:
