@@ -11,8 +11,9 @@ And a clock with fewer than SETTLED numbers proves little: it goes back when an 
 behind it.
 
 Once somebody has vouched for an event of a feed, events that nobody vouches for have no say in any of this: they move
-the clock by nothing at all, or who forges them could make the others late. They are judged by OWN_MS, a time of their own,
-which is never behind the clock and takes a far step when RUN_MAX of them in a row, OWN_RUN so far, have gone ahead.
+the clock by nothing at all, or who forges them could make the others late. They are judged by OWN_MS, a time of their
+own, which is never behind the clock and takes a far step when RUN_MAX of them in a row, OWN_RUN so far, have gone
+ahead.
 
 A row of `stands` says who stands by a clock: WITNESSES numbers at most from column STANDERS on, COUNT of them; from
 column WAITERS on those who have gone ahead, WAITING of them in RUN events, the newest at AHEAD_MS.
