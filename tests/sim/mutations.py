@@ -288,14 +288,6 @@ def rules_not_written_to_the_ledger() -> Any:
     return patch.object(Orders, "switch_rules", mutant)
 
 
-def pause_obeyed_in_the_middle_of_a_commit() -> Any:
-    def mutant(self: Any, pause: Any, *, at_once: bool = False) -> None:
-        self._next_pause = pause
-        self._outbox.engine.breaker.paused = pause is not None and pause.paused
-
-    return patch.object(Orders, "adopt_pause", mutant)
-
-
 def follower_keeps_what_it_read_first() -> Any:
     apply = BlockTable.apply
 
@@ -397,7 +389,6 @@ MUTATIONS = {
         Mutation("entries take effect between two commits", ENTERS, entries_obeyed_in_the_middle_of_a_commit),
         Mutation("what is restored is not told the entries", ENTERS, entries_not_told_to_what_is_restored),
         Mutation("an entry that is taken back stays", ENTERS, entries_never_taken_back),
-        Mutation("a pause begins between two commits", Rates(pause=0.5), pause_obeyed_in_the_middle_of_a_commit),
         Mutation("who follows blocks keeps what came first", Rates(), follower_keeps_what_it_read_first),
         Mutation("a recorded file has no timestamps", Rates(), recorded_without_timestamps),
     )

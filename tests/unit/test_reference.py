@@ -27,7 +27,7 @@ from tests.reference.small_traffic import MONDAY_0859_MS, as_printed, kcat_line,
 EVERY = (topics.MESSAGE_RELAY, topics.CDR, topics.REPORTS, topics.TRAPS)
 OUTPUTS = (topics.BLOCK_EVENTS, topics.BLOCK_HISTORY, topics.REVIEW_QUEUE, topics.SHADOW_EVENTS, topics.DEAD_LETTERS)
 
-_MANY = re.compile(rb'("counter":"(?:callees|recipients|contents)","value":)(?:3[3-9]|[4-9]\d|\d{3,})\.\d+')
+_MANY = re.compile(rb'("counter":"(?:callees|callees_1d|recipients|contents)","value":)(?:3[3-9]|[4-9]\d|\d{3,})\.\d+')
 
 
 @lru_cache
