@@ -6,8 +6,12 @@ worker notes what it hands to its engine; when the broker stores offsets, the no
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from rules.model import Counter, RuleSet
+from tests.sim.rules import by_version
 
 Place = tuple[str, int]
 
@@ -31,6 +35,7 @@ class CountedLog:
     """order: by partition, all that lies behind the group's committed offsets."""
 
     order: defaultdict[int, list[Counted]] = field(default_factory=lambda: defaultdict(list))
+    is_made_up_for: bool = False  # a replay has counted what the rules of its time did not
     _open: defaultdict[str, list[Counted]] = field(default_factory=lambda: defaultdict(list))  # by process
     _processes: dict[str, str] = field(default_factory=dict)  # by the notes of the commits they asked for
 
@@ -44,6 +49,14 @@ class CountedLog:
             )
         )
         self._open[process] += [Counted((topic, partition), offset, mode) for _, topic, partition, offset in rows]
+
+    def replayed(self, rules: RuleSet, place: Place, offsets: Collection[int]) -> None:
+        """A worker counts committed records again, after a takeover. What nobody can tell from the order of the
+        records: where a snapshot is older than a counter, the counter gets to know earlier events than it would have
+        without the takeover."""
+        wanted = counters_of(rules, place[0])
+        modes = {one.mode for one in self.order[place[1]] if one.place == place and one.offset in offsets}
+        self.is_made_up_for |= any(not wanted <= counters_of(by_version(m.rules_version), place[0]) for m in modes)
 
     def asked(self, process: str, offsets: dict[Place, tuple[int, str]]) -> None:
         """A process asks the broker to commit these offsets, with a note beside each."""
@@ -69,3 +82,7 @@ class CountedLog:
                 one = self._open[process][i]
                 self.order[one.place[1]].append(one)
             self._open[process] = rest
+
+
+def counters_of(rules: RuleSet, topic: str) -> set[Counter]:
+    return {counter for rule in rules.rules for counter in rule.counters.values() if counter.topic == topic}

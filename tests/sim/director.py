@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 from rules.registry import Entry
@@ -17,9 +18,11 @@ from schemas.topics import BLOCK_EVENTS, CONTROL_GLOBAL, LEDGER, REKEYED, SNAPSH
 from streams.holds.pause import PAUSE_KEY, Pause
 from streams.holds.registry_records import record_of
 from streams.ingest.admission import Intake
+from streams.kafka.reader import Span
 from streams.runtime.settings import WorkerSettings
 from streams.runtime.start_from import StartFrom
 from streams.state import manifest
+from streams.state.restore import Restore
 from tests.sim.checkers import (
     blocks_followed,
     expected_blocks,
@@ -139,6 +142,7 @@ class History:
             installed(self.world.scheduler),
             patch("streams.counting.counts.Intake", intake),
             patch("streams.state.snapshots.SLICE_BYTES_MAX", self.plan.slice_bytes),
+            patch.object(Restore, "_count", self._noted(Restore._count)),
         ):
             warnings.simplefilter("ignore")  # coroutines of killed processes are never awaited
             self._trouble()
@@ -151,6 +155,16 @@ class History:
             no_litter.check(self.world)
             self._end_of_it()
 
+    def _noted(self, count: Callable[..., None]) -> Callable[..., None]:
+        """`Restore._count`, and the log of what is counted knows of it."""
+
+        def noted(restore: Restore, span: Span, messages: list[Any]) -> None:
+            place, offsets = (span.topic, restore.partition), {message.offset() for message in messages}
+            self.world.counted.replayed(restore._engine.rules, place, offsets)
+            count(restore, span, messages)
+
+        return noted
+
     def _end_of_it(self) -> None:
         """Somebody changes the topics: whoever runs ends, and nobody can start."""
         self.random.choice((self._grow, self._make_anew))()
@@ -161,6 +175,8 @@ class History:
         offsets_advance.check(world)
         strays_once.check(world, once)
         holds_add_up.check(world, once)
+        if world.counted.is_made_up_for:
+            return
         made = expected(world)
         expected_blocks.check(world, made, once, self._is_plain())
         state_matches.check(world, made, self._running())
