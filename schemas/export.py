@@ -125,6 +125,7 @@ PUBLISHED: dict[str, tuple[type[msgspec.Struct], dict[str, Any]]] = {
             "clocks": {"cdr": 1795312860000, "message-relay": 1795312861250},
             "rules_version": "3f2a9c01d4be",
             "registry_version": "4dc1c134581f",
+            "feeds_version": "9b1f6a0c2e57",
             "holds_active": 58,
             "warming": False,
         },

@@ -48,6 +48,11 @@ class FeedBook:
     feeds: Mapping[str, FeedSettings] = field(default_factory=dict)
     version: str = ""
 
+    @property
+    def own_silence_ms(self) -> dict[str, int]:
+        """The time without records after which each feed counts as silent that has a time of its own."""
+        return {name: each.silent_after_ms for name, each in self.feeds.items() if each.silent_after_ms is not None}
+
     def of(self, name: str, topic: str) -> FeedSettings:
         """The settings of a feed of this name where it delivers the topic."""
         if not self.version:

@@ -192,6 +192,7 @@ class BlockStatus(Struct, kw_only=True):
     clocks: Annotated[dict[str, TimeMs], Meta(description="input topic: newest event time")]
     rules_version: str
     registry_version: Annotated[str, Meta(description="of the entries in force, empty without any")] = ""
+    feeds_version: Annotated[str, Meta(description="of the file of feeds, empty without one")] = ""
     holds_active: Annotated[int, Meta(ge=0, description="enforced holds in force")]
     warming: Annotated[bool, Meta(description="some counters of the worker have not yet seen all that they reach back")]
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from rules.model import RuleSet
 from rules.registry import InForce, empty
+from schemas.feed_settings import FeedBook
 from streams.engine.contract import Outcome
 from streams.holds.breaker import Breaker
 from streams.ingest.decode import Decoded
@@ -69,6 +70,7 @@ class StandIn:
         self.keep = True
         self.partitions = 0
         self.rules: Rules | RuleSet = Rules(topics)
+        self.feeds_version = ""
         self.ledger = Ledger()
         self.breaker = Breaker()
         self.registry = InForce(empty(), empty())
@@ -139,8 +141,9 @@ class StandIn:
 
     def maintain(self) -> None: ...
 
-    def with_rules(self, rules: RuleSet) -> StandIn:
+    def with_rules(self, rules: RuleSet, feeds: FeedBook | None = None) -> StandIn:
         self.rules = rules
+        self.feeds_version = self.feeds_version if feeds is None else feeds.version
         return self
 
     def stats(self) -> dict[str, float]:

@@ -17,7 +17,6 @@ from streams.runtime.saying import say_problem
 from streams.runtime.settings import DELIVERIES, EXACTLY_ONCE
 
 if TYPE_CHECKING:
-    from rules.model import RuleSet
     from streams.kafka.settings import KafkaSettings
 
 EXAMPLES = """\b
@@ -29,7 +28,7 @@ Examples:
 
 \b
 The first start of a group needs --from. Later starts continue at the group's committed offsets, with counters and
-holds restored. SIGTERM and Ctrl-C finish the records in hand, commit and leave the group. SIGHUP reads the rules
+holds restored. SIGTERM and Ctrl-C finish the records in hand, commit and leave the group. SIGHUP reads all files
 again.
 
 \b
@@ -227,17 +226,18 @@ def command(
     from streams.runtime.logs import log_to
     from streams.runtime.settings import WorkerSettings
     from streams.runtime.start_from import SettingsProblem, parse_start_from
+    from streams.worker.rereading import Files
 
     log_to(sys.stderr)
-    # Until the worker listens for it, a request to read the rules again would end the process.
+    # Until the worker listens for it, a request to read the files again would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
-    def read_rules() -> RuleSet:
-        return load([rules_path or packs()], protected, home_region, registry)
+    def read_files() -> Files:
+        rules = load([rules_path or packs()], protected, home_region, registry)
+        return Files(rules, NO_BOOK if feeds_path is None else load_feeds(feeds_path))
 
     try:
-        ruleset = read_rules()
-        feeds = load_feeds(feeds_path) if feeds_path is not None else NO_BOOK
+        files = read_files()
         kafka = KafkaSettings.load(brokers, kafka_config)
         settings = WorkerSettings(
             consumer=kafka.consumer(group),
@@ -264,7 +264,7 @@ def command(
     except (SettingsProblem, KafkaProblem, RuleErrors) as problem:
         say_problem(problem)
         sys.exit(2)
-    for warning in ruleset.warnings:
+    for warning in files.rules.warnings:
         logging.getLogger("grayline.rules").warning("%s", warning)
 
     from streams.worker.worker import worker_for
@@ -274,11 +274,13 @@ def command(
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
     def check() -> None:
-        read = tuple(sorted({*ruleset.topics, *settings.topics}))
+        read = tuple(sorted({*files.rules.topics, *settings.topics}))
         unbounded = check_topics(kafka, read, 0.8 * broker_wait_s)  # so that a short wait has a reason to tell
         worker.metrics.timestamps_unbounded(unbounded)
 
-    worker = worker_for(settings, ruleset, home_region=home_region, feeds=feeds, reload=read_rules, check=check)
+    worker = worker_for(
+        settings, files.rules, home_region=home_region, feeds=files.feeds, reload=read_files, check=check
+    )
     code = worker.run()
     # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.
     logging.shutdown()

@@ -43,6 +43,7 @@ def heartbeats(
                     "clocks": _of_partition(clocks, partition),
                     "rules_version": engine.rules.version,
                     "registry_version": engine.registry.version,
+                    "feeds_version": engine.feeds_version,
                     "holds_active": holds[partition],
                     "warming": warming,
                 }

@@ -1,4 +1,5 @@
-"""The orders of operators to a running worker: other rules, a pause of new blocks, entries of the registry.
+"""The orders of operators to a running worker: other rules and settings of feeds, a pause of new blocks, entries of
+the registry.
 
 An order takes effect between two commits. Each partition's ledger says under which it was last worked, so that a change
 is told once, in the first commit that it is in force for."""
@@ -17,6 +18,7 @@ from streams.ingest.epoch import OutRecord
 
 if TYPE_CHECKING:
     from rules.model import RuleSet
+    from schemas.feed_settings import FeedBook
     from streams.holds.pause import Pause
 
 log = logging.getLogger("grayline.flow")
@@ -26,14 +28,14 @@ class Orders:
     def __init__(self, outbox: Outbox, group: str) -> None:
         self._outbox = outbox
         self._group = group
-        self._next_rules: RuleSet | None = None
+        self._next_rules: tuple[RuleSet, FeedBook | None] | None = None
         self._pause: Pause | None = None
         self._next_pause: Pause | None = None
         self._next_told = empty()
 
-    def adopt_rules(self, rules: RuleSet) -> None:
-        """Goes on with these rules from the next commit on."""
-        self._next_rules = rules
+    def adopt_rules(self, rules: RuleSet, feeds: FeedBook | None = None) -> None:
+        """Goes on with these rules, and these settings of feeds if there are any, from the next commit on."""
+        self._next_rules = rules, feeds
 
     def adopt_pause(self, pause: Pause | None, *, at_once: bool = False) -> None:
         """Obeys an operator's newest order from the next commit on. at_once: obeys it now, before anything was
@@ -52,13 +54,15 @@ class Orders:
         """Puts waiting rules, if any, into effect: events counted from here on belong to the next commit."""
         if self._next_rules is None:
             return
-        rules, self._next_rules = self._next_rules, None
-        before = self._outbox.engine.registry
-        self._outbox.switch(rules)
+        (rules, feeds), self._next_rules = self._next_rules, None
+        before, feeds_before = self._outbox.engine.registry, self._outbox.engine.feeds_version
+        self._outbox.switch(rules, feeds)
         for partition in live:
             self._outbox.put(self._rules_row(partition))
         self._tell_registry(before, live)
         log.info("rules: version=%s", self._outbox.engine.rules.version)
+        if self._outbox.engine.feeds_version != feeds_before:
+            log.info("feeds: version=%s", self._outbox.engine.feeds_version)
 
     def switch_pause(self, live: Collection[int]) -> bool:
         """Puts a waiting pause or its end, if any, into effect. Returns True if there was one."""

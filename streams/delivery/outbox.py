@@ -13,6 +13,7 @@ from streams.runtime.metrics import Metrics
 
 if TYPE_CHECKING:
     from rules.model import RuleSet
+    from schemas.feed_settings import FeedBook
     from streams.engine.contract import LiveEngine, Outcome
     from streams.ingest.decode import Decoded
 
@@ -44,9 +45,9 @@ class Outbox:
         """Ends the holds that are over by wall time."""
         self._gather(self.engine.expire(now_ms))
 
-    def switch(self, rules: RuleSet) -> None:
-        """Goes on under other rules."""
-        self.engine = self.engine.with_rules(rules)
+    def switch(self, rules: RuleSet, feeds: FeedBook | None = None) -> None:
+        """Goes on under other rules, and other settings of feeds if there are any."""
+        self.engine = self.engine.with_rules(rules, feeds)
 
     def put(self, record: OutRecord) -> None:
         self._records.append(record)

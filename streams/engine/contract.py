@@ -11,6 +11,7 @@ from typing import Protocol
 
 from rules.model import RuleSet
 from rules.registry import InForce
+from schemas.feed_settings import FeedBook
 from streams.holds.breaker import Breaker, Trip
 from streams.ingest.decode import Decoded
 from streams.ingest.decode_share import Decodes
@@ -73,6 +74,11 @@ class LiveEngine(Protocol):
     def rules(self) -> Versioned: ...
 
     @property
+    def feeds_version(self) -> str:
+        """Of the settings of feeds that records are decoded under; "" without any."""
+        ...
+
+    @property
     def ledger(self) -> Enforced: ...
 
     @property
@@ -97,9 +103,9 @@ class LiveEngine(Protocol):
         """A bounded piece of reclaiming work between two epochs; it changes no later reading."""
         ...
 
-    def with_rules(self, rules: RuleSet) -> LiveEngine:
-        """The same state under other rules, which count no topic that is not read. This engine must not be used any
-        more."""
+    def with_rules(self, rules: RuleSet, feeds: FeedBook | None = None) -> LiveEngine:
+        """The same state under other rules, which count no topic that is not read, and under other settings of feeds
+        if there are any. This engine must not be used any more."""
         ...
 
     # -- one partition's state

@@ -24,6 +24,7 @@ import orjson
 from rules.model import MODES, RuleSet
 from rules.registry import InForce
 from schemas import topics
+from schemas.feed_settings import FeedBook
 from schemas.feeds import FEEDS
 from schemas.numbers import published
 from streams.counting.counts import BEGINNING, Counted, kept
@@ -196,12 +197,13 @@ class Engine:
         int64[k] ascending, newest times int64[k] ms, by counter float64[k])."""
         return self._counted.readings(partition, self._known_partitions(), reading)
 
-    def with_rules(self, rules: RuleSet) -> Engine:
-        """The same state under other rules: counters whose definition did not change keep theirs, new ones warm. This
-        engine must not be used any more."""
+    def with_rules(self, rules: RuleSet, feeds: FeedBook | None = None) -> Engine:
+        """The same state under other rules: counters whose definition did not change keep theirs, new ones warm. feeds:
+        other settings of feeds, for what is decoded from here on. This engine must not be used any more."""
+        known = self.feeds if feeds is None else self.feeds.under(feeds)
         new = Engine(
             rules, also=self._also, region=self._region, lateness_ms=self.lateness_ms, numbers_max=self._numbers_max,
-            expire_by_clock=self.expire_by_clock, breaker=self.breaker, feeds=self.feeds,
+            expire_by_clock=self.expire_by_clock, breaker=self.breaker, feeds=known,
         )  # fmt: skip
         new.partitions = self.partitions
         new.registry = InForce(new.registry.files, self.registry.told)
@@ -209,6 +211,11 @@ class Engine:
         new._output = Output(new.ledger)
         new._counted.inherit(self._counted)
         return new
+
+    @property
+    def feeds_version(self) -> str:
+        """Of the settings of feeds that records are decoded under; "" without any."""
+        return self.feeds.book.version
 
     @property
     def registry(self) -> InForce:

@@ -51,6 +51,16 @@ class Feeds:
         self._known[NO_FEED] = True
         self._names: dict[int, str] = {}
 
+    def under(self, book: FeedBook) -> Feeds:
+        """The same feeds, as far as they were seen, under other settings. A name that has ceased to have a code to
+        itself, or has one now, may have another code."""
+        new = Feeds(book)
+        for name in self._names.values():
+            code = new.code(name)
+            new._known[code] = True
+            new._names[code] = name
+        return new
+
     def codes(
         self, topic: str, named: Sequence[bytes | None] | None, naming: Sequence[np.ndarray], n: int
     ) -> np.ndarray:

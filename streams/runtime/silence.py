@@ -45,6 +45,14 @@ class FeedWatch:
         self._counted_from_ms: dict[str, int] = {}  # silence counts from here, or from the last record if that is later
         self._silent: set[str] = set()
 
+    def expect(self, own_ms: Mapping[str, int]) -> None:
+        """Goes on with these times of feeds. One that had a time of its own and has none now is nobody's concern."""
+        for feed in self._own_ms.keys() - own_ms.keys() - FEEDS.keys():
+            self._heard_ms.pop(feed, None)
+            self._counted_from_ms.pop(feed, None)
+            self._silent.discard(feed)
+        self._own_ms = own_ms
+
     def note(self, feed: str, records: int, now_ms: int) -> Turn | None:
         """Notes that a feed had so many records, or 0, since the last call. Returns the turn if there is one."""
         if feed in FEEDS and not FEEDS[feed].is_steady:
@@ -72,6 +80,11 @@ class FeedWatch:
         self._heard_ms.clear()
         self._counted_from_ms.clear()
         self._silent.clear()
+
+    @property
+    def named(self) -> frozenset[str]:
+        """The feeds that have a time of their own."""
+        return frozenset(self._own_ms)
 
     def silent(self) -> dict[str, bool]:
         """True for a feed that is silent now, for each feed that was ever heard."""

@@ -21,7 +21,6 @@ from typing import Any
 from confluent_kafka import KafkaException
 from mode.supervisors import CrashingSupervisor
 
-from rules.diagnostics import RuleErrors
 from rules.model import RuleSet
 from schemas.feed_settings import NO_BOOK, FeedBook
 from schemas.printable import printable
@@ -37,6 +36,7 @@ from streams.runtime.silence import FeedWatch
 from streams.runtime.threads import Threads
 from streams.worker.health import Health
 from streams.worker.pages import pages
+from streams.worker.rereading import Files, Rereading, said
 from streams.worker.shell import App, Shell
 from streams.worker.web_server import serving
 from streams.worker.wiring import Wiring, open_state
@@ -73,7 +73,7 @@ class Progress:
 class Worker:
     """One worker, from joining the group to leaving it.
 
-    clock: wall time in ms, for expiry and ages. reload: reads the rules
+    clock: wall time in ms, for expiry and ages. reload: reads the files
     again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. check: asks the broker whether this
     worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a while. feeds: what is known of
     those who deliver."""
@@ -83,7 +83,7 @@ class Worker:
         settings: WorkerSettings,
         engine: LiveEngine,
         *,
-        reload: Callable[[], RuleSet] | None = None,
+        reload: Callable[[], Files] | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         check: Callable[[], None] = nothing,
         warm: Callable[[], None] = nothing,
@@ -95,18 +95,12 @@ class Worker:
         self.problem: BaseException | None = None
         self.name = settings.name or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         self._clock = clock
-        self._reload = reload
-        self._reloading: asyncio.Task[None] | None = None
-        self._reload_again = False
         self._check = check
         self._warm = warm
         self._waiting = ""  # why the start waits for a broker, if it does
         self._wiring = Wiring(settings, engine, self._threads, clock, self.metrics, name=self.name)
-        self._book = feeds
-        self._own_silence_ms = {
-            name: each.silent_after_ms for name, each in feeds.feeds.items() if each.silent_after_ms is not None
-        }
-        self._feeds = FeedWatch(settings.silent_after_ms, self._own_silence_ms)
+        self._feeds = FeedWatch(settings.silent_after_ms, feeds.own_silence_ms)
+        self._rereading = None if reload is None else Rereading(reload, self._wiring, self.metrics, self._feeds)
         self._health = Health()  # as of the last second
         self._idle_s = time.monotonic()  # when no partition was counted, for the last time
         self._ill: dict[str, str] = {}  # what was wrong a second ago
@@ -191,7 +185,8 @@ class Worker:
             )
             await app.add_runtime_dependency(source)
             log.info("reading: topics=%s group=%s", ",".join(self.engine.topics), self.settings.group)
-            self._reload_if_asked()
+            if self._rereading is not None:
+                self._rereading.obey()
         except Exception as problem:
             self._failed(problem)
 
@@ -241,8 +236,9 @@ class Worker:
             self._feeds.forget()
         elif flow.partitions.restoring:
             self._feeds.restart(now_ms)
-        heard.update({name: delivered[name] for name in self._own_silence_ms.keys() - {*self.engine.topics}})
-        for feed in (*self.engine.topics, *sorted(self._own_silence_ms.keys() - {*self.engine.topics})):
+        named = sorted(self._feeds.named - {*self.engine.topics})
+        heard.update({name: delivered[name] for name in named})
+        for feed in (*self.engine.topics, *named):
             turn = self._feeds.note(feed, heard[feed], now_ms)
             if turn is not None:
                 log.log(logging.ERROR if turn.silent else logging.INFO, "%s", turn)
@@ -273,7 +269,7 @@ class Worker:
             "problems": list(self._ill.values()),
             "warming": now.warming,
             "rules_version": self.engine.rules.version,
-            "feeds_version": self._book.version,
+            "feeds_version": self.engine.feeds_version,
             "silent_feeds": [printable(feed) for feed, is_silent in self._feeds.silent().items() if is_silent],
             "registry_version": self.engine.registry.version,
             "paused": self.engine.breaker.paused,
@@ -289,56 +285,9 @@ class Worker:
             self._shell.set_shutdown_soon()
 
     def _reload_soon(self) -> None:
-        """Asks for a reload, at SIGHUP. Rules that are being read at the moment may be older than those that this
-        signal is about."""
-        if self._loop is None or self._reload is None:
-            return
-        if self._reloading is None and self._wiring.source is not None:
-            self._reloading = self._loop.create_task(self._reload_rules())
-        else:
-            self._reload_again = True
-
-    async def _reload_rules(self) -> None:
-        """Reads the rules again and hands them over. If anything is wrong with them, the old ones stay."""
-        assert self._reload is not None
-        flow = self._wiring.flow
-        assert flow is not None
-        try:
-            rules = await asyncio.get_running_loop().run_in_executor(None, self._prepared)
-            if unread := set(rules.topics) - set(self.engine.topics):
-                added = ",".join(sorted(unread))
-                raise ValueError(
-                    f"the new rules count {added}, which this worker does not read: every member of the group must "
-                    f"read it first, so restart one after the other with --topics {added}, and then change the rules"
-                )
-            self._wiring.fetcher.count(rules.topics)
-            self._wiring.orders.adopt_rules(rules)
-            self.metrics.rules_read(True)
-            later = _LATER if flow.partitions.restoring else ""
-            log.info("%s: in force from the next commit on%s", _said(rules), later)
-        except Exception as problem:
-            log_lines = problem.lines if isinstance(problem, RuleErrors) else [str(problem)]
-            log.error("the rules were not read again, the old ones stay: %s", log_lines[0])
-            for line in log_lines[1:]:
-                log.error("%s", line)
-            self.metrics.rules_read(False)
-        finally:
-            self._reloading = None
-            self._reload_if_asked()
-
-    def _reload_if_asked(self) -> None:
-        """Does a reload that was asked for while it could not be done."""
-        if self._reload_again:
-            self._reload_again = False
-            self._reload_soon()
-
-    def _prepared(self) -> RuleSet:
-        from streams.engine.warm import warm
-
-        assert self._reload is not None
-        rules = self._reload()
-        warm(rules)
-        return rules
+        """Asks for a reload, at SIGHUP."""
+        if self._loop is not None and self._rereading is not None:
+            self._rereading.ask(self._loop)
 
     def _end_soon(self) -> None:
         if self._ending is None and self._shell is not None:
@@ -367,7 +316,7 @@ def worker_for(
     home_region: str = "KR",
     feeds: FeedBook = NO_BOOK,
     warmed: bool = False,
-    reload: Callable[[], RuleSet] | None = None,
+    reload: Callable[[], Files] | None = None,
     check: Callable[[], None] = nothing,
 ) -> Worker:
     """A worker that runs these rules, its kernels compiled before it reads.
@@ -381,19 +330,10 @@ def worker_for(
         log.info("preparing kernels: seconds from the cache, a quarter of a minute on a first start ever")
         warm(rules, region=home_region)
 
-    log.info("%s", _said(rules))
-    if feeds.version:
-        log.info("feeds read: version=%s feeds=%s", feeds.version, ",".join(map(printable, sorted(feeds.feeds))))
+    for line in said(Files(rules, feeds)):
+        log.info("%s", line)
     breaker = Breaker(settings.breaker_opens, settings.breaker_factor)
     # The topics that are read stay the same for the worker's life: rules may begin and cease to count any of them.
     also = frozenset((*rules.topics, *settings.topics))
     engine = Engine(rules, also=also, region=home_region, breaker=breaker, feeds=Feeds(feeds))
     return Worker(settings, engine, reload=reload, check=check, warm=nothing if warmed else prepare, feeds=feeds)
-
-
-_LATER = " that follows the restore under way"
-
-
-def _said(rules: RuleSet) -> str:
-    named = ",".join(rule.name for rule in rules.rules)
-    return f"rules read: version={rules.version} topics={','.join(rules.topics)} rules={named}"

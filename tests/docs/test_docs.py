@@ -33,7 +33,15 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 DRY = [
     page for page in PAGES if any(b.runnable for b in blocks(page)) and not any(b.needs_broker for b in blocks(page))
 ]
-READING_ORDER = ("README.md", "getting-started.md", "blockers.md", "operations.md", "conversion.md", "registry.md")
+READING_ORDER = (
+    "README.md",
+    "getting-started.md",
+    "blockers.md",
+    "operations.md",
+    "conversion.md",
+    "registry.md",
+    "feeds.md",
+)
 LIVE = sorted(
     (page for page in PAGES if any(b.needs_broker for b in blocks(page))), key=lambda p: READING_ORDER.index(p.name)
 )

@@ -60,7 +60,7 @@ def test_a_worker_goes_on_and_shows_nothing_raw(live: Live) -> None:
 
     live.rules_file.write_text(WRONG)
     worker.process.signal(signal.SIGHUP)
-    live.wait(lambda: "the rules were not read again" in worker.log, "it refuses the rules", worker)
+    live.wait(lambda: "the files were not read again" in worker.log, "it refuses the rules", worker)
     live.rules_file.write_text(AFTER)
     worker.process.signal(signal.SIGHUP)
     live.wait(lambda: "in force from the next commit on" in worker.log, "it takes the rules", worker)

@@ -113,15 +113,15 @@ def test_new_rules_go_on_from_the_counts_of_the_old_ones_and_say_where_they_lack
     live.wait_caught_up(worker)
     late = [row["hold"] for row in live.history() if row["number"] == second]
     assert [(hold["rule"], "warming" in hold["evidence"][0]) for hold in late] == [("many-people", False)]
-    live.wait(lambda: heartbeats(live) == {version_of(AFTER)}, "heartbeats tell the version", worker)
+    live.wait(lambda: told_last(live, "rules_version") == {version_of(AFTER)}, "heartbeats tell the version", worker)
     assert f"rules read: version={version_of(AFTER)}" in worker.log
     live.stop(worker)
 
 
-def heartbeats(live: Live) -> set[str]:
-    """The versions that the last heartbeats of all partitions tell."""
+def told_last(live: Live, field: str) -> set[str]:
+    """What the last heartbeats of all partitions tell."""
     last = {message.key(): json.loads(message.value()) for message in live.read(BLOCK_STATUS)}
-    return {told["rules_version"] for told in last.values()}
+    return {status[field] for status in last.values()}
 
 
 def unreadable(live: Live) -> None:
@@ -170,7 +170,7 @@ def test_whatever_is_wrong_with_the_file_the_old_rules_stay_and_the_log_and_a_ga
 
 def refusals(worker: Worker) -> list[int]:
     """The lines of the log that say that rules were refused."""
-    return [m.start() for m in re.finditer("ERROR .* the rules were not read again, the old ones stay", worker.log)]
+    return [m.start() for m in re.finditer("ERROR .* the files were not read again, the old ones stay", worker.log)]
 
 
 def test_asked_twice_in_a_row_it_ends_with_what_was_written_last(live: Live) -> None:
@@ -199,6 +199,43 @@ def test_asked_while_it_still_starts_it_reads_the_rules_again_once_its_state_is_
     live.wait_caught_up(worker)
     opened = {row["hold"]["rule"]: row["hold"]["from"] for row in live.history()}
     assert opened["thirty"] == start_ms + 30 * SECOND
+    live.stop(worker)
+
+
+FEEDS = "feeds:\n  message-relay: {vouches: %s}\n"
+
+
+def test_settings_of_feeds_are_read_again_with_the_rules_all_of_them_or_none(live: Live) -> None:
+    start_ms = time.time_ns() // 1_000_000 - 6 * HOUR
+    first, second = (numbers[0] for numbers in senders(PARTITIONS, 1))
+    file = live.folder / "feeds.yaml"
+    file.write_text(FEEDS % "none")
+    worker = live.start("worker", "--feeds", str(file))
+    live.wait_ready(worker)
+    version = worker.ready()["feeds_version"]
+    live.feed(Text(first, start_ms + i * SECOND, i) for i in range(12))
+    live.wait_caught_up(worker)
+    assert not live.history(), "nobody vouches for it"
+
+    # Rules and feeds are one change: with a mistake in one of them, neither takes effect.
+    file.write_text(FEEDS % "fully")
+    live.rules_file.write_text(AFTER)
+    worker.process.signal(signal.SIGHUP)
+    live.wait(lambda: len(refusals(worker)) == 1, "the file is refused", worker)
+    assert "feeds.yaml:2" in worker.log[refusals(worker)[0] :]
+    live.wait(lambda: worker.metric("rules_reload_failed") == 1, "the gauge tells", worker)
+    assert (worker.ready()["feeds_version"], worker.ready()["rules_version"]) == (version, version_of(BEFORE))
+
+    file.write_text(FEEDS % "full")
+    live.rules_file.write_text(BEFORE)
+    worker.process.signal(signal.SIGHUP)
+    live.wait(lambda: worker.ready()["feeds_version"] not in ("", version), "the new file is in force", worker)
+    assert worker.metric("rules_reload_failed") == 0
+    live.feed(Text(second, start_ms + i * SECOND, i) for i in range(12))
+    live.wait_caught_up(worker)
+    assert {row["number"] for row in live.history()} == {second}
+    version = worker.ready()["feeds_version"]
+    live.wait(lambda: told_last(live, "feeds_version") == {version}, "heartbeats tell the version", worker)
     live.stop(worker)
 
 

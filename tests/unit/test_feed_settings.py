@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from rules.load import load_text
 from schemas.codes import VERIFIED
 from schemas.decoding import RecordError, read
 from schemas.envelopes import ENVELOPES
@@ -18,6 +19,7 @@ from schemas.feeds import FEEDS
 from schemas.numbers import normalise
 from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
 from streams.cli import command
+from streams.engine.engine import Engine
 from streams.ingest.decode import DEAD, FLAWED, RECORDS, Decoded, Decoder
 from streams.ingest.feed_codes import Feeds
 from tests.unit.test_decode import CALL, COMPLETE, EVERYTHING, VALID, raw
@@ -282,3 +284,27 @@ def test_ordinary_flaws_are_seen_without_the_exact_decoder(monkeypatch: pytest.M
     assert {told: count for told, count in got.by_feed.items() if told[1] == FLAWED} == {
         ("r7", FLAWED, "carrier"): 3, ("r7", FLAWED, "cause"): 3,
     }  # fmt: skip
+
+
+def test_under_other_settings_what_was_counted_stays_and_later_records_are_read_by_them() -> None:
+    rules = load_text("""
+counters:
+  sent: {on: cdr.setup, per: caller, count: events, window: 1h}
+rules:
+  - {name: three, summary: three calls, when: sent >= 3, mode: enforce,
+     then: {block: [calls], directions: [outgoing], for: 1d}}
+""")
+    at_ms = int(str(CALL["at"]))
+    calls: list[bytes | None] = [
+        json.dumps(CALL | {"call_id": f"c{i}", "at": at_ms + i, "carrier": "KT", "verified": "full"}).encode()
+        for i in range(4)
+    ]
+    engine = Engine(rules, feeds=Feeds(FeedBook({}, "old")))
+    assert not engine.step([engine.decoders[CDR].decode(raw(CDR, calls[:2]))]).changes
+    named = engine.feeds.code("KT")
+    engine = engine.with_rules(rules, FeedBook({"KT": FeedSettings("full")}, "new"))
+    assert (engine.feeds_version, engine.feeds.name(named, CDR)) == ("new", "KT")
+    found = engine.step([engine.decoders[CDR].decode(raw(CDR, calls[2:]))])
+    # The third has two before it that nobody vouched for: what it fires goes to people, also with the fourth.
+    assert dict(found.changes) == {("three", "review", "opened"): 1}
+    assert engine.with_rules(rules).feeds_version == "new"

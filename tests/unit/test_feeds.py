@@ -88,3 +88,15 @@ def test_a_feed_may_have_a_silence_of_its_own() -> None:
     assert watch.note("cdr", 0, LONG) == Turn("cdr", True, LONG)
     assert watch.note("hourly-files", 0, 3 * LONG - 1) is None
     assert watch.note("hourly-files", 0, 3 * LONG) == Turn("hourly-files", True, 3 * LONG)
+
+
+def test_when_its_settings_change_a_feed_has_another_time_and_one_without_any_is_forgotten() -> None:
+    watch = FeedWatch(LONG, {"kt": 1_000, "skt": 1_000, "cdr": 1_000})
+    for feed in ("kt", "skt", "cdr"):
+        watch.note(feed, 1, 0)
+    assert watch.note("kt", 0, 2_000) == Turn("kt", True, 2_000)
+    watch.expect({"skt": 5_000})
+    assert watch.named == {"skt"}
+    assert watch.silent() == {"cdr": False, "skt": False}, "a topic is listened to whatever a file says"
+    assert (watch.note("skt", 0, 4_999), watch.note("cdr", 0, 5_000)) == (None, None)
+    assert watch.note("skt", 0, 5_000) == Turn("skt", True, 5_000)

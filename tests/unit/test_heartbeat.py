@@ -78,6 +78,7 @@ def test_each_owned_partition_has_one_with_its_own_offsets_clocks_and_holds(work
             "clocks": {"message-relay": T + 1000 * p + 2},
             "rules_version": worker.rules.version,
             "registry_version": "",
+            "feeds_version": "",
             "holds_active": HOMES[:-1].count(p),
             "warming": worker.warming() > 0,
         }
