@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from rules.diagnostics import WARNING
 from rules.document import Document, Node
 from rules.expression_check import closest
 from rules.hours import Hours, Interval, Range, public_holidays, zone
@@ -13,6 +14,7 @@ from rules.reading import choice, items, mapping, text
 WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
           "november", "december")  # fmt: skip
+DAYS = ("weekdays", "days_of_month", "months", "years")
 FIELDS = ("times", "weekdays", "days_of_month", "months", "years", "location", "holidays")
 
 
@@ -34,7 +36,21 @@ def read_hours(doc: Document, name: str, node: Node) -> Hours | None:
             doc.error(key, message, f"indent `{word}` under the item before it, without `- `")
             continue
         intervals.append(_interval(doc, item))
+    _warn_of_halves(doc, name, listed)
     return Hours(name, tuple(i for i in intervals if i is not None)) if None not in intervals else None
+
+
+def _warn_of_halves(doc: Document, name: str, listed: Sequence[Node]) -> None:
+    """Warns of a time of day in one item and its days in another: whoever writes that mostly wants both at once."""
+    keys = [{key.text for key, _ in item.pairs} for item in listed]
+    if not any("times" in each and not each.intersection(DAYS) for each in keys):
+        return
+    for item, has in zip(listed, keys, strict=True):
+        if "times" not in has and (days := [day for day in DAYS if day in has]):
+            message = f"these `{days[0]}` are in hours `{name}` all day long: a list names alternatives"
+            hint = f"to have both at once, put `{days[0]}` into the item with `times`"
+            doc.at(item.line, item.column, message, hint, severity=WARNING)
+            return
 
 
 def _interval(doc: Document, node: Node) -> Interval | None:
@@ -54,7 +70,15 @@ def _interval(doc: Document, node: Node) -> Interval | None:
         holidays=_country(doc, keys["holidays"]) if "holidays" in keys else "",
         **{field: _ranges(doc, keys, field, member) for field, member in members.items()},
     )
-    return out if len(doc.diagnostics) == before else None
+    if len(doc.diagnostics) > before:
+        return None
+    if out.times and out.holidays and "location" not in keys:
+        message = f"these times are in UTC, and the holidays those of {out.holidays}"
+        doc.at(
+            keys["times"].line, keys["times"].column, message,
+            "say where the clock hangs: `location: Asia/Seoul`, or `location: UTC`", severity=WARNING,
+        )  # fmt: skip
+    return out
 
 
 def _times(doc: Document, node: Node) -> tuple[Range, ...]:

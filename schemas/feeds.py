@@ -180,6 +180,8 @@ _TRUST = {"origin": codes.ORIGINS, "verified": codes.VERIFIED}
 _TRUST_MISSING = {
     "verified": "without it nobody vouches for the number: what its records show goes to people instead of a block",
     "origin": "without it a domestic number that comes from abroad is not told from others",
+    "carrier": "without it, `relay` or a header `feed` all records are of one feed: nobody sees which carrier is wrong",
+    "relay": "without it no rule sees a number come in by many relays",
 }
 
 register(
@@ -189,7 +191,13 @@ register(
         choices=_TRUST | {"channel": codes.CHANNELS},
         distinct=("recipient", "content", "relay", "reseller", "account", "carrier"),
         content=("content_hash", "text"),
-        missing=_TRUST_MISSING | {"text": "without it, or content_hash, no rule sees that one text goes to many"},
+        missing=_TRUST_MISSING
+        | {
+            "text": "without it, or content_hash, no rule sees that one text goes to many",
+            "reseller": "without it no rule sees a number sent for by many resellers",
+            "account": "without it no rule sees a number sent for by many accounts",
+            "channel": "without it no rule tells texts from chat messages",
+        },
     )
 )  # fmt: skip
 register(
@@ -209,7 +217,10 @@ register(
         choices={"kind": codes.REPORT_KINDS},
         distinct=("reporter", "content", "relay", "reseller"),
         content=("text",),
-        missing={"kind": "without it rules cannot tell reported calls from reported messages"},
+        missing={
+            "kind": "without it rules cannot tell reported calls from reported messages",
+            "text": "without it no rule sees that one text is reported by many",
+        },
     )
 )  # fmt: skip
 register(
@@ -219,7 +230,10 @@ register(
         choices={"depth": codes.DEPTHS},
         distinct=("trap", "content", "source_ip"),
         content=("text",),
-        missing={"text": "without it no rule sees that one text goes to many traps"},
+        missing={
+            "text": "without it no rule sees that one text goes to many traps",
+            "source_ip": "without it no rule sees that many senders come from one address",
+        },
     )
 )  # fmt: skip
 register(

@@ -24,6 +24,7 @@ from schemas.objects import ObjectError, read_pairs
 from schemas.printable import printable
 from schemas.times import TimeError, parse_time
 from streams.captures.convert.suggest import alike, command_line, fitting
+from streams.captures.number_hints import HINTS, better_format
 from streams.captures.rows import CaptureError
 from streams.captures.samples import Item, Sample
 from streams.ingest.feed_codes import OTHERS, Feeds, name_of
@@ -67,6 +68,7 @@ class FieldTally:
     places: list[str] = field(default_factory=list)  # of the first that were bad
     right: dict[str, str] = field(default_factory=dict)  # by code: what is wrong and what would be right
     numbers: Counter[str] = field(default_factory=Counter)  # of a field with numbers: by type
+    formats: Counter[str] = field(default_factory=Counter)  # digits that are no number, by format in which they are one
 
 
 @dataclass(slots=True)
@@ -175,6 +177,8 @@ class Check:
                 of.present += 1
                 if FEEDS[topic].fields[field_name].kind == "number" and field_name not in wrong:
                     of.numbers[NUMBER_TYPES[reader.one(found[field_name]).type]] += 1
+                    if (better := better_format(found[field_name], reader)) is not None:
+                        of.formats[better] += 1
         for unknown in found.keys() - tally.fields.keys():
             if unknown in tally.unknown or len(tally.unknown) < UNKNOWN_NAMES_MAX:
                 tally.unknown[unknown] += 1
@@ -251,6 +255,7 @@ class Check:
                         name: {
                             "required": of.required, "present": of.present, "absent": of.absent, "null": of.null,
                             "bad": of.bad, "places": of.places, "reasons": of.right, "number_types": dict(of.numbers),
+                            "lost_formats": dict(sorted(of.formats.items())),
                         }
                         for name, of in tally.fields.items()
                     },
@@ -268,12 +273,22 @@ class Check:
 
 
 def costs(topic: str, tally: TopicTally) -> dict[str, str]:
-    """Optional field that no record of the sample has -> what that costs, where it costs something."""
+    """Optional field that no record of the sample has -> what that costs, where it costs something. Of one that says
+    who vouches also what it costs that some records lack it."""
     feed, here = FEEDS[topic], {name for name, of in tally.fields.items() if of.present}
     needless = set(feed.complete) if not here & set(feed.complete) else set()  # no call was told whole
     if here & set(feed.content):
         needless |= set(feed.content)
-    return {name: cost for name, cost in feed.missing.items() if name not in here | needless}
+    if here & set(feed.naming) or tally.feeds.keys() - {topic}:
+        needless.add("carrier")
+    out = {}
+    for name, cost in feed.missing.items():
+        lacking = tally.records - tally.fields[name].present
+        if name not in here | needless:
+            out[name] = cost
+        elif name in feed.vouching and lacking:
+            out[name] = f"{100 * lacking / tally.records:.1f} % of the records lack it: {cost}"
+    return out
 
 
 def shape(kind: str, value: Any) -> str:
@@ -309,6 +324,8 @@ def lines(check: Check) -> Iterator[str]:
                 total = of.numbers.total()
                 each = (f"{kind} {100 * count / total:.1f} %" for kind, count in of.numbers.most_common())
                 yield f"      numbers: {', '.join(each)}"
+            for better, count in sorted(of.formats.items()):
+                yield f"      {count:,} {HINTS[better]}"
         if tally.feeds.keys() - {topic}:
             for feed, counts in sorted(tally.feeds.items()):
                 shown = f"{counts['records']:,} records, {counts['bad']:,} bad, {counts['flawed']:,} flawed"

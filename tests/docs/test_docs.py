@@ -117,11 +117,14 @@ def go_through(page: Path, terminal: Terminal, broker: str = "") -> None:
 
 
 def wait_for_output(process: subprocess.Popen[str], block: Block, broker: str) -> None:
-    """`run` has its partitions and has committed all that there is to read; anything else has printed its first
-    line."""
+    """`run` has its partitions and has committed all that there is to read; anything else has printed its first line,
+    as the page shows it if it does."""
     assert process.stdout is not None
     if "grayline run" not in block.text:
-        assert process.stdout.readline().strip(), f"{block.place} printed nothing"
+        ((command, shown),) = block.commands()
+        said = process.stdout.readline()
+        assert said.strip(), f"{block.place} printed nothing"
+        assert not shown or matches(shown, said), f"{block.place}: `{command}` printed\n{said}"
         return
     said = ""
     while " live: partition=" not in said:

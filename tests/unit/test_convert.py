@@ -345,6 +345,35 @@ def test_asterisk_with_the_mess_of_a_real_file() -> None:
     assert [(each.line, each.code) for each in rejections] == [(4, "not_a_row")]
 
 
+def test_asterisks_event_log_tells_the_calling_channel_from_those_that_it_rings() -> None:
+    def event(kind: str, at: str, number: str, dialled: str, exten: str, channel: str, call: str) -> list[str]:
+        return [kind, at, "", number, "", "", dialled, exten, "from-internal", "SIP/x", "Dial", "SIP/t,60", "3", "",
+                channel, call, "", "", "", ""]  # fmt: skip
+
+    caller, callee = "01011110001", "01099900001"
+    _, records, rejections = run(
+        shipped()["asterisk-cel"],
+        table(
+            event("CHAN_START", "1795395600.250000", caller, "", callee, "1795395600.10", "1795395600.10"),
+            event("APP_START", "1795395600.260000", caller, callee, callee, "1795395600.10", "1795395600.10"),
+            event("CHAN_START", "1795395600.300000", "", "", "s", "1795395600.11", "1795395600.10"),
+            event("ANSWER", "1795395604.900000", callee, "", "", "1795395600.11", "1795395600.10"),
+            event("ANSWER", "1795395605.000000", caller, callee, "s", "1795395600.10", "1795395600.10"),
+            event("BRIDGE_ENTER", "1795395605.100000", caller, callee, callee, "1795395600.10", "1795395600.10"),
+            event("HANGUP", "1795395619.000000", callee, "", "", "1795395600.11", "1795395600.10"),
+            event("HANGUP", "1795395620.125000", caller, "", "h", "1795395600.10", "1795395600.10"),
+            event("LINKEDID_END", "1795395620.130000", caller, "", "h", "1795395600.10", "1795395600.10"),
+        ),
+    )
+    shared = {"call_id": "1795395600.10", "caller": caller}
+    assert records == [
+        shared | {"event": "setup", "at": AT_MS + 250, "callee": callee},
+        shared | {"event": "answer", "at": AT_MS + 5_000, "callee": callee},
+        shared | {"event": "release", "at": AT_MS + 20_125, "callee": "unknown"},
+    ]
+    assert rejections == []
+
+
 def test_freeswitch_json_is_decoded_and_a_call_without_answer_has_none() -> None:
     value = {
         "core-uuid": "a1",
@@ -403,7 +432,7 @@ def test_smpp_gives_an_international_number_its_plus_and_guesses_at_no_other() -
 
 def test_every_shipped_map_loads_and_has_a_line_in_the_list() -> None:
     listed = CliRunner().invoke(command, ["records", "maps"]).output
-    assert len(shipped()) == 10
+    assert len(shipped()) == 11
     for name, text in shipped().items():
         assert load_map(name).topic in (CDR, MESSAGE_RELAY)
         assert f"\n{name} " in "\n" + listed
@@ -528,6 +557,7 @@ WRONG = {
     "lines": ("form: csv", "form: lines, lines: ['{id}{time}{from}{to}{text}']", "nothing stands between two columns"),
     "spans": ("form: csv", "form: fixed, columns: {id: 5-1}", "the place of a column is its first and last character"),
     "condition": ("times:", "skip: [{column: id}]\ntimes:", "a condition asks one thing"),
+    "condition on no column": ("times:", "skip: [{column: id, same_as: []}]\ntimes:", "same_as is empty"),
     "condition on nothing": ("times:", "skip: [{column: id, present: id}]\ntimes:", "a condition asks one thing"),
     "type of number": ("sender: from", "sender: {column: from, type_of_number: ton}", "say `numbers: smpp`"),
 }
@@ -547,7 +577,7 @@ def test_a_map_that_is_not_there_is_told_with_those_that_ship(tmp_path: Path) ->
     (tmp_path / "in").write_text("x")
     got = convert("--map", "astersk", str(tmp_path / "in"))
     assert got.exit_code == 1
-    assert "asterisk, calls, cdr, freeswitch-csv" in got.stderr
+    assert "asterisk, asterisk-cel, calls, cdr, freeswitch-csv" in got.stderr
     assert convert("--map", "asterisk", "--set", "carrier", str(tmp_path / "in")).exit_code == 2
     assert "cdr has no field `carier`" in convert("--map", "asterisk", "--set", "carier=x", str(tmp_path / "in")).stderr
     assert "no zone" in convert("--map", "asterisk", "--zone", "Mars", str(tmp_path / "in")).stderr

@@ -59,7 +59,7 @@ def test_right_records_end_with_code_0_and_every_field_is_counted(sample: Path) 
     assert list(fields) == list(FEEDS[CDR].fields)
     assert fields["call_id"] == {
         "required": True, "present": 3, "absent": 0, "null": 0, "bad": 0, "places": [], "reasons": {},
-        "number_types": {},
+        "number_types": {}, "lost_formats": {},
     }  # fmt: skip
     assert [fields["carrier"][name] for name in ("required", "present", "absent", "null")] == [False, 1, 1, 1]
     assert fields["caller"]["number_types"] == {"mobile": 3}
@@ -240,3 +240,28 @@ def test_control_characters_of_a_sample_do_not_reach_the_terminal(sample: Path) 
     sample.write_text(lines(call(1, **{"\x1b[2Jname": 1})))
     assert "\x1b" not in check(str(sample)).stdout
     assert "\\x1b[2Jname" in check(str(sample)).stdout
+
+
+def feeds_file(folder: Path, numbers: str) -> str:
+    path = folder / "feeds.yaml"
+    path.write_text(f"feeds:\n  cdr: {{numbers: {numbers}}}\n")
+    return str(path)
+
+
+def test_digits_that_are_numbers_in_another_format_are_told_with_the_way_to_read_them(sample: Path) -> None:
+    foreign, home = "8613912345678", "01011110001"
+    text = lines(call(1, caller=foreign, callee=home), call(2, caller=foreign, callee="821011110001"), call(3))
+    sample.write_text(text)
+    told = report(sample, text, code=0)["topics"][CDR]["fields"]
+    assert (told["caller"]["lost_formats"], told["callee"]["lost_formats"]) == ({"e164": 2}, {})
+    assert "2 would be numbers with the `+` that they lost: say `numbers: e164`" in check(str(sample)).stdout
+    as_e164 = report(sample, text, "--feeds", feeds_file(sample.parent, "e164"), code=0)["topics"][CDR]["fields"]
+    assert as_e164["caller"]["lost_formats"] == {}
+    assert as_e164["callee"]["lost_formats"]["national"] >= 1
+
+
+def test_what_it_costs_that_some_records_lack_who_vouches_is_told_with_their_share(sample: Path) -> None:
+    some = [call(n, verified="full", carrier="KT") for n in range(3)] + [call(3, carrier="KT")]
+    told = report(sample, lines(*some), code=0)["topics"][CDR]["missing_costs"]
+    assert told["verified"].startswith("25.0 % of the records lack it: without it nobody vouches")
+    assert "carrier" not in told

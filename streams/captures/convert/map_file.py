@@ -21,7 +21,8 @@ from streams.captures.convert.model import ConversionMap, FieldMaker, FileInput,
 NEEDS = ("summary", "topic", "input", "fields")
 MAY = ("times", "numbers", "skip", "records")
 TIMES = ("format", "zone", "ambiguous")
-CONDITION = ("column", "is", "is_not", "present", "absent")
+OF_TEXTS, OF_COLUMN = ("is", "is_not"), ("same_as", "differs_from")  # what a condition asks of its column
+CONDITION = ("column", *OF_TEXTS, *OF_COLUMN, "present", "absent")
 
 
 def shipped() -> dict[str, str]:
@@ -132,11 +133,12 @@ def _condition(doc: Document, node: Node, columns: Columns) -> RowCondition | No
     keys = mapping(doc, node, "a condition", (), CONDITION)
     if keys is None:
         return None
-    tests = [name for name in ("is", "is_not", "present", "absent") if name in keys]
-    if len(tests) != 1 or ("column" in keys) != (tests[0] in ("is", "is_not")):
+    tests = [name for name in CONDITION[1:] if name in keys]
+    if len(tests) != 1 or ("column" in keys) != (tests[0] in (*OF_TEXTS, *OF_COLUMN)):
         doc.error(
             node, "a condition asks one thing of one column", "write `{column: NAME, is: [TEXT, ...]}`, "
-            "`{column: NAME, is_not: [TEXT, ...]}`, `{present: NAME}` or `{absent: NAME}`",
+            "`{column: NAME, is_not: [TEXT, ...]}`, `{column: NAME, same_as: NAME}`, "
+            "`{column: NAME, differs_from: NAME}`, `{present: NAME}` or `{absent: NAME}`",
         )  # fmt: skip
         return None
     (test,) = tests
@@ -144,11 +146,20 @@ def _condition(doc: Document, node: Node, columns: Columns) -> RowCondition | No
     names = texts(doc, place, "column")
     if not names:
         return None
-    values = frozenset(texts(doc, keys[test], test)) if test in ("is", "is_not") else None
     indices = tuple(columns.index(doc, place, name) for name in names)
+    name, wanted = " or ".join(names), test in ("is", "same_as", "present")
+    if test in OF_COLUMN:
+        others = texts(doc, keys[test], test)
+        like = tuple(columns.index(doc, keys[test], other) for other in others)
+        if not like:
+            return None
+        columns.need(*indices)
+        columns.need(*like)
+        return RowCondition(indices, None, wanted, name, like, " or ".join(others))
+    values = frozenset(texts(doc, keys[test], test)) if test in OF_TEXTS else None
     if values is not None:
         columns.need(*indices)
-    return RowCondition(indices, values, test in ("is", "present"), " or ".join(names))
+    return RowCondition(indices, values, wanted, name)
 
 
 def _given(doc: Document, topic: InputTopic, name: str, value: str) -> FieldMaker:

@@ -53,22 +53,33 @@ class FileInput:
 
 @dataclass(frozen=True, slots=True)
 class RowCondition:
-    """True of a row whose column is there (`values` None) or is one of `values`; the other way round if not `wanted`.
-    columns: indices among the map's columns, of which the first that is there is meant."""
+    """True of a row whose column is there (`values` None) or is one of `values`, or equals another column; the other
+    way round if not `wanted`. columns: indices among the map's columns, of which the first that is there is meant.
+    like: those of the other column, which is called like_name."""
 
     columns: tuple[int, ...]
     values: frozenset[str] | None
     wanted: bool
     name: str
+    like: tuple[int, ...] = ()
+    like_name: str = ""
 
     def holds(self, cells: list[str | None]) -> bool:
-        cell = next((cells[column] for column in self.columns if cells[column] is not None), None)
+        cell = _first(cells, self.columns)
+        if self.like:
+            return (cell is not None and cell == _first(cells, self.like)) is self.wanted
         found = cell is not None and (self.values is None or cell in self.values)
         return found is self.wanted
 
     def __str__(self) -> str:
+        if self.like:
+            return f"`{self.name}` {'is' if self.wanted else 'is not'} as `{self.like_name}`"
         state = "is there" if self.values is None else f"is {' or '.join(sorted(self.values))}"
         return f"`{self.name}` {state if self.wanted else state.replace('is', 'is not', 1)}"
+
+
+def _first(cells: list[str | None], columns: tuple[int, ...]) -> str | None:
+    return next((cells[column] for column in columns if cells[column] is not None), None)
 
 
 # From a row's cells to the value of a field: text, milliseconds, or None for absent. Raises FieldFlaw.
