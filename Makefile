@@ -2,9 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 TESTS ?= tests
-# Most tests wait for brokers, and each file's tests stay together: three at a time keep two cores busy. A process that
-# crashes ends the run: another in its place would wait for ever for the tests of its file.
-WORKERS ?= 3
+# Many tests wait for brokers, and each file's tests stay together, in the order of tests/conftest.py: four at a time keep
+# two cores busy. A process that crashes ends the run: another in its place would wait for ever for the tests of its file.
+WORKERS ?= 4
 # Of the tests' brokers; empty: the oldest version that is supported, and the newest in tests of its own.
 KAFKA ?=
 SEED ?= 1
@@ -31,7 +31,7 @@ demo: .venv/.runtime  ## The main job on an embedded broker, within a minute (AR
 	@$(BIN)/grayline demo $(ARGS)
 
 test: .venv/.dev  ## All tests; those with a real broker need Java and Maven (KAFKA=4.4.0: another version)
-	GRAYLINE_TEST_KAFKA=$(KAFKA) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --max-worker-restart 0 $(TESTS)
+	GRAYLINE_TEST_KAFKA=$(KAFKA) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(TESTS)
 
 check: .venv/.dev  ## What CI runs: linter, formatter, types, import contracts, tests
 	$(BIN)/ruff check .

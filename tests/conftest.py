@@ -49,7 +49,19 @@ def missing(why: str) -> NoReturn:
     pytest.skip(why)
 
 
+WAITING = ("docs", "faults", "integration", "sim")  # folders of tests that mostly wait for other processes
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that wait for brokers and files that compute take turns, so that neither is left for the end alone."""
+    files: dict[Path, list[pytest.Item]] = {}
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+        files.setdefault(item.path, []).append(item)
+    waiting = [path for path in files if path.relative_to(Path(__file__).parent).parts[0] in WAITING]
+    computing = [path for path in files if path not in waiting]
+    # Those that wait are the longest: all have begun when three quarters of the others have.
+    place = {path: 0.75 * i / len(waiting) for i, path in enumerate(waiting)}
+    place |= {path: i / len(computing) for i, path in enumerate(computing)}
+    items[:] = [item for path in sorted(place, key=place.__getitem__) for item in files[path]]
