@@ -6,8 +6,8 @@
 #     acls.sh worker   User:grayline         grayline reports       ... and reads these inputs besides
 #     acls.sh carrier  User:carrier-a        message-relay          writes that topic
 #     acls.sh blocker  User:blocker-a        blocker-a              reads who is blocked, in that group or none
-#     acls.sh operator User:operator                               may pause new blocks, and enter numbers into the registry
-#     acls.sh desk     User:review-desk      review-desk            reads the review queue and the history besides
+#     acls.sh operator User:operator                               may pause, release and block, and enter numbers into the registry
+#     acls.sh desk     User:review-desk      review-desk            reads the review queue and the history, and decides
 #     acls.sh redriver User:redriver                               lists, shows and redrives dead letters
 #
 # BOOTSTRAP: the brokers (localhost:9092). ADMIN_CONFIG: properties of an administrator's Java client. KAFKA_ACLS: the
@@ -45,9 +45,9 @@ grant() {
     worker)
         group=$1
         shift
-        allow "Read" $(topics message-relay cdr "$@" $global $internal) --group "$group"
+        allow "Read" $(topics message-relay cdr control "$@" $global $internal) --group "$group"
         allow "Write" $(topics $outputs $internal)
-        allow "DescribeConfigs" $(topics message-relay cdr "$@" dead-letters rekeyed)
+        allow "DescribeConfigs" $(topics message-relay cdr control "$@" dead-letters rekeyed)
         allow "Write" --transactional-id "$group" --resource-pattern-type prefixed
         ;;
     carrier)
@@ -58,9 +58,11 @@ grant() {
         ;;
     operator)
         allow "Read Write" $(topics $global)
-        allow "Read" $(topics block-status)
+        allow "Write" $(topics control)
+        allow "Read" $(topics block-status block-events block-history review-queue)
         ;;
     desk)
+        allow "Write" $(topics control)
         allow "Read" $(topics block-events block-status block-history review-queue) --group "$1"
         ;;
     redriver)

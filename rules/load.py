@@ -19,7 +19,7 @@ from rules.expressions import Expression
 from rules.hours import Hours
 from rules.hours_file import read_hours
 from rules.kinds import ENDED
-from rules.model import BLOCKS, DIRECTIONS, MODES, Counter, Limit, Rule, RuleSet
+from rules.model import BLOCKS, DIRECTIONS, MODES, OPERATOR, Counter, Limit, Rule, RuleSet
 from rules.protected import check_protected, load_protected
 from rules.reading import choice, choice_list, duration, entries, expression, items, mapping, name, number, text
 from rules.registry_file import check_registry
@@ -30,6 +30,7 @@ RULE_KEYS = ("name", "summary", "when", "then", "mode")
 RULE_EXTRAS = ("limits", "spoofable")
 RULE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 COLUMN_NAME = r"[a-z][a-z0-9_]*"
+
 RESERVED = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "async", "always"})
 
 
@@ -207,6 +208,11 @@ class _RuleReader:
     def _name(self, node: Node) -> str | None:
         rule_name = name(self.doc, node, "a rule", RULE_NAME, "small letters and digits joined by -")
         if rule_name is None:
+            return None
+        if rule_name == OPERATOR:
+            self.doc.error(
+                node, f"a rule cannot be named `{OPERATOR}`: holds that operators order are", "choose another"
+            )
             return None
         if rule_name in self.taken:
             self.doc.error(node, f"a rule named `{rule_name}` exists already", f"it is at {self.taken[rule_name]}")

@@ -14,6 +14,7 @@ from rules.registry import Registry
 MODES = ("enforce", "shadow", "review")
 BLOCKS = ("calls", "messages")
 DIRECTIONS = ("outgoing", "incoming")
+OPERATOR = "operator"  # stands for the rule on a hold that an operator ordered; no rule is called so
 
 
 @dataclass(frozen=True)

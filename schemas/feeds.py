@@ -42,6 +42,7 @@ class InputTopic:
     distinct: fields of which a rule can count distinct values. content: the fields that `distinct: content` looks at,
     the first that is present.
     is_strict: any flaw makes a record a dead letter, since what is left would say something else.
+    is_order: its records are orders about a number, which change its holds; the texts of each are kept.
     is_counted: rules can count it. is_steady: its records come all the time, so that silence means something is wrong.
     missing: optional field -> what its absence costs."""
 
@@ -57,6 +58,7 @@ class InputTopic:
     distinct: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
     is_strict: bool = False
+    is_order: bool = False
     is_counted: bool = True
     is_steady: bool = True
     missing: Mapping[str, str] = of(default_factory=dict)
@@ -176,6 +178,11 @@ def counted() -> tuple[InputTopic, ...]:
     return tuple(row for row in FEEDS.values() if row.is_counted)
 
 
+def order_topics() -> tuple[str, ...]:
+    """The topics that every worker reads, whatever rules count: those of operators' orders about numbers."""
+    return tuple(row.name for row in FEEDS.values() if row.is_order)
+
+
 _TRUST = {"origin": codes.ORIGINS, "verified": codes.VERIFIED}
 _TRUST_MISSING = {
     "verified": "without it nobody vouches for the number: what its records show goes to people instead of a block",
@@ -242,6 +249,7 @@ register(
         events=("control",),
         choices={"action": codes.CONTROL_ACTIONS},
         is_strict=True,
+        is_order=True,
         is_counted=False,
         is_steady=False,
     )

@@ -107,7 +107,7 @@ class Trap(Struct, kw_only=True, omit_defaults=True):
 
 class Control(Struct, kw_only=True, omit_defaults=True):
     """An operator's order about one number. rule: the rule whose hold it is about; without it, all holds. until: the
-    end of an order that ends."""
+    end of what the order leaves behind, such as a block or a cool-down."""
 
     id: Id
     at: Time
@@ -126,7 +126,8 @@ Action = Annotated[
     Meta(min_length=1, description="block_calls, block_messages; a blocker passes over actions that it does not know"),
 ]
 State = Literal["active", "released", "expired"]
-Change = Literal["opened", "extended", "reduced", "released", "expired"]
+Change = Literal["opened", "extended", "reduced", "released", "expired", "approved", "rejected"]
+Answered = Literal["ordered", "refused"]
 
 
 class Evidence(Struct, kw_only=True, omit_defaults=True):
@@ -171,13 +172,28 @@ class BlockEvent(Struct, kw_only=True):
     holds: list[Hold]
 
 
-class BlockHistory(Struct, kw_only=True):
-    """One change of one hold, as the hold stands behind it: the audit trail."""
+class Order(Struct, kw_only=True):
+    """An operator's order, as its record on `control` said. at: the time at which it counted."""
+
+    id: Id
+    action: ControlAction
+    at: TimeMs
+    operator: Id
+    reason: Text
+    rule: Id | None
+    until: TimeMs | None
+
+
+class BlockHistory(Struct, kw_only=True, omit_defaults=True):
+    """The audit trail: one change of one hold, as the hold stands behind it, with the order that made it if one did; or
+    the answer to an order, without a hold, behind the changes that it made."""
 
     event_id: Id
-    number: Digits
-    change: Change
-    hold: Hold
+    number: Annotated[Digits | None, Meta(description="null in the answer to an order about what is no number")]
+    change: Change | Answered
+    hold: Hold | None = None
+    order: Order | None = None
+    why: Annotated[str | None, Meta(description="of an answer: the reason why the order was refused")] = None
 
 
 class BlockStatus(Struct, kw_only=True):

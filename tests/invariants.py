@@ -51,6 +51,7 @@ class Hold:
     from_ms: int
     until_ms: int
     active: bool
+    released: bool = False  # ended by an order
 
 
 def check_once(topic: str, records: Seen) -> None:
@@ -63,8 +64,13 @@ def check_once(topic: str, records: Seen) -> None:
 def check_changes(history: Seen, events: Seen) -> dict[bytes, dict[str, Hold]]:
     """Follows each number through `block-history` and, beside it, `block-events`, whose records stand for the next
     change or for several that one input record made. Returns number -> rule -> hold, tombstones obeyed."""
-    changes, states = _by_key(history), _by_key(events)
+    changes, states = _by_key(_of_holds(history)), _by_key(events)
     return {number: _followed(number, changes[number], states[number]) for number in changes.keys() | states.keys()}
+
+
+def _of_holds(history: Seen) -> Seen:
+    """Without the answers to orders."""
+    return [(key, value) for key, value in history if value is not None and "hold" in orjson.loads(value)]
 
 
 def check_ledger(holds: Mapping[bytes, Mapping[str, Hold]], ledger: Seen) -> None:
@@ -72,10 +78,11 @@ def check_ledger(holds: Mapping[bytes, Mapping[str, Hold]], ledger: Seen) -> Non
     rows = _last_rows(ledger)
     for number in holds.keys() | rows.keys():
         told = {
-            (rule, hold.from_ms, hold.until_ms, hold.active) for rule, hold in holds.get(number, {}).items()
-        }  # fmt: skip
+            (rule, hold.from_ms, hold.until_ms, hold.active, hold.released)
+            for rule, hold in holds.get(number, {}).items()
+        }
         kept = {
-            (hold["rule"], hold["from"], hold["until"], hold["active"])
+            (hold["rule"], hold["from"], hold["until"], hold["active"], "released" in hold)
             for hold in rows.get(number, ())
             if hold["mode"] == MODES[BLOCK_EVENTS]
         }
@@ -135,15 +142,19 @@ def _apply(number: bytes, holds: dict[str, Hold], change: Any) -> None:
     extends it, even if the end has been noticed by then."""
     told, rule = change["hold"], change["hold"]["rule"]
     before, what = holds.get(rule), change["change"]
-    after = Hold(told["block_id"], told["from"], told["until"], what != "expired")
+    is_over = what in ("expired", "released")
+    after = Hold(told["block_id"], told["from"], told["until"], not is_over, what == "released")
     if what == "opened":
-        fits = after.from_ms < after.until_ms and (before is None or after.from_ms >= before.until_ms)
+        is_free = before is None or after.from_ms >= before.until_ms or before.released
+        fits = after.from_ms < after.until_ms and is_free
     elif before is None or (after.block_id, after.from_ms) != (before.block_id, before.from_ms):
         fits = False
     else:
         fits = {
-            "extended": after.until_ms > before.until_ms,
+            "extended": after.until_ms > before.until_ms and not before.released,
             "expired": before.active and after.until_ms == before.until_ms,
+            "reduced": not before.released and after.until_ms < before.until_ms and "order" in change,
+            "released": not before.released and after.until_ms == before.until_ms and "order" in change,
         }[what]
     assert fits, f"{_said(number)}: {_change(change)} cannot follow {before or 'nothing'}"
     holds[rule] = after
@@ -155,7 +166,7 @@ def _compare(number: bytes, holds: Mapping[str, Hold], state: Any) -> None:
     assert told == active, (
         f"{_said(number)}: behind {_change(state)} {BLOCK_EVENTS} names {told}, and {BLOCK_HISTORY} adds up to {active}"
     )
-    shown = "active" if active else "expired"
+    shown = "active" if active else "released" if state["change"] == "released" else "expired"
     assert state["state"] == shown, f"{_said(number)}: {BLOCK_EVENTS} says {state['state']} of what is {shown}"
     until_ms = max(active.values(), default=state["hold"]["until"])
     assert state["until"] == until_ms, f"{_said(number)}: {BLOCK_EVENTS} says until {state['until']} of {until_ms}"

@@ -23,6 +23,8 @@ COMMANDS = {
     "dead-letters": "List, show and redrive the records that could not be understood.",
     "topics": "Make and show Grayline's topics on a broker.",
     "blocks": "List the blocked numbers, and follow changes.",
+    "release": "End the blocks of a number, or those by a rule.",
+    "block": "Block a number by an operator's order.",
     "pause": "Stop new blocks on every worker until `resume`.",
     "resume": "Let rules block again after `pause`.",
     "rules": "Check rule files.",
@@ -45,6 +47,7 @@ Examples:
   grayline topics create --brokers localhost:9092  make the topics
   grayline run --brokers localhost:9092 --from latest
   grayline blocks --brokers localhost:9092 --follow
+  grayline release 010-1111-0001 --reason "the holder called" --brokers localhost:9092
 
 Exit codes: 0 done, 1 failed, 2 used wrongly.
 """

@@ -104,7 +104,7 @@ def command(
         signal.signal(signal.SIGTERM, before)
 
 
-def as_published(text: str, region: str) -> str:
+def as_published(text: str, region: str, option: str = "--number") -> str:
     """The E.164 form under which blocks are published. A text that is no number is never blocked, so it is refused as a
     slip."""
     from schemas.numbers import normalise
@@ -113,7 +113,7 @@ def as_published(text: str, region: str) -> str:
     if number.key <= 0:
         raise click.BadParameter(
             f"{text!r} is no telephone number that could be blocked; write +821012345678, or 010-1234-5678 at home",
-            param_hint="--number",
+            param_hint=option,
         )
     return number.text
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from schemas.feeds import order_topics
 from schemas.printable import printable_json
 from streams.cli.options import feeds_file, home_region
 from streams.runtime.saying import say_json, say_problem
@@ -144,7 +145,9 @@ def command(
                 events.write(_shown(record_line(record) if len(chosen) > 1 else record.value))
 
         breaker = Breaker(breaker_opens, breaker_factor)
-        engine = Engine(ruleset, region=home_region, expire_by_clock=True, breaker=breaker, feeds=feeds)
+        engine = Engine(
+            ruleset, also=order_topics(), region=home_region, expire_by_clock=True, breaker=breaker, feeds=feeds
+        )
         replay = Replay(engine, produce, batch)
         try:
             _read(replay, files, topic, merge)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from schemas.feeds import order_topics
 from streams.cli.options import feeds_file, home_region
 from streams.cli.topics import kafka_options
 from streams.runtime.saying import say_problem
@@ -243,7 +244,8 @@ def command(
             consumer=kafka.consumer(group),
             producer=kafka.producer(),
             group=group,
-            topics=tuple(name.strip() for name in topics.split(",") if name.strip()),
+            # Operators must always be heard, whatever rules count.
+            topics=(*(name.strip() for name in topics.split(",") if name.strip()), *order_topics()),
             broker_wait_ms=round(broker_wait_s * 1000),
             start_from=parse_start_from(start_from) if start_from else None,
             new_ledger=new_ledger,

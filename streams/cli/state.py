@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schemas.feeds import order_topics
 from streams.cli.blocks import rfc3339
 from streams.cli.options import home_region
 from streams.runtime.saying import say, say_json, say_problem
@@ -170,7 +171,7 @@ def export(
     with opened(directory) as state:
         for manifest in chosen(state, wanted):
             note_other_rules(manifest, rules)
-            engine = Engine(rules)
+            engine = Engine(rules, also=order_topics())
             engine.partitions = manifest.partitions
             for chunk in state.chunks(manifest):
                 engine.load(manifest.partition, chunk)
@@ -296,7 +297,7 @@ def check(state: LocalState, manifest: Manifest, rules: RuleSet) -> tuple[list[s
     from streams.state.local import StateDamaged
 
     faults: list[str] = []
-    engine = Engine(rules)
+    engine = Engine(rules, also=order_topics())
     engine.partitions = manifest.partitions
     for chunk in manifest.chunks:
         try:

@@ -31,6 +31,7 @@ class Outcome:
     diverted: Counter[str] = field(default_factory=Counter)  # changes in review that would have been enforced, by why
     at_bound: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (rule, lane, given_up or not_opened)
     listed: Counter[str] = field(default_factory=Counter)  # events of numbers that have an entry, by kind, where asked
+    orders: Counter[tuple[str, str]] = field(default_factory=Counter)  # about numbers: (action, obeyed or why not)
     trips: list[Trip] = field(default_factory=list)  # what began to hold openings back
 
 

@@ -33,11 +33,14 @@ from streams.counting.table import ALL
 from streams.engine.compiled_rule import CompiledRule
 from streams.engine.contract import Outcome
 from streams.engine.evaluate import Evaluator, Fired
+from streams.engine.order_reader import OrderReader
 from streams.holds.breaker import Breaker, Gate, gate_of
-from streams.holds.ledger import Change, Ledger
+from streams.holds.hold import Change
+from streams.holds.ledger import Ledger
+from streams.holds.number_order import Answer, NumberOrder
 from streams.holds.output import FrozenChange, Output
 from streams.ingest.admission import Accepted
-from streams.ingest.decode import Decoded, Decoder
+from streams.ingest.decode import ORDER, Decoded, Decoder
 from streams.ingest.epoch import NO_ORIGIN, OutRecord, origin_of
 from streams.ingest.feed_codes import Feeds, present
 from streams.ingest.fields import record_fields
@@ -82,6 +85,7 @@ class Engine:
         self._counted = Counted(plan, lateness_ms, numbers_max)
         self._evaluator = Evaluator(rules, compiled, self._counted)
         self._output = Output(self.ledger)
+        self._orders = OrderReader(self._evaluator)
         self._spoofable = frozenset(slot for slot, rule in enumerate(rules.rules) if rule.spoofable)
         self._also, self._numbers_max, self._region = also, numbers_max, region
 
@@ -112,7 +116,8 @@ class Engine:
             gate = gate_of(
                 self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted.time, places, clocks
             )
-            self._emit(outcome, self._changes(fired, gate))
+            orders = self._orders.of(events, accepted) if ORDER in events.columns else ()
+            self._emit(outcome, self._changes(fired, gate, orders))
             outcome.listed = fired.matches
             outcome.at_bound = self.ledger.at_bound()
             outcome.trips = self.breaker.trips()
@@ -252,11 +257,13 @@ class Engine:
                 for code, count in zip(*present(events["feed"][which]), strict=True):
                     outcome.by_feed[topic, self.feeds.name(code, topic), "events", name] += count
 
-    def _changes(self, fired: Fired, gate: Gate | None) -> Iterator[tuple[int, Change]]:
-        """(line, change) in order, each hold's content brought up to date."""
-        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate):
-            if change.firing < 0:
-                yield -1, change
+    def _changes(
+        self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder]
+    ) -> Iterator[tuple[int, Change | Answer]]:
+        """(line, change or answer) in order, each hold's content brought up to date."""
+        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate, orders):
+            if isinstance(change, Answer) or change.firing < 0:
+                yield -1 if change.order is None else change.order.line, change
                 continue
             if change.change != "expired":  # to make way for the hold that this firing opens
                 change.diverted = change.diverted or fired.diverted(change.firing)
@@ -266,7 +273,7 @@ class Engine:
                 change.hold.content = orjson.dumps(content)
             yield int(fired.firings.line[change.firing]), change
 
-    def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change]]) -> None:
+    def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change | Answer]]) -> None:
         """One state record per input record, number and lane. Expiries stand alone; those by the clock (line -1) end
         what came before."""
         pending: dict[int, list[FrozenChange]] = {}  # by lane: one record's changes may go to and fro between lanes
@@ -274,6 +281,11 @@ class Engine:
         for line, change in changes:
             if line != pending_line or line < 0:
                 self._flush(outcome, pending)
+            if isinstance(change, Answer):
+                self._flush(outcome, pending)
+                outcome.records.append(self._output.answer(change))
+                outcome.orders[change.order.action, change.why or "obeyed"] += 1
+                continue
             frozen = self._output.freeze(change)
             if line >= 0 and change.change == "expired":  # another number's
                 outcome.records += self._output.records([frozen])

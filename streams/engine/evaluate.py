@@ -59,7 +59,7 @@ class Evaluator:
     """Counts epochs and evaluates the rules that `compiled` holds."""
 
     def __init__(self, rules: RuleSet, compiled: list[CompiledRule], counted: Counted) -> None:
-        self._version, self._protected = rules.version, rules.protected
+        self.version, self._protected = rules.version, rules.protected
         self.registry = InForce(rules.registry or empty(), empty())
         self._compiled = compiled
         self._counted = counted
@@ -102,7 +102,7 @@ class Evaluator:
             if self._counted.places.lacks(reading.counter, partition, as_of):
                 shown["warming"] = True
         content: dict[str, object] = {
-            "rules_version": self._version,
+            "rules_version": self.version,
             "directions": [d for d in DIRECTIONS if d in rule.directions],
             "actions": [f"block_{what}" for what in BLOCKS if what in rule.block],
             "reason": rule.summary,
@@ -113,6 +113,12 @@ class Evaluator:
         if fired.allowed[k] >= 0 or part.rule.listed:
             content["registry_version"] = self.registry.version
         return content
+
+    def unblockable(self, number: int) -> str:
+        """The reason why nobody may block a number, of streams.holds.number_order.REFUSALS; "" for none."""
+        if number <= 0:
+            return "no_number"
+        return "protected" if self._protected is not None and self._protected.covers(number) else ""
 
     def _evaluate(self, events: Merged, listed: Listed) -> list[Evaluated]:
         """Counts the epoch in every counter and evaluates every rule in both readings."""

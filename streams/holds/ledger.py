@@ -16,7 +16,6 @@ import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,11 +23,14 @@ import orjson
 
 from rules.model import MODES
 from streams.holds import ledger_rows
-from streams.holds.firings import ENFORCE, LANES, REVIEW, Firings
-from streams.holds.hold import Key, LedgerHold
-from streams.holds.ledger_rows import KeptHold
+from streams.holds.firings import ENFORCE, LANES, REVIEW, SHADOW, Firings
+from streams.holds.hold import Change, Key, LedgerHold
+from streams.holds.ledger_rows import KeptHold, Ruling
+from streams.holds.number_order import Answer, NumberOrder
+from streams.holds.obey import obey
 from streams.holds.passes import NEVER, Pass
 from streams.holds.quota import Quota
+from streams.holds.rulings import NOTHING, Rulings, end_of, with_ruling
 from streams.kernels.partition import partition_of
 
 if TYPE_CHECKING:
@@ -45,23 +47,13 @@ def block_id(number: int, rule: str, from_ms: int) -> str:
     return _digest(f"{number}\n{rule}\n{from_ms}")
 
 
-def event_id(block: str, change: str, until_ms: int) -> str:
-    return _digest(f"{block}\n{change}\n{until_ms}")
+def event_id(block: str, change: str, until: int | str) -> str:
+    """until: the hold's end, ms, or the id of the order that made the change."""
+    return _digest(f"{block}\n{change}\n{until}")
 
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-@dataclass(slots=True)
-class Change:
-    """One change of one hold. firing: index into Firings, -1 for an expiry by the clock. A hold that makes way for
-    another expires by the firing of that other one."""
-
-    change: str  # opened, extended, expired
-    hold: LedgerHold
-    firing: int
-    diverted: str = ""  # why the hold is in review, when its rule would have enforced it
 
 
 class Ledger:
@@ -81,6 +73,7 @@ class Ledger:
         self._quota = Quota()
         self._at_bound: Counter[tuple[str, str, str]] = Counter()
         self._touched: dict[int, None] = {}  # numbers, in the order in which their holds changed
+        self.rulings = Rulings()
 
     def __len__(self) -> int:
         return sum(hold.active for hold in self._holds.values())
@@ -92,7 +85,7 @@ class Ledger:
 
     def in_force(self, number: int, lane: int) -> list[LedgerHold]:
         """Active holds of a number in the rules' file order."""
-        return [hold for hold in self._all(number, lane) if hold.active]
+        return [hold for hold in self.holds_of(number, lane) if hold.active]
 
     # -- across restarts ---------------------------------------------------------------------------------------
 
@@ -112,33 +105,36 @@ class Ledger:
                 hold.until_ms,
                 hold.active,
                 hold.content,
+                hold.released_ms,
             )
             for lane in LANES
-            for hold in self._all(number, lane)
+            for hold in self.holds_of(number, lane)
         ]
-        return ledger_rows.encode(holds) if holds else None
+        rulings = self.rulings.of(number)
+        return ledger_rows.encode(holds, rulings) if holds or rulings else None
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]], partitions: int = 0) -> int:
         """Takes over (key, value) rows in log order: the last row of a number replaces its holds. Returns how many
         numbers have holds by these rows. Raises LedgerRowError; nothing has changed then. partitions: the partition
         count of the inputs, 0 when it is not known."""
         last = ledger_rows.last_rows(rows)
-        kept = {number: [] if value is None else ledger_rows.decode(number, value) for number, value in last.items()}
+        kept = {
+            number: ([], []) if value is None else ledger_rows.decode(number, value) for number, value in last.items()
+        }
         self.drop(kept)
         homes = _homes(np.array(list(kept), np.int64), max(1, partitions)).tolist()
-        for (number, holds), home in zip(kept.items(), homes, strict=True):
+        for (number, (holds, rulings)), home in zip(kept.items(), homes, strict=True):
             for hold in holds:
-                rule, lane = self._slot(hold.rule), MODES.index(hold.mode)
-                self._adopt(
-                    LedgerHold(
-                        number, rule, lane, hold.from_, hold.until, hold.active, orjson.dumps(hold.content), home
-                    )
-                )
-        return sum(bool(holds) for holds in kept.values())
+                rule, lane, content = self.slot(hold.rule), MODES.index(hold.mode), orjson.dumps(hold.content)
+                times = hold.from_, hold.until, hold.active
+                self._adopt(LedgerHold(number, rule, lane, *times, content, home, hold.released))
+            self._take_rulings(number, rulings)
+        return sum(bool(holds) for holds, _ in kept.values())
 
     def numbers_of(self, partition: int, partitions: int) -> list[int]:
         """The numbers with holds that belong to this partition, ascending."""
-        numbers = np.unique(np.fromiter((number for number, _ in self._by_number), np.int64, len(self._by_number)))
+        known = [*(number for number, _ in self._by_number), *self.rulings]
+        numbers = np.unique(np.array(known, np.int64))
         return numbers[_homes(numbers, partitions) == partition].tolist()
 
     def enforced_by_partition(self, partitions: int) -> list[int]:
@@ -150,6 +146,7 @@ class Ledger:
         """Forgets all holds of these numbers, as if they had never been: they are another worker's now."""
         for number in numbers:
             self._touched.pop(number, None)
+            self.rulings.put(number, ())
             for lane in LANES:
                 for hold in list(self._by_number.get((number, lane), ())):
                     self._forget(hold)
@@ -157,39 +154,55 @@ class Ledger:
     def under(self, rules: Sequence[str]) -> Ledger:
         """The same holds under other rules; this ledger stays as it is."""
         other = Ledger(rules)
-        slots = {rule: other._slot(self.rules[rule]) for rule in {hold.rule for hold in self._holds.values()}}
+        slots = {rule: other.slot(self.rules[rule]) for rule in {hold.rule for hold in self._holds.values()}}
         for h in self._holds.values():
-            other._adopt(
-                LedgerHold(h.number, slots[h.rule], h.lane, h.from_ms, h.until_ms, h.active, h.content, h.partition)
-            )
+            times = h.from_ms, h.until_ms, h.active
+            other._adopt(LedgerHold(h.number, slots[h.rule], h.lane, *times, h.content, h.partition, h.released_ms))
+        for number in self.rulings:
+            other._take_rulings(number, self.rulings.of(number))
         other._touched = dict(self._touched)
         return other
 
     # -- changes -----------------------------------------------------------------------------------------------
 
-    def apply(self, firings: Firings, expire_by_clock: bool, gate: Gate | None = None) -> Iterator[Change]:
-        """Changes in order. With `expire_by_clock`, holds that ended by the clock before a firing's record expire
-        before it; those that end between firings, or were opened in the past by the last record, are left to
-        `expire`. What `gate` holds back of the openings that a rule would enforce goes to review."""
-        if not len(firings.event):
+    def apply(
+        self, firings: Firings, expire_by_clock: bool, gate: Gate | None = None, orders: Sequence[NumberOrder] = ()
+    ) -> Iterator[Change | Answer]:
+        """Changes in order, and behind those by an order the answer to it. With `expire_by_clock`, holds that ended by
+        the clock before a firing's record expire before it; those that end between firings, or were opened in the past
+        by the last record, are left to `expire`. What `gate` holds back of the openings that a rule would enforce goes
+        to review. orders: ascending by line."""
+        if not len(firings.event) and not orders:
             return
         gain = np.maximum(HOUR_MS, np.rint(GAIN_SHARE * firings.period).astype(np.int64))
         asking = np.zeros(len(gain), np.int64) if gate is None else gate.asking()
         known, k = Pass(firings, gain, asking, self._holds.get), 0
+        for order in orders:
+            stop = int(np.searchsorted(firings.line, order.line))
+            yield from self._fire(k, stop, known, expire_by_clock, gate)
+            if expire_by_clock:
+                yield from self.expire(order.clock_before)
+            yield from obey(self, order)
+            known.know_again(order.number, self._holds.get)
+            k = stop
+        yield from self._fire(k, len(gain), known, expire_by_clock, gate)
+        for (_, rule, lane), count in known.refused().items():
+            # Openings that the gate holds back would have been opened in review.
+            mode = MODES[REVIEW if lane == ENFORCE else lane]
+            self._at_bound[self.rules[rule], mode, "not_opened"] += count
+
+    def _fire(self, k: int, stop: int, known: Pass, expire_by_clock: bool, gate: Gate | None) -> Iterator[Change]:
+        """The changes by firings k to `stop`."""
         while True:
             due = self._ends[0][0] if expire_by_clock and self._ends else NEVER
-            k = known.next(k, due)
-            if k == len(gain):
-                break
+            k = known.next(k, stop, due)
+            if k == stop:
+                return
             if known.clock_before[k] >= due:
                 yield from self.expire(int(known.clock_before[k]))
                 continue
             yield from self._change(k, known, gate)
             k += 1
-        for (_, rule, lane), count in known.refused().items():
-            # Openings that the gate holds back would have been opened in review.
-            mode = MODES[REVIEW if lane == ENFORCE else lane]
-            self._at_bound[self.rules[rule], mode, "not_opened"] += count
 
     def at_bound(self) -> Counter[tuple[str, str, str]]:
         """Counts since the last call, by (rule, mode, "given_up" or "not_opened"): holds that made way for others, and
@@ -220,6 +233,9 @@ class Ledger:
             holds = self._by_number.get(number_lane)
             if holds and not any(hold.active or hold.until_ms + TOMBSTONE_AFTER_MS > now_ms for hold in holds):
                 over.append((max(hold.until_ms for hold in holds), *number_lane))
+        for number in sorted(due & set(self.rulings)):
+            if self.rulings.forget(number, now_ms - TOMBSTONE_AFTER_MS):
+                self._touched[number] = None
         for _, number, lane in sorted(over):
             for hold in list(self._by_number[number, lane]):
                 self._forget(hold)
@@ -232,7 +248,13 @@ class Ledger:
         firings, key, why = known.firings, known.keys[known.group[k]], ""
         at, period, gain = int(firings.at[k]), int(firings.period[k]), int(known.gain_ms[k])
         change = "opened" if known.is_opening(k) else "extended"
-        if gate is not None and change == "opened" and key[2] == ENFORCE and (why := gate.held_back(k)):
+        ruled, ruled_until_ms = "", NEVER
+        if key[0] in self.rulings and key[2] != SHADOW:
+            ruled, ruled_until_ms = self.rulings.against(key[0], self.rules[key[1]], at)
+            if ruled == NOTHING:
+                known.pass_until(k, ruled_until_ms, is_full=False)
+                return
+        if change == "opened" and key[2] == ENFORCE and (why := ruled or ("" if gate is None else gate.held_back(k))):
             key = (*key[:2], REVIEW)
             change = self._change_in_review(key, at, at + period, gain)
         hold, partition = self._holds.get(key), int(firings.partition[k])
@@ -244,19 +266,20 @@ class Ledger:
             for over in self._quota.crowd(group):
                 yield from self._give_up(over, k, known)
         if change == "opened":
-            hold = self._open(key, at, at + period, partition)
+            hold = self.open(key, at, at + period, partition)
         elif hold is not None and change:
-            self._extend(hold, at + period)
+            self.extend(hold, at + period)
         known.know(key, hold)
         if hold is not None and why:
-            known.pass_until(k, min(hold.until_ms, hold.until_ms + gain - period), is_full=False)
+            until_ms = min(hold.until_ms, hold.until_ms + gain - period, ruled_until_ms if ruled else NEVER)
+            known.pass_until(k, until_ms, is_full=False)
         if hold is not None and change:
             yield Change(change, hold, k, why)
 
     def _change_in_review(self, key: Key, at: int, until_ms: int, gain_ms: int) -> str:
         """The change by a firing that goes to review instead: "opened", "extended" or "" for none."""
         hold = self._holds.get(key)
-        if hold is None or at >= hold.until_ms:
+        if hold is None or at >= hold.end_ms:
             return "opened"
         return "extended" if at >= hold.from_ms and until_ms - hold.until_ms >= gain_ms else ""
 
@@ -273,17 +296,40 @@ class Ledger:
             self._at_bound[self.rules[rule], MODES[lane], "given_up"] += 1
             yield Change("expired", hold, k)
 
-    def _open(self, key: Key, from_ms: int, until_ms: int, partition: int) -> LedgerHold:
+    def open(self, key: Key, from_ms: int, until_ms: int, partition: int) -> LedgerHold:
         hold = self._holds.get(key)
         if hold is None:
             hold = self._adopt(LedgerHold(*key, from_ms, until_ms, True, b"", partition))
             self._touched[hold.number] = None
         else:
-            hold.from_ms = from_ms
-            self._extend(hold, until_ms)
+            hold.from_ms, hold.released_ms = from_ms, None
+            self.extend(hold, until_ms)
         return hold
 
-    def _extend(self, hold: LedgerHold, until_ms: int) -> None:
+    def end(self, hold: LedgerHold, at_ms: int) -> None:
+        """Ends a hold by an order."""
+        hold.active, hold.released_ms = False, at_ms
+        self._touched[hold.number] = None
+        self._push(self._tombstones, _tombstone(hold))
+
+    def rule_on(self, number: int, rulings: Iterable[Ruling]) -> None:
+        """Sets all rulings that stand about a number."""
+        self._touched[number] = None
+        self._take_rulings(number, rulings)
+
+    def add_ruling(self, number: int, ruling: Ruling) -> None:
+        self.rule_on(number, with_ruling(self.rulings.of(number), ruling))
+
+    def _take_rulings(self, number: int, rulings: Iterable[Ruling]) -> None:
+        self.rulings.put(number, rulings)
+        for one in self.rulings.of(number):
+            self._push(self._tombstones, (end_of(one) + TOMBSTONE_AFTER_MS, number))
+
+    def hold_of(self, number: int, rule: str, lane: int) -> LedgerHold | None:
+        return self._holds.get((number, self.slot(rule), lane))
+
+    def extend(self, hold: LedgerHold, until_ms: int) -> None:
+        """Moves the end of a hold, which is in force again if it was not."""
         hold.until_ms, hold.active = until_ms, True
         self._touched[hold.number] = None
         self._push(self._ends, self._end(hold))
@@ -315,20 +361,23 @@ class Ledger:
         if len(heap) > STALE_MIN + 2 * len(self._holds):
             self._ends[:] = [self._end(hold) for hold in self._holds.values() if hold.active]
             self._tombstones[:] = [_tombstone(hold) for hold in self._holds.values() if not hold.active]
+            ends = [(end_of(one), number) for number in self.rulings for one in self.rulings.of(number)]
+            self._tombstones += [(end_ms + TOMBSTONE_AFTER_MS, number) for end_ms, number in ends]
             heapq.heapify(self._ends)
             heapq.heapify(self._tombstones)
 
     def _end(self, hold: LedgerHold) -> tuple[int, int, tuple[int, str], int, int]:
         return hold.until_ms, hold.number, self._order(hold.rule), hold.rule, hold.lane
 
-    def _all(self, number: int, lane: int) -> list[LedgerHold]:
+    def holds_of(self, number: int, lane: int) -> list[LedgerHold]:
+        """All holds of a number in the rules' file order, those that have ended included."""
         return sorted(self._by_number.get((number, lane), ()), key=lambda hold: self._order(hold.rule))
 
     def _order(self, rule: int) -> tuple[int, str]:
         """The key by which rules are sorted: in the files' order, then by name those that no file has any more."""
         return (rule, "") if rule < self._loaded else (self._loaded, self.rules[rule])
 
-    def _slot(self, name: str) -> int:
+    def slot(self, name: str) -> int:
         slot = self._slots.setdefault(name, len(self.rules))
         if slot == len(self.rules):
             self.rules.append(name)

@@ -18,7 +18,8 @@ from rules.model import MODES
 from schemas.json_reading import Int64, JsonReader
 from schemas.numbers import E164_DIGITS_MAX, masked
 
-FORMAT = 1
+FORMAT = 2
+PLAIN = 1  # the format of a row of which no operator has spoken: versions before 2 read it too
 _KEY = re.compile(rb"\+([1-9][0-9]{0,%d})" % (E164_DIGITS_MAX - 1))
 
 
@@ -40,6 +41,17 @@ class KeptHold(msgspec.Struct, frozen=True):
     until: TimeMs
     active: bool
     content: Any
+    released: TimeMs | None = None
+
+
+class Ruling(msgspec.Struct, frozen=True):
+    """The part of an order that stays (streams/holds/rulings.py). rule: None for all."""
+
+    action: Literal["release", "allow", "reject"]
+    rule: str | None
+    at: TimeMs
+    until: TimeMs
+    id: str
 
 
 class _RowHead(msgspec.Struct):
@@ -48,6 +60,7 @@ class _RowHead(msgspec.Struct):
 
 class _Row(msgspec.Struct):
     holds: list[KeptHold]
+    rulings: list[Ruling] = []
 
 
 class _Content(msgspec.Struct):
@@ -64,10 +77,12 @@ _head = JsonReader(_RowHead)
 _row = JsonReader(_Row)
 
 
-def encode(holds: Iterable[KeptHold]) -> bytes:
+def encode(holds: Iterable[KeptHold], rulings: Iterable[Ruling] = ()) -> bytes:
+    holds, told = list(holds), [msgspec.to_builtins(one) for one in rulings]
+    is_plain = not told and all(hold.released is None for hold in holds)
     return orjson.dumps(
         {
-            "format": FORMAT,
+            "format": PLAIN if is_plain else FORMAT,
             "holds": [
                 {
                     "rule": hold.rule,
@@ -76,9 +91,11 @@ def encode(holds: Iterable[KeptHold]) -> bytes:
                     "until": hold.until,
                     "active": hold.active,
                     "content": orjson.Fragment(hold.content) if isinstance(hold.content, bytes) else hold.content,
+                    **({} if hold.released is None else {"released": hold.released}),
                 }
                 for hold in holds
             ],
+            **({"rulings": told} if told else {}),
         }
     )
 
@@ -93,27 +110,29 @@ def last_rows(rows: Iterable[tuple[bytes, bytes | None]]) -> dict[int, bytes | N
     return {_number(key): value for key, value in last.items()}
 
 
-def decode(number: int, value: bytes) -> list[KeptHold]:
-    """The holds of a number's row, at least one. Raises LedgerRowError."""
+def decode(number: int, value: bytes) -> tuple[list[KeptHold], list[Ruling]]:
+    """The holds of a number's row and the rulings about it, at least one of them. Raises LedgerRowError."""
     try:
         found = _head.read(value).format
-        if found != FORMAT:
-            raise _problem(number, f"its format is {found}, and this version reads {FORMAT}: run the one that wrote it")
+        if found not in (PLAIN, FORMAT):
+            raise _problem(
+                number, f"its format is {found}, and this version reads up to {FORMAT}: run the one that wrote it"
+            )
         row = _row.read(value)
         for hold in row.holds:
             msgspec.convert(hold.content, _Content)
-        encode(row.holds)  # what could not be written again must not be taken over: integers beyond 64 bits
+        encode(row.holds, row.rulings)  # integers beyond 64 bits could not be written again
     except LedgerRowError:
         raise
     except (ValueError, TypeError) as error:
         raise _problem(number, str(error)) from None
-    if not row.holds:
+    if not row.holds and not row.rulings:
         raise _problem(number, "it has no holds: a number without holds has a tombstone")
     if len({(hold.rule, hold.mode) for hold in row.holds}) < len(row.holds):
         raise _problem(number, "two holds are of the same rule and mode: a rule has one hold in each")
     if any(hold.until < hold.from_ for hold in row.holds):
         raise _problem(number, "a hold ends before it begins")
-    return row.holds
+    return row.holds, row.rulings
 
 
 def mode_of(lane: int) -> Literal["enforce", "shadow", "review"]:

@@ -14,8 +14,9 @@ from schemas import topics
 from schemas.json_reading import JsonReader
 from schemas.numbers import published
 from streams.holds.firings import ENFORCE, REVIEW, SHADOW
-from streams.holds.hold import LedgerHold
-from streams.holds.ledger import Change, Ledger, block_id, event_id
+from streams.holds.hold import Change, LedgerHold
+from streams.holds.ledger import Ledger, block_id, event_id
+from streams.holds.number_order import Answer, NumberOrder
 from streams.ingest.epoch import OutRecord
 
 LANE_TOPICS = {ENFORCE: topics.BLOCK_EVENTS, SHADOW: topics.SHADOW_EVENTS, REVIEW: topics.REVIEW_QUEUE}
@@ -36,6 +37,7 @@ class FrozenChange:
     event_id: str
     hold: dict[str, Any]
     holds: list[dict[str, Any]]
+    order: NumberOrder | None = None
 
 
 class Output:
@@ -49,8 +51,9 @@ class Output:
         if change.change == "expired" and change.firing >= 0:
             hold["given_up"] = True  # before its `until`
         holds = [self._hold(h) for h in self._ledger.in_force(change.hold.number, change.hold.lane)]
-        event = event_id(hold["block_id"], change.change, change.hold.until_ms)
-        return FrozenChange(change.hold.number, change.hold.lane, change.change, event, hold, holds)
+        until = change.hold.until_ms if change.order is None else change.order.id
+        event = event_id(hold["block_id"], change.change, until)
+        return FrozenChange(change.hold.number, change.hold.lane, change.change, event, hold, holds, change.order)
 
     def records(self, changes: list[FrozenChange]) -> list[OutRecord]:
         """One state record for all changes that one input record made to a number in one lane, and, where they are
@@ -62,7 +65,7 @@ class Output:
         state = {
             "event_id": first.event_id,
             "number": number,
-            "state": "active" if last.holds else "expired",
+            "state": "active" if last.holds else "expired" if last.order is None else "released",
             "change": first.change,
             "until": max(hold["until"] for hold in shown),
             "directions": [d for d in DIRECTIONS if any(d in hold["directions"] for hold in shown)],
@@ -74,6 +77,15 @@ class Output:
         if first.lane == ENFORCE:
             out += [OutRecord(topics.BLOCK_HISTORY, number.encode(), _history(number, c)) for c in changes]
         return out
+
+    def answer(self, answer: Answer) -> OutRecord:
+        """The row of the history that says what became of an order."""
+        order, change = answer.order, "refused" if answer.why else "ordered"
+        number = published(order.number) if order.number > 0 else None  # of a text the engine has a hash alone
+        row: dict[str, Any] = {"event_id": event_id(order.id, change, order.offset), "number": number, "change": change}
+        row |= {"order": order.shown(), "why": answer.why or None}
+        key, partition = (None, order.partition) if number is None else (number.encode(), None)
+        return OutRecord(topics.BLOCK_HISTORY, key, orjson.dumps(row), partition=partition)
 
     def ledger_rows(self) -> list[OutRecord]:
         """A row for each number whose holds have changed since the last call, a tombstone where none is left."""
@@ -100,4 +112,7 @@ class Output:
 
 
 def _history(number: str, change: FrozenChange) -> bytes:
-    return orjson.dumps({"event_id": change.event_id, "number": number, "change": change.change, "hold": change.hold})
+    row = {"event_id": change.event_id, "number": number, "change": change.change, "hold": change.hold}
+    if change.order is not None:
+        row["order"] = change.order.shown()
+    return orjson.dumps(row)

@@ -33,7 +33,7 @@ class Pass:
         self.clock_before = np.where(first, firings.clock_before, -NEVER)
         known = [find(key) for key in self.keys]
         self._starts = np.array([NEVER if hold is None else hold.from_ms for hold in known], np.int64)
-        self._ends = np.array([-NEVER if hold is None else hold.until_ms for hold in known], np.int64)
+        self._ends = np.array([-NEVER if hold is None else hold.end_ms for hold in known], np.int64)
         self._place = {key: g for g, key in enumerate(self.keys)}
         # Openings that change nothing: of this feed and minute, and before this time.
         self._passed_asking = np.full(len(known), -1, np.int64)
@@ -41,10 +41,11 @@ class Pass:
         self._full = np.zeros(len(known), np.int64)  # 1: they are passed over because a bound is reached
         self._refused = np.zeros(len(known), np.int64)  # how many were for that
 
-    def next(self, k: int, due_ms: int) -> int:
-        """The first firing from k on that may change something, or whose record comes after `due_ms` by the clock."""
+    def next(self, k: int, stop: int, due_ms: int) -> int:
+        """The first firing of k to `stop` that may change something, or whose record comes after `due_ms` by the clock;
+        `stop` if there is none."""
         return next_change(
-            k, self.group, self.firings.at, self.firings.period, self.gain_ms, self.clock_before,
+            k, self.group[:stop], self.firings.at, self.firings.period, self.gain_ms, self.clock_before,
             self._starts, self._ends, due_ms, self.asking, self._passed_asking, self._passed_until,
             self._full, self._refused,
         )  # fmt: skip
@@ -56,7 +57,7 @@ class Pass:
         """Notes the present hold of a key, None for none."""
         g = self._place.get(key)
         if g is not None:
-            self._starts[g], self._ends[g] = (NEVER, -NEVER) if hold is None else (hold.from_ms, hold.until_ms)
+            self._starts[g], self._ends[g] = (NEVER, -NEVER) if hold is None else (hold.from_ms, hold.end_ms)
 
     def pass_until(self, k: int, until_ms: int, is_full: bool) -> None:
         """Notes that openings like this one change nothing until the minute ends, and before `until_ms`."""
@@ -69,6 +70,13 @@ class Pass:
         g = self._place.get(key)
         if g is not None:
             self._passed_asking[g] = -1
+
+    def know_again(self, number: int, find: Callable[[Key], LedgerHold | None]) -> None:
+        """Notes the present holds of a number, of which an operator has spoken."""
+        for key in self.keys:
+            if key[0] == number:
+                self.know(key, find(key))
+                self.look_again(key)
 
     def refused(self) -> dict[Key, int]:
         """The number of firings that opened nothing because a bound is reached."""

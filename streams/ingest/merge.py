@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.feeds import EVENTS, FEEDS, VOUCHING
-from streams.ingest.decode import Decoded
+from streams.ingest.decode import ORDER, Decoded
 
 # Columns that every epoch has. In a topic without them nobody vouches for numbers.
 ALWAYS = dict.fromkeys(VOUCHING, np.dtype(np.uint8))
@@ -56,6 +56,8 @@ def merge(decoded: list[Decoded], kinds: Mapping[str, np.dtype]) -> Merged:
     kinds = ALWAYS | dict(kinds)
     for part in parts:
         part.columns.setdefault("duration", np.full(len(part), -1, np.int64))
+    if any(ORDER in part.columns for part in parts):
+        kinds |= {ORDER: np.dtype(object)}  # a column of those epochs only that have orders
     names = dict.fromkeys([*kinds, *(name for part in parts for name in part.columns)])
     if len(parts) == 1:
         (part,) = parts

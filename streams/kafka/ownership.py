@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schemas.feeds import order_topics
 from schemas.topics import LEDGER, REKEYED
 from streams.ingest.epoch import Place
 from streams.kafka.errors import Meaning, meaning_of
@@ -96,9 +97,14 @@ def start_offsets(
         why = _lost(place, entry.offset, low, high, group) if lost else _never(place, group, is_new)
         if is_anew:
             why = made_anew(entry.topic)
-        if choice is None and (is_anew or entry.topic not in INTERNAL):
+        # A group that worked before orders were obeyed has never committed their topic.
+        is_first = entry.topic in order_topics() and not (is_new or lost)
+        if choice is None and (is_anew or not (is_first or entry.topic in INTERNAL)):
             raise Refused(why)
-        offsets[place] = low if choice is None else _chosen(consumer, entry, choice, low, high)
+        if choice is not None:
+            offsets[place] = _chosen(consumer, entry, choice, low, high)
+        else:  # orders that nobody obeyed when they were given are not obeyed years later
+            offsets[place] = high if is_first else low
         fresh.add(place)
         notes[place] = ""
         if lost:

@@ -37,6 +37,8 @@ class Tallies(Protocol):
     def listed(self) -> Mapping[str, int]: ...
     @property
     def at_bound(self) -> Mapping[tuple[str, str, str], int]: ...
+    @property
+    def orders(self) -> Mapping[tuple[str, str], int]: ...
 
 
 class Metrics:
@@ -71,6 +73,7 @@ class Metrics:
         self._listed = made(
             Counter, "registry_matches", "Events of numbers with an entry, as far as rules asked", "kind"
         )
+        self._orders = made(Counter, "number_orders", "Operators' orders about numbers", "action", "answer")
         self._waiting = made(Gauge, "waiting_for_broker", "1 while the start waits for a broker that does not answer")
         self._unbounded = made(Gauge, "timestamps_unbounded", "1 for an input with any timestamps ahead", "topic")
         self._at_bound = made(
@@ -119,6 +122,8 @@ class Metrics:
             self._listed.labels(kind).inc(count)
         for (rule, mode, what), count in outcome.at_bound.items():
             self._at_bound.labels(rule, mode, what).inc(count)
+        for (action, answer), count in outcome.orders.items():
+            self._orders.labels(action, answer).inc(count)
 
     def committed(self, done: bool, took_s: float) -> None:
         self._commits.labels("committed" if done else "aborted").inc()

@@ -328,7 +328,7 @@ class Scene:
     def holds(self) -> list[tuple[str, KeptHold]]:
         """(number, hold) as the last rows of the ledger have them."""
         rows = {m.key().decode(): m.value() for m in self.read(LEDGER) if not m.key().startswith(b"#")}
-        return [(n, hold) for n, row in rows.items() if row is not None for hold in ledger_rows.decode(int(n), row)]
+        return [(n, hold) for n, row in rows.items() if row is not None for hold in ledger_rows.decode(int(n), row)[0]]
 
     def lines(self) -> list[Line]:
         """The logs of all inputs, one after the other, where they lie."""

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from rules.load import load, load_text, packs
 from rules.model import RuleSet
-from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, CONTROL_GLOBAL, MESSAGE_RELAY, REVIEW_QUEUE
+from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, CONTROL, CONTROL_GLOBAL, MESSAGE_RELAY, REVIEW_QUEUE
 from streams.captures.replay import Replay
 from streams.cli import command
 from streams.engine.engine import Engine
@@ -187,7 +187,7 @@ def offend(broker: Broker, *numbers: str) -> None:
         for n in range(2):
             at = time.time_ns() // 1_000_000
             value = {
-                "message_id": f"{number}-{n}", "at": at, "sender": number, "recipient": "+821099990000",
+                "message_id": f"{number}-{n}-{at}", "at": at, "sender": number, "recipient": "+821099990000",
                 "verified": "full",
             }  # fmt: skip
             producer.produce(MESSAGE_RELAY, json.dumps(value).encode(), number.encode())
@@ -251,3 +251,45 @@ def test_a_worker_that_does_not_obey_in_time_is_named_and_the_command_fails(kafk
     assert producer.flush(LONG_S) == 0
     code, told = said(kafka, "pause", "--timeout", "2")
     assert (code, told["obeyed"], told["waiting"]) == (1, [], {"0": "stuck-1", "1": "stuck-2"})
+
+
+@pytest.mark.timeout(240)
+def test_a_wrong_block_is_released_within_a_second_and_a_bulk_release_asks_first(kafka: Broker) -> None:
+    wrong, others = "+821055560001", [f"+8210555700{n:02d}" for n in range(3)]
+    client = {"bootstrap.servers": kafka.bootstrap}
+    settings = WorkerSettings(client, client, group="orders", start_from=StartFrom("latest"), poll_timeout_ms=20)
+    running = Worker(settings, Engine(load_text(RULES), also=(CONTROL,)))
+    try:
+        running.start()
+        offend(kafka, wrong, *others)
+        until(lambda: all(values(kafka, BLOCK_EVENTS, number) for number in (wrong, *others)))
+
+        began_s = time.monotonic()
+        code, told = said(kafka, "release", wrong, "--reason", "the holder called")
+        took_s = time.monotonic() - began_s
+        assert (code, told["orders"][0]["changes"][0]["change"]) == (0, "released"), told
+        state = values(kafka, BLOCK_EVENTS, wrong)[-1]
+        assert (state["state"], state["holds"]) == ("released", [])
+        rows = [row for row in values(kafka, BLOCK_HISTORY, wrong) if "order" in row]
+        assert [row["change"] for row in rows] == ["released", "ordered"]
+        assert rows[0]["order"]["operator"] == "kim"
+        offend(kafka, wrong)
+        until(lambda: bool(values(kafka, REVIEW_QUEUE, wrong)))
+        assert values(kafka, REVIEW_QUEUE, wrong)[-1]["hold"]["diverted"] == "released"
+
+        code, told = said(kafka, "release", wrong, "--reason", "again")
+        assert (code, told["orders"][0]["refused"]) == (1, "not_blocked")
+        code, told = said(kafka, "block", wrong, "--for", "1h", "--reason", "case 4711")
+        assert (code, told["orders"][0]["changes"][0]["change"]) == (0, "opened")
+        asked = CliRunner().invoke(
+            command, ["release", "--brokers", kafka.bootstrap, "--rule", "burst", "--reason", "x"], input="n\n"
+        )
+        assert asked.exit_code == 1
+        assert "3 numbers blocked by burst" in asked.output
+        code, told = said(kafka, "release", "--rule", "burst", "--reason", "a wrong limit", "--yes")
+        assert (code, len(told["orders"])) == (0, 3)
+        assert {values(kafka, BLOCK_EVENTS, number)[-1]["state"] for number in others} == {"released"}
+    finally:
+        code = running.stop()
+    assert code == 0, running.problem
+    print(f"released, with the command's start, after {took_s:.2f} s")

@@ -85,7 +85,7 @@ class Plan:
             bursts=random.randint(3, 12),
         )
         if plan.delivery == "exactly_once":
-            plan.rules = random.choice(("alone", "across", "others", "read"))
+            plan.rules = random.choice(("alone", "across", "others", "read", "ordered"))
             if random.random() < 0.3:
                 plan.breaker = random.choice(((1, 0.0), (2, 3.0)))
             if random.random() < 0.2:

@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.feeds import FEEDS
 from schemas.numbers import normalise
-from schemas.topics import CDR, MESSAGE_RELAY, REPORTS, TRAPS
+from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
 from streams.kafka.partition import partition_of
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -83,7 +83,13 @@ class Feeds:
         number = random.choice(offenders) if random.random() < 0.7 else random.choice(NUMBERS)
         self.count += 1
         at_ms = now_ms + random.choice(LATE_OR_EARLY) * (random.random() < 0.5)
-        make = {MESSAGE_RELAY: self._message, CDR: self._call, REPORTS: self._report, TRAPS: self._hit}[topic]
+        make = {
+            MESSAGE_RELAY: self._message,
+            CDR: self._call,
+            REPORTS: self._report,
+            TRAPS: self._hit,
+            CONTROL: self._order,
+        }[topic]
         record = make(number, at_ms)
         if FEEDS[topic].vouching:
             record |= self._trust()
@@ -114,6 +120,16 @@ class Feeds:
     def _hit(self, number: str, at_ms: int) -> dict[str, Any]:
         trap = f"+82260000{self.random.randrange(3):03d}"
         return {"at": at_ms, "sender": number, "trap": trap, "depth": self.random.choice(("record", "limited"))}
+
+    def _order(self, number: str, at_ms: int) -> dict[str, Any]:
+        random = self.random
+        action = random.choice(("release", "release", "block", "block", "allow", "disallow", "approve", "reject"))
+        record = {"id": f"o{self.count}", "at": at_ms, "number": number, "action": action, "operator": "kim"}
+        if random.random() < 0.8:
+            record["until"] = at_ms + random.choice((1, MINUTE, HOUR, 200 * HOUR))
+        if random.random() < 0.2:
+            record["rule"] = random.choice(("operator", "many-messages", "burst"))
+        return record | {"reason": "a reason"}
 
     def _trust(self) -> dict[str, Any]:
         return {"verified": "full", "origin": "domestic"} if self.random.random() < 0.9 else {}

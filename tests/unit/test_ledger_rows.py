@@ -336,7 +336,7 @@ def row(**more: Any) -> bytes:
         (b"", "Input data was truncated"),
         (row()[:-2], "truncated"),
         (b"{}", "missing required field `format`"),
-        (b'{"format":2,"holds":"of another kind"}', "its format is 2, and this version reads 1"),
+        (b'{"format":3,"holds":"of another kind"}', "its format is 3, and this version reads up to 2"),
         (b'{"format":1,"holds":[]}', "no holds: a number without holds has a tombstone"),
         (row(until="soon"), "Expected `int`, got `str` - at `$.holds[0].until`"),
         (row(until=1 << 63), "$.holds[0].until"),

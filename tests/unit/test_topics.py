@@ -13,6 +13,7 @@ from schemas.decoding import check_all
 from schemas.feeds import FEEDS
 from schemas.topics import (
     BLOCK_EVENTS,
+    BLOCK_HISTORY,
     CDR,
     CONTROL,
     DEAD_LETTERS,
@@ -264,7 +265,7 @@ def test_what_is_read_and_not_counted_is_checked_whole_and_changes_no_other_outp
         1,
         1,
     )
-    assert [record.topic for record in outcome.records] == [DEAD_LETTERS, DEAD_LETTERS]
+    assert [record.topic for record in outcome.records] == [DEAD_LETTERS, DEAD_LETTERS, BLOCK_HISTORY]
     assert not step(both, REPORTS, [report(i) for i in range(9)]).records
     sent = [message(i) for i in range(5)]
     assert step(both, MESSAGE_RELAY, sent).records == step(alone, MESSAGE_RELAY, sent).records

@@ -65,7 +65,11 @@ def by_subject(records: Iterable[Any]) -> dict[tuple[str, bytes | None], list[An
         if topic not in CHANGES:
             continue
         state = orjson.loads(value) if value is not None else {"change": "expired"}
-        if state["change"] != "expired":
+        if "hold" not in state:  # the answer to an order
+            found[topic, (key or b"") + b" " + state["order"]["id"].encode()].append(
+                (state["event_id"], state["change"], orjson.dumps(state["order"]))
+            )
+        elif state["change"] != "expired":
             # Which other holds are still in force depends on when their expiry was noticed.
             by = (key or b"") + b" " + state["hold"]["rule"].encode()  # rules on several topics meet in any order
             found[topic, by].append((state["event_id"], state["change"], orjson.dumps(state["hold"])))

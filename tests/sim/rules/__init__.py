@@ -12,6 +12,7 @@ from rules.model import RuleSet
 FILES = {
     "alone": ("alone",), "across": ("alone", "across"), "changed": ("changed",),
     "others": ("alone", "others"),
+    "ordered": ("alone",),
     "read": ("alone",), "asked": ("alone", "asked"), "others-changed": ("changed", "others-changed"),
 }  # fmt: skip
 CHANGED = {
@@ -19,8 +20,12 @@ CHANGED = {
     "across": "changed",
     "others": "others-changed",
     "read": "asked",
+    "ordered": "changed",
 }  # what an operator makes of each
-READ = {"read": ("reports", "traps")}  # topics that are read from the start, before a rule counts them
+READ = {
+    "read": ("reports", "traps"),
+    "ordered": ("control",),
+}  # topics that are read from the start, before a rule counts them
 
 
 @cache

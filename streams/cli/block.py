@@ -1,0 +1,35 @@
+"""`grayline block`: blocks a number by an operator's order."""
+
+from __future__ import annotations
+
+import click
+
+from streams.cli.ordering import EXIT_CODES, Desk, Duration, options
+
+
+@click.command("block", epilog=EXIT_CODES)
+@click.argument("number")
+@click.option("--for", "for_ms", type=Duration(), required=True, metavar="DURATION", help="How long from now: 7d.")
+@options
+def command(
+    number: str,
+    for_ms: int,
+    home_region: str,
+    brokers: str | None,
+    kafka_config: str | None,
+    reason: str,
+    operator: str,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Block NUMBER: no calls, no messages, neither from it nor to it.
+
+    The hold stands beside those of rules, under the name `operator`; a later order moves its end. A number that is
+    protected or on the allow list is refused. The reason is shown to blockers.
+
+    \b
+    Example:
+      grayline block 010-1111-0001 --for 7d --reason "joint response team, case 4711"
+    """
+    desk = Desk(brokers, kafka_config, operator, reason, home_region)
+    desk.give([desk.order("block", desk.published(number), for_ms=for_ms)], timeout_s, as_json)

@@ -1,0 +1,112 @@
+"""`grayline release`: ends blocks of a number, or all that a rule has made in some time."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from streams.cli.ordering import EXIT_CODES, Desk, Duration, options
+from streams.runtime.saying import say
+
+if TYPE_CHECKING:
+    from streams.kafka.settings import KafkaSettings
+
+SAMPLE = 5  # numbers that are shown before the question
+
+
+@click.command("release", epilog=EXIT_CODES)
+@click.argument("number", required=False)
+@click.option("--rule", default="", metavar="NAME", help="Only the block by this rule (`operator`: by an operator).")
+@click.option(
+    "--cool-down", "cool_down_ms", type=Duration(), default="1d", show_default=True, metavar="DURATION",
+    help="How long what would block the number again goes to review instead.",
+)  # fmt: skip
+@click.option("--since", default="", metavar="TIME", help="Without NUMBER: only blocks that began then or later.")
+@click.option("--until", default="", metavar="TIME", help="Without NUMBER: only blocks that began before.")
+@click.option("--yes", is_flag=True, help="Without NUMBER: do not ask before all these numbers are released.")
+@options
+def command(
+    number: str | None,
+    rule: str,
+    cool_down_ms: int,
+    since: str,
+    until: str,
+    yes: bool,
+    home_region: str,
+    brokers: str | None,
+    kafka_config: str | None,
+    reason: str,
+    operator: str,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """End the blocks of NUMBER: all of them, or that of one rule.
+
+    Counts stay as they are. What happened up to now blocks the number no more, and until the cool-down is over, what
+    would block it again goes to review. The command waits until a worker has obeyed; blockers see it within a second.
+
+    Without NUMBER it ends all blocks by a rule that began in some time: it shows how many, and asks.
+
+    \b
+    Examples:
+      grayline release 010-1111-0001 --reason "the holder called; identity checked"
+      grayline release 010-1111-0001 --rule pmg-voice --cool-down 7d --reason "a hospital's callback"
+      grayline release --rule pmg-voice --since 2026-11-30T02:00:00+09:00 --reason "wrong limit in 3.1" --yes
+    """
+    if number is None and not rule:
+        raise click.UsageError("name a NUMBER, or a --rule for all its blocks")
+    if number is not None and (since or until or yes):
+        raise click.UsageError("--since, --until and --yes are for releases without NUMBER")
+    desk = Desk(brokers, kafka_config, operator, reason, home_region)
+    if number is not None:
+        numbers = [desk.published(number)]
+    else:
+        numbers = _blocked_by(desk.settings, rule, _time("--since", since), _time("--until", until))
+        _ask(numbers, rule, yes, as_json)
+        timeout_s = max(timeout_s, len(numbers) / 500)
+    orders = [desk.order("release", one, rule=rule, for_ms=cool_down_ms) for one in numbers]
+    desk.give(orders, timeout_s, as_json)
+
+
+def _time(option: str, text: str) -> int | None:
+    from schemas.times import TimeError, parse_time
+
+    if not text:
+        return None
+    try:
+        return parse_time(int(text) if text.isdigit() else text)
+    except TimeError as problem:
+        raise click.BadParameter(str(problem), param_hint=option) from problem
+
+
+def _blocked_by(settings: KafkaSettings, rule: str, since_ms: int | None, until_ms: int | None) -> list[str]:
+    """The numbers that a rule blocks now, by a hold that began in this time."""
+    from streams.kafka.settings import KafkaProblem
+    from streams.operators.blocks import BlockReader
+
+    def meant(name: str, from_ms: int | None) -> bool:
+        begun = from_ms or 0
+        return name == rule and (since_ms is None or begun >= since_ms) and (until_ms is None or begun < until_ms)
+
+    try:
+        with BlockReader(
+            settings, now_ms=lambda: time.time_ns() // 1_000_000, complain=lambda text: say(text, err=True)
+        ) as reader:
+            blocked = reader.snapshot()
+    except KafkaProblem as problem:
+        raise click.ClickException(str(problem)) from problem
+    return [c.number for c in blocked if c.block is not None and any(meant(h.rule, h.from_) for h in c.block.holds)]
+
+
+def _ask(numbers: list[str], rule: str, yes: bool, as_json: bool) -> None:
+    """Shows how many numbers are meant, and asks unless told not to. Raises ClickException where there is nothing to
+    release, Abort at a no."""
+    if not numbers:
+        raise click.ClickException(f"rule {rule!r} blocks no number that began in this time")
+    shown = ", ".join(numbers[:SAMPLE]) + (", ..." if len(numbers) > SAMPLE else "")
+    if not as_json or not yes:
+        say(f"{len(numbers)} {'number' if len(numbers) == 1 else 'numbers'} blocked by {rule}: {shown}", err=as_json)
+    if not yes:
+        click.confirm("Release?", abort=True, err=as_json)

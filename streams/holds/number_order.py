@@ -1,0 +1,69 @@
+"""An operator's order about one number, a record of the topic `control`, and the answer to it.
+
+Orders are input like any other: they lie in the partition of their number, and what they change is in the same
+transaction as their offset. Each is answered once, by a row of `block-history` that says whether it was obeyed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RELEASE, BLOCK, ALLOW, DISALLOW, APPROVE, REJECT = "release", "block", "allow", "disallow", "approve", "reject"
+
+# The reasons for which an order is refused, in words. Nothing of a refused order is obeyed.
+REFUSALS = {
+    "late": "it is more than an hour older than the newest order about a number of its partition",
+    "no_number": "its number is no telephone number, and cannot be blocked",
+    "protected": "the number is protected: nothing blocks it",
+    "allow_listed": "the number is on the allow list: take it off the list first",
+    "not_blocked": "no such block is in force",
+    "not_in_review": "no such hold is in review",
+    "not_allowed": "no operator has put the number on the allow list",
+    "no_end": "it says no end (`until`)",
+    "over": "its end (`until`) is not behind its time (`at`)",
+    "no_change": "the operator's block ends then already",
+    "not_here": "entries of the registry are told by `grayline registry add`",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NumberOrder:
+    """line: the record's place in its epoch. offset: its place in the log. partition: the number's. at_ms: the time at
+    which it counts. clock_before: the largest clock before the record, ms. rule: the rule whose hold it is about, ""
+    for all. until_ms: the end that it says. refused: why it cannot be obeyed whatever the holds are, of REFUSALS.
+    is_allowed: the registry has the number on the allow list. content: of the hold that the order opens, JSON."""
+
+    line: int
+    offset: int
+    number: int
+    partition: int
+    at_ms: int
+    clock_before: int
+    id: str
+    action: str
+    operator: str
+    reason: str
+    rule: str = ""
+    until_ms: int | None = None
+    refused: str = ""
+    is_allowed: bool = False
+    content: bytes = b""
+
+    def shown(self) -> dict[str, object]:
+        """The order as `block-history` tells it."""
+        return {
+            "id": self.id,
+            "action": self.action,
+            "at": self.at_ms,
+            "operator": self.operator,
+            "reason": self.reason,
+            "rule": self.rule or None,
+            "until": self.until_ms,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """why: the reason why the order was refused, of REFUSALS; "" if it was obeyed."""
+
+    order: NumberOrder
+    why: str = ""

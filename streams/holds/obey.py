@@ -1,0 +1,162 @@
+"""Obeys orders about a number: the one table of the steps that an operator may order, and what each does.
+
+A hold is in review, active (enforced and in force), or over; `block-history` tells each step. Rules open and extend,
+time expires, and operators take the steps of STEPS. A step that the table does not have is refused whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from rules.model import OPERATOR
+from streams.holds.firings import ENFORCE, REVIEW
+from streams.holds.hold import Change, LedgerHold
+from streams.holds.number_order import (
+    ALLOW,
+    APPROVE,
+    BLOCK,
+    DISALLOW,
+    REJECT,
+    RELEASE,
+    Answer,
+    NumberOrder,
+)
+from streams.holds.rulings import ruling
+
+if TYPE_CHECKING:
+    from streams.holds.ledger import Ledger
+
+ACTIVE, IN_REVIEW, OVER = "active", "in review", "over"
+
+
+@dataclass(frozen=True)
+class Step:
+    """action: of an operator. before: the state of the holds that it is about. changes: what `block-history` or
+    `review-queue` says of them. after: their state. refused: why the order is refused where no hold is in the state
+    before, of REFUSALS; "" where it stands all the same."""
+
+    action: str
+    before: str
+    changes: tuple[str, ...]
+    after: str
+    refused: str = ""
+
+
+STEPS = (
+    Step(RELEASE, ACTIVE, ("released",), OVER, "not_blocked"),
+    Step(ALLOW, ACTIVE, ("released",), OVER),
+    Step(BLOCK, ACTIVE, ("extended", "reduced"), ACTIVE),
+    Step(BLOCK, OVER, ("opened",), ACTIVE),
+    Step(APPROVE, IN_REVIEW, ("approved", "opened", "extended"), ACTIVE, "not_in_review"),
+    Step(REJECT, IN_REVIEW, ("rejected",), OVER, "not_in_review"),
+)
+
+
+def obey(ledger: Ledger, order: NumberOrder) -> Iterator[Change | Answer]:
+    """The changes by the order, and the answer to it behind them. A refused order has no changes."""
+    why = order.refused or _refusal(ledger, order)
+    if not why:
+        yield from _DOES[order.action](ledger, order)
+    yield Answer(order, why)
+
+
+def _refusal(ledger: Ledger, order: NumberOrder) -> str:
+    """The reason of REFUSALS, "" if the order can be obeyed."""
+    number, at_ms, until_ms = order.number, order.at_ms, order.until_ms
+    if order.action not in _DOES:
+        return "not_here"
+    if until_ms is None and order.action in (BLOCK, ALLOW):
+        return "no_end"
+    if until_ms is not None and until_ms <= at_ms:
+        return "over"
+    if order.action in (BLOCK, APPROVE) and (order.is_allowed or ledger.rulings.stands(number, ALLOW, at_ms)):
+        return "allow_listed"
+    if order.action == DISALLOW:
+        return "" if any(one.action == ALLOW for one in ledger.rulings.of(number)) else "not_allowed"
+    if order.action == BLOCK:
+        hold = ledger.hold_of(number, OPERATOR, ENFORCE)
+        return "no_change" if hold is not None and hold.stands(at_ms) and hold.until_ms == until_ms else ""
+    step = next(step for step in STEPS if step.action == order.action)
+    return "" if _meant(ledger, order, ENFORCE if step.before == ACTIVE else REVIEW) else step.refused
+
+
+def _meant(ledger: Ledger, order: NumberOrder, lane: int) -> list[LedgerHold]:
+    """The holds that the order is about. Its time decides which stand, not whether their end was noticed: that comes
+    by wall time."""
+    holds = (hold for hold in ledger.holds_of(order.number, lane) if hold.stands(order.at_ms))
+    return [hold for hold in holds if order.rule in ("", ledger.rules[hold.rule])]
+
+
+def _release(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
+    """Ends active holds; until the end that the order says, what would block the number again goes to review."""
+    for hold in _meant(ledger, order, ENFORCE):
+        ledger.end(hold, order.at_ms)
+        yield Change("released", hold, -1, order=order)
+    action: Literal["allow", "release"] = "allow" if order.action == ALLOW else "release"
+    until_ms = order.at_ms if order.until_ms is None else order.until_ms
+    ledger.add_ruling(order.number, ruling(action, order.rule, order.at_ms, until_ms, order.id))
+
+
+def _disallow(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
+    rulings = [one for one in ledger.rulings.of(order.number) if one.action != ALLOW]
+    ledger.rule_on(order.number, rulings)
+    yield from ()
+
+
+def _block(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
+    """The operator's own hold, which has one end: a later order moves it."""
+    assert order.until_ms is not None
+    key = order.number, ledger.slot(OPERATOR), ENFORCE
+    yield _held(ledger, order, key, order.until_ms, order.content, can_reduce=True)
+
+
+def _approve(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
+    """Enforces holds in review, until their own end or the one that the order says."""
+    for hold in _meant(ledger, order, REVIEW):
+        until_ms = order.until_ms or max(hold.until_ms, order.at_ms + 1)
+        ledger.end(hold, order.at_ms)
+        yield Change("approved", hold, -1, order=order)
+        enforced = ledger.hold_of(order.number, ledger.rules[hold.rule], ENFORCE)
+        if enforced is None or not enforced.stands(order.at_ms) or enforced.until_ms < until_ms:
+            yield _held(ledger, order, (order.number, hold.rule, ENFORCE), until_ms, hold.content)
+
+
+def _reject(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
+    """Ends holds in review; until their end, or the one that the order says, their rules' firings change nothing."""
+    for hold in _meant(ledger, order, REVIEW):
+        ledger.end(hold, order.at_ms)
+        yield Change("rejected", hold, -1, order=order)
+        until_ms = order.until_ms or max(hold.until_ms, order.at_ms)
+        rule = ledger.rules[hold.rule]
+        ledger.add_ruling(order.number, ruling("reject", rule, order.at_ms, until_ms, order.id))
+
+
+def _held(
+    ledger: Ledger,
+    order: NumberOrder,
+    key: tuple[int, int, int],
+    until_ms: int,
+    content: bytes,
+    can_reduce: bool = False,
+) -> Change:
+    """An enforced hold from the order's time on, or the one in force with another end."""
+    hold = ledger.hold_of(order.number, ledger.rules[key[1]], ENFORCE)
+    if hold is None or not hold.stands(order.at_ms):
+        change = "opened"
+        hold = ledger.open(key, order.at_ms, until_ms, order.partition)
+    else:
+        change = "reduced" if can_reduce and until_ms < hold.until_ms else "extended"
+        ledger.extend(hold, until_ms)
+    hold.content = content
+    return Change(change, hold, -1, order=order)
+
+
+_DOES: dict[str, Callable[[Ledger, NumberOrder], Iterator[Change]]] = {
+    RELEASE: _release,
+    ALLOW: _release,
+    DISALLOW: _disallow,
+    BLOCK: _block,
+    APPROVE: _approve,
+    REJECT: _reject,
+}
