@@ -34,19 +34,15 @@ DRY = [
     page for page in PAGES if any(b.runnable for b in blocks(page)) and not any(b.needs_broker for b in blocks(page))
 ]
 READING_ORDER = (
-<<<<<<< HEAD
     "README.md",
     "getting-started.md",
     "blockers.md",
     "operations.md",
+    "emergency.md",
     "conversion.md",
     "registry.md",
     "feeds.md",
 )
-=======
-    "README.md", "getting-started.md", "blockers.md", "operations.md", "emergency.md", "conversion.md", "registry.md"
-)  # fmt: skip
->>>>>>> 6ff0414 (Operators release and block numbers: orders are input, obeyed once, answered in the history)
 LIVE = sorted(
     (page for page in PAGES if any(b.needs_broker for b in blocks(page))), key=lambda p: READING_ORDER.index(p.name)
 )

@@ -255,6 +255,7 @@ def test_a_worker_that_does_not_obey_in_time_is_named_and_the_command_fails(kafk
 
 @pytest.mark.timeout(240)
 def test_a_wrong_block_is_released_within_a_second_and_a_bulk_release_asks_first(kafka: Broker) -> None:
+    bulk = ["release", "--rule", "burst", "--since", str(time.time_ns() // 1_000_000), "--reason", "a wrong limit"]
     wrong, others = "+821055560001", [f"+8210555700{n:02d}" for n in range(3)]
     client = {"bootstrap.servers": kafka.bootstrap}
     settings = WorkerSettings(client, client, group="orders", start_from=StartFrom("latest"), poll_timeout_ms=20)
@@ -281,12 +282,10 @@ def test_a_wrong_block_is_released_within_a_second_and_a_bulk_release_asks_first
         assert (code, told["orders"][0]["refused"]) == (1, "not_blocked")
         code, told = said(kafka, "block", wrong, "--for", "1h", "--reason", "case 4711")
         assert (code, told["orders"][0]["changes"][0]["change"]) == (0, "opened")
-        asked = CliRunner().invoke(
-            command, ["release", "--brokers", kafka.bootstrap, "--rule", "burst", "--reason", "x"], input="n\n"
-        )
+        asked = CliRunner().invoke(command, [*bulk, "--brokers", kafka.bootstrap], input="n\n")
         assert asked.exit_code == 1
         assert "3 numbers blocked by burst" in asked.output
-        code, told = said(kafka, "release", "--rule", "burst", "--reason", "a wrong limit", "--yes")
+        code, told = said(kafka, *bulk, "--yes")
         assert (code, len(told["orders"])) == (0, 3)
         assert {values(kafka, BLOCK_EVENTS, number)[-1]["state"] for number in others} == {"released"}
     finally:
