@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from streams.runtime.output import guard_output, output_problems
 from streams.runtime.saying import printable_problems, say_coloured
 
 # Each command and its line in the list of commands, which is then shown without importing any of them.
@@ -65,11 +66,11 @@ class Commands(click.Group):
         return command
 
     def make_context(self, *given: Any, **more: Any) -> click.Context:
-        with printable_problems():
+        with output_problems(), printable_problems():
             return super().make_context(*given, **more)
 
     def invoke(self, context: click.Context) -> Any:
-        with printable_problems():
+        with output_problems(), printable_problems():
             return super().invoke(context)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -86,14 +87,11 @@ def command() -> None:
 
 
 def main() -> None:
-    """Entry point. A pipe that its reader closes (`| head`) is no failure."""
+    """Entry point."""
     sys.excepthook = _crashed
     threading.excepthook = lambda crash: _crashed(crash.exc_type, crash.exc_value, crash.exc_traceback)
-    try:
-        command(prog_name="grayline")
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    guard_output()
+    command(prog_name="grayline")
 
 
 def _crashed(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from streams.runtime.output import end_of_output
 from streams.runtime.saying import say, say_json, say_problem
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def convert_command(
     try:
         _convert(conversion, files, out, rejects, shown_max)
     except (CaptureError, OSError) as problem:
+        end_of_output(problem)
         say(f"Error: {problem}", err=True)
         if str(out) != "-":
             say(f"{out} is not written", err=True)

@@ -14,6 +14,7 @@ import click
 from schemas.feeds import order_topics
 from schemas.printable import printable_json
 from streams.cli.options import feeds_file, home_region
+from streams.runtime.output import end_of_output
 from streams.runtime.saying import say_json, say_problem
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ def command(
         try:
             _read(replay, files, topic, merge)
         except (CaptureError, OSError) as problem:
+            end_of_output(problem)
             raise click.ClickException(str(problem)) from problem
     if summary:
         say_json(json.dumps(replay.summary.as_json()), err=True)

@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from streams.cli.topics import kafka_options, load_settings
+from streams.runtime.output import end_of_output
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
@@ -161,10 +162,8 @@ def command(
             write_labels(labels, traffic.labels())
         if report_labels is not None:
             write_report_labels(report_labels, traffic.report_labels())
-    except BrokenPipeError:
-        _silence_stdout()
-        sys.exit(0)
     except (OutletError, OSError) as error:
+        end_of_output(error)
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         raise click.ClickException("interrupted; the output is incomplete") from None
@@ -256,11 +255,3 @@ def _summarise(traffic: Traffic, topics: dict[str, int], as_json: bool, to_stder
     if kinds := Counter(label.kind for label in traffic.report_labels()):
         say(f"reports: {', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}", err=to_stderr)
     say(f"offenders to find: {wanted or 'none'}", err=to_stderr)
-
-
-def _silence_stdout() -> None:
-    """Closes standard output after its reader has gone, so that Python's own flush at exit does not fail on it
-    again."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
