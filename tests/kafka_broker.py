@@ -150,6 +150,16 @@ class Broker:
             self._process.wait()
             self._process = None
 
+    def move(self, proxy_port: int) -> None:
+        """A broker that is stopped says from its next start on that its clients behind a proxy find it at this port."""
+        before, self._proxy_port = f"PROXIED://127.0.0.1:{self._proxy_port}", proxy_port
+        lines = self._properties_file.read_text().splitlines()
+        moved = [
+            line.replace(before, f"PROXIED://127.0.0.1:{proxy_port}") if line.startswith("advertised.") else line
+            for line in lines
+        ]
+        self._properties_file.write_text("".join(f"{line}\n" for line in moved))
+
     def suspend(self) -> None:
         """SIGSTOP: connections stay open and nothing answers, until `resume()`."""
         os.kill(self.pid, signal.SIGSTOP)

@@ -17,6 +17,7 @@ log = logging.getLogger("grayline.clients")
 
 SILENT_S = 10.0  # who has heard nothing for so long asks whether its client still reaches anybody
 ANSWER_S = 2.0
+QUICK_S = 5.0  # who has heard nothing for so long looks for another client before it waits on
 AGAIN_S = 0.2
 LEADERLESS = (Meaning.LEADER, Meaning.NO_TOPIC)
 
@@ -67,15 +68,15 @@ class LastingConsumer:
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
         """Raises KafkaException also for metadata that name no broker, and so know no topic either."""
-        return self._told(topic, lambda consumer: _known(consumer.list_topics(topic, timeout=timeout)))
+        return self._told(topic, lambda consumer, s: _known(consumer.list_topics(topic, timeout=s)), timeout)
 
     def committed(self, partitions: list[Any], timeout: float = -1) -> Any:
-        return self._told(partitions[0].topic, lambda consumer: consumer.committed(partitions, timeout=timeout))
+        return self._told(partitions[0].topic, lambda consumer, s: consumer.committed(partitions, timeout=s), timeout)
 
     def get_watermark_offsets(self, partition: Any, timeout: float = -1, cached: bool = False) -> Any:
         if cached:
             return self._present.get_watermark_offsets(partition, timeout=timeout, cached=True)
-        return self._told(partition.topic, lambda consumer: _bounds(consumer, partition, timeout))
+        return self._told(partition.topic, lambda consumer, s: _bounds(consumer, partition, s), timeout)
 
     def commit(self, **arguments: Any) -> Any:
         """Raises KafkaException: _ASSIGNMENT_LOST when it reaches nobody, and so will be no member for long."""
@@ -99,18 +100,22 @@ class LastingConsumer:
         if another is not None:
             self._replace(another)
 
-    def _told(self, topic: str | None, ask: Callable[[Any], Any]) -> Any:
-        """The present consumer's answer, or a new one's when that one reaches nobody. Raises KafkaException."""
+    def _told(self, topic: str | None, ask: Callable[[Any, float], Any], timeout_s: float) -> Any:
+        """The present consumer's answer, or a new one's when that one reaches nobody. It is asked for a short time
+        first: from a broker that has come back at another address it never hears. Raises KafkaException."""
         from confluent_kafka import KafkaException
 
+        quick_s = QUICK_S if timeout_s < 0 else min(timeout_s, QUICK_S)
         try:
-            return ask(self._present)
+            return ask(self._present, quick_s)
         except KafkaException:
             another = self._another(topic)
-            if another is None:
+            if another is None and quick_s == timeout_s:
                 raise
+        if another is None:
+            return ask(self._present, timeout_s if timeout_s < 0 else timeout_s - quick_s)
         try:
-            return ask(another)
+            return ask(another, timeout_s)
         finally:
             if self._subscription is None:
                 self._replace(another)

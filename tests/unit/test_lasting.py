@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.kafka import reconnecting as lasting
-from streams.kafka.reconnecting import SILENT_S, LastingConsumer
+from streams.kafka.reconnecting import QUICK_S, SILENT_S, LastingConsumer
 
 
 class _Clock:
@@ -34,6 +34,7 @@ class _Consumer:
         self.topics: list[str] = []
         self.member_of: list[TopicPartition] = []
         self.is_closed = False
+        self.asked_s: list[float] = []  # how long it was given for each question
 
     def list_topics(self, topic: str | None, timeout: float) -> _Metadata:
         if not self.answers:
@@ -41,6 +42,7 @@ class _Consumer:
         return _Metadata({1: "a"})
 
     def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        self.asked_s.append(timeout)
         self.list_topics(None, timeout)
         return [TopicPartition(place.topic, place.partition, 7) for place in places]
 
@@ -148,3 +150,25 @@ def test_a_question_that_nobody_answers_fails_as_it_would(world: _World) -> None
         with pytest.raises(KafkaException) as problem:
             ask()
         assert problem.value.args[0].code() == KafkaError._TRANSPORT
+
+
+def test_a_question_goes_to_a_new_client_before_its_time_is_over(world: _World) -> None:
+    """As after an outage from which the broker came back at another address."""
+    world.made[0].answers = False
+    assert [place.offset for place in world.consumer.committed(PLACES, timeout=30.0)] == [7, 7]
+    lost, new = world.made
+    assert (lost.asked_s, new.asked_s) == ([QUICK_S], [30.0])
+
+
+def test_a_client_that_is_answered_has_all_the_time_for_a_question_that_nobody_can_answer_yet(world: _World) -> None:
+    class _Loading(_Consumer):
+        def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+            self.asked_s.append(timeout)
+            if timeout < 10:
+                raise KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
+            return super().committed(places, timeout)
+
+    slow = _Loading()
+    consumer = LastingConsumer(lambda: slow)
+    assert [place.offset for place in consumer.committed(PLACES, timeout=30.0)] == [7, 7]
+    assert slow.asked_s[:2] == [QUICK_S, 30.0 - QUICK_S]
