@@ -26,6 +26,8 @@ COMMANDS = {
     "blocks": "List the blocked numbers, and follow changes.",
     "release": "End the blocks of a number, or those by a rule.",
     "block": "Block a number by an operator's order.",
+    "export": "Write the blocked numbers to a file, and keep it up to date.",
+    "serve": "Answer over HTTP which numbers are blocked.",
     "pause": "Stop new blocks on every worker until `resume`.",
     "resume": "Let rules block again after `pause`.",
     "rules": "Check rule files.",

@@ -194,6 +194,11 @@ class BlockReader:
             self._consumer.close()
             self._consumer = None
 
+    @property
+    def is_answered(self) -> bool:
+        """False while no broker answers: changes may be missing."""
+        return self._consumer is not None and bool(self._consumer.is_answered)
+
     def snapshot(self) -> list[BlockChange]:
         """Reads to the ends found, and returns the numbers that are blocked now. Raises KafkaProblem when the broker
         falls silent."""

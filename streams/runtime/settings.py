@@ -82,9 +82,14 @@ class WorkerSettings:
 
     @property
     def loopback(self) -> bool:
-        if self.web_bind == "localhost":
-            return True
-        try:
-            return ip_address(self.web_bind).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.web_bind)
+
+
+def is_loopback(bind: str) -> bool:
+    """True if nobody beyond this machine reaches a server that listens there."""
+    if bind == "localhost":
+        return True
+    try:
+        return ip_address(bind).is_loopback
+    except ValueError:
+        return False

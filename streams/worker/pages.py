@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
 
 import orjson
 from aiohttp import web
 
 from streams.runtime.metrics import Metrics
-from streams.worker.web_server import Answer
+from streams.runtime.web_server import Answer, has_token
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 JSON_TYPE = "application/json; charset=utf-8"
@@ -35,17 +34,11 @@ def pages(metrics: Metrics, status: Callable[[], Mapping[str, object]], token: s
             return web.Response(text="404: Not Found", status=404)
         if request.method not in ("GET", "HEAD"):
             return web.Response(text="405: Method Not Allowed", status=405, headers={"Allow": "GET,HEAD"})
-        if token and request.path != "/health" and not _has_token(request, token):
+        if token and request.path != "/health" and not has_token(request, token):
             return web.Response(text="send the token: Authorization: Bearer TOKEN\n", status=401)
         return answers[request.path]()
 
     return answer
-
-
-def _has_token(request: web.BaseRequest, token: str) -> bool:
-    given, right = request.headers.get("Authorization", ""), f"Bearer {token}"
-    # Bytes that are no UTF-8 come as surrogates, from a header as from the environment.
-    return hmac.compare_digest(given.encode(errors="surrogateescape"), right.encode(errors="surrogateescape"))
 
 
 def _typed(content_type: str, body: bytes, status: int = 200) -> web.Response:

@@ -34,11 +34,11 @@ from streams.runtime.metrics import Metrics
 from streams.runtime.settings import WorkerSettings
 from streams.runtime.silence import FeedWatch
 from streams.runtime.threads import Threads
+from streams.runtime.web_server import serving
 from streams.worker.health import Health
 from streams.worker.pages import pages
 from streams.worker.rereading import Files, Rereading, said
 from streams.worker.shell import App, Shell
-from streams.worker.web_server import serving
 from streams.worker.wiring import Wiring, open_state
 
 log = logging.getLogger("grayline.worker")

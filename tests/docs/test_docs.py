@@ -336,13 +336,14 @@ def test_the_operations_page_explains_every_message_with_which_a_worker_stops() 
     """Both ways: each message has a row, and each row belongs to a message that there is."""
     rows = said_in("docs/operations.md").partition("\n## When a worker stops\n")[2].partition("\n## ")[0]
     shown = [part for row in re.findall(r"^\| (`.*?) \|", rows, re.M) for part in re.findall(r"`([^`]+)`", row)]
-    raised, said = set(), ""
+    raised, texts = set(), []
     for path, source in sources():
         for node in ast.walk(ast.parse(source)):
-            said += text_of(node) + "\n"
+            texts.append(text_of(node))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in STOPS and node.args:
                 raised.add((f"{named(path)}:{node.lineno}", text_of(node.args[0])))
     assert len(raised) > 20
+    said = "\n".join(texts)
     assert sorted(part for part in shown if part not in said and part not in SAID_BY_THE_SYSTEM) == []
     words = [(place, text) for place, text in raised if len(text) > LITTLE_SAID]
     assert sorted(place for place, text in words if not any(part in text for part in shown)) == []

@@ -28,7 +28,7 @@ COMMANDS = (
     ("topics", "show"), ("topics", "create"), ("blocks",), ("blocks", "--follow"), ("pause",), ("resume", "--json"),
     ("record", "--until", "end", "--out", "capture"), ("record", "--from", "latest", "--out", "capture"),
     ("traffic", "--duration", "1m", "--start", "2026-11-29T00:00:00Z"), ("run", "--wait-for-broker", "3"),
-    ("records", "produce", "--topic", "cdr", "-"),
+    ("records", "produce", "--topic", "cdr", "-"), ("export", "--out", "blocked"), ("serve", "--web-port", "0"),
 )  # fmt: skip
 
 

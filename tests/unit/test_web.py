@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from streams.runtime import web_server as server
 from streams.runtime.metrics import Metrics
-from streams.worker import web_server as server
+from streams.runtime.web_server import Answer, Bounds, serving
 from streams.worker.pages import pages
-from streams.worker.web_server import Answer, serving
 from tests.kafka_broker import free_ports
 
 LONG_S = 60.0
@@ -254,13 +254,13 @@ BEGUN = {
 
 @pytest.mark.parametrize("begun", BEGUN.values(), ids=BEGUN.keys())
 def test_a_client_that_dawdles_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
-    monkeypatch.setattr(server, "LIFE_S", 0.05)
+    monkeypatch.setattr(server, "PAGES", Bounds(life_s=0.05))
     with site.connect(begun) as client:
         _wait_for_the_end(client)
 
 
 def test_a_client_that_sends_byte_after_byte_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "LIFE_S", 0.2)
+    monkeypatch.setattr(server, "PAGES", Bounds(life_s=0.2))
     # It may show in the writing, too.
     with site.connect(b"GET /health HTTP/1.1\r\nX:") as client, suppress(ConnectionError):
         while not select.select([client], [], [], 0.01)[0]:
@@ -272,7 +272,7 @@ async def _large(request: web.BaseRequest) -> web.Response:
 
 
 def test_a_client_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "LIFE_S", 0.2)
+    monkeypatch.setattr(server, "PAGES", Bounds(life_s=0.2))
     with Site(_large) as site, site.connect(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n", receive_bytes=4096) as client:
         assert client.recv(9) == b"HTTP/1.1 "
         while _server_sockets(site.port):
@@ -296,7 +296,7 @@ def _server_sockets(port: int) -> int:
 
 
 def test_one_connection_too_many_ends_the_oldest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "CONNECTIONS_MAX", 3)
+    monkeypatch.setattr(server, "PAGES", Bounds(connections=3))
     clients = []
     for _ in range(4):  # each is accepted before the next one comes: it is answered, and its body waited for
         clients.append(site.connect(BEGUN["half a body"]))
@@ -309,7 +309,7 @@ def test_one_connection_too_many_ends_the_oldest(site: Site, monkeypatch: pytest
 
 
 def test_an_end_frees_a_place(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "CONNECTIONS_MAX", 2)
+    monkeypatch.setattr(server, "PAGES", Bounds(connections=2))
     with site.connect(BEGUN["half a body"]) as waiting:
         assert waiting.recv(12) == b"HTTP/1.1 405"
         for _ in range(10):
@@ -334,7 +334,7 @@ def test_it_listens_where_it_is_told_to(host: str) -> None:
 def test_a_crowd_of_clients_that_dawdle_leaves_a_page_to_others(site: Site) -> None:
     crowd = [site.connect(BEGUN["half the headers"]) for _ in range(300)]
     assert site.get("/health")[0] == 200
-    for client in crowd[: -server.CONNECTIONS_MAX]:
+    for client in crowd[: -server.PAGES.connections]:
         _wait_for_the_end(client)
     for client in crowd:
         client.close()
