@@ -260,7 +260,7 @@ class Fetcher:
         self._rebalanced = True
         self.group.joined()
         try:
-            self._ids.check_once()  # first: whatever else is wrong then comes from it
+            self._ids.check_a_while()  # first: whatever else is wrong then comes from it
             assigned = {topic: [p.partition for p in partitions if p.topic == topic] for topic in self._topics}
             self._assigned = assigned
             owned = self._owned()

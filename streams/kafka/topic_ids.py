@@ -23,6 +23,7 @@ log = logging.getLogger("grayline.topics")
 
 ANSWER_S = 5.0
 AGAIN_S = 0.2
+WHILE_S = 30.0
 GONE_S = 10.0  # a broker that is only just coming back may not know its topics yet
 NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"  # of a broker that knows no ids
 
@@ -56,6 +57,11 @@ class TopicIds:
         """Raises Refused if a watched topic is another one than at the start, or gone; BrokerAway when that is not
         known. Asks again, for as long as it takes, while no broker answers."""
         self._check(wait_s=float("inf"))
+
+    def check_a_while(self) -> None:
+        """The same, asked for half a minute: by a broker that has just come back, which rebalances the group before it
+        knows its controller."""
+        self._check(WHILE_S)
 
     def check_once(self) -> None:
         """The same, with a question that is asked once."""

@@ -7,16 +7,19 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
+from confluent_kafka import Producer
 
 from schemas.topics import BLOCK_HISTORY, DEAD_LETTERS, MESSAGE_RELAY
 from tests.faults import poison
 from tests.faults.check import check
-from tests.faults.scene import Scene
+from tests.faults.scene import LONG_S, Scene, client_of
 from tests.faults.traffic import DAY, HOUR, MINUTE, SECOND, Record, five_hours_ago, traffic
 
 HOT = "+827099990000"
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 
 def test_poison_is_dead_lettered_once_and_its_neighbours_are_untouched(scene: Scene) -> None:
@@ -40,6 +43,22 @@ def test_poison_is_dead_lettered_once_and_its_neighbours_are_untouched(scene: Sc
     assert whole == Counter(value for value in dead if value not in large)
     assert cut == Counter(hashlib.sha256(value).hexdigest().encode() for value in large)
     assert len(large) >= 3
+
+
+def test_records_of_every_codec_are_read(scene: Scene) -> None:
+    """As producers of any language pack them, one codec after the other."""
+    records = [each for each in traffic(scene.seed, five_hours_ago(), 600) if scene.is_readable(each)]
+    worker = scene.start()
+    for i, codec in enumerate(CODECS):
+        producer: Any = Producer(client_of(scene.broker) | {"compression.type": codec, "linger.ms": 50})
+        for record in records[i * len(records) // len(CODECS) : (i + 1) * len(records) // len(CODECS)]:
+            producer.produce(
+                record.topic, record.value, record.number.encode(), scene.place_of(record), timestamp=record.ts_ms
+            )
+        assert producer.flush(LONG_S) == 0
+    scene.wait_caught_up(worker)
+    scene.stop(worker)
+    assert check(scene)[BLOCK_HISTORY] > 2
 
 
 def test_a_clock_from_the_future_does_not_age_out_everybody_else(scene: Scene) -> None:
