@@ -88,15 +88,19 @@ class Desk:
     def published(self, number: str) -> str:
         return as_published(number, self.region, "NUMBER")
 
-    def give(self, orders: Sequence[GivenOrder], timeout_s: float, as_json: bool) -> None:
-        """Gives the orders, shows the answers, and ends the process with the exit code."""
+    def ask(self, orders: Sequence[GivenOrder], timeout_s: float) -> list[OrderAnswer]:
+        """Gives the orders, and waits for the answers. Raises ClickException."""
         from streams.kafka.settings import KafkaProblem
         from streams.operators.ordering import give
 
         try:
-            answers = give(self.settings, orders, timeout_s)
+            return give(self.settings, orders, timeout_s)
         except KafkaProblem as problem:
             raise click.ClickException(str(problem)) from problem
+
+    def give(self, orders: Sequence[GivenOrder], timeout_s: float, as_json: bool) -> None:
+        """Gives the orders, shows the answers, and ends the process with the exit code."""
+        answers = self.ask(orders, timeout_s)
         show(answers, timeout_s, as_json)
         sys.exit(0 if all(answer.is_obeyed for answer in answers) else 1)
 

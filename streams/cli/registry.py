@@ -132,11 +132,11 @@ def add(
     from streams.holds.registry_records import TEXT_MAX, record_of
 
     values = {"kind": kind, "number": number, "owner": owner, "reason": reason, "until": until, "since": since}
-    entry = _entry(values, home_region)
+    entry = entry_of_values(values, home_region)
     if len(operator) > TEXT_MAX:
         raise click.BadParameter(f"at most {TEXT_MAX} characters", param_hint="--operator")
     settings = load_settings(brokers, kafka_config)
-    _produce(settings, record_of(entry, uuid.uuid4().hex, _now_ms(), operator or login()))
+    produce(settings, record_of(entry, uuid.uuid4().hex, _now_ms(), operator or login()))
     _print("added", entry, as_json)
 
 
@@ -153,13 +153,13 @@ def remove(
     from streams.holds.registry_records import key_of
     from streams.ingest.epoch import OutRecord
 
-    wanted = _entry({"kind": kind, "number": number, "owner": "-", "reason": "-", "until": "9999-12-31T00:00:00Z"},
-                    home_region)  # fmt: skip
+    values = {"kind": kind, "number": number, "owner": "-", "reason": "-", "until": "9999-12-31T00:00:00Z"}
+    wanted = entry_of_values(values, home_region)
     settings = load_settings(brokers, kafka_config)
-    told = _told(settings)
+    told = told_entries(settings)
     if not any(key_of(told.entry(i)) == key_of(wanted) for i in range(len(told))):
         raise click.ClickException(f"{CONTROL_GLOBAL} has no such entry; those of files are taken out there")
-    _produce(settings, OutRecord(CONTROL_GLOBAL, key_of(wanted), None, partition=0))
+    produce(settings, OutRecord(CONTROL_GLOBAL, key_of(wanted), None, partition=0))
     _print("removed", wanted, as_json)
 
 
@@ -167,18 +167,23 @@ def remove(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @kafka_options
 def list_(as_json: bool, brokers: str | None, kafka_config: str | None) -> None:
-    told = _told(load_settings(brokers, kafka_config))
-    entries = sorted((told.entry(i) for i in range(len(told))), key=lambda e: (e.kind.code, str(e.key), e.digits))
+    told = told_entries(load_settings(brokers, kafka_config))
+    say_entries([told.entry(i) for i in range(len(told))], told.version, as_json)
+
+
+def say_entries(found: list[Entry], version: str, as_json: bool) -> None:
+    """Prints entries in a fixed order. version: of all that were told."""
+    entries = sorted(found, key=lambda e: (e.kind.code, str(e.key), e.digits))
     if as_json:
         rows = [entry.shown() | {"number": entry.number, "since": entry.since} for entry in entries]
-        say_json(json.dumps({"version": told.version, "entries": rows}))
+        say_json(json.dumps({"version": version, "entries": rows}))
         return
     for entry in entries:
         say(f"{entry.kind.name}  {entry.number}  {entry.times()}  {entry.owner}: {entry.reason}")
     say(_counted(len(entries), "entry", "entries"))
 
 
-def _entry(values: dict[str, str], region: str) -> Entry:
+def entry_of_values(values: dict[str, str], region: str) -> Entry:
     """Raises BadParameter."""
     from rules.registry_file import EntryProblem, entry_of
 
@@ -191,7 +196,7 @@ def _entry(values: dict[str, str], region: str) -> Entry:
         raise click.BadParameter(f"{problem}{more}{one_of}", param_hint=name) from None
 
 
-def _told(settings: KafkaSettings) -> Registry:
+def told_entries(settings: KafkaSettings) -> Registry:
     """The entries on the broker. Raises ClickException."""
     from confluent_kafka import KafkaException
 
@@ -213,7 +218,7 @@ def _told(settings: KafkaSettings) -> Registry:
         watch.close()
 
 
-def _produce(settings: KafkaSettings, record: OutRecord) -> None:
+def produce(settings: KafkaSettings, record: OutRecord) -> None:
     """Raises ClickException when the record did not arrive."""
     from streams.kafka.settings import KafkaProblem
     from streams.operators.pausing import produce

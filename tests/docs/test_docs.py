@@ -23,6 +23,8 @@ from schemas import decoding
 from schemas.export import schema
 from schemas.feeds import FEEDS, counted
 from streams.captures.convert.map_file import load_text
+from streams.holds.number_order import REFUSALS
+from streams.holds.obey import STEPS
 from streams.kafka.settings import read_properties
 from streams.runtime.metrics import Metrics
 from tests.docs.pages import OUR_BROKER, PAGES, ROOT, UPDATE, Block, Terminal, blocks, matches, rule_file, update
@@ -408,3 +410,14 @@ def test_every_file_and_module_that_a_page_for_contributors_names_is_there(page:
             place = ROOT.joinpath(*module.split("."))
             assert place.exists() or place.with_suffix(".py").exists(), f"{page}: no such module: {module}"
     assert named_here > 10
+
+
+def test_the_emergency_page_has_every_step_and_every_reason_of_a_refusal() -> None:
+    page = (ROOT / "docs" / "emergency.md").read_text(encoding="utf-8")
+    for step in STEPS:
+        changes = ", ".join(f"`{change}`" for change in step.changes)
+        line = f"| `{step.action}` | {step.before} | {step.after} | {changes} |"
+        assert line in page, line
+        assert not step.refused or f"{line} refused: `{step.refused}` |" in page
+    for reason, meaning in REFUSALS.items():
+        assert f"| `{reason}` | {meaning} |" in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -200,6 +201,14 @@ def said(broker: Broker, word: str, *more: str) -> tuple[int, dict[str, Any]]:
     return got.exit_code, json.loads(got.stdout)
 
 
+def desk(broker: Broker, *words: str) -> tuple[int, str]:
+    """(exit code, all that a command printed)."""
+    who = ("--operator", "kim") if "--reason" in words else ()
+    got = CliRunner().invoke(command, [*words, *who, "--brokers", broker.bootstrap])
+    assert got.exception is None or isinstance(got.exception, SystemExit), got.output
+    return got.exit_code, got.output
+
+
 def numbered(first: int) -> list[str]:
     return [f"+8210555500{n:02d}" for n in range(first, first + 6)]
 
@@ -254,7 +263,7 @@ def test_a_worker_that_does_not_obey_in_time_is_named_and_the_command_fails(kafk
 
 
 @pytest.mark.timeout(240)
-def test_a_wrong_block_is_released_within_a_second_and_a_bulk_release_asks_first(kafka: Broker) -> None:
+def test_a_wrong_block_is_released_within_a_second_and_a_bulk_release_asks_first(kafka: Broker, tmp_path: Path) -> None:
     bulk = ["release", "--rule", "burst", "--since", str(time.time_ns() // 1_000_000), "--reason", "a wrong limit"]
     wrong, others = "+821055560001", [f"+8210555700{n:02d}" for n in range(3)]
     client = {"bootstrap.servers": kafka.bootstrap}
@@ -277,6 +286,25 @@ def test_a_wrong_block_is_released_within_a_second_and_a_bulk_release_asks_first
         offend(kafka, wrong)
         until(lambda: bool(values(kafka, REVIEW_QUEUE, wrong)))
         assert values(kafka, REVIEW_QUEUE, wrong)[-1]["hold"]["diverted"] == "released"
+
+        rules = tmp_path / "rules.yaml"
+        rules.write_text(RULES)
+        shown = [desk(kafka, *words) for words in (
+            ("review", "list"), ("review", "show", wrong, "--rules", str(rules)),
+            ("review", "reject", wrong, "--rule", "burst", "--reason", "an opinion poll"),
+            ("review", "list"), ("allow", "add", wrong, "--for", "30d", "--owner", "a firm", "--reason", "its line"),
+            ("allow", "list"), ("block", wrong, "--for", "1h", "--reason", "x"),
+            ("allow", "remove", wrong, "--reason", "no longer"), ("audit", wrong, "--rules", str(rules)),
+        )]  # fmt: skip
+        assert [code for code, _ in shown] == [0, 0, 0, 0, 0, 0, 1, 0, 0], shown
+        assert f"{wrong}" in shown[0][1]
+        assert "[released]" in shown[0][1]
+        assert "sent 3 >= 2" in shown[1][1]
+        assert wrong not in shown[3][1]
+        assert f"allowed  {wrong}" in shown[5][1]
+        assert "on the allow list" in shown[6][1]
+        for said_so in ("order obeyed: release by kim: the holder called", "review: rejected", "sent 2 >= 2"):
+            assert said_so in shown[8][1]
 
         code, told = said(kafka, "release", wrong, "--reason", "again")
         assert (code, told["orders"][0]["refused"]) == (1, "not_blocked")

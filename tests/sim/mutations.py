@@ -25,6 +25,8 @@ from streams.delivery.partitions import Partitions
 from streams.delivery.transactional import Transactional
 from streams.engine.engine import Engine
 from streams.holds.breaker import Breaker
+from streams.holds.hold import LedgerHold
+from streams.holds.ledger import Ledger
 from streams.holds.registry_records import ToldEntries
 from streams.ingest import strays
 from streams.ingest.admission import NEVER, Intake
@@ -335,6 +337,34 @@ def _both(one: Any, other: Any) -> Iterator[None]:
         yield
 
 
+def rulings_not_loaded() -> Any:
+    load = Ledger.load
+
+    def mutant(self: Any, rows: Any, partitions: int = 0) -> int:
+        numbers = load(self, rows, partitions)
+        for number in list(self.rulings):
+            self.rulings.put(number, ())
+        return numbers
+
+    return patch.object(Ledger, "load", mutant)
+
+
+def releases_not_written() -> Any:
+    end = Ledger.end
+
+    def mutant(self: Any, hold: Any, at_ms: int) -> None:
+        is_touched = hold.number in self._touched
+        end(self, hold, at_ms)
+        if not is_touched:
+            del self._touched[hold.number]
+
+    return _both(patch.object(Ledger, "end", mutant), patch.object(Ledger, "add_ruling", lambda *_: None))
+
+
+def orders_ask_for_notices() -> Any:
+    return patch.object(LedgerHold, "stands", lambda self, at_ms: self.active)
+
+
 MUTATIONS = {
     mutation.apply.__name__: mutation
     for mutation in (
@@ -391,6 +421,9 @@ MUTATIONS = {
         Mutation("an entry that is taken back stays", ENTERS, entries_never_taken_back),
         Mutation("who follows blocks keeps what came first", Rates(), follower_keeps_what_it_read_first),
         Mutation("a recorded file has no timestamps", Rates(), recorded_without_timestamps),
+        Mutation("a restore leaves out what orders left behind", CRASHES, rulings_not_loaded, {"rules": "ordered"}),
+        Mutation("a release is not written to the ledger", CRASHES, releases_not_written, {"rules": "ordered"}),
+        Mutation("an order asks whether an end was noticed", Rates(), orders_ask_for_notices, {"rules": "ordered"}),
     )
 }
 

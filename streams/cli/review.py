@@ -1,0 +1,190 @@
+"""`grayline review`: the desk at which people decide what rules must not decide alone."""
+
+from __future__ import annotations
+
+import sys
+import time
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streams.cli.blocks import as_published, rfc3339
+from streams.cli.options import home_region
+from streams.cli.ordering import EXIT_CODES, Desk, Duration, options
+from streams.cli.topics import kafka_options, load_settings
+from streams.cli.trails import evidence_lines, hold_text, load_rules, rules_option
+from streams.runtime.saying import say, say_json
+
+if TYPE_CHECKING:
+    from streams.kafka.settings import KafkaSettings
+    from streams.operators.blocks import BlockChange
+
+
+@click.group("review")
+def command() -> None:
+    """List the holds that wait for people, and decide them.
+
+    \b
+    Examples:
+      grayline review list
+      grayline review show 010-1111-0001
+      grayline review approve 010-1111-0001 --rule varied-bulk --reason "lottery texts, seen by two"
+    """
+
+
+@command.command("list", short_help="List what is in review.")
+@click.option("--rule", default="", metavar="NAME", help="Only holds of this rule.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@kafka_options
+def list_(rule: str, as_json: bool, brokers: str | None, kafka_config: str | None) -> None:
+    """List the numbers in review, those whose time ends first on top.
+
+    \b
+    Examples:
+      grayline review list --brokers kafka:9092
+      grayline review list --rule varied-bulk --json | jq -r .numbers[].number
+
+    Exit codes: 0 done, 1 the broker cannot be read, 2 used wrongly.
+    """
+    found = [
+        (change, [hold for hold in _holds(change) if rule in ("", hold["rule"])])
+        for change in _in_review(load_settings(brokers, kafka_config))
+    ]
+    waiting = [(min(hold["until"] for hold in holds), change.number, holds) for change, holds in found if holds]
+    waiting.sort(key=itemgetter(0, 1))
+    if as_json:
+        import orjson
+
+        rows = [{"number": number, "holds": holds} for _, number, holds in waiting]
+        say_json(orjson.dumps({"count": len(rows), "numbers": rows}))
+        return
+    for _, number, holds in waiting:
+        say(*(f"{number:<16}  {hold_text(hold)}" for hold in holds))
+    say(f"{len(waiting)} {'number' if len(waiting) == 1 else 'numbers'} in review")
+
+
+@command.command("show", short_help="Show why a number is in review.")
+@click.argument("number")
+@rules_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@home_region("a number")
+@kafka_options
+def show(
+    number: str,
+    rules_path: Path | None,
+    as_json: bool,
+    home_region: str,
+    brokers: str | None,
+    kafka_config: str | None,
+) -> None:
+    """Show each hold on NUMBER that is in review, with its evidence. `grayline audit` shows what was before.
+
+    \b
+    Example:
+      grayline review show 010-1111-0001 --rules rules/
+
+    Exit codes: 0 done, 1 the number is not in review or the broker cannot be read, 2 used wrongly.
+    """
+    published = as_published(number, home_region, "NUMBER")
+    settings, rules = load_settings(brokers, kafka_config), load_rules(rules_path, home_region)
+    holds = [hold for change in _in_review(settings) if change.number == published for hold in _holds(change)]
+    if as_json:
+        import orjson
+
+        say_json(orjson.dumps({"number": published, "holds": holds}))
+    for hold in () if as_json else holds:
+        say(f"{published}  {hold_text(hold)}", f"    since {rfc3339(hold['from'])}")
+        say(*(f"    {line}" for line in evidence_lines(hold, rules)))
+    if not holds and not as_json:
+        say(f"{published} is not in review", err=True)
+    sys.exit(0 if holds else 1)
+
+
+@command.command("approve", short_help="Block what is in review.", epilog=EXIT_CODES)
+@click.argument("number")
+@click.option("--rule", default="", metavar="NAME", help="Only the hold of this rule. [default: all of the number]")
+@click.option(
+    "--for", "for_ms", type=Duration(), metavar="DURATION", help="How long from now. [default: the hold's own end]"
+)
+@options
+def approve(
+    number: str,
+    rule: str,
+    for_ms: int | None,
+    home_region: str,
+    brokers: str | None,
+    kafka_config: str | None,
+    reason: str,
+    operator: str,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Enforce the holds on NUMBER that are in review, with their evidence.
+
+    \b
+    Example:
+      grayline review approve 010-1111-0001 --rule varied-bulk --reason "lottery texts, seen by two"
+    """
+    desk = Desk(brokers, kafka_config, operator, reason, home_region)
+    order = desk.order("approve", desk.published(number), rule=rule, for_ms=for_ms)
+    desk.give([order], timeout_s, as_json)
+
+
+@command.command("reject", short_help="Let what is in review go.", epilog=EXIT_CODES)
+@click.argument("number")
+@click.option("--rule", default="", metavar="NAME", help="Only the hold of this rule. [default: all of the number]")
+@click.option(
+    "--for", "for_ms", type=Duration(), metavar="DURATION",
+    help="How long from now the rule's hits on this number are passed over. [default: until the hold's own end]",
+)  # fmt: skip
+@options
+def reject(
+    number: str,
+    rule: str,
+    for_ms: int | None,
+    home_region: str,
+    brokers: str | None,
+    kafka_config: str | None,
+    reason: str,
+    operator: str,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """End the holds on NUMBER that are in review, and do not ask again until their end.
+
+    \b
+    Example:
+      grayline review reject 010-1111-0001 --rule varied-bulk --for 30d --reason "an opinion poll; the firm's line"
+    """
+    desk = Desk(brokers, kafka_config, operator, reason, home_region)
+    order = desk.order("reject", desk.published(number), rule=rule, for_ms=for_ms)
+    desk.give([order], timeout_s, as_json)
+
+
+def _in_review(settings: KafkaSettings) -> list[BlockChange]:
+    """The numbers that are in review now."""
+    from schemas.topics import REVIEW_QUEUE
+    from streams.kafka.settings import KafkaProblem
+    from streams.operators.blocks import BlockReader
+
+    def now_ms() -> int:
+        return time.time_ns() // 1_000_000
+
+    try:
+        with BlockReader(
+            settings, now_ms=now_ms, complain=lambda text: say(text, err=True), topic=REVIEW_QUEUE
+        ) as reader:
+            return reader.snapshot()
+    except KafkaProblem as problem:
+        raise click.ClickException(str(problem)) from problem
+
+
+def _holds(change: BlockChange) -> list[dict[str, Any]]:
+    """The holds of a state that have not ended, as its record has them."""
+    from schemas.json_reading import JsonReader
+
+    now_ms = time.time_ns() // 1_000_000
+    state: dict[str, Any] = JsonReader(dict).read(change.value or b"{}")
+    return [hold for hold in state.get("holds") or () if hold["until"] > now_ms]
