@@ -5,7 +5,7 @@
 #     acls.sh worker   User:grayline         grayline               works in that group on message-relay and cdr
 #     acls.sh worker   User:grayline         grayline reports       ... and reads these inputs besides
 #     acls.sh carrier  User:carrier-a        message-relay          writes that topic
-#     acls.sh blocker  User:blocker-a        blocker-a              reads who is blocked, in that group or none
+#     acls.sh blocker  User:blocker-a        blocker-a              reads who is blocked, in that group or none, and acknowledges
 #     acls.sh operator User:operator                               may pause, release and block, and enter numbers into the registry
 #     acls.sh desk     User:review-desk      review-desk            reads the review queue and the history, and decides
 #     acls.sh redriver User:redriver                               lists, shows and redrives dead letters
@@ -17,6 +17,7 @@ set -eu
 inputs="message-relay cdr reports traps control"
 global="control-global"
 outputs="block-events block-history review-queue shadow-events dead-letters block-status"
+acks="block-acks"
 internal="ledger snapshots rekeyed"
 
 allow() {  # OPERATIONS RESOURCES: words of operations, then resources as kafka-acls.sh takes them
@@ -40,7 +41,7 @@ topics() {
 grant() {
     case $role in
     maker)
-        allow "Create Describe DescribeConfigs" $(topics $inputs $global $outputs $internal)
+        allow "Create Describe DescribeConfigs" $(topics $inputs $global $outputs $acks $internal)
         ;;
     worker)
         group=$1
@@ -55,15 +56,16 @@ grant() {
         ;;
     blocker)
         allow "Read" $(topics block-events block-status) --group "$1"
+        allow "Write" $(topics $acks)
         ;;
     operator)
         allow "Read Write" $(topics $global)
         allow "Write" $(topics control)
-        allow "Read" $(topics block-status block-events block-history review-queue)
+        allow "Read" $(topics block-status block-events block-history review-queue $acks)
         ;;
     desk)
         allow "Write" $(topics control)
-        allow "Read" $(topics block-events block-status block-history review-queue) --group "$1"
+        allow "Read" $(topics block-events block-status block-history review-queue $acks) --group "$1"
         ;;
     redriver)
         allow "Read Write" $(topics dead-letters)

@@ -130,6 +130,10 @@ PUBLISHED: dict[str, tuple[type[msgspec.Struct], dict[str, Any]]] = {
             "warming": False,
         },
     ),
+    topics.BLOCK_ACKS: (
+        records.BlockAck,
+        {"event_id": "51be07c9d2f4138a", "blocker": "switch-7", "applied_at": 1795312801420},
+    ),
     topics.DEAD_LETTERS: (
         records.DeadLetter,
         {

@@ -213,6 +213,14 @@ class BlockStatus(Struct, kw_only=True):
     warming: Annotated[bool, Meta(description="some counters of the worker have not yet seen all that they reach back")]
 
 
+class BlockAck(Struct, kw_only=True):
+    """A blocker's word that it has applied a change of `block-events`. It may come twice."""
+
+    event_id: Annotated[str, Meta(description="of the block event")]
+    blocker: Annotated[Id, Meta(description="who applied it: one name for each device or site")]
+    applied_at: Annotated[TimeMs, Meta(description="when, by the blocker's clock")]
+
+
 class DeadLetter(Struct, kw_only=True, omit_defaults=True):
     """The headers (all text) of a dead letter, named as Kafka Connect names them. Its key and value are the record's
     own, verbatim; of a value too large for the topic only the beginning, and then its size and hash are told."""

@@ -16,6 +16,7 @@ REVIEW_QUEUE = "review-queue"
 SHADOW_EVENTS = "shadow-events"
 DEAD_LETTERS = "dead-letters"
 BLOCK_STATUS = "block-status"
+BLOCK_ACKS = "block-acks"
 LEDGER = "ledger"
 SNAPSHOTS = "snapshots"
 REKEYED = "rekeyed"
@@ -95,6 +96,7 @@ _SPECS = (
         {"cleanup.policy": "compact", "segment.ms": str(HOUR_MS)},
         "output: a heartbeat of each partition, to distinguish an idle worker from a dead one",
     ),
+    TopicSpec(BLOCK_ACKS, False, _kept(days=90), "output of blockers: which change each has applied, and when"),
     TopicSpec(
         LEDGER,
         True,

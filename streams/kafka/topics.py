@@ -9,6 +9,7 @@ from typing import Any
 from schemas.feeds import FEEDS
 from schemas.topics import (
     APPEND_TIME,
+    BLOCK_ACKS,
     BLOCK_EVENTS,
     CREATE_TIME,
     DEAD_LETTERS,
@@ -165,10 +166,11 @@ def check_topics(
     """The one partition count of `inputs`, which every topic of ours that is partitioned like them has too.
 
     A number's holds, state and strays are looked for in the partition that its records lie in. Raises KafkaProblem,
-    with the way out, when one of the topics is missing or has another count. Inputs that nobody reads may be missing.
+    with the way out, when one of the topics is missing or has another count. Inputs that nobody reads may be missing,
+    and what blockers write.
     """
     read = list(inputs)
-    ours = [spec for spec in specs if spec.name not in (*FEEDS, *read)]
+    ours = [spec for spec in specs if spec.name not in (*FEEDS, BLOCK_ACKS, *read)]
     counts = _counts(settings, [*read, *(spec.name for spec in ours)], timeout_s)
     count = _one_count({name: counts[name] for name in read})
     other = {spec.name: counts[spec.name] for spec in ours if spec.partitions_like_input and counts[spec.name] != count}

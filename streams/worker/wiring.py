@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from schemas.feeds import FEEDS
-from schemas.topics import CONTROL_GLOBAL, LEDGER, REKEYED, SNAPSHOTS, TOPICS
+from schemas.topics import BLOCK_ACKS, CONTROL_GLOBAL, LEDGER, REKEYED, SNAPSHOTS, TOPICS
 from streams.delivery.contract import Delivery
 from streams.delivery.flow import Flow
 from streams.delivery.guarantees import delivery_of
@@ -250,7 +250,7 @@ class Wiring:
 
 def _written_to() -> list[str]:
     """The topics that a worker writes to."""
-    return [name for name in TOPICS if name not in (*FEEDS, CONTROL_GLOBAL)]
+    return [name for name in TOPICS if name not in (*FEEDS, CONTROL_GLOBAL, BLOCK_ACKS)]
 
 
 def open_state(settings: WorkerSettings, cluster: str) -> LocalState | None:

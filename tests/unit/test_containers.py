@@ -191,7 +191,7 @@ def test_each_script_is_sound_shell(script: Path) -> None:
 
 def test_the_script_for_rights_knows_every_topic() -> None:
     text = (DOCKER / "acls.sh").read_text()
-    lists = re.findall(r'^(?:inputs|global|outputs|internal)="(.*)"$', text, re.M)
+    lists = re.findall(r'^(?:inputs|global|outputs|acks|internal)="(.*)"$', text, re.M)
     assert set(TOPICS) <= set(" ".join(lists).split())
 
 
@@ -417,9 +417,9 @@ def rights(*arguments: str, tmp_path: Path) -> set[tuple[str, str]]:
 
 def test_a_worker_is_given_the_inputs_that_it_is_to_read_and_no_others(tmp_path: Path) -> None:
     usual = rights("worker", "User:g", "g", tmp_path=tmp_path)
-    assert {topic for topic, _ in usual} & FEEDS.keys() == {"message-relay", "cdr"}
-    more = rights("worker", "User:g", "g", "reports", "control", tmp_path=tmp_path)
-    assert more - usual == {(topic, right) for topic in ("reports", "control") for right in ("Read", "DescribeConfigs")}
+    assert {topic for topic, _ in usual} & FEEDS.keys() == {"message-relay", "cdr", "control"}
+    more = rights("worker", "User:g", "g", "reports", "traps", tmp_path=tmp_path)
+    assert more - usual == {(topic, right) for topic in ("reports", "traps") for right in ("Read", "DescribeConfigs")}
 
 
 @pytest.mark.parametrize("topic", FEEDS)
