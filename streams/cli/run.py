@@ -15,7 +15,7 @@ from schemas.feeds import order_topics
 from streams.cli.options import feeds_file, home_region
 from streams.cli.topics import kafka_options
 from streams.runtime.saying import say_problem
-from streams.runtime.settings import DELIVERIES, EXACTLY_ONCE
+from streams.runtime.settings import COLUMNS, DELIVERIES, EXACTLY_ONCE, FETCHES
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
@@ -137,6 +137,14 @@ Exit codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start
     help="at_least_once is for brokers without transactions: after a crash, equal records may be published twice.",
 )
 @click.option(
+    "--fetch",
+    envvar="GRAYLINE_FETCH",
+    type=click.Choice(FETCHES),
+    default=COLUMNS,
+    show_default=True,
+    help="How records are taken from the Kafka client: in columns where it can be, or each as a message.",
+)
+@click.option(
     "--state",
     "state_dir",
     envvar="GRAYLINE_STATE",
@@ -209,6 +217,7 @@ def command(
     batch_size: int,
     commit_interval_ms: int,
     delivery: str,
+    fetch: str,
     state_dir: Path | None,
     name: str,
     snapshot_interval_s: float,
@@ -256,6 +265,7 @@ def command(
             web_token=os.environ.get("GRAYLINE_WEB_TOKEN", ""),
             stop_after=stop_after,
             delivery=delivery,
+            fetch=fetch,
             name=name,
             state_dir=state_dir,
             snapshot_interval_ms=round(snapshot_interval_s * 1000),

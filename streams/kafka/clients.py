@@ -7,9 +7,12 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FuturesTimeout
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streams.kafka.reconnecting import LastingConsumer
+
+if TYPE_CHECKING:
+    from streams.kafka.native import Library
 
 
 def outsider(config: Mapping[str, object]) -> dict[str, object]:
@@ -19,7 +22,12 @@ def outsider(config: Mapping[str, object]) -> dict[str, object]:
 
 
 class Clients:
-    """confluent-kafka's clients, which log through Python's logging. Configurations are librdkafka's settings."""
+    """confluent-kafka's clients, which log through Python's logging. Configurations are librdkafka's settings.
+
+    library: by which consumers may fetch in columns, if it can be (streams.kafka.native)."""
+
+    def __init__(self, library: Library | None = None) -> None:
+        self._library = library
 
     @property
     def message_type(self) -> Any:
@@ -28,10 +36,14 @@ class Clients:
 
         return Message
 
-    def consumer(self, config: Mapping[str, object]) -> Any:
+    def consumer(self, config: Mapping[str, object], *, in_columns: bool = False) -> Any:
+        """in_columns: its `consume` may return ColumnPoll instead of messages, of places given to `forward`."""
         from confluent_kafka import Consumer
 
-        return LastingConsumer(lambda: Consumer({"logger": logging.getLogger("grayline.kafka"), **config}))
+        return LastingConsumer(
+            lambda: Consumer({"logger": logging.getLogger("grayline.kafka"), **config}),
+            self._library.forwarding if in_columns and self._library is not None else None,
+        )
 
     def producer(self, config: Mapping[str, object]) -> Any:
         from confluent_kafka import Producer

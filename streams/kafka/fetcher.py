@@ -29,7 +29,7 @@ from streams.kafka.ownership import (
     refuse_topics_made_anew,
     start_offsets,
 )
-from streams.kafka.polls import epoch_of, goes_back, still_owned
+from streams.kafka.polls import epoch_of, errors_in, goes_back, still_owned, without_errors
 from streams.kafka.settings import BrokerAway
 from streams.kafka.topic_ids import TopicIds
 from streams.kafka.worker_config import consumer_config
@@ -37,6 +37,8 @@ from streams.runtime.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
+
+    from streams.kafka.columns import Trouble
 
 
 log = logging.getLogger("grayline.source")
@@ -105,7 +107,7 @@ class Fetcher:
             "enable.partition.eof": True,
             "logger": logging.getLogger("grayline.kafka"),
         }
-        self._consumer: Any = clients.consumer(config)
+        self._consumer: Any = clients.consumer(config, in_columns=True)
         self.group = Group(self._consumer)
         self.lag: dict[Place, int] = {}  # records behind the end of each owned place, as of the last second
         self._lag_at = 0.0
@@ -149,9 +151,9 @@ class Fetcher:
     def _refuse_a_missing_right(self) -> None:
         """librdkafka asks on for a coordinator that the broker denies to this user, and says so only to whoever polls.
         Raises Refused."""
-        for message in self._consumer.consume(100, POLL_S):
+        for message in errors_in(self._consumer.consume(100, POLL_S), self._message_type):
             error = message.error()
-            if error is not None and meaning_of(error) in (Meaning.NO_RIGHT, Meaning.NO_GROUP):
+            if meaning_of(error) in (Meaning.NO_RIGHT, Meaning.NO_GROUP):
                 raise Refused(lacks_the_group(self._settings.group, error))
 
     def subscribe(self, owner: Owner) -> None:
@@ -179,8 +181,12 @@ class Fetcher:
         if self._failed is not None:
             raise self._failed
         rebalanced, self._rebalanced = self._rebalanced, False
-        if any(map(self._message_type.error, messages)):
-            messages = self._without_errors(messages)
+        if errors := errors_in(messages, self._message_type):
+            for message in errors:
+                self._on_error(message.error(), message)
+            if self._failed is not None:
+                raise self._failed
+            messages = without_errors(messages)
         if rebalanced:  # what was gathered before it of a partition that waits now comes again behind `resume`
             read = {place: at for place, at in self._position.items() if place not in self._waiting}
             messages = still_owned(messages, read)
@@ -284,6 +290,7 @@ class Fetcher:
             return
         self._position = dict(start.offsets)
         self._waiting = frozenset(waiting)
+        self._consumer.forward(start.offsets)
         consumer.assign([TopicPartition(*place, offset) for place, offset in start.offsets.items()])
         # librdkafka keeps a pause for a partition that goes and comes back: one that was given up before `resume` was
         # served would never be read again.
@@ -310,16 +317,7 @@ class Fetcher:
         while not self._to_resume.empty():  # should they come back, they are restored and resumed anew
             self._to_resume.get()
 
-    def _without_errors(self, messages: list[Message]) -> list[Message]:
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._on_error(error, message)
-        if self._failed is not None:
-            raise self._failed
-        return [message for message in messages if message.error() is None]
-
-    def _on_error(self, error: KafkaError, message: Message | None = None) -> None:
+    def _on_error(self, error: KafkaError, message: Message | Trouble | None = None) -> None:
         """Handles an error: the end of a partition is ignored, errors that heal by themselves are logged now and then,
         others stop the worker."""
         meaning, code = meaning_of(error), error.code()

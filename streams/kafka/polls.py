@@ -11,15 +11,35 @@ import numpy as np
 from schemas.topics import REKEYED
 from streams.ingest.epoch import Epoch, Headers, Place, RawBatch
 from streams.ingest.feed_codes import feeds_of
+from streams.kafka.columns import ColumnPoll, Trouble
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
+    Polled = list[Message] | ColumnPoll  # what `consume` returns
 
-def still_owned(messages: list[Message], position: Mapping[Place, int]) -> list[Message]:
+
+def errors_in(polled: Polled, message_type: Any) -> Sequence[Message | Trouble]:
+    """Returns the errors that came in place of records."""
+    if isinstance(polled, ColumnPoll):
+        return polled.troubles
+    if not any(map(message_type.error, polled)):
+        return ()
+    return [message for message in polled if message.error() is not None]
+
+
+def without_errors(polled: Polled) -> Polled:
+    if isinstance(polled, ColumnPoll):
+        return polled.without_troubles()
+    return [message for message in polled if message.error() is None]
+
+
+def still_owned(messages: Polled, position: Mapping[Place, int]) -> Polled:
     """Filters a poll during which partitions changed hands: keeps the records of owned partitions, each offset once.
     Records gathered before the change come again after it, from the committed offset on. position: the next offset of
     each owned partition, as the last assignment and the polls since left it."""
+    if isinstance(messages, ColumnPoll):
+        return messages.still_owned(position)
     expected = dict(position)
     kept = []
     for message in messages:
@@ -43,9 +63,11 @@ def goes_back(epoch: Epoch, position: Mapping[Place, int]) -> bool:
     return False
 
 
-def epoch_of(messages: list[Message], topics: tuple[str, ...], code_of: Mapping[str, int], message_type: Any) -> Epoch:
+def epoch_of(messages: Polled, topics: tuple[str, ...], code_of: Mapping[str, int], message_type: Any) -> Epoch:
     """Columns of n messages without errors. Each accessor runs over the whole poll at once: one Python loop that asked
     a message for everything would cost more than all of this together."""
+    if isinstance(messages, ColumnPoll):
+        return messages.epoch()
     n = len(messages)
     values = list(map(message_type.value, messages))
     partition = np.fromiter(map(message_type.partition, messages), np.int32, n)

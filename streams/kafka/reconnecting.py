@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
 
 from streams.kafka.errors import Meaning, meaning_of
+
+if TYPE_CHECKING:
+    from streams.ingest.epoch import Place
+    from streams.kafka.native import Forwarding
 
 log = logging.getLogger("grayline.clients")
 
@@ -19,6 +23,7 @@ SILENT_S = 10.0  # who has heard nothing for so long asks whether its client sti
 ANSWER_S = 2.0
 QUICK_S = 5.0  # who has heard nothing for so long looks for another client before it waits on
 AGAIN_S = 0.2
+BESIDE = 100  # messages taken at once of what does not come in columns
 LEADERLESS = (Meaning.LEADER, Meaning.NO_TOPIC)
 
 
@@ -26,13 +31,16 @@ class LastingConsumer:
     """A confluent-kafka consumer, and another in its place once a new one is answered and it is not.
 
     One that has assigned itself goes on at its position. A member of a group is replaced when its partitions are lost,
-    by the end of its session, and joins anew. make: makes the consumer. All other attributes are those of the present
-    consumer. is_answered: False from the moment at which neither was, while nothing comes."""
+    by the end of its session, and joins anew. make: makes the consumer. forwarding: of one, if records are to come in
+    columns. All other attributes are those of the present consumer. is_answered: False from the moment at which neither
+    was, while nothing comes."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    def __init__(self, make: Callable[[], Any], forwarding: Callable[[Any], Forwarding] | None = None) -> None:
         self.is_answered = True
         self._make = make
+        self._forwarding_of = forwarding
         self._present = make()
+        self._forwarding = None if forwarding is None else forwarding(self._present)
         self._subscription: tuple[list[str], dict[str, Any]] | None = None
         self._assigned: list[Any] = []
         self._ask_at = time.monotonic() + SILENT_S
@@ -56,8 +64,17 @@ class LastingConsumer:
         self._assigned = []
         self._present.unassign()
 
-    def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Any]:
-        messages: list[Any] = self._present.consume(num_messages, timeout)
+    def forward(self, places: Collection[Place]) -> None:
+        """Has the records of these places come in columns, if any do. To be called before they are assigned."""
+        if self._forwarding is not None:
+            self._forwarding.forward(places)
+
+    def consume(self, num_messages: int = 1, timeout: float = -1) -> Any:
+        """Messages, or ColumnPoll of what was forwarded."""
+        if self._forwarding is None:
+            messages = self._present.consume(num_messages, timeout)
+        else:  # what does not come in columns is few: callbacks, and errors that are no partition's
+            messages = self._present.consume(BESIDE, 0) or self._forwarding.take(num_messages, timeout)
         if messages:
             self.is_answered = True
             self._ask_at = time.monotonic() + SILENT_S
@@ -65,6 +82,9 @@ class LastingConsumer:
             self._ask_at = time.monotonic() + SILENT_S
             self._go_on_with_another()
         return messages
+
+    def close(self) -> None:
+        _close(self._present, self._forwarding)
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
         """Raises KafkaException also for metadata that name no broker, and so know no topic either."""
@@ -136,13 +156,20 @@ class LastingConsumer:
 
     def _replace(self, another: Any) -> None:
         log.warning("a consumer had lost its brokers for good: another one takes its place")
-        left, self._present = self._present, another
+        left, forwarding, self._present = self._present, self._forwarding, another
+        self._forwarding = None if self._forwarding_of is None else self._forwarding_of(another)
         if self._subscription is not None:
             topics, callbacks = self._subscription
             another.subscribe(topics, **callbacks)
         elif self._assigned:
             another.assign(_positions(left, self._assigned))
-        left.close()
+        _close(left, forwarding)
+
+
+def _close(consumer: Any, forwarding: Forwarding | None) -> None:
+    if forwarding is not None:
+        forwarding.close()
+    consumer.close()
 
 
 def _bounds(consumer: Any, partition: Any, timeout_s: float) -> Any:

@@ -88,6 +88,7 @@ class Metrics:
             "topic",
             "partition",
         )
+        self._native = made(Gauge, "native_fetch", "1 while records are fetched in columns, 0 while as messages")
         self._paused = made(Gauge, "paused", "1 while an operator has paused new blocks")
         self._epoch_s = made(Histogram, "epoch_seconds", "From fetched to counted", buckets=EPOCH_BUCKETS_S)
         self._commit_s = made(Histogram, "commit_seconds", "Flush and commit", buckets=EPOCH_BUCKETS_S)
@@ -138,6 +139,9 @@ class Metrics:
     def waiting(self, is_waiting: bool) -> None:
         """Shows that the worker's start waits for a broker, or no longer does."""
         self._waiting.set(is_waiting)
+
+    def fetches_in_columns(self, does: bool) -> None:
+        self._native.set(does)
 
     def timestamps_unbounded(self, topics: Iterable[str]) -> None:
         """Shows the inputs whose Kafka timestamps may be any time ahead, as far as the start could see."""

@@ -22,6 +22,7 @@ SILENT_AFTER_MS = 300_000
 BREAKER_OPENS = 100
 BREAKER_FACTOR = 10.0
 EXACTLY_ONCE, AT_LEAST_ONCE = DELIVERIES = ("exactly_once", "at_least_once")
+COLUMNS, MESSAGES = FETCHES = ("columns", "messages")
 
 
 LEAST = {
@@ -54,6 +55,7 @@ class WorkerSettings:
     web_token: str = field(default="", repr=False)
     stop_after: int = 0  # records after which the worker drains and ends; 0: never
     delivery: str = EXACTLY_ONCE  # AT_LEAST_ONCE is for brokers without transactions
+    fetch: str = COLUMNS  # MESSAGES: one Python object for each record, in any case
     name: str = ""  # of this worker among the group's: a static member, its restarts move no partitions
     state_dir: Path | None = None  # snapshots are kept here too, so that a restart need not fetch them
     snapshot_interval_ms: int = SNAPSHOT_INTERVAL_MS  # per partition
@@ -70,6 +72,8 @@ class WorkerSettings:
             raise SettingsProblem(f"--topics {','.join(unknown)}: the inputs are {', '.join(FEEDS)}")
         if self.delivery not in DELIVERIES:
             raise SettingsProblem(f"delivery {self.delivery!r}; it is one of {', '.join(DELIVERIES)}")
+        if self.fetch not in FETCHES:
+            raise SettingsProblem(f"fetch {self.fetch!r}; it is one of {', '.join(FETCHES)}")
         if self.name and not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", self.name):
             raise SettingsProblem(f"worker name {self.name!r}: letters, digits, `.`, `_` and `-`, at most 200 of them")
         if not 0 <= self.web_port <= 65535:

@@ -29,9 +29,10 @@ from streams.engine.contract import LiveEngine
 from streams.holds.breaker import Breaker
 from streams.ingest.epoch import OutRecord
 from streams.kafka.clients import Clients
+from streams.kafka.native_check import library_or_none
 from streams.kafka.patience import Patience, in_words
 from streams.runtime.metrics import Metrics
-from streams.runtime.settings import WorkerSettings
+from streams.runtime.settings import COLUMNS, WorkerSettings
 from streams.runtime.silence import FeedWatch
 from streams.runtime.threads import Threads
 from streams.runtime.web_server import serving
@@ -180,8 +181,10 @@ class Worker:
         try:
             await asking.fetch(self._check)
             await threads.fetch(self._warm)
+            library = await threads.fetch(library_or_none) if self.settings.fetch == COLUMNS else None
+            self.metrics.fetches_in_columns(library is not None)
             source = await self._wiring.connect(
-                Clients(), asking, partial(open_state, self.settings), self._started.set, self._reading_ended
+                Clients(library), asking, partial(open_state, self.settings), self._started.set, self._reading_ended
             )
             await app.add_runtime_dependency(source)
             log.info("reading: topics=%s group=%s", ",".join(self.engine.topics), self.settings.group)

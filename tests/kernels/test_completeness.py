@@ -24,6 +24,7 @@ ELSEWHERE = {
     "scan": "tests/unit/test_decode.py",
     "words": "tests/unit/test_decode.py",
     "lines": "tests/unit/test_replay.py",  # the exact reader of lines is the oracle
+    "fetch": "tests/unit/test_native.py",  # confluent-kafka's messages are the oracle
     "holds": "tests/unit/test_reference.py",  # the reference's ledger is the oracle
     "partition": "tests/kernels/test_partition.py",  # Kafka's own client is the oracle
     "dated": "tests/kernels/test_distinct.py",

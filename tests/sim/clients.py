@@ -70,7 +70,7 @@ class SimClients:
         self._world = world
         self._process = process
 
-    def consumer(self, config: Mapping[str, object]) -> Any:
+    def consumer(self, config: Mapping[str, object], *, in_columns: bool = False) -> Any:
         from tests.sim.consumer import FakeConsumer
 
         return LastingConsumer(lambda: FakeConsumer(self._world, self._process, config))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -51,6 +51,7 @@ class GivenConsumer:
     def assign(self, partitions: list[TopicPartition]) -> None:
         self.read = {(entry.topic, entry.partition) for entry in partitions}
 
+    def forward(self, places: Collection[Place]) -> None: ...
     def consumer_group_metadata(self) -> None: ...
     def resume(self, partitions: list[TopicPartition]) -> None: ...
     def pause(self, partitions: list[TopicPartition]) -> None: ...
@@ -77,7 +78,7 @@ class TakesAll:
 def reading(*given: dict[str, list[int]]) -> tuple[Fetcher, GivenConsumer]:
     """A worker that reads messages, reports and strays, whose rules count messages."""
     consumer = GivenConsumer()
-    clients = SimpleNamespace(consumer=lambda config: consumer, message_type=Message)
+    clients = SimpleNamespace(consumer=lambda config, in_columns: consumer, message_type=Message)
     settings = WorkerSettings(consumer={}, producer={}, start_from=StartFrom("earliest"), name="w")
     topics = (MESSAGES, REPORTS, STRAYS)
     fetcher = Fetcher(settings, topics, cast(Clients, clients), cast(TopicIds, NoIds()), counted=(MESSAGES, STRAYS))
