@@ -23,7 +23,7 @@ import numpy as np
 from bench import peers, traffic
 from bench.latency import latency
 from bench.say import say
-from bench.scene import ROOT, BenchFailed, Record, Scene, expect_blocked, job, scene
+from bench.scene import PARTITIONS, ROOT, BenchFailed, Record, Scene, expect_blocked, job, scene
 from schemas.topics import BLOCK_EVENTS, MESSAGE_RELAY
 from streams.captures.files import read_capture
 from streams.captures.lines import LineReader
@@ -39,7 +39,9 @@ RUNS_MAX = {"faust": 3, "streams": 3, "latency": 1, "memory": 1, "profile": 1, "
 # name -> what it is; in the order in which they take turns.
 MEASURES = {
     "raw": "raw limit: consume + value()",
+    "fetch": "fetch alone, in columns",
     "gray": "Grayline, gray job, exactly once",
+    "messages": "the same, its records fetched as messages",
     "older": "the same by the checkout of --beside",
     "flink": peers.PEERS["flink"][0],
     "streams": peers.PEERS["streams"][0],
@@ -124,7 +126,7 @@ class Bench:
             self._mixed_records = sum(1 for _ in self._recorded())
         if self.wanted & {"replay", "parquet"}:
             self._packed = {form: _packed(Path(self._file), form) for form in ("jsonl", "parquet")}
-        if self.wanted & {"raw", "gray", "older", "faust", "profile", "flink", "streams"}:
+        if self.wanted & {"raw", "fetch", "gray", "messages", "older", "faust", "profile", "flink", "streams"}:
             self._gray = stack.enter_context(scene())
             say(f"making {self.sizes.messages:,} messages")
             made = traffic.gray_input(self.sizes.messages, self._start_ms)
@@ -169,18 +171,29 @@ class Bench:
     def _raw_once(self) -> dict[str, Any]:
         return job("raw", bootstrap=self._here.bootstrap, topic=MESSAGE_RELAY, messages=self.sizes.messages)
 
+    def _fetch_once(self) -> dict[str, Any]:
+        """In columns, and beside it the same records as messages."""
+        told = {"bootstrap": self._here.bootstrap, "topic": MESSAGE_RELAY, "partitions": PARTITIONS}
+        columns, messages = (
+            job("columns", **told, messages=self.sizes.messages, form=form) for form in ("columns", "messages")
+        )
+        return {**columns, "as_messages": messages}
+
     def _gray_once(self) -> dict[str, Any]:
         return self._gray_of("Grayline", ROOT, sys.executable)
+
+    def _messages_once(self) -> dict[str, Any]:
+        return self._gray_of("Grayline with messages", ROOT, sys.executable, fetch="messages")
 
     def _older_once(self) -> dict[str, Any]:
         assert self.beside is not None
         return self._gray_of("the older Grayline", self.beside, str(self.beside / ".venv" / "bin" / "python"))
 
-    def _gray_of(self, who: str, checkout: Path, python: str) -> dict[str, Any]:
+    def _gray_of(self, who: str, checkout: Path, python: str, **more: str) -> dict[str, Any]:
         self._here.forget_holds()
         since = self._here.ends(BLOCK_EVENTS)
         rules = str(checkout / "bench" / "gray.yaml")
-        told = {"bootstrap": self._here.bootstrap, "rules": rules, "messages": self.sizes.messages}
+        told = {"bootstrap": self._here.bootstrap, "rules": rules, "messages": self.sizes.messages, **more}
         result = job("worker", python=python, checkout=checkout, **told)
         expect_blocked(who, self._here.blocked(BLOCK_EVENTS, since), self._expected)
         self.blocked = len(self._expected)

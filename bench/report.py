@@ -104,7 +104,11 @@ def _rates(bench: Bench) -> Iterator[str]:
         if (rate := bench.rate(name)) is None or name in ("latency", "profile"):
             continue
         results = bench.results[name]
-        to_raw = [r["rate"] / r["raw"] for r in results if name in ("gray", "older", "flink", "streams") and "raw" in r]
+        to_raw = [
+            r["rate"] / r["raw"]
+            for r in results
+            if name in ("fetch", "gray", "messages", "older", "flink", "streams") and "raw" in r
+        ]
         rows.append(
             (
                 what,
@@ -137,6 +141,16 @@ def _budgets(bench: Bench) -> Iterator[str]:
 
 
 def _details(bench: Bench) -> Iterator[str]:
+    if fetches := bench.results.get("fetch", []):
+        shown = {name: median(r[name] for r in fetches) for name in ("thread_ns", "process_ns")}
+        objects = {name: median(r["as_messages"][name] for r in fetches) for name in shown}
+        yield (
+            f"Fetch: a message costs the fetching thread {shown['thread_ns']:,.0f} ns in columns, without the "
+            f"interpreter lock, and {objects['thread_ns']:,.0f} ns as a message that is asked for value, partition, "
+            f"offset and timestamp, with it; the whole process {shown['process_ns']:,.0f} and "
+            f"{objects['process_ns']:,.0f} ns."
+        )
+        yield ""
     for result in bench.results.get("restore", [])[-1:]:
         empty, local = result["empty"], result["local"]
         yield (

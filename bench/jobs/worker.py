@@ -51,10 +51,11 @@ class Watch:
 
 def worker_of(told: dict[str, Any], *, stop_after: int = 0, start_from: str = "earliest") -> Any:
     """A worker of the rule file or folder `told["rules"]`, on the broker `told["bootstrap"]`, exactly once, in a group
-    of its own unless `told["group"]` names one; `told["state"]` is its folder, if it has one."""
+    of its own unless `told["group"]` names one; `told["state"]` is its folder, if it has one, and `told["fetch"]` how
+    it fetches, if not as usual."""
     from rules.load import load
     from streams.kafka.settings import KafkaSettings
-    from streams.runtime.settings import WorkerSettings
+    from streams.runtime.settings import COLUMNS, WorkerSettings
     from streams.runtime.start_from import StartFrom
     from streams.worker.worker import worker_for
 
@@ -66,6 +67,7 @@ def worker_of(told: dict[str, Any], *, stop_after: int = 0, start_from: str = "e
         group=group,
         start_from=StartFrom(start_from),
         stop_after=stop_after,
+        fetch=told.get("fetch", COLUMNS),
         state_dir=Path(told["state"]) if told.get("state") else None,
         breaker_opens=0,  # what is measured here is more blocks a minute than any traffic would ask for
     )
