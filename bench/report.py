@@ -118,16 +118,18 @@ def _rates(bench: Bench) -> Iterator[str]:
                 f"{median(to_raw):.2f}" if to_raw else "",
                 _median_of(results, "rss_mb"),
                 _median_of(results, "cpu_s"),
+                _median_of(results, "process_ns"),
             )
         )
     if rows:
-        head = ("what", "events/s (median)", "runs", "second half", "to raw", "RSS MB", "CPU s")
+        head = ("what", "events/s (median)", "runs", "second half", "to raw", "RSS MB", "CPU s", "ns each")
         yield from _table(head, rows)
         yield ""
         if (ratio := pairs(bench, "gray", "older")) is not None:
             yield f"To the checkout of --beside, the median of the turns' ratios: {ratio:.2f}."
         yield "Rates run from the first record processed to the last. Second half: over the second half of the records."
         yield "CPU s: of the whole process, its start included. To raw: median of the ratios to the raw run before."
+        yield "Ns each: processor time of the whole process for a message, from the first to the last."
         yield ""
 
 

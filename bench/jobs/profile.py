@@ -76,9 +76,11 @@ class Stopwatch:
 
 
 def main() -> None:
-    from confluent_kafka import Consumer, Producer
+    from confluent_kafka import Message, TopicPartition
 
     from rules.load import load
+    from streams.kafka.clients import Clients
+    from streams.kafka.native_check import library_or_none
     from streams.kafka.polls import epoch_of
     from streams.kafka.settings import KafkaSettings
     from streams.runtime.settings import EPOCH_RECORDS_MAX
@@ -90,12 +92,15 @@ def main() -> None:
 
     engine = Engine(load([Path(told["rules"])]))
     kafka = KafkaSettings(brokers=told["bootstrap"])
-    consumer = Consumer(kafka.consumer(f"bench-{uuid.uuid4()}", offset_reset="earliest"))
-    producer = Producer(kafka.producer())
-    consumer.subscribe(list(engine.topics))
+    clients = Clients(library_or_none())
+    consumer = clients.consumer(kafka.consumer(f"bench-{uuid.uuid4()}"), in_columns=True)
+    producer = clients.producer(kafka.producer())
+    places = [(topic, p) for topic in engine.topics for p in consumer.list_topics(topic).topics[topic].partitions]
+    consumer.forward(places)
+    consumer.assign([TopicPartition(*place, 0) for place in places])
     code_of = {topic: code for code, topic in enumerate(engine.topics)}
     consume = watch.around("consume", consumer.consume)
-    columns = watch.around("columns", lambda messages: epoch_of(messages, engine.topics, code_of))
+    columns = watch.around("columns", lambda messages: epoch_of(messages, engine.topics, code_of, Message))
 
     def produce(records: list[Any]) -> None:
         for record in records:

@@ -27,22 +27,23 @@ def main() -> None:
     consumer.subscribe([told["topic"]])
     gc.disable()
     seen = seen_first = seen_half = size = 0
-    first = half = 0.0
+    first = half = busy_s = 0.0
     while seen < total:
         batch = consumer.consume(10_000, 0.5)
         if not batch:
             continue
         if not seen:
-            first, seen_first = time.perf_counter(), len(batch)
+            first, seen_first, busy_s = time.perf_counter(), len(batch), time.process_time()
         for message in batch:
             size += len(message.value())
         seen += len(batch)
         if not half and seen >= total // 2:
             half, seen_half = time.perf_counter(), seen
-    last = time.perf_counter()
+    last, busy_s = time.perf_counter(), time.process_time() - busy_s
     consumer.close()
     result(
         rate=(seen - seen_first) / (last - first),
+        process_ns=1e9 * busy_s / (seen - seen_first),
         second_half=(seen - seen_half) / (last - half) if last > half else 0,
         bytes_per_message=size / seen,
     )

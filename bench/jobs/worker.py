@@ -22,13 +22,15 @@ class Watch:
         self.seen = 0
         self.first = self.half = self.last = 0.0
         self._seen_half = 0
+        self._busy_s = 0.0  # processor time of the process at the first record, then from there to the last
         engine.step = self._stepping
         for decoder in engine.decoders.values():
             decoder.decode = self._noting(decoder.decode)
 
     def _noting(self, decode: Any) -> Any:
         def decode_and_note(raw: Any) -> Any:
-            self.first = self.first or time.perf_counter()
+            if not self.first:
+                self.first, self._busy_s = time.perf_counter(), time.process_time()
             return decode(raw)
 
         return decode_and_note
@@ -39,12 +41,13 @@ class Watch:
         if not self.half and self.seen >= self._total // 2:
             self.half, self._seen_half = time.perf_counter(), self.seen
         if self.seen >= self._total:
-            self.last = time.perf_counter()
+            self.last, self._busy_s = time.perf_counter(), time.process_time() - self._busy_s
         return outcome
 
     def figures(self) -> dict[str, float]:
         return {
             "rate": self.seen / (self.last - self.first),
+            "process_ns": 1e9 * self._busy_s / self.seen,
             "second_half": (self.seen - self._seen_half) / max(self.last - self.half, 1e-9),
         }
 

@@ -50,7 +50,7 @@ def test_numbers_beyond_the_bound_are_left_uncounted_and_told(tmp_path: Path) ->
 def test_an_unknown_measure_is_refused_with_the_choices() -> None:
     done = bench("--only", "kernel")
     assert done.returncode == 2
-    assert "no such measure: kernel; choose from raw, gray" in done.stderr
+    assert "no such measure: kernel; choose from raw, fetch, gray" in done.stderr
 
 
 def test_every_message_is_valid_unique_and_readable_by_the_other_processors() -> None:
