@@ -15,10 +15,13 @@ from rules.document import Document, Node
 from rules.expression_check import closest
 from rules.hours import zone
 from rules.reading import choice, choice_list, duration, entries, mapping, text
+from rules.units import duration_text
 from schemas.feed_settings import (
     FORMATS,
     INPUTS,
     KINDS_OF_ENVELOPE,
+    LATENESS_MAX_MS,
+    LEGS,
     OFFSET_MAX_MS,
     SILENT_MAX_MS,
     VOUCHES,
@@ -124,6 +127,10 @@ def _zone(doc: Document, node: Node) -> str | None:
     return name
 
 
+def _lateness(doc: Document, node: Node) -> dict[str, Any]:
+    return {"lateness_ms": duration(doc, node, "lateness", 1_000, LATENESS_MAX_MS)}
+
+
 def _numbers(doc: Document, node: Node) -> dict[str, Any]:
     return {"number_format": choice(doc, node, "numbers", FORMATS)}
 
@@ -141,6 +148,10 @@ def _silent(doc: Document, node: Node) -> dict[str, Any]:
     return {"silent_after_ms": duration(doc, node, "silent_after", 1_000, SILENT_MAX_MS)}
 
 
+def _leg(doc: Document, node: Node) -> dict[str, Any]:
+    return {"leg": choice(doc, node, "leg", LEGS[1:])}
+
+
 def _envelope(doc: Document, node: Node) -> dict[str, Any]:
     return {"envelope": choice(doc, node, "envelope", KINDS_OF_ENVELOPE)}
 
@@ -156,9 +167,11 @@ KEYS: dict[str, tuple[Callable[[Document, Node], dict[str, Any]], str]] = {
         "the strongest `verified` that its records may claim: full, partial or none; else none",
     ),
     "clock": (_clock, "`offset`, added to all its times, such as `-90s`; `zone`, of its times without one"),
+    "lateness": (_lateness, f"how late its events may be, from 1s to {duration_text(LATENESS_MAX_MS)}; else 1h"),
     "numbers": (_numbers, "how it writes numbers: any, e164, national or smpp; else any"),
     "home_region": (_region, "the country of its numbers without a country code; else the worker's"),
     "silent_after": (_silent, "how long it may have no records before it counts as silent; else the worker's"),
+    "leg": (_leg, "the end of a call that it tells: originating, terminating or transit"),
     "envelope": (_envelope, "what wraps its records: connect, debezium, cloudevents or schema_registry"),
     "topics": (_topics, "the input topics that it delivers; else all"),
 }

@@ -13,10 +13,12 @@ from schemas.feeds import FEEDS
 from schemas.numbers import NUMBER_FORMATS
 
 VOUCHES = VERIFIED[1:]
+LEGS = ("", "originating", "terminating", "transit")  # of a call, by their code
 FORMATS = NUMBER_FORMATS
 KINDS_OF_ENVELOPE = ENVELOPES
 INPUTS = tuple(FEEDS)
 
+LATENESS_MAX_MS = 7 * 86_400_000
 OFFSET_MAX_MS = 7 * 86_400_000
 SILENT_MAX_MS = 30 * 86_400_000
 
@@ -24,15 +26,18 @@ SILENT_MAX_MS = 30 * 86_400_000
 @dataclass(frozen=True, slots=True)
 class FeedSettings:
     """vouches: the strongest `verified` that the feed's records may claim. offset_ms: added to all their times. zone:
-    of times without one; None: those are flaws. silent_after_ms, region: None for the worker's own. envelope: the
-    wrapping of its records. topics: those that it delivers; empty for all."""
+    of times without one; None: those are flaws. lateness_ms, silent_after_ms, region: None for the worker's own. leg:
+    the end of a call that the feed tells. envelope: the wrapping of its records. topics: those that it delivers; empty
+    for all."""
 
     vouches: str = "none"
     offset_ms: int = 0
     zone: str | None = None
+    lateness_ms: int | None = None
     number_format: str = FORMATS[0]
     region: str | None = None
     silent_after_ms: int | None = None
+    leg: str = ""
     envelope: str | None = None
     topics: tuple[str, ...] = ()
 

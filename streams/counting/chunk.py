@@ -1,6 +1,6 @@
 """The stored form of a chunk of an image: one line of JSON, then arrays as they lie in memory.
 
-{"format":2,"crc":"89abcdef",            fixed width; the CRC-32 of everything behind this
+{"format":3,"crc":"89abcdef",            fixed width; the CRC-32 of everything behind this
  "kind":"rows","topic":"cdr", ... ,      the piece's own fields
  "arrays":[["block","int64",[4000,17]], ...]}
 bytes of the arrays, one behind the other, little-endian
@@ -19,7 +19,7 @@ import orjson
 
 from schemas.json_reading import JsonReader, Unreadable
 
-FORMAT = 2
+FORMAT = 3
 BYTES = 448 * 1024  # a piece is closed at this size: with its last row still below half a megabyte
 _START = re.compile(rb'\{"format":(\d{1,9}),"crc":"([0-9a-f]{8})",')
 _DTYPES = ("int64", "uint32", "uint8")

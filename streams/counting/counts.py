@@ -11,7 +11,7 @@ from schemas import codes
 from streams.counting.image import Images
 from streams.counting.plan import Plan
 from streams.counting.table import ALL, READINGS, VOUCHED, TopicState
-from streams.ingest.admission import Accepted, Intake
+from streams.ingest.admission import NEVER, Accepted, Intake
 from streams.ingest.epoch import NO_ORIGIN, Place, home_of, origin_of
 from streams.ingest.merge import Merged
 from streams.ingest.places import Places
@@ -20,7 +20,6 @@ RECLAIM_ROWS = 20_000  # looked at per call of `reclaim`
 FULL = codes.VERIFIED.index("full")
 INTERNATIONAL = codes.ORIGINS.index("international")
 FOREIGN = codes.NUMBER_TYPES.index("international")
-BEGINNING = int(np.iinfo(np.int64).min)
 # Strays may stop coming for good, and so may a topic that rules read together with another. Their clocks hold
 # reclaiming back for this long; what one of their events then finds reclaimed, were it older still, reads as if the
 # number had been silent.
@@ -30,13 +29,24 @@ OTHERS_HOLD_BACK_MS = 86_400_000
 class Counted:
     """State of the counters of a plan, of all partitions together."""
 
-    def __init__(self, plan: Plan, lateness_ms: int, numbers_max: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        lateness_ms: int,
+        numbers_max: int,
+        own_lateness_ms: np.ndarray | None = None,
+        legs: np.ndarray | None = None,
+    ) -> None:
+        """own_lateness_ms, legs: by the code of a feed (see streams.ingest.admission.Intake)."""
         self.topics = plan.topics
         self.uncounted = plan.uncounted
         self.crosses = plan.crosses
         self.states = {name: TopicState(name, counters, numbers_max) for name, counters in plan.counters.items()}
         self._reads_duration = plan.reads_duration
-        self.intake = Intake(lateness_ms=lateness_ms, track_answers=self._reads_duration)
+        self._of_feeds = own_lateness_ms, legs
+        self.intake = Intake(
+            lateness_ms, track_answers=self._reads_duration, own_lateness_ms=own_lateness_ms, legs=legs
+        )
         self.places = Places(self.intake)
         self.images = Images(self.states, self.places)
 
@@ -45,8 +55,8 @@ class Counted:
         vouched = vouched_for(events)
         sources = self.places.sources(events, self.topics)
         accepted = self.intake.accept(
-            sources, events["at"], events["timestamp"], events["event"], events["id"], events["duration"],
-            vouched,
+            sources, events["feed"], events["at"], events["timestamp"], events["event"], events["id"], events["number"],
+            events["peer"], events["duration"], vouched,
         )  # fmt: skip
         self.places.heard(sources, accepted.time)
         # A text that is no E.164 number is never blocked: one reading is enough, and it has all events.
@@ -103,6 +113,7 @@ class Counted:
         if self._reads_duration:
             old.intake.track_answers()
         self.intake, self.places = old.intake, old.places
+        self.intake.put_under(*self._of_feeds)
         self.images = Images(self.states, self.places)
         same = self.topics == old.topics
         for name, state in self.states.items():
@@ -125,9 +136,9 @@ class Counted:
             digest.update(repr((place, clock, remembered)).encode())
         for name, state in self.states.items():
             # Not before any horizon that reclaiming has had.
-            heard = (clock for place, clock in clocks.items() if self._is_read_with(name, place))
-            newest = max(heard, default=BEGINNING)
-            horizon_ms = max(BEGINNING, newest - self.intake.lateness_ms)
+            heard = [place for place in clocks if self._is_read_with(name, place)]
+            horizons = [max(clocks[place] - self.intake.lateness_max_ms, self.places.horizon(place)) for place in heard]
+            horizon_ms = max(horizons, default=NEVER)
             digest.update(state.digest(partition, partitions, horizon_ms))
         return digest.digest()
 
@@ -136,7 +147,7 @@ class Counted:
     ) -> Iterator[tuple[str, np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
         """By topic: (topic, numbers int64[k] ascending, newest times int64[k] ms, by counter's name float64[k])."""
         for name, state in self.states.items():
-            read = state.readings(partition, partitions, BEGINNING, reading)
+            read = state.readings(partition, partitions, NEVER, reading)
             columns = {
                 f"{counter.name}.{part}" if part else counter.name: column
                 for counter, outs in read.outputs.items()
@@ -165,17 +176,24 @@ class Counted:
         of: dict[int, dict[Place, int]] = {}
         for place, clock in clocks.items():
             of.setdefault(home_of(place[1]) if partitions else 0, {})[place] = clock
-        out = np.full(max(1, partitions), BEGINNING)
+        out = np.full(max(1, partitions), NEVER)
         for home, heard in of.items():
-            newest = max((clock for place, clock in heard.items() if place[0] == topic), default=BEGINNING)
-            since = newest - OTHERS_HOLD_BACK_MS if newest > BEGINNING else BEGINNING
-            oldest = min(
-                clock
+            newest = max((clock for place, clock in heard.items() if place[0] == topic), default=NEVER)
+            since = newest - OTHERS_HOLD_BACK_MS if newest > NEVER else NEVER
+            out[home] = min(
+                self._horizon_ms(place, clock, place[0] == topic and origin_of(place[1]) == NO_ORIGIN)
                 for place, clock in heard.items()
                 if clock > since or (place[0] == topic and (not partitions or origin_of(place[1]) == NO_ORIGIN))
             )
-            out[home] = oldest - self.intake.lateness_ms
         return out
+
+    def _horizon_ms(self, place: Place, clock_ms: int, at_home: bool) -> int:
+        """The time before which a place asks for no reading. Few numbers may move its clock back and forth: then all
+        rows are kept where they come from there alone, and else the clock of the moment says it."""
+        horizon_ms = self.places.horizon(place)
+        if horizon_ms > NEVER or at_home:
+            return horizon_ms
+        return clock_ms - self.intake.lateness_max_ms
 
 
 def vouched_for(events: Merged) -> np.ndarray:
@@ -192,9 +210,14 @@ def as_vouched(events: Merged) -> Merged:
 
 def kept(events: Merged, accepted: Accepted, uncounted: Collection[str] = ()) -> tuple[Merged, np.ndarray]:
     """The events that count in some reading, with what the intake says of them; and their places, int64[k]. uncounted:
-    topics whose events count nowhere."""
+    topics whose events count nowhere.
+
+    An answer that comes behind its release is followed by that release once more: with a duration now, and `amends` set
+    since it has counted without. Column `id` is what tells events apart: of id, number and peer."""
     verdicts = {
         "at": accepted.time,
+        "id": accepted.identity,
+        "amends": np.zeros(events.n, np.bool_),
         "closed": accepted.closed,
         "duration": accepted.duration,
         "first_vouched": accepted.first_vouched,
@@ -206,4 +229,15 @@ def kept(events: Merged, accepted: Accepted, uncounted: Collection[str] = ()) ->
     for topic in uncounted:
         counts = counts & ~events.of_topic(topic)
     index = np.flatnonzero(counts)
-    return (seen if len(index) == events.n else seen.take(index)), index
+    amended = accepted.released[index] != 0
+    if not amended.any():
+        return (seen if len(index) == events.n else seen.take(index)), index
+    index = np.repeat(index, 1 + amended)
+    release = np.flatnonzero(np.repeat(amended, 1 + amended))[1::2]
+    columns = seen.take(index).columns
+    columns["at"][release] = accepted.released[index[release]]
+    columns["event"][release] = codes.RELEASE
+    columns["amends"][release] = True
+    for name in ("duration", "duration_vouched"):  # the answer itself has none
+        columns[name][release - 1] = -1
+    return Merged(columns), index

@@ -20,11 +20,13 @@ from streams.counting.chunk import ImageError, decode
 from streams.counting.table import TopicState
 from streams.ingest.admission import NEVER, Saved
 from streams.ingest.epoch import Place, home_of, origin_of, partition_of_strays
+from streams.ingest.feed_clocks import SAVED_COLUMNS
 from streams.ingest.places import Places
 
 __all__ = ["ImageError", "Images"]
 
-_ENTRIES = chunk.BYTES // 32  # of each of the two memories in one piece
+_ENTRIES = chunk.BYTES // 64  # of each of the two memories in one piece
+_CLOCKS = chunk.BYTES // 2 // (8 * SAVED_COLUMNS)
 
 
 class Images:
@@ -34,7 +36,7 @@ class Images:
         self._states = states
         self._places = places
         self._taken: set[int] = set()  # partitions that the next image may build on the last one of
-        self._last_marks: dict[Place, tuple[int, int]] = {}  # clock, and the time before which all is late
+        self._last_marks: dict[Place, tuple[int, int]] = {}  # events, floor
 
     def must_be_whole(self, partition: int) -> bool:
         """True if the next image cannot build on the one before: there was none, or it holds other counters."""
@@ -92,7 +94,7 @@ class Images:
     def _place(self, place: Place, source: int, whole: bool) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
         saved = self._places.intake.save(source, whole)
         # A duplicate is not noted, but it may move the clock, and it may be what a full memory makes room for.
-        marks, is_whole = (saved.clock, saved.floor), whole or saved.whole
+        marks, is_whole = (int(saved.pace[0]), saved.floor), whole or saved.whole
         if not is_whole and not len(saved.seen) and not len(saved.answers) and self._last_marks.get(place) == marks:
             return
         self._last_marks[place] = marks
@@ -102,29 +104,34 @@ class Images:
         fields = {
             "topic": topic,
             "rekeyed": 1 + origin_of(partition),  # 0, or 1 and the partition that they came from
-            "clock": None if saved.clock == NEVER else saved.clock,
+            "pace": saved.pace.tolist(),
+            "lateness_max_ms": saved.lateness_max_ms,
             "floor": None if saved.floor == NEVER else saved.floor,
             "counters": [{"id": known} for known in ids],
             "since": {known: since[counter] for known, counter in ids.items() if counter in since},
         }
-        pieces = max(1, -(-max(len(saved.seen), len(saved.answers)) // _ENTRIES))
+        most = {"seen": _ENTRIES, "answers": _ENTRIES, "clocks": _CLOCKS}
+        arrays = {"seen": saved.seen, "answers": saved.answers, "clocks": saved.clocks}
+        pieces = max(1, *(-(-len(array) // most[name]) for name, array in arrays.items()))
         for n in range(pieces):
-            part = slice(n * _ENTRIES, (n + 1) * _ENTRIES)
-            yield (
-                {**fields, "whole": saved.whole and n == 0},
-                {"seen": saved.seen[part], "answers": saved.answers[part]},
-            )
+            part = {name: array[n * most[name] : (n + 1) * most[name]] for name, array in arrays.items()}
+            yield {**fields, "whole": saved.whole and n == 0}, part
 
     def _load_place(self, fields: Mapping[str, Any], arrays: Mapping[str, np.ndarray], state: TopicState) -> None:
         place = fields["topic"], partition_of_strays(fields["partition"], fields["rekeyed"] - 1)
-        clock, floor = (NEVER if fields[name] is None else fields[name] for name in ("clock", "floor"))
-        saved = Saved(fields["whole"], clock, floor, arrays["seen"], arrays["answers"])
+        floor = NEVER if fields["floor"] is None else fields["floor"]
+        pace = np.array(fields["pace"], np.int64)
+        saved = Saved(
+            fields["whole"], arrays["clocks"], pace, fields["lateness_max_ms"], floor, arrays["seen"],
+            arrays["answers"],
+        )  # fmt: skip
         self._places.intake.restore(self._places.source(place), saved)
-        self._last_marks[place] = clock, floor
+        self._last_marks[place] = int(pace[0]), floor
         if fields["rekeyed"]:
             return
         known = {counter["id"] for counter in fields["counters"]}
         since = {state.ids[i]: at for i, at in fields["since"].items() if i in state.ids}
-        if fields["clock"] is not None:
+        clock = self._places.clocks().get(place)
+        if clock is not None:
             since |= {counter: clock for i, counter in state.ids.items() if i not in known}
         self._places.set_since(place, since)

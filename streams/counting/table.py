@@ -127,8 +127,17 @@ class TopicState:
         return out
 
     def _hit(self, counter: Counter, view: View) -> np.ndarray:
-        events = view.events
-        hit = view.mine & events.of_events(counter.events)
+        hit = view.mine & self._counts_in(counter, view.events)
+        again = np.flatnonzero(hit & view.events["amends"])
+        if len(again):  # what has counted without a duration counts no second time
+            before = view.events.take(again)
+            before.columns["duration"] = np.full(len(again), -1, np.int64)
+            hit[again] = ~self._counts_in(counter, before)
+        return hit
+
+    def _counts_in(self, counter: Counter, events: Merged) -> np.ndarray:
+        """bool[n], by kind of event, condition and value."""
+        hit = events.of_events(counter.events)
         if counter.where is not None:
             hit &= _judged(counter.where, events)[1]
         columns_of_value = value_columns(counter)

@@ -27,7 +27,7 @@ from schemas import topics
 from schemas.feed_settings import FeedBook
 from schemas.feeds import FEEDS
 from schemas.numbers import published
-from streams.counting.counts import BEGINNING, Counted, kept
+from streams.counting.counts import Counted, kept
 from streams.counting.plan import plan_of
 from streams.counting.table import ALL
 from streams.engine.compiled_rule import CompiledRule
@@ -47,6 +47,7 @@ from streams.ingest.fields import record_fields
 from streams.ingest.merge import Merged, merge
 
 LATENESS_MS = 3_600_000
+REUSED = "reused_ids"
 NUMBERS_MAX = 1 << 25
 
 
@@ -82,7 +83,7 @@ class Engine:
         self.decoders = {name: Decoder(name, _fields(rules, name), region, self.feeds) for name in self.topics}
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
-        self._counted = Counted(plan, lateness_ms, numbers_max)
+        self._counted = Counted(plan, lateness_ms, numbers_max, self.feeds.lateness_ms, self.feeds.leg)
         self._evaluator = Evaluator(rules, compiled, self._counted)
         self._output = Output(self.ledger)
         self._orders = OrderReader(self._evaluator)
@@ -246,16 +247,18 @@ class Engine:
     # -- stages ------------------------------------------------------------------------------------------------
 
     def _clock_max(self) -> int:
-        return max(self._counted.intake.clocks().values(), default=BEGINNING)
+        return self._counted.intake.clock_max()
 
     def _account(self, outcome: Outcome, events: Merged, accepted: Accepted) -> None:
         for topic in outcome.feeds.keys() & set(self.topics):  # damaged records of `rekeyed` are of no topic
             tally, mine = outcome.feeds[topic], events.of_topic(topic)
             found = {name: mine & (accepted.verdict == v) for v, name in enumerate(("accepted", "late", "duplicate"))}
-            for name, which in (found | {"future": mine & accepted.future}).items():
+            found |= {"future": mine & accepted.future, REUSED: mine & accepted.reused}
+            for name, which in found.items():
                 tally[name] += int(np.count_nonzero(which))
+                what = (REUSED, "") if name == REUSED else ("events", name)
                 for code, count in zip(*present(events["feed"][which]), strict=True):
-                    outcome.by_feed[topic, self.feeds.name(code, topic), "events", name] += count
+                    outcome.by_feed[(topic, self.feeds.name(code, topic), *what)] += count
 
     def _changes(
         self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.feed_settings import NO_BOOK, FeedBook
+from schemas.feed_settings import LEGS, NO_BOOK, FeedBook
 from schemas.objects import ObjectError, read_pairs
 from schemas.records import ID_MAX
 from streams.kernels.fields import FEED_CODES, feed_codes
@@ -38,7 +38,10 @@ def feeds_of(headers: Iterable[Iterable[tuple[str, bytes | None]] | None]) -> li
 
 
 class Feeds:
-    """The codes of feeds, the names of those that were seen, and what is known of each."""
+    """The codes of feeds, the names of those that were seen, and what is known of each.
+
+    lateness_ms: int64[FEED_CODES], -1 where the feed has none of its own. leg: uint8[FEED_CODES], the place among LEGS
+    of the end of a call that it tells."""
 
     def __init__(self, book: FeedBook = NO_BOOK) -> None:
         self.book = book
@@ -46,6 +49,13 @@ class Feeds:
         for name in sorted(book.feeds):
             code = self.code(name)
             self._listed[code] = text_hash(name)
+        self.lateness_ms = np.full(FEED_CODES, -1, np.int64)
+        self.leg = np.zeros(FEED_CODES, np.uint8)
+        for name, settings in book.feeds.items():
+            code = self.code(name)
+            self.leg[code] = LEGS.index(settings.leg)
+            if settings.lateness_ms is not None:
+                self.lateness_ms[code] = settings.lateness_ms
         self._hashes: dict[bytes | None, int] = {None: 0}  # of headers
         self._known = np.zeros(FEED_CODES, np.bool_)
         self._known[NO_FEED] = True

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 import numpy as np
 
 from rules.model import Counter
+from schemas.feeds import FEEDS
 from streams.ingest.admission import NEVER, Intake
 from streams.ingest.epoch import NO_ORIGIN, Place, home_of, origin_of
 from streams.ingest.merge import Merged
@@ -32,7 +33,11 @@ class Places:
 
     def source(self, place: Place) -> int:
         """Returns the place's source index, a new one the first time."""
-        return self._sources.setdefault(place, len(self._sources))
+        if place not in self._sources:
+            self._sources[place] = len(self._sources)
+            if FEEDS[place[0]].is_order:
+                self.intake.trust(self._sources[place])
+        return self._sources[place]
 
     def sources(self, events: Merged, topics: Iterable[str]) -> np.ndarray:
         """int32[n]: the source index of each event's place."""
@@ -66,6 +71,10 @@ class Places:
             and (partition is None or home_of(place[1]) == partition)
             and (topics is None or place[0] in topics)
         }
+
+    def horizon(self, place: Place) -> int:
+        """The time before which all events of a place are late, ms; NEVER while that is unknown."""
+        return self.intake.horizon(self._sources[place]) if place in self._sources else NEVER
 
     def drop(self, partition: int) -> None:
         """Forgets everything of this partition."""
@@ -133,9 +142,8 @@ class Places:
 
     def settle(self) -> None:
         """Forgets counters that have warmed, even as of the latest event that is still accepted."""
-        clocks = self.clocks() if self._since else {}
         for place, since in list(self._since.items()):
-            oldest = clocks.get(place, NEVER) - self.intake.lateness_ms
+            oldest = self.horizon(place)
             self._since[place] = {c: at for c, at in since.items() if at is None or oldest - at < c.reach_ms}
             if not self._since[place]:
                 del self._since[place]

@@ -1,9 +1,12 @@
-"""Decides which events count: partition clocks, the future rule, lateness, duplicates, and the memory of calls.
+"""Decides which events count: duplicates, calls set up again, and the memory of answers.
 
-A memory is int64[capacity, 2], an open-addressing table of (key, mark): the key is the mix of the kind of event and its
-id (`event_key`), so it is its own hash; 0 is an empty slot. The mark is 2 x time, and 1 more where nobody vouches for
-the event (`mark_of`). A remembered time counts only while it is no older than the reader's horizon: an expired entry
-reads as absent, swept or not, so that the moment at which a table is rebuilt changes no answer.
+An event is known by its *identity*: the mix of its id, number and peer. Ids alone are chosen by whoever calls, and
+repeat among relays and callers.
+
+A memory is int64[capacity, 2], an open-addressing table of (key, mark): the key is the identity, changed by the kind of
+event (`event_key`), and being a mix it is its own hash; 0 is an empty slot. The mark is 2 x time, and 1 more where
+nobody vouches for the event (`mark_of`). A remembered time counts only while it is no older than the reader's horizon:
+an expired entry reads as absent, swept or not, so that the moment at which a table is rebuilt changes no answer.
 
 The vouched reading sees entries of vouched-for events alone. One memory serves both: a vouched-for event takes the
 place of an entry that nobody vouches for, and the other way round only when that one has expired.
@@ -14,120 +17,184 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from streams.kernels.mixing import mix_pair
+from streams.kernels.clocks import DUPLICATE, LATE, OK
+from streams.kernels.mixing import GOLDEN, mix
 from streams.kernels.options import COMPILED, HOT, INNER
 from streams.kernels.prefetch import AHEAD, prefetch_row
 from streams.kernels.table import place
 
-OK, LATE, DUPLICATE = range(3)
-NEVER = np.iinfo(np.int64).min  # a clock before its first event
-
 # Codes of schemas.codes.EVENTS, which kernels do not import; a test holds the two together.
-SETUP, ANSWER, RELEASE = 1, 2, 3
+SETUP, ANSWER, RELEASE, COMPLETE = 1, 2, 3, 4
 
-# Places in the `state` of one partition's memories.
+NONE = -1  # in place of a mark
+# Copies of one event that several probes saw differ by less than this.
+COPIES_MS = 250
+LEG = 0  # in place of an id; a hash of one is never 0
+LEGS_MS = 5_000  # and those that the carriers at both ends tell, each by its own clock
+
+# Places in the `state` of one place's memories.
 SEEN, SEEN_LIMIT, ANSWERS, ANSWERS_LIMIT, FLOOR, NARROWED, NOTED, ANSWERS_NOTED = range(8)
 
 
-@njit(**INNER)
-def event_key(event, id_hash):
-    """Key of (kind of event, id) in a memory. Never 0."""
-    key = mix_pair(event, id_hash)
+@njit(**COMPILED)
+def identities(event, id_hash, number, peer, leg, out):
+    """out[i] (int64): what tells an event from all others of its kind. leg: uint8[n], not 0 for a feed that tells one
+    end of calls: the other end's feed has ids of its own, so the id says nothing."""
+    for i in range(len(id_hash)):
+        id = LEG if leg[i] > 0 and SETUP <= event[i] <= COMPLETE else id_hash[i]
+        out[i] = mix(mix(id ^ np.int64(np.uint64(number[i]) * GOLDEN)) ^ peer[i])
+
+
+@njit(**HOT)
+def event_key(event, mixed):
+    """Key of a kind of event and an identity, or a hash of an id. Never 0."""
+    key = mixed ^ np.int64(np.uint64(event) * GOLDEN)
     return key if key != 0 else 1
 
 
 @njit(**COMPILED)
-def judge(source, at, timestamp, clocks, lateness, ahead, time, clock, verdict, future, clock_max_before):
-    """Times and partition clocks, event by event in arrival order, all partitions together.
-
-    clocks: int64[partitions], running maxima, moved on. clock[i]: the partition's clock after event i, ms.
-    verdict[i] is OK or LATE here. clock_max_before[i]: the largest of all clocks before event i, NEVER at first."""
-    largest = NEVER
-    for slot in range(len(clocks)):
-        largest = max(largest, clocks[slot])
-    for i in range(len(source)):
-        t = at[i]
-        future[i] = timestamp[i] > 0 and t > timestamp[i] + ahead
-        if future[i]:
-            t = timestamp[i]
-        before = clocks[source[i]]
-        late = before != NEVER and t < before - lateness
-        clocks[source[i]] = max(before, t)
-        time[i] = t
-        clock[i] = clocks[source[i]]
-        verdict[i] = LATE if late else OK
-        clock_max_before[i] = largest
-        largest = max(largest, t)
-
-
-@njit(**COMPILED)
 def sift(
-    seen, answers, state, journal, answers_journal, order, start, event, id_hash, vouched, time, clock, lateness,
-    answer_memory, verdict, closed, duration, first_vouched, closed_vouched, duration_vouched,
+    seen, answers, recent, state, journal, answers_journal, order, start, event, id_hash, identity, vouched, leg, time,
+    clock, horizon, behind, lateness_max, answer_memory,
+    verdict, closed, duration, first_vouched, closed_vouched, duration_vouched, released, reused,
 ):  # fmt: skip
-    """Duplicates, known releases and call durations of one partition's events.
+    """Duplicates, known releases and call durations of one place's events.
 
-    order: int64[m], its events' places in the batch, ascending. seen: memory of (kind, id); answers: memory of
-    answers, of length 0 when none is kept. journal, answers_journal: int64[., 2], what was put into either memory since
-    it was last saved; state counts on where one has no room. Of the whole batch, written where they change: verdict,
-    closed, duration of the reading of all; first_vouched: a duplicate that is none in the vouched reading; closed and
-    duration in that one.
-    Works from order[start]; returns m, or the place in `order` before which a memory must be rebuilt."""
+    order: int64[m], its events' places in the batch, ascending. answers: of length 0 when none are kept. recent:
+    int64[.], the (kind, id) last seen in each slot, and its identity. journal, answers_journal: int64[., 2], what
+    was put into either memory since it was last saved; state counts on where one has no room. clock, horizon, behind:
+    as `judge` says. Of the whole batch, written where they change, as `Accepted` in streams.ingest.admission says:
+    verdict to reused.
+    Works from order[start]; returns m, or the place in `order` before which a full memory must be rebuilt."""
     seen_mask = len(seen) - 1
-    answers_mask = len(answers) - 1
     m = len(order)
     for k in range(start, m):
         if k + AHEAD < m:
             coming = order[k + AHEAD]
-            prefetch_row(seen, event_key(event[coming], id_hash[coming]) & seen_mask, 0)
-            if event[coming] == SETUP:
-                prefetch_row(seen, event_key(RELEASE, id_hash[coming]) & seen_mask, 0)
-            elif event[coming] == ANSWER or event[coming] == RELEASE:
-                prefetch_row(answers, event_key(ANSWER, id_hash[coming]) & answers_mask, 0)
+            look_ahead(seen, answers, event[coming], identity[coming])
+        i = order[k]
         if state[SEEN] >= state[SEEN_LIMIT] or state[ANSWERS] >= state[ANSWERS_LIMIT]:
             return k
-        i = order[k]
         if verdict[i] != OK:
             continue
         if time[i] < state[FLOOR]:
             verdict[i] = LATE
             state[NARROWED] += 1
             continue
-        horizon = clock[i] - lateness
-        key = event_key(event[i], id_hash[i])
+        copies = LEGS_MS if leg[i] > 0 else COPIES_MS
+        key = event_key(event[i], identity[i])
         slot = place(seen, key, key & seen_mask)
+        again = again_vouched = False
+        earlier = 0
+        # What is dropped from a memory lies before this, whatever the feed.
+        oldest = behind[i] - lateness_max
         if seen[slot, 0] == 0:
             seen[slot, 0] = key
             state[SEEN] += 1
-        elif time_of(seen[slot, 1]) >= horizon:
-            verdict[i] = DUPLICATE
-            first_vouched[i] = vouched[i] and not is_vouched(seen[slot, 1])
-            if not first_vouched[i]:
-                continue
+        # A clock of events that nobody vouches for makes nothing of the others expire.
+        elif time_of(seen[slot, 1]) >= (oldest if is_vouched(seen[slot, 1]) and not vouched[i] else horizon[i]):
+            mark = seen[slot, 1]
+            earlier = time_of(mark)
+            again = is_of_another_call(seen, mark, event[i], identity[i], time[i], vouched[i], horizon[i], copies)
+            again_vouched = again and is_vouched(mark)
+            if not again:
+                verdict[i] = DUPLICATE
+                first_vouched[i] = vouched[i] and not is_vouched(mark)
+                if not first_vouched[i]:
+                    continue
+        reused[i] = verdict[i] == OK and takes_id(recent, event[i], id_hash[i], identity[i])
         seen[slot, 1] = mark_of(time[i], vouched[i])
         note(journal, state, NOTED, key, seen[slot, 1])
         if event[i] == SETUP:
-            key = event_key(RELEASE, id_hash[i])
-            slot = place(seen, key, key & seen_mask)
-            closed[i] = seen[slot, 0] != 0 and time_of(seen[slot, 1]) >= horizon
-            closed_vouched[i] = closed[i] and is_vouched(seen[slot, 1])
+            release = mark_in(seen, event_key(RELEASE, identity[i]), max(horizon[i], time[i] - copies))
+            closed[i] = release != NONE
+            closed_vouched[i] = closed[i] and is_vouched(release)
         elif len(answers) > 0 and (event[i] == ANSWER or event[i] == RELEASE):
-            key = event_key(ANSWER, id_hash[i])
-            slot = place(answers, key, key & answers_mask)
-            known = answers[slot, 0] != 0 and time_of(answers[slot, 1]) >= clock[i] - answer_memory
-            known_vouched = known and is_vouched(answers[slot, 1])
-            if event[i] == ANSWER:
-                if known_vouched and not vouched[i]:
-                    continue
-                state[ANSWERS] += answers[slot, 0] == 0
-                answers[slot, 0] = key
-                answers[slot, 1] = mark_of(time[i], vouched[i])
-                note(answers_journal, state, ANSWERS_NOTED, key, answers[slot, 1])
-            elif duration[i] == -1 and known:
-                duration[i] = max(0, time[i] - time_of(answers[slot, 1]))
-                if known_vouched:
-                    duration_vouched[i] = duration[i]
+            pair(
+                seen, answers, state, answers_journal, i, event, identity, again, again_vouched, earlier, vouched, time,
+                horizon[i], clock[i] - answer_memory, behind[i] - answer_memory, duration, duration_vouched, released,
+            )  # fmt: skip
     return m
+
+
+@njit(**HOT)
+def look_ahead(seen, answers, event, identity):
+    """Asks for what a later event will touch."""
+    mask = len(seen) - 1
+    prefetch_row(seen, event_key(event, identity) & mask, 0)
+    if event == SETUP or (event == ANSWER and len(answers) > 0):
+        prefetch_row(seen, event_key(RELEASE, identity) & mask, 0)
+    if event == ANSWER or event == RELEASE:
+        prefetch_row(answers, event_key(ANSWER, identity) & (len(answers) - 1), 0)
+
+
+@njit(**INNER)
+def is_of_another_call(seen, mark, event, identity, time, vouched, horizon, copies):
+    """True of an event that is like a remembered one, and yet no duplicate: its call was set up again after its
+    release. mark: of the remembered event. What nobody vouches for tells nothing about an event that is vouched
+    for."""
+    if event < SETUP or event > COMPLETE or (is_vouched(mark) and not vouched):
+        return False
+    other = mark_in(seen, event_key(RELEASE if event == SETUP else SETUP, identity), horizon)
+    if other == NONE or (is_vouched(mark) and not is_vouched(other)):
+        return False
+    if event == SETUP:
+        return time > max(time_of(mark), time_of(other)) + copies
+    return time_of(other) > time_of(mark) + copies and time >= time_of(other)
+
+
+@njit(**HOT)
+def pair(
+    seen, answers, state, answers_journal, i, event, identity, again, again_vouched, earlier, vouched, time,
+    horizon, since, oldest, duration, duration_vouched, released,
+):  # fmt: skip
+    """Gives a release the duration since its answer, or an answer that comes behind its release, and remembers an
+    answer. again, again_vouched: another such event of the call id was at `earlier`, in a call before this one."""
+    key = event_key(ANSWER, identity[i])
+    answer = mark_in(answers, key, since)
+    if event[i] == RELEASE:
+        # An answer behind its release is a clock's mistake, and one before an earlier release another call's.
+        if duration[i] == -1 and answer != NONE and time_of(answer) <= time[i]:
+            if not again or time_of(answer) > earlier:
+                duration[i] = time[i] - time_of(answer)
+            if is_vouched(answer) and (not again_vouched or time_of(answer) > earlier):
+                duration_vouched[i] = time[i] - time_of(answer)
+        return
+    release = mark_in(seen, event_key(RELEASE, identity[i]), max(horizon, time[i]))
+    # A release that found an answer has its duration.
+    if release != NONE and (again or answer == NONE):
+        released[i] = time_of(release)
+        duration[i] = released[i] - time[i]
+    unpaired = again_vouched or answer == NONE or not is_vouched(answer)
+    if vouched[i] and release != NONE and is_vouched(release) and unpaired:
+        released[i] = time_of(release)
+        duration_vouched[i] = released[i] - time[i]
+    held = mark_in(answers, key, oldest)
+    if vouched[i] or held == NONE or not is_vouched(held):
+        slot = place(answers, key, key & (len(answers) - 1))
+        state[ANSWERS] += answers[slot, 0] == 0
+        answers[slot, 0] = key
+        answers[slot, 1] = mark_of(time[i], vouched[i])
+        note(answers_journal, state, ANSWERS_NOTED, key, answers[slot, 1])
+
+
+@njit(**HOT)
+def takes_id(recent, event, id_hash, identity):
+    """Notes whose the (kind, id) is; True when it was another's among those seen lately. A slot has half of the key and
+    half of the identity: a metric bears a mistake in four thousand million."""
+    key = event_key(event, id_hash)
+    slot = key & (len(recent) - 1)
+    entry = ((key >> 32) << 32) | (identity & 0xFFFFFFFF)
+    taken = recent[slot] != entry and (recent[slot] ^ entry) >> 32 == 0
+    recent[slot] = entry
+    return taken
+
+
+@njit(**HOT)
+def mark_in(memory, key, oldest):
+    """The mark of a key, NONE where its time lies before `oldest`."""
+    slot = place(memory, key, key & (len(memory) - 1))
+    return memory[slot, 1] if memory[slot, 0] != 0 and time_of(memory[slot, 1]) >= oldest else NONE
 
 
 @njit(**HOT)

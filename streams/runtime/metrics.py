@@ -49,6 +49,7 @@ class Metrics:
         made = self._make
         self._records = made(Counter, "records", "Input records counted, dead letters included", "topic", "feed")
         self._events = made(Counter, "events", "Events by what became of them", "topic", "feed", "outcome")
+        self._reused = made(Counter, "reused_ids", "Events whose id another number or peer had", "topic", "feed")
         self._dead = made(Counter, "dead_letters", "Records that could not be read", "topic", "feed", "reason")
         self._flawed = made(Counter, "flawed_fields", "Flawed fields of records that count", "topic", "feed", "field")
         self._rekeyed = made(Counter, "rekeyed", "Records sent to the partition of their number", "topic")
@@ -113,6 +114,7 @@ class Metrics:
             if "rekeyed" in tally:
                 self._rekeyed.labels(topic).inc(tally["rekeyed"])
         counters = {"events": self._events, "dead": self._dead, "flawed": self._flawed, "records": self._records}
+        counters["reused_ids"] = self._reused
         for (topic, feed, what, detail), count in outcome.by_feed.items():
             counters[what].labels(topic, printable(feed), *([detail] if detail else [])).inc(count)
         for (rule, mode, change), count in outcome.changes.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rules.model import Counter
 from schemas.feeds import EVENTS
@@ -11,6 +11,9 @@ from tests.reference.conditions import Value, holds
 
 LIVE_MAX = 64  # more calls than this read as so many
 FLOOR = 1e-6  # a gray level below it is 0
+
+
+Identity = tuple[str, int, int]  # id, number, peer
 
 
 @dataclass
@@ -21,17 +24,21 @@ class Event:
     event: str  # a name from schemas.feeds.EVENTS
     number: int
     at_ms: int
-    id: str
+    id: Identity
     fields: dict[str, Value]  # as conditions call them
     things: dict[str, object]  # what `distinct` can count
     vouched: bool  # somebody vouches for the number
     closed: bool = False  # a set-up whose release came before
     duration_ms: int | None = None
     newest_ms: int = 0  # the newest time of its number on its topic, this event's included
+    amends: bool = False  # a release that has counted without its duration
 
 
 def counts(counter: Counter, event: Event) -> bool:
     """True if the event can change the counter."""
+    if event.amends:
+        before = replace(event, amends=False, duration_ms=None, fields=event.fields | {"duration": None})
+        return counts(counter, replace(event, amends=False)) and not counts(counter, before)
     assert event.event in EVENTS
     if event.topic != counter.topic or event.event not in counter.events:
         return False
@@ -127,16 +134,16 @@ def _floored(level: float) -> float:
 
 
 def _live(events: list[Event], as_of_ms: int, max_age_ms: int) -> float:
-    calls: dict[str, int] = {}
+    calls: dict[Identity, int] = {}
     for calls in _calls(events, max_age_ms):  # noqa: B007 - the last ones
         pass
     return _younger(calls, as_of_ms, max_age_ms)
 
 
-def _calls(events: list[Event], max_age_ms: int) -> Iterator[dict[str, int]]:
-    """After each event the set-ups without a release, by call id. Of two set-ups with one id the first counts until it
-    is too old."""
-    calls: dict[str, int] = {}
+def _calls(events: list[Event], max_age_ms: int) -> Iterator[dict[Identity, int]]:
+    """After each event the set-ups without a release, by identity. Of two set-ups of one the first counts until it is
+    too old."""
+    calls: dict[Identity, int] = {}
     for event in events:
         calls = {id: at_ms for id, at_ms in calls.items() if event.at_ms - at_ms < max_age_ms}
         if event.event == "release":
@@ -146,5 +153,5 @@ def _calls(events: list[Event], max_age_ms: int) -> Iterator[dict[str, int]]:
         yield calls
 
 
-def _younger(calls: dict[str, int], as_of_ms: int, max_age_ms: int) -> float:
+def _younger(calls: dict[Identity, int], as_of_ms: int, max_age_ms: int) -> float:
     return float(min(LIVE_MAX, sum(as_of_ms - at_ms < max_age_ms for at_ms in calls.values())))

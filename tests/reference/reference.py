@@ -25,16 +25,10 @@ from schemas.numbers import normalise
 from schemas.registry import ENTRY_KINDS
 from streams.holds.ledger import block_id, event_id
 from streams.ingest.feed_codes import name_of
+from tests.reference.admission import HOUR_MS, Partition
 from tests.reference.conditions import Value, compared_with, holds, limit_at
 from tests.reference.counting import Event, counts, readings
 
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-AHEAD_MS = 5 * MINUTE_MS
-LATENESS_MS = HOUR_MS
-ANSWER_MEMORY_MS = 4 * HOUR_MS
-
-READINGS = ("vouched", "all")
 LANES = {"enforce": topics.BLOCK_EVENTS, "shadow": topics.SHADOW_EVENTS, "review": topics.REVIEW_QUEUE}
 # (id, number, other number) by topic. A hit of a trap has no id: its number, the other and the time tell it.
 ACTOR = {
@@ -78,61 +72,6 @@ class Hold:
     more: dict[str, Any] = field(default_factory=dict)  # what the registry had to do with it
 
 
-class Memory:
-    """The memory of ids and answers of one reading: time, and whether somebody vouched."""
-
-    def __init__(self) -> None:
-        self.ids: dict[tuple[str, str], tuple[int, bool]] = {}
-        self.answers: dict[str, tuple[int, bool]] = {}
-
-    def knows(self, event: str, id: str, clock_ms: int) -> bool:
-        return (event, id) in self.ids and self.ids[event, id][0] >= clock_ms - LATENESS_MS
-
-
-class Partition:
-    """Clock of one partition of one topic, and what either reading remembers."""
-
-    def __init__(self) -> None:
-        self.clock_ms: int | None = None
-        self.memories = {reading: Memory() for reading in READINGS}
-
-    def accept(self, event: Event, ts_ms: int) -> dict[str, Event]:
-        """The event by the readings in which it counts, with its time and what earlier events there say about it."""
-        if ts_ms > 0 and event.at_ms > ts_ms + AHEAD_MS:
-            event.at_ms = ts_ms
-        if self.clock_ms is not None and event.at_ms < self.clock_ms - LATENESS_MS:
-            return {}
-        self.clock_ms = event.at_ms if self.clock_ms is None else max(self.clock_ms, event.at_ms)
-        clock_ms = self.clock_ms
-        fresh = {
-            reading: not self.memories[reading].knows(event.event, event.id, clock_ms) and (event.vouched or not only)
-            for reading, only in (("vouched", True), ("all", False))
-        }
-        counts = {}
-        for reading, memory in self.memories.items():
-            # In the reading of all an event that is vouched for takes the place of one that is not.
-            if fresh[reading] or fresh["vouched"]:
-                seen = replace(event, fields=dict(event.fields))
-                self._remember(memory, seen, clock_ms)
-                if fresh[reading]:
-                    counts[reading] = seen
-        return counts
-
-    def _remember(self, memory: Memory, event: Event, clock_ms: int) -> None:
-        memory.ids[event.event, event.id] = event.at_ms, event.vouched
-        if event.event == "setup":
-            event.closed = memory.knows("release", event.id, clock_ms)
-        answer_ms, vouched = memory.answers.get(event.id, (None, False))
-        if answer_ms is not None and answer_ms < clock_ms - ANSWER_MEMORY_MS:
-            answer_ms = None
-        if event.event == "answer" and (event.vouched or answer_ms is None or not vouched):
-            memory.answers[event.id] = event.at_ms, event.vouched
-        if event.event == "release" and event.duration_ms is None and answer_ms is not None:
-            event.duration_ms = max(0, event.at_ms - answer_ms)
-        if event.duration_ms is not None:
-            event.fields["duration"] = event.duration_ms / 1000
-
-
 class Reference:
     def __init__(self, rules: RuleSet, region: str = "KR") -> None:
         assert rules.protected is not None
@@ -167,14 +106,15 @@ class Reference:
             self.out.append(dead_letter(line, error))
             return
         changes: defaultdict[str, list[tuple[str, Hold, list[Hold]]]] = defaultdict(list)
+        feed = name_of(None, line.value, FEEDS[line.topic].naming) or ""
         for event in self._events(line.topic, record):
-            seen = self.partitions[line.topic, line.partition].accept(event, line.ts_ms)
-            for reading, counting in seen.items():
-                known = self.events[reading, line.topic, event.number]
-                counting.newest_ms = max([counting.at_ms, *(known[-1:] and [known[-1].newest_ms])])
-                known.append(counting)
-            for change, hold in self._rules(event.number, seen):
-                changes[hold.lane].append((change, replace(hold), self._in_force(hold)))
+            for seen in self.partitions[line.topic, line.partition].accept(event, line.ts_ms, feed):
+                for reading, counting in seen.items():
+                    known = self.events[reading, line.topic, event.number]
+                    counting.newest_ms = max([counting.at_ms, *(known[-1:] and [known[-1].newest_ms])])
+                    known.append(counting)
+                for change, hold in self._rules(event.number, seen):
+                    changes[hold.lane].append((change, replace(hold), self._in_force(hold)))
         for made in changes.values():
             self._publish(made)
 
@@ -217,7 +157,8 @@ class Reference:
             at = {"setup": record["setup_at"], "answer": record.get("answer_at"), "release": record["at"]} | at
         for event, at_ms in at.items():
             if at_ms is not None:
-                made = Event(topic, event, number.key, at_ms, id, dict(fields), things, vouched)
+                who = id, number.key, peer.key if peer else 0
+                made = Event(topic, event, number.key, at_ms, who, dict(fields), things, vouched)
                 if "complete" in at and event in ("release", "complete") and record.get("answer_at") is not None:
                     made.duration_ms = record["release_at"] - record["answer_at"]
                 yield made
@@ -326,7 +267,9 @@ class Reference:
 
     def _expire(self) -> None:
         """Holds that ended by the largest clock."""
-        clock_ms = max((p.clock_ms for p in self.partitions.values() if p.clock_ms is not None), default=0)
+        clocks = [(vouched, of.clock) for p in self.partitions.values() for (_, vouched), of in p.clocks.clocks.items()]
+        vouched = any(vouched for vouched, _ in clocks)
+        clock_ms = max((clock for says, clock in clocks if says or not vouched), default=0)
         ended = [hold for hold in self.holds.values() if hold.active and hold.until_ms <= clock_ms]
         for hold in sorted(ended, key=lambda h: (h.until_ms, h.number, h.rule, list(LANES).index(h.lane))):
             hold.active = False

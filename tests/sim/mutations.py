@@ -245,6 +245,15 @@ def floor_of_ids_not_saved() -> Any:
     return patch.object(Intake, "save", lambda self, source, whole: replace(save(self, source, whole), floor=NEVER))
 
 
+def clocks_of_feeds_not_saved() -> Any:
+    def mutant(self: Any, source: int, whole: bool) -> Any:
+        saved = save(self, source, whole)
+        return replace(saved, clocks=saved.clocks[:0])
+
+    save = Intake.save
+    return patch.object(Intake, "save", mutant)
+
+
 def breaker_rows_not_written() -> Any:
     return patch.object(Breaker, "changed_rows", lambda self: [])
 
@@ -397,6 +406,7 @@ MUTATIONS = {
         Mutation(
             "a snapshot does not say what a full memory has forgotten", CRASHES, floor_of_ids_not_saved, {"ids_max": 9}
         ),
+        Mutation("a snapshot does not say which times the feeds have shown", CRASHES, clocks_of_feeds_not_saved),
         Mutation("what a breaker knows is not written", CRASHES, breaker_rows_not_written, {"breaker": (1, 0.0)}),
         Mutation(
             "memory is used again though another has committed equal offsets",

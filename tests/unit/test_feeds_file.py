@@ -16,9 +16,11 @@ feeds:
   switch-1:
     vouches: full
     clock: {offset: -90s, zone: Asia/Seoul}
+    lateness: 90m
     numbers: smpp
     home_region: us
     silent_after: 2h
+    leg: originating
     envelope: connect
     topics: [cdr]
   "KT 상호접속":
@@ -38,8 +40,8 @@ def test_a_file_says_what_is_known_of_each_feed(tmp_path: Path) -> None:
     assert mistakes == []
     assert book is not None
     assert book.of("switch-1", CDR) == FeedSettings(
-        vouches="full", offset_ms=-90_000, zone="Asia/Seoul", number_format="smpp", region="US",
-        silent_after_ms=7_200_000, envelope="connect", topics=("cdr",),
+        vouches="full", offset_ms=-90_000, zone="Asia/Seoul", lateness_ms=5_400_000, number_format="smpp", region="US",
+        silent_after_ms=7_200_000, leg="originating", envelope="connect", topics=("cdr",),
     )  # fmt: skip
     assert book.of("switch-1", MESSAGE_RELAY) == book.of("KT 상호접속", CDR) == book.of("nobody", CDR) == UNKNOWN
     assert book.of("message-relay", MESSAGE_RELAY).offset_ms == 3_600_000
@@ -68,12 +70,11 @@ WRONG = {
     "feeds: {a: {clock: {offset: 90}}}": ["1:29: offset: `90` has no unit; write `90s`, `90m`, `90h` or `90d`"],
     "feeds: {a: {clock: {offset: -30d}}}": ["1:29: offset is `30d`; it must be from 0s to 7d"],
     "feeds: {a: {clock: {zone: Asia/Soul}}}": ["1:27: unknown time zone `Asia/Soul`"],
-    "feeds: {a: {silent_after: 0s}}": ["1:27: silent_after is `0s`; it must be from 1s to 30d"],
-    "feeds: {a: {lateness: 90m}}": ["1:13: unknown key `lateness` in feed `a`"],
+    "feeds: {a: {lateness: 0s}}": ["1:23: lateness is `0s`; it must be from 1s to 7d"],
     "feeds: {a: {numbers: e.164}}": ["1:22: `e.164` is not a valid numbers"],
     "feeds: {a: {home_region: UK}}": ["1:26: home_region: no country has the code 'UK': did you mean GB?"],
-    "feeds: {a: {vouches: yes, envelope: avro}}": [
-        "1:22: `yes` is not a valid vouches", "1:37: `avro` is not a valid envelope",
+    "feeds: {a: {leg: origin, envelope: avro}}": [
+        "1:18: `origin` is not a valid leg", "1:36: `avro` is not a valid envelope",
     ],
     "feeds: {a: {topics: [calls]}}": ["1:22: `calls` is not a valid topics"],
     "feeds: {a: {}, a: {}}": ["1:16: `a` is given twice"],

@@ -171,7 +171,15 @@ def test_the_summary_counts_everything() -> None:
         "seen_before": 1,
         "other_topics": {},
         "feeds": {
-            "message-relay": {"records": 6, "not_json": 1, "accepted": 3, "late": 1, "duplicate": 1, "future": 0}
+            "message-relay": {
+                "records": 6,
+                "not_json": 1,
+                "accepted": 3,
+                "late": 1,
+                "duplicate": 1,
+                "future": 0,
+                "reused_ids": 0,
+            }
         },
         "changes": [{"rule": "burst", "mode": "enforce", "change": "opened", "count": 1}],
         "at_bound": [],
