@@ -123,10 +123,6 @@ class Transactional:
                 if self._finds(note, places):  # 6
                     return self._committed(note)
             else:
-                if meaning_of(why) is Meaning.NAME_TAKEN:
-                    # No abort: the other process has made the broker abort this transaction before it joined the group,
-                    # and librdkafka may end the process over a call about a transaction that is gone.
-                    raise Fenced(self._name_taken(why))
                 self._abort(why)  # 4, and 5 when that fails
                 if meaning_of(why) is Meaning.REBALANCE:
                     self._forget()
