@@ -26,6 +26,7 @@ class Outcome:
     feeds: dict[str, Counter[str]] = field(default_factory=dict)  # by topic: records, accepted, late, future, ...
     # (topic, feed, what, detail): what is as in streams.ingest.decode, or `events` with their outcome as the detail
     by_feed: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+    skew_ms: dict[tuple[str, str], int] = field(default_factory=dict)  # by (topic, feed): see streams.ingest.skew
     changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (rule, lane, change)
     ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
     diverted: Counter[str] = field(default_factory=Counter)  # changes in review that would have been enforced, by why

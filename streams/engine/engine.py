@@ -45,6 +45,7 @@ from streams.ingest.epoch import NO_ORIGIN, OutRecord, origin_of
 from streams.ingest.feed_codes import Feeds, present
 from streams.ingest.fields import record_fields
 from streams.ingest.merge import Merged, merge
+from streams.ingest.skew import skews
 
 LATENESS_MS = 3_600_000
 REUSED = "reused_ids"
@@ -252,6 +253,8 @@ class Engine:
     def _account(self, outcome: Outcome, events: Merged, accepted: Accepted) -> None:
         for topic in outcome.feeds.keys() & set(self.topics):  # damaged records of `rekeyed` are of no topic
             tally, mine = outcome.feeds[topic], events.of_topic(topic)
+            for code, ahead_ms in skews(*(events[name][mine] for name in ("feed", "at", "timestamp"))).items():
+                outcome.skew_ms[topic, self.feeds.name(code, topic)] = ahead_ms
             found = {name: mine & (accepted.verdict == v) for v, name in enumerate(("accepted", "late", "duplicate"))}
             found |= {"future": mine & accepted.future, REUSED: mine & accepted.reused}
             for name, which in found.items():

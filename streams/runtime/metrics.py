@@ -30,6 +30,8 @@ class Tallies(Protocol):
     @property
     def by_feed(self) -> Mapping[tuple[str, str, str, str], int]: ...
     @property
+    def skew_ms(self) -> Mapping[tuple[str, str], int]: ...
+    @property
     def changes(self) -> Mapping[tuple[str, str, str], int]: ...
     @property
     def diverted(self) -> Mapping[str, int]: ...
@@ -67,6 +69,7 @@ class Metrics:
         self._live = made(Gauge, "live_partitions", "Partitions that are counted, not restoring")
         self._silent = made(Gauge, "feed_silent", "1 while a feed that had records has none", "feed")
         self._quiet = made(Gauge, "feed_quiet_seconds", "Since the last record of a feed", "feed")
+        self._skew = made(Gauge, "feed_skew_seconds", "A feed's times against its log's, lately", "topic", "feed")
         self._rules_failed = made(Gauge, "rules_reload_failed", "1 since the rules could last not be read again")
         self._breaker = made(Gauge, "breaker_open", "Feeds that hold new blocks back for review", "scope", "name")
         self._diverted = made(Counter, "breaker_diverted", "Changes in review that would have been enforced", "why")
@@ -117,6 +120,8 @@ class Metrics:
         counters["reused_ids"] = self._reused
         for (topic, feed, what, detail), count in outcome.by_feed.items():
             counters[what].labels(topic, printable(feed), *([detail] if detail else [])).inc(count)
+        for (topic, feed), ahead_ms in outcome.skew_ms.items():
+            self._skew.labels(topic, printable(feed)).set(ahead_ms / 1000)
         for (rule, mode, change), count in outcome.changes.items():
             self._blocks.labels(printable(rule), mode, change).inc(count)
         for why, count in outcome.diverted.items():

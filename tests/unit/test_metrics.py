@@ -107,3 +107,11 @@ def test_entries_of_the_registry_are_shown_by_kind_and_state() -> None:
     }  # fmt: skip
     metrics.observe_registry(InForce(empty(), told), 600_000)
     assert metrics.value("registry_entries", kind="allowed", state="in_force") == 0
+
+
+def test_a_feed_that_is_ahead_of_its_log_is_shown_with_how_far() -> None:
+    metrics = Metrics()
+    metrics.outcome(Outcome(skew_ms={("cdr", "switch-1"): 90_500}))
+    metrics.outcome(Outcome(skew_ms={("cdr", "switch-2"): -32_400_000}))
+    assert metrics.value("feed_skew_seconds", topic="cdr", feed="switch-1") == 90.5
+    assert metrics.value("feed_skew_seconds", topic="cdr", feed="switch-2") == -32_400
