@@ -39,6 +39,7 @@ class ReplaySummary:
     lines: int = 0
     bad_lines: int = 0
     seen_before: int = 0
+    disordered: int = 0  # records behind later ones of their partition
     other_topics: Counter[str] = field(default_factory=Counter)
     feeds: dict[str, Counter[str]] = field(default_factory=dict)
     changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -67,8 +68,9 @@ class ReplaySummary:
         """The count of events of all topics with this outcome."""
         return sum(tally[outcome] for tally in self.feeds.values())
 
-    def complaint(self, files: str) -> str | None:
-        """The reason why a replay shows nothing, or no more than half, of what is in `files`; None if it shows it."""
+    def complaint(self, files: str, merged: bool = False) -> str | None:
+        """The reason why a replay shows nothing, or no more than half, of what is in `files`; None if it shows it.
+        merged: records were put into the order of their times, which need not be that of their offsets."""
         accepted, late = self.events("accepted"), self.events("late")
         records = self.events("records")
         if not self.lines:
@@ -82,10 +84,12 @@ class ReplaySummary:
             return (
                 f"nothing was replayed: none of {self.lines:,} records can be read (--dead-letters says why): {files}"
             )
+        want_order = "files that are not in the order of time want --merge"
         if late and late >= accepted:
+            return f"{late:,} of {late + accepted:,} events came too late to count: {want_order}"
+        if self.disordered and 2 * self.disordered >= records and not merged:
             return (
-                f"{late:,} of {late + accepted:,} events came too late to count: files that are not in the order of "
-                "time want --merge"
+                f"{self.disordered:,} of {records:,} records stood behind later ones of their partition: {want_order}"
             )
         return None
 
@@ -97,6 +101,7 @@ class Seen:
         self._end: defaultdict[tuple[str, int], int] = defaultdict(lambda: -1)  # highest seen
         # The offsets below it that were not seen, ascending. Transactions leave such a gap at each commit.
         self._gaps: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+        self.disordered = 0  # new records with an offset below the highest
 
     def add(self, topic: str, partition: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """Returns bool[n], True for the records that are new, and remembers them."""
@@ -124,6 +129,7 @@ class Seen:
         if i < 0 or offset >= gaps[i][1]:
             return False
         low, high = gaps[i]
+        self.disordered += 1
         gaps[i : i + 1] = [r for r in ((low, offset), (offset + 1, high)) if r[0] < r[1]]
         return True
 
@@ -197,6 +203,7 @@ class Replay:
     def _fresh(self, raw: RawBatch) -> RawBatch:
         """The batch without records that were replayed before."""
         fresh = self._seen.add(raw.topic, raw.partition, raw.offset)
+        self.summary.disordered = self._seen.disordered
         if fresh.all():
             return raw
         self.summary.seen_before += int(np.count_nonzero(~fresh))

@@ -157,7 +157,7 @@ def command(
             raise click.ClickException(str(problem)) from problem
     if summary:
         say_json(json.dumps(replay.summary.as_json()), err=True)
-    if complaint := replay.summary.complaint(", ".join(map(str, files))):
+    if complaint := replay.summary.complaint(", ".join(map(str, files)), merge):
         raise click.ClickException(complaint)
 
 

@@ -11,6 +11,24 @@ ROOT = Path(__file__).parents[2]
 UNIT, INTEGRATION, FAULTS = "tests/unit", "tests/integration", "tests/faults"
 # What went wrong elsewhere -> tests of ours, as file::test.
 CASES: dict[str, tuple[str, ...]] = {
+    "one call id for all calls of a caller": (
+        f"{INTEGRATION}/test_field_admission.py::test_one_call_id_for_thirty_calls_switches_no_counting_off",
+        f"{INTEGRATION}/test_field_admission.py::test_two_callers_with_equal_call_ids_both_count",
+    ),
+    "two relays with equal message ids": (
+        f"{INTEGRATION}/test_field_admission.py::test_messages_of_two_relays_with_equal_ids_all_count",
+    ),
+    "one clock that is a month ahead": (
+        f"{INTEGRATION}/test_field_admission.py::test_one_record_from_next_month_silences_nobody_where_kafkas_time_is_wrong_too",
+        f"{INTEGRATION}/test_field_admission.py::test_a_feed_that_is_an_hour_or_a_month_off_harms_nobody_beside_it",
+    ),
+    "answers of another clock, releases that overtake": (
+        f"{INTEGRATION}/test_field_admission.py::test_answers_of_a_clock_that_is_ahead_make_no_durations",
+        f"{INTEGRATION}/test_field_admission.py::test_a_release_that_overtakes_its_answer_gets_its_duration_afterwards",
+    ),
+    "a carrier whose files come by the hour": (
+        f"{INTEGRATION}/test_field_admission.py::test_a_carrier_that_delivers_files_by_the_hour_is_on_time_beside_one_that_is_live",
+    ),
     "a feed's transaction stays open": (
         f"{INTEGRATION}/test_worker.py::test_ready_and_metrics_say_why_nothing_is_committed_or_read_until_it_is_again",
         f"{INTEGRATION}/test_record.py::test_an_open_transaction_is_waited_for_and_named_when_it_stays_open",
@@ -36,6 +54,7 @@ CASES: dict[str, tuple[str, ...]] = {
     ),
     "times of answers that never were": (
         f"{UNIT}/test_feed_settings.py::test_an_answer_that_never_was_costs_the_answer_and_its_remedy_is_told",
+        f"{INTEGRATION}/test_field_admission.py::test_answer_times_of_calls_that_nobody_answered_cost_the_answer_and_not_the_call",
     ),
     "envelopes of Connect, Debezium, CloudEvents": (
         f"{UNIT}/test_feed_settings.py::test_the_check_of_a_sample_names_its_envelope",

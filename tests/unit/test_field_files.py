@@ -34,7 +34,10 @@ def test_rotated_files_are_told_to_be_out_of_order(tmp_path: Path) -> None:
     arguments = ["replay", "--rules", str(tmp_path / "rules.yaml"), str(newest), str(oldest)]
     got = CliRunner().invoke(command, arguments)
     assert (got.exit_code, got.stdout) == (1, "")
-    assert "30 of 35 events came too late to count: files that are not in the order of time want --merge" in got.stderr
+    assert (
+        "30 of 35 records stood behind later ones of their partition: files that are not in the order of time want"
+        in (got.stderr)
+    )
     merged = CliRunner().invoke(command, [*arguments, "--merge"])
     assert merged.exit_code == 0
     assert [json.loads(line)["hold"]["from"] for line in merged.stdout.splitlines()] == [AT_MS + 24_000]

@@ -103,7 +103,7 @@ def test_files_in_the_wrong_order_are_said_and_merged_by_time_when_asked(tmp_pat
     old.write_text("".join(placed(n, each) for n, each in enumerate(BURST)))
     late = replay(tmp_path, new, old)
     assert late.exit_code == 1
-    assert "3 of 5 events came too late to count" in late.stderr
+    assert "3 of 5 records stood behind later ones of their partition" in late.stderr
     assert "--merge" in late.stderr
     merged = replay(tmp_path, "--merge", new, old)
     assert merged.exit_code == 0, merged.output
