@@ -57,7 +57,14 @@ def low(word):
 
 @njit(**HOT)
 def headers_of(message, get_headers, scratch):
-    """The address of a message's headers, 0 if it has none. scratch: address of a word."""
+    """The address of a message's headers, 0 if it has none. scratch: address of a word.
+
+    The number of its headers stands behind a record's value, and is one zero byte if there are none. Records of Kafka's
+    older formats have no headers at all; what stands behind them may be any byte. librdkafka would make and free a list
+    for each record that has none: that took half of the time of the whole fetch."""
+    value, length = np.int64(load(message, VALUE_AT)), np.int64(load(message, VALUE_AT + 8))
+    if length > 0 and byte(value, length) == 0:  # an empty value may stand anywhere
+        return np.int64(0)
     if low(call(get_headers, message, scratch, 0, 0, 0)) != 0:
         return np.int64(0)
     return np.int64(load(scratch, 0))
