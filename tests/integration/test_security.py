@@ -31,7 +31,17 @@ from confluent_kafka.admin import (
 )
 
 from schemas.feeds import FEEDS
-from schemas.topics import BLOCK_EVENTS, CDR, CONTROL_GLOBAL, DEAD_LETTERS, LEDGER, MESSAGE_RELAY, REKEYED, TOPICS
+from schemas.topics import (
+    BLOCK_ACKS,
+    BLOCK_EVENTS,
+    CDR,
+    CONTROL_GLOBAL,
+    DEAD_LETTERS,
+    LEDGER,
+    MESSAGE_RELAY,
+    REKEYED,
+    TOPICS,
+)
 from streams.kafka.partition import partition_of
 from streams.kafka.settings import KafkaSettings
 from tests.conftest import missing
@@ -237,6 +247,10 @@ def test_everything_works_with_the_rights_that_the_script_gives(place: Place) ->
     elsewhere = 1 - partition_of(STRAY.encode(), PARTITIONS)
     producer.produce(MESSAGE_RELAY, message(0, STRAY), key=STRAY.encode(), partition=elsewhere)
     assert producer.flush(LONG_S) == 0
+
+    acknowledging = Producer(place.client("blocker-a"))
+    acknowledging.produce(BLOCK_ACKS, b'{"event_id":"e","blocker":"a","applied_at":1795312801420}', OFFENDER)
+    assert acknowledging.flush(LONG_S) == 0
 
     state = str(place.folder / "state")
     worker = place.worker("--state", state)
