@@ -135,6 +135,8 @@ class Counted:
             remembered = self.intake.digest(self.places.source(place))
             digest.update(repr((place, clock, remembered)).encode())
         for name, state in self.states.items():
+            if not state.counters:  # no reading needs what other rules have left
+                continue
             # Not before any horizon that reclaiming has had.
             heard = [place for place in clocks if self._is_read_with(name, place)]
             horizons = [max(clocks[place] - self.intake.lateness_max_ms, self.places.horizon(place)) for place in heard]

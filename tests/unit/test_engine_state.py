@@ -362,6 +362,20 @@ def test_the_same_rules_again_change_nothing(name, lines, place):
     assert_go_on_alike(one, other, rest)
 
 
+def test_rows_of_a_topic_that_no_rule_counts_any_more_are_no_state():
+    """Whoever restores the partition under the new rules has none of them."""
+    about_calls = SENT.replace("message-relay", "cdr.setup").replace("sender", "caller")
+    calls = load_text(about_calls.replace("distinct: recipient", "distinct: callee"), "calls.yaml")
+    one, other = (
+        Engine(rules, also={topics.MESSAGE_RELAY, topics.CDR}) for rules in (load_text(SENT, "a.yaml"), calls)
+    )
+    for engine in (one, other):
+        engine.partitions = PARTITIONS
+        run(engine, many(5))
+    assert digests(one) != digests(other)
+    assert digests(one.with_rules(calls)) == digests(other)
+
+
 @given(lines=traffic(60), places=st.lists(st.integers(0, 60), min_size=2, max_size=2))
 @settings(max_examples=6, deadline=None)
 def test_an_image_behind_a_change_of_rules_is_whole_and_loads_alike(lines, places):
