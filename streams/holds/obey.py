@@ -76,7 +76,8 @@ def _refusal(ledger: Ledger, order: NumberOrder) -> str:
         return "" if any(one.action == ALLOW for one in ledger.rulings.of(number)) else "not_allowed"
     if order.action == BLOCK:
         hold = ledger.hold_of(number, OPERATOR, ENFORCE)
-        return "no_change" if hold is not None and hold.stands(at_ms) and hold.until_ms == until_ms else ""
+        is_moved = hold is None or not hold.stands(at_ms) or hold.until_ms != max(until_ms or 0, hold.from_ms)
+        return "" if is_moved else "no_change"
     step = next(step for step in STEPS if step.action == order.action)
     return "" if _meant(ledger, order, ENFORCE if step.before == ACTIVE else REVIEW) else step.refused
 
@@ -146,6 +147,7 @@ def _held(
         change = "opened"
         hold = ledger.open(key, order.at_ms, until_ms, order.partition)
     else:
+        until_ms = max(until_ms, hold.from_ms)  # an order may be older than the hold
         change = "reduced" if can_reduce and until_ms < hold.until_ms else "extended"
         ledger.extend(hold, until_ms)
     hold.content = content

@@ -28,6 +28,7 @@ from streams.ingest.feed_codes import name_of
 from tests.reference.admission import HOUR_MS, Partition
 from tests.reference.conditions import Value, compared_with, holds, limit_at
 from tests.reference.counting import Event, counts, readings
+from tests.reference.orders import OPERATOR, Order, Orders, end_of, stands
 
 LANES = {"enforce": topics.BLOCK_EVENTS, "shadow": topics.SHADOW_EVENTS, "review": topics.REVIEW_QUEUE}
 # (id, number, other number) by topic. A hit of a trap has no id: its number, the other and the time tell it.
@@ -69,17 +70,21 @@ class Hold:
     until_ms: int
     evidence: list[dict[str, Any]]
     active: bool = True
-    more: dict[str, Any] = field(default_factory=dict)  # what the registry had to do with it
+    more: dict[str, Any] = field(default_factory=dict)  # what the registry or an operator had to do with it
+    released_ms: int | None = None  # when an order ended it
+    reason: str = ""  # of a hold that an operator ordered
 
 
 class Reference:
-    def __init__(self, rules: RuleSet, region: str = "KR") -> None:
+    def __init__(self, rules: RuleSet, region: str = "KR", *, also: tuple[str, ...] = ()) -> None:
         assert rules.protected is not None
         self.rules = rules
         self.protected = rules.protected
         registry = rules.registry
         self.entries = [] if registry is None else [registry.entry(i) for i in range(len(registry))]
         self.region = region
+        self.topics = {*rules.topics, *also}
+        self.orders = Orders(self)
         self.out: list[Produced] = []
         self.seen: set[tuple[str, int, int]] = set()
         self.partitions: defaultdict[tuple[str, int], Partition] = defaultdict(Partition)
@@ -91,7 +96,7 @@ class Reference:
     def run(self, lines: Iterable[Line]) -> list[Produced]:
         for line in lines:
             place = (line.topic, line.partition, line.offset)
-            if line.topic in self.rules.topics and place not in self.seen:
+            if line.topic in self.topics and place not in self.seen:
                 self.seen.add(place)
                 self._line(line)
         return self.out
@@ -104,6 +109,9 @@ class Reference:
             record = decode(line.topic, line.value, self._wanted(line.topic))
         except RecordError as error:
             self.out.append(dead_letter(line, error))
+            return
+        if line.topic == topics.CONTROL:
+            self._order(line, record)
             return
         changes: defaultdict[str, list[tuple[str, Hold, list[Hold]]]] = defaultdict(list)
         feed = name_of(None, line.value, FEEDS[line.topic].naming) or ""
@@ -118,8 +126,65 @@ class Reference:
         for made in changes.values():
             self._publish(made)
 
+    def _order(self, line: Line, record: dict[str, Any]) -> None:
+        number = normalise(record["number"], self.region).key
+        event = Event(line.topic, "control", number, record["at"], record["id"], {}, {}, False)
+        partition = self.partitions[line.topic, line.partition]
+        clock_ms = partition.clock_ms
+        counts = partition.accept(event, line.ts_ms)
+        is_late = clock_ms is not None and event.at_ms < clock_ms - LATENESS_MS
+        if not counts and not is_late:
+            return  # it came before
+        order = Order(number, event.at_ms, line.offset, record)
+        why = self.orders.refusal(order, is_late)
+        made: defaultdict[str, list[tuple[str, Hold, list[Hold]]]] = defaultdict(list)
+        for change, hold in self.orders.obey(order) if not why else ():
+            made[hold.lane].append((change, replace(hold), self._in_force(hold)))
+        for changes in made.values():
+            self._publish(changes, order)
+        change = "refused" if why else "ordered"
+        key = f"+{number}" if number > 0 else None
+        row = {"event_id": event_id(record["id"], change, line.offset), "number": key, "change": change}
+        row |= {"order": order.shown(), "why": why or None}
+        self.out.append(Produced(topics.BLOCK_HISTORY, key and key.encode(), orjson.dumps(row)))
+
+    def rule_name(self, place: int) -> str:
+        return self.rules.rules[place].name if place < len(self.rules.rules) else OPERATOR
+
+    def hold_of(self, number: int, rule: str, lane: str) -> Hold | None:
+        mine = (h for h in self.holds.values() if (h.number, h.lane) == (number, lane))
+        return next((h for h in mine if self.rule_name(h.rule) == rule), None)
+
+    def is_allowed(self, number: int, at_ms: int) -> bool:
+        return self._listed("allowed", number, at_ms) is not None
+
+    def ordered_hold(
+        self,
+        rule: str,
+        order: Order,
+        until_ms: int,
+        evidence: list[dict[str, Any]],
+        like: Hold | None = None,
+        can_reduce: bool = False,
+    ) -> tuple[str, Hold]:
+        hold = self.hold_of(order.number, rule, "enforce")
+        if hold is None or not stands(hold, order.at_ms):
+            place = len(self.rules.rules) if like is None else like.rule
+            hold = Hold(order.number, place, "enforce", order.at_ms, until_ms, evidence)
+            self.holds[order.number, place, "enforce"] = hold
+            change = "opened"
+        else:
+            until_ms = max(until_ms, hold.from_ms)
+            change = "reduced" if can_reduce and until_ms < hold.until_ms else "extended"
+            hold.until_ms, hold.evidence, hold.active = until_ms, evidence, True
+        hold.more = {} if like is None else like.more
+        hold.reason = order.record["reason"] if like is None else ""
+        return change, hold
+
     def _wanted(self, topic: str) -> frozenset[str]:
-        """The optional fields that rules read, and those that say whether evidence can be trusted."""
+        """The optional fields that rules read, and those that say whether evidence can be trusted; all of an order."""
+        if topic == topics.CONTROL:
+            return frozenset(FEEDS[topic].optional)
         wanted = {"origin", "verified"}
         for rule in self.rules.rules:
             mine = [c for c in rule.counters.values() if c.topic == topic]
@@ -255,8 +320,14 @@ class Reference:
         more: dict[str, Any],
     ) -> tuple[str, Hold] | None:
         until_ms = at_ms + rule.period_ms
+        ruled = self.orders.against(number, rule.name, at_ms) if lane != "shadow" else ""
+        if ruled == "nothing":
+            return None
         hold = self.holds.get((number, place, lane))
-        if hold is None or at_ms >= hold.until_ms:
+        if ruled and lane == "enforce" and (hold is None or at_ms >= end_of(hold)):
+            lane, more = "review", more | {"diverted": ruled}
+            hold = self.holds.get((number, place, lane))
+        if hold is None or at_ms >= end_of(hold):
             hold = Hold(number, place, lane, at_ms, until_ms, evidence, more=more)
             self.holds[number, place, lane] = hold
             return "opened", hold
@@ -282,16 +353,16 @@ class Reference:
 
     # -------------------------------------------------------------------------------------------------------- output
 
-    def _publish(self, made: list[tuple[str, Hold, list[Hold]]]) -> None:
+    def _publish(self, made: list[tuple[str, Hold, list[Hold]]], order: Order | None = None) -> None:
         """One event for all changes of one record to one number's holds in one lane, and a history row for each."""
         (change, hold, _), (_, _, in_force) = made[0], made[-1]
         number = f"+{hold.number}"
         shown = [self._hold(h) for h in in_force]
         standing = shown or [self._hold(hold)]
         state = {
-            "event_id": self._event_id(change, hold),
+            "event_id": self._event_id(change, hold, order),
             "number": number,
-            "state": "active" if in_force else "expired",
+            "state": "active" if in_force else "expired" if order is None else "released",
             "change": change,
             "until": max(h["until"] for h in standing),
             "directions": [d for d in DIRECTIONS if any(d in h["directions"] for h in standing)],
@@ -302,14 +373,30 @@ class Reference:
         self.out.append(Produced(LANES[hold.lane], number.encode(), orjson.dumps(state)))
         if hold.lane == "enforce":
             for change, hold, _ in made:
-                row = {"event_id": self._event_id(change, hold), "number": number, "change": change}
-                row["hold"] = self._hold(hold)
+                row: dict[str, Any] = {"event_id": self._event_id(change, hold, order), "number": number}
+                row |= {"change": change, "hold": self._hold(hold)}
+                if order is not None:
+                    row["order"] = order.shown()
                 self.out.append(Produced(topics.BLOCK_HISTORY, number.encode(), orjson.dumps(row)))
 
-    def _event_id(self, change: str, hold: Hold) -> str:
-        return event_id(self._hold(hold)["block_id"], change, hold.until_ms)
+    def _event_id(self, change: str, hold: Hold, order: Order | None) -> str:
+        until = hold.until_ms if order is None else order.record["id"]
+        return event_id(self._hold(hold)["block_id"], change, until)
 
     def _hold(self, hold: Hold) -> dict[str, Any]:
+        if hold.rule == len(self.rules.rules):
+            return {
+                "block_id": block_id(hold.number, OPERATOR, hold.from_ms),
+                "rule": OPERATOR,
+                "rules_version": self.rules.version,
+                "from": hold.from_ms,
+                "until": hold.until_ms,
+                "directions": list(DIRECTIONS),
+                "actions": [f"block_{b}" for b in BLOCKS],
+                "reason": hold.reason,
+                "evidence": [],
+                "announcement": None,
+            }
         rule = self.rules.rules[hold.rule]
         return {
             "block_id": block_id(hold.number, rule.name, hold.from_ms),

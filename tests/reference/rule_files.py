@@ -208,6 +208,32 @@ rules:
     spoofable: accepted
 """
 
+TO_BE_ORDERED_ABOUT = """
+counters:
+  sent: {on: message-relay, per: sender, count: events, window: 1h}
+rules:
+  - name: burst
+    summary: messages
+    when: sent >= 2
+    then: {block: [messages], directions: [outgoing], for: 2d}
+    mode: enforce
+  - name: short
+    summary: a hold that is soon over
+    when: sent >= 1
+    then: {block: [calls], directions: [incoming], for: 1h}
+    mode: enforce
+  - name: doubtful
+    summary: for people to look at
+    when: sent >= 2
+    then: {block: [messages], directions: [incoming], for: 5h}
+    mode: review
+  - name: on-trial
+    summary: a rule on trial
+    when: sent >= 3
+    then: {block: [messages], directions: [outgoing], for: 1d}
+    mode: shadow
+"""
+
 _SENT = """
 counters:
   sent: {on: message-relay, per: sender, count: events, window: 1m}
@@ -220,7 +246,7 @@ rules:
 """
 
 RULE_FILES = {"messages": MESSAGES, "calls": CALLS, "both": BOTH}
-OTHER_FILES = {"others": SAID_BY_OTHERS}
+OTHER_FILES = {"others": SAID_BY_OTHERS, "orders": TO_BE_ORDERED_ABOUT}
 SMALL_FILES = {
     "many": _SENT.replace("CONDITION", "sent >= 3"),
     "among": _SENT.replace("CONDITION", "sent in (2, 9)"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.topics import CDR, MESSAGE_RELAY, REPORTS, TRAPS
+from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
 from tests.reference.reference import Line
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -67,9 +67,23 @@ HIT = st.fixed_dictionaries(
     {"sender": few(*NUMBERS[:6]), "trap": few(*NUMBERS[:4]), "depth": few("record", "limited", "full")},
     optional={"text": few("hello", "한글"), "source_ip": few("192.0.2.1", "192.0.2.2")},
 )
+ORDER = st.fixed_dictionaries(
+    {
+        "id": few(*(f"o{i}" for i in range(40))),
+        "number": few(*NUMBERS[:2], NUMBERS[3]),
+        "action": few("release", "block", "allow", "disallow", "approve", "reject", "reject", "register"),
+        "operator": few("kim", "lee"),
+        "reason": few("a reason", "한글"),
+    },
+    optional={
+        "rule": few("operator", "burst", "doubtful"),
+        "lasts": few(-1, 1, MINUTE, 2 * HOUR, 200 * HOUR, 200 * HOUR),
+    },
+)
 PHONE = (MESSAGE_RELAY, CDR)
 RECORD = {
     MESSAGE_RELAY: (MESSAGE, MESSAGE), CDR: (CALL, CALL), REPORTS: (REPORT, REPORT, REPORT), TRAPS: (HIT, HIT),
+    CONTROL: (ORDER, ORDER),
 }  # fmt: skip
 
 
@@ -114,6 +128,10 @@ def _value(step: dict[str, Any], at_ms: int) -> tuple[str, bytes | None]:
     record = step["record"]
     if not isinstance(record, dict):
         return step["topic"], record
+    if "action" in record:
+        order = {**record, "at": at_ms}
+        lasts = order.pop("lasts", None)
+        return CONTROL, json.dumps(order if lasts is None else order | {"until": at_ms + lasts}).encode()
     fields = {**record, **step["optional"], "at": at_ms}
     if step["trusted"]:
         fields |= {"verified": "full", "origin": "domestic"}

@@ -14,7 +14,7 @@ from rules.registry import Entry
 from schemas.feeds import FEEDS
 from schemas.numbers import normalise
 from schemas.registry import ALLOWED
-from schemas.topics import BLOCK_EVENTS, CONTROL_GLOBAL, LEDGER, REKEYED, SNAPSHOTS, TOPICS
+from schemas.topics import BLOCK_EVENTS, CONTROL, CONTROL_GLOBAL, LEDGER, REKEYED, SNAPSHOTS, TOPICS
 from streams.holds.pause import PAUSE_KEY, Pause
 from streams.holds.registry_records import record_of
 from streams.ingest.admission import Intake
@@ -190,7 +190,8 @@ class History:
         assert self.plan is not None
         is_changed = self.world.rules_in_force is not rules(self.plan.rules) or self.has_changed_rules
         is_told = self.world.pause or self.world.has_entered
-        return not (is_changed or self.world.also or is_told or self.plan.breaker[0] or self.plan.ids_max)
+        is_read = set(self.world.also) - {CONTROL}  # topics that the reference does not know
+        return not (is_changed or is_read or is_told or self.plan.breaker[0] or self.plan.ids_max)
 
     def _begin_anew(self) -> None:
         """Everybody is killed, and what is on the disks is lost: one worker finds everything again in the topics."""

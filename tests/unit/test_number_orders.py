@@ -153,6 +153,13 @@ def test_the_operators_block_is_extended_reduced_and_released() -> None:
     ]  # fmt: skip
 
 
+def test_an_order_older_than_the_hold_ends_it_no_sooner_than_it_began() -> None:
+    seen = Traffic().order(T0, "block", until=T0 + DAY).order(T0 - MINUTE, "block", until=T0 - 1).run()
+    assert seen.history() == ["opened operator", "ordered block", "reduced operator", "ordered block"]
+    hold = seen.last()["hold"]
+    assert hold["from"] == hold["until"] == T0
+
+
 def test_an_allow_ends_blocks_and_sends_what_comes_to_review_until_it_is_taken_back() -> None:
     traffic = blocked().order(T0 + MINUTE, "allow", until=T0 + 30 * DAY).messages(T0 + DAY)
     seen = traffic.order(T0 + DAY + HOUR, "disallow").messages(T0 + DAY + 2 * HOUR).run()

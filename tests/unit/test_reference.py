@@ -17,12 +17,13 @@ from rules.model import RuleSet
 from schemas import topics
 from streams.captures.replay import Replay
 from streams.engine.engine import Engine
+from streams.holds.number_order import REFUSALS
 from streams.ingest.epoch import OutRecord
 from streams.kafka.partition import partition_of
 from streams.traffic.generate import TrafficSettings, generate
 from tests.reference.reference import Line, Produced, Reference
 from tests.reference.rule_files import OTHER_FILES, RULE_FILES, SMALL_FILES
-from tests.reference.small_traffic import MONDAY_0859_MS, as_printed, kcat_line, traffic
+from tests.reference.small_traffic import MONDAY_0859_MS, as_printed, kcat_line, laid_out, steps, traffic
 
 EVERY = (topics.MESSAGE_RELAY, topics.CDR, topics.REPORTS, topics.TRAPS)
 OUTPUTS = (topics.BLOCK_EVENTS, topics.BLOCK_HISTORY, topics.REVIEW_QUEUE, topics.SHADOW_EVENTS, topics.DEAD_LETTERS)
@@ -35,16 +36,16 @@ def rules_of(name: str) -> RuleSet:
     return load_text((RULE_FILES | OTHER_FILES | SMALL_FILES)[name], f"{name}.yaml")
 
 
-def replayed(rules: RuleSet, lines: list[Line], batch_lines: int) -> list[Produced]:
+def replayed(rules: RuleSet, lines: list[Line], batch_lines: int, also: tuple[str, ...] = ()) -> list[Produced]:
     out: list[OutRecord] = []
-    replay = Replay(Engine(rules, expire_by_clock=True), out.append, batch_lines)
+    replay = Replay(Engine(rules, also=also, expire_by_clock=True), out.append, batch_lines)
     replay.run(map(kcat_line, lines), "lines")
     assert replay.summary.bad_lines == 0
     return [Produced(r.topic, r.key, r.value, tuple(r.headers)) for r in out]
 
 
-def referred(rules: RuleSet, lines: list[Line]) -> list[Produced]:
-    return Reference(rules).run(map(as_printed, lines))
+def referred(rules: RuleSet, lines: list[Line], also: tuple[str, ...] = ()) -> list[Produced]:
+    return Reference(rules, also=also).run(map(as_printed, lines))
 
 
 def generated(seed: int, minutes: int, rate: float) -> list[Line]:
@@ -97,6 +98,33 @@ def test_reports_and_traps_beside_calls_and_messages_give_what_the_reference_giv
 ) -> None:
     rules = rules_of("others")
     assert_same(replayed(rules, lines, batch_lines), referred(rules, lines))
+
+
+ORDERED = (topics.MESSAGE_RELAY, topics.CONTROL)
+
+
+@given(lines=traffic(most=60, topics=ORDERED), batch_lines=st.integers(1, 50))
+@settings(max_examples=60, deadline=None)
+def test_orders_about_numbers_amid_traffic_give_what_the_reference_gives(lines: list[Line], batch_lines: int) -> None:
+    rules = rules_of("orders")
+    assert_same(replayed(rules, lines, batch_lines, ORDERED[1:]), referred(rules, lines, ORDERED[1:]))
+
+
+def test_the_orders_that_are_drawn_are_obeyed_and_refused_in_every_way() -> None:
+    answers: set[tuple[str, str]] = set()
+
+    @given(lines=st.lists(steps(ORDERED), min_size=60, max_size=90).map(lambda drawn: laid_out(MONDAY_0859_MS, drawn)))
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None)
+    def run(lines: list[Line]) -> None:
+        for record in referred(rules_of("orders"), lines, ORDERED[1:]):
+            row = orjson.loads(record.value or b"{}") if record.topic == topics.BLOCK_HISTORY else {}
+            if "order" in row and "hold" not in row:
+                answers.add((row["order"]["action"], row["why"] or "obeyed"))
+
+    run()
+    obeyed = {action for action, answer in answers if answer == "obeyed"}
+    assert obeyed == {"release", "block", "allow", "disallow", "approve", "reject"}
+    assert {answer for _, answer in answers} - {"obeyed"} == REFUSALS.keys() - {"no_number", "protected", "no_change"}
 
 
 def test_the_traffic_that_is_drawn_makes_every_rule_on_reports_and_traps_fire() -> None:

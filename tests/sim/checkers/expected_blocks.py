@@ -25,7 +25,8 @@ def check(world: World, expected: list[Expected], once: bool, asks_reference: bo
     seen = by_subject((topic, r.key, r.value, r.headers) for topic, r in outputs(world))
     compare(by_subject(record for one in expected for record in one.outputs), seen, once)
     if asks_reference:
-        reference = once_per_input(world, "blocks", lambda: Reference(world.rules_in_force).run(lines(world)))
+        plain = Reference(world.rules_in_force, also=world.also)
+        reference = once_per_input(world, "blocks", lambda: plain.run(lines(world)))
         compare(by_subject(reference), seen, once)
 
 

@@ -44,8 +44,8 @@ def lines(world: World) -> Iterator[Line]:
                 logs[topic] = {r.offset: r for r in world.broker.logs[topic, partition].committed()}
             r = logs[topic][offset]
             if topic == REKEYED:
-                topic, first, _, timestamp_ms = origin(r)
-                yield Line(topic, partition_of_strays(partition, first), r.offset, timestamp_ms, r.value, r.key)
+                topic, first, offset, timestamp_ms = origin(r)
+                yield Line(topic, partition_of_strays(partition, first), offset, timestamp_ms, r.value, r.key)
             elif not is_stray(world, topic, partition, r.value):
                 yield Line(topic, partition, r.offset, r.timestamp_ms, r.value, r.key)
 
