@@ -53,10 +53,11 @@ class Memory:
 
 
 class Partition:
-    """The clocks of one partition of one topic, and what either reading remembers."""
+    """The clocks of one partition of one topic, and what either reading remembers. trusted: its records move the clock
+    by every step, as operators' do."""
 
-    def __init__(self) -> None:
-        self.clocks = PlaceOracle(LATENESS_MS, AHEAD_MS)
+    def __init__(self, trusted: bool = False) -> None:
+        self.clocks = PlaceOracle(LATENESS_MS, AHEAD_MS, trusted=trusted)
         self.memories = {reading: Memory() for reading in READINGS}
 
     def accept(self, event: Event, ts_ms: int, feed: str) -> list[dict[str, Event]]:
@@ -82,6 +83,15 @@ class Partition:
                     if release is not None:
                         amended[reading] = release
         return [each for each in (counts, amended) if each]
+
+    def accept_order(self, event: Event, ts_ms: int) -> tuple[bool, bool]:
+        """(the order is late, the order came before), its time then being final."""
+        event.at_ms, is_late, _ = self.clocks.judge("", False, event.at_ms, ts_ms, event.number)
+        memory, clock_ms = self.memories["all"], self.clocks.clock
+        came_before = not is_late and memory.before(event, clock_ms, self.clocks.behind)[0]
+        if not (is_late or came_before):
+            self._remember(memory, event, clock_ms, None)
+        return is_late, came_before
 
     def _remember(self, memory: Memory, event: Event, clock_ms: int, earlier_ms: int | None) -> Event | None:
         memory.ids[event.event, event.id] = event.at_ms, event.vouched

@@ -128,13 +128,11 @@ class Reference:
 
     def _order(self, line: Line, record: dict[str, Any]) -> None:
         number = normalise(record["number"], self.region).key
-        event = Event(line.topic, "control", number, record["at"], record["id"], {}, {}, False)
-        partition = self.partitions[line.topic, line.partition]
-        clock_ms = partition.clock_ms
-        counts = partition.accept(event, line.ts_ms)
-        is_late = clock_ms is not None and event.at_ms < clock_ms - LATENESS_MS
-        if not counts and not is_late:
-            return  # it came before
+        event = Event(line.topic, "control", number, record["at"], (record["id"], number, 0), {}, {}, False)
+        partition = self.partitions.setdefault((line.topic, line.partition), Partition(trusted=True))
+        is_late, came_before = partition.accept_order(event, line.ts_ms)
+        if came_before:
+            return
         order = Order(number, event.at_ms, line.offset, record)
         why = self.orders.refusal(order, is_late)
         made: defaultdict[str, list[tuple[str, Hold, list[Hold]]]] = defaultdict(list)
