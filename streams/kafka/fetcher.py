@@ -193,7 +193,8 @@ class Fetcher:
         if not messages:
             return None
         epoch = epoch_of(messages, self._topics, self._code_of, self._message_type)
-        if goes_back(epoch, self._position):
+        # What comes of a partition that was given up has passed the change of hands inside librdkafka.
+        if not epoch.next_offsets.keys() <= self._position.keys() or goes_back(epoch, self._position):
             messages = still_owned(messages, self._position)
             if not messages:
                 return None

@@ -6,12 +6,17 @@ lose its answer or be the last thing that its process does: `Faults.meet` decide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from confluent_kafka import KafkaError, KafkaException
 
+from streams.ingest.epoch import Headers
+from streams.ingest.packed import Packed
+from streams.kafka.columns import ColumnPoll, PackedHeaders, Trouble
+from streams.kafka.polls import epoch_of
 from streams.kafka.reconnecting import LastingConsumer
 from tests.sim.fibers import Process
 
@@ -61,6 +66,45 @@ class FakeMessage:
         return len(self._value or b"")
 
 
+class FakeForwarding:
+    """As streams.kafka.native.Forwarding, over a FakeConsumer."""
+
+    def __init__(self, consumer: Any) -> None:
+        self.forward, self.take = consumer.forward, consumer.take
+
+    def close(self) -> None: ...
+
+
+def columns_of(messages: list[FakeMessage]) -> ColumnPoll:
+    errors = [m for m in messages if m.error() is not None]
+    troubles = [Trouble((m.topic(), m.partition()), m.offset(), m.error()) for m in errors]
+    good = [m for m in messages if m.error() is None]
+    topics = tuple(sorted({m.topic() for m in good}))
+    if not topics:
+        return ColumnPoll([], troubles)
+    epoch = epoch_of(good, topics, {topic: code for code, topic in enumerate(topics)}, FakeMessage)  # type: ignore[arg-type]
+    for raw in epoch.batches:
+        raw.values = packed(raw.values)
+        raw.keys = None if raw.keys is None else packed(raw.keys)
+        raw.feeds = None if raw.feeds is None else packed(raw.feeds)
+        if raw.with_headers is not None:
+            raw.with_headers = _packed_headers(raw.with_headers)
+    return ColumnPoll(epoch.batches, troubles)
+
+
+def packed(texts: Sequence[bytes | None]) -> Packed:
+    length = np.array([-1 if text is None else len(text) for text in texts], np.int64)
+    at = np.cumsum(np.maximum(length, 0)) - np.maximum(length, 0)
+    return Packed(np.frombuffer(b"".join(text or b"" for text in texts) + bytes(16), np.uint8), at, length)
+
+
+def _packed_headers(headers: Sequence[Headers | None]) -> PackedHeaders:
+    count = np.array([len(each or ()) for each in headers], np.int64)
+    every = [header for each in headers for header in each or ()]
+    names, values = packed([name.encode() for name, _ in every]), packed([value for _, value in every])
+    return PackedHeaders(np.cumsum(count) - count, count, names, values)
+
+
 class SimClients:
     """The factory of one process (streams.kafka.clients.Clients)."""
 
@@ -73,7 +117,9 @@ class SimClients:
     def consumer(self, config: Mapping[str, object], *, in_columns: bool = False) -> Any:
         from tests.sim.consumer import FakeConsumer
 
-        return LastingConsumer(lambda: FakeConsumer(self._world, self._process, config))
+        # Workers of both kinds meet in one group.
+        forwarding = FakeForwarding if in_columns and self._process.name[-1] in "13579" else None
+        return LastingConsumer(lambda: FakeConsumer(self._world, self._process, config), forwarding)
 
     def producer(self, config: Mapping[str, object]) -> Any:
         from tests.sim.producer import FakeProducer

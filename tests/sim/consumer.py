@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, TopicPartition
 
-from tests.sim.clients import TIMED_OUT, FakeMessage, failure
+from tests.sim.clients import TIMED_OUT, FakeMessage, columns_of, failure
 from tests.sim.fibers import Fiber, Process
 from tests.sim.log import PartitionLog
 from tests.sim.transactions import Place, Refusal
 
 if TYPE_CHECKING:
+    from streams.kafka.columns import ColumnPoll
     from tests.sim.world import World
 
 SESSION_MS = 45_000
@@ -51,6 +52,10 @@ class FakeConsumer:
         self._member = ""
         self._generation = -1  # of the assignment that the application has
         self._fetching: dict[Place, Fetching] = {}
+        # Places whose records come by `take` alone. An assignment's end takes that away, and who was forwarded once is
+        # never read otherwise again.
+        self._forwarded: set[Place] = set()
+        self._ever_forwarded: set[Place] = set()
         self._paused: set[Place] = set()  # as the real one, it remembers them while they are another member's
         self._owned: tuple[Place, ...] = ()  # as the group has assigned them
         self._is_assigned = False
@@ -168,6 +173,7 @@ class FakeConsumer:
             callback(self, [TopicPartition(*place) for place in owned])
         self._is_assigned = False
         self._fetching = {}
+        self._forwarded = set()
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -206,18 +212,32 @@ class FakeConsumer:
         self._check_open()
         self._poller = self._world.scheduler.current
         try:
-            return self._polled(num_messages, self._world.now_ms + int(timeout * 1000))
+            if self._world.faults.meet(self._process, "consume") == "forgotten brokers":
+                self._cut_off_ms = self._world.now_ms
+            return self._polled(num_messages, self._world.now_ms + int(timeout * 1000), False)
         finally:
             self._poller = None
 
-    def _polled(self, most: int, until_ms: int) -> list[FakeMessage]:
-        if self._world.faults.meet(self._process, "consume") == "forgotten brokers":
-            self._cut_off_ms = self._world.now_ms
+    def forward(self, places: Collection[Place]) -> None:
+        self._forwarded = set(places)
+        self._ever_forwarded |= self._forwarded
+
+    def take(self, most: int, timeout_s: float) -> ColumnPoll:
+        """The records of forwarded places; nothing of the group is served meanwhile."""
+        self._check_open()
+        self._poller = self._world.scheduler.current
+        try:
+            return columns_of(self._polled(most, self._world.now_ms + int(timeout_s * 1000), True))
+        finally:
+            self._poller = None
+
+    def _polled(self, most: int, until_ms: int, is_forwarded: bool) -> list[FakeMessage]:
         found: list[FakeMessage] = []
         while True:
-            self._serve_group()
+            if not is_forwarded:
+                self._serve_group()
             if not self._is_away:
-                self._gather(found, most)
+                self._gather(found, most, is_forwarded)
             left_ms = until_ms - self._world.now_ms
             if len(found) >= most or left_ms <= 0:
                 return found
@@ -236,8 +256,9 @@ class FakeConsumer:
         if self._member and not self._instance and not self._is_away:
             self._broker.groups.leave(self._group, self._member)
 
-    def _gather(self, found: list[FakeMessage], most: int) -> None:
-        places = [place for place in self._fetching if self._has_news(place)]
+    def _gather(self, found: list[FakeMessage], most: int, is_forwarded: bool) -> None:
+        of = self._forwarded if is_forwarded else self._fetching.keys() - self._ever_forwarded
+        places = [place for place in self._fetching if place in of and self._has_news(place)]
         self._world.random.shuffle(places)
         for place in places:
             fetching = self._fetching[place]

@@ -203,6 +203,17 @@ def ledger_read_to_its_stable_end() -> Any:
     return patch.object(Reader, "ends", mutant)
 
 
+def forwarded_once_only() -> Any:
+    forward = LastingConsumer.forward
+
+    def mutant(self: Any, places: Any) -> None:
+        if not self.__dict__.get("has_forwarded"):
+            self.__dict__["has_forwarded"] = True
+            forward(self, places)
+
+    return patch.object(LastingConsumer, "forward", mutant)
+
+
 def lost_brokers_are_waited_for() -> Any:
     return patch.object(LastingConsumer, "_another", lambda self, topic: None)
 
@@ -416,6 +427,7 @@ MUTATIONS = {
         ),
         Mutation("the ledger is read to its stable end only", LATE_MARKERS, ledger_read_to_its_stable_end),
         Mutation("who has lost its brokers waits for them", Rates(forget=0.02), lost_brokers_are_waited_for),
+        Mutation("only the first assignment of a consumer is forwarded", CHANGES, forwarded_once_only),
         Mutation("a stray is counted where it lies", Rates(), strays_counted_where_they_lie),
         Mutation("a stray counts by its new partition's clock", Rates(), strays_forget_where_they_came_from),
         Mutation("an image leaves out what is vouched for", CRASHES, vouched_reading_left_out_of_images),
