@@ -99,5 +99,10 @@ class Protected:
     numbers: frozenset[int] = frozenset()
     prefixes: tuple[str, ...] = ()
 
+    def difference(self, before: Protected) -> tuple[int, int]:
+        """(how many numbers and prefixes came, how many went)"""
+        now, then = {*map(str, self.numbers), *self.prefixes}, {*map(str, before.numbers), *before.prefixes}
+        return len(now - then), len(then - now)
+
     def covers(self, number: int) -> bool:
         return number in self.numbers or str(number).startswith(self.prefixes)

@@ -54,9 +54,14 @@ def _read(doc: Document, region: str) -> tuple[set[int], set[str]]:
             doc.whole("is empty", "it needs `numbers:` or `prefixes:`")
         return set(), set()
     keys = mapping(doc, doc.root, "a file of protected numbers", (), ("numbers", "prefixes")) or {}
-    listed = {key: (items(doc, node, key) or []) for key, node in keys.items()}
+    listed = {key: [] if _is_bare(node) else items(doc, node, key) or [] for key, node in keys.items()}
     numbers = {key for item in listed.get("numbers", ()) if (key := _number(doc, item, region)) is not None}
     return numbers, {p for item in listed.get("prefixes", ()) if (p := _prefix(doc, item)) is not None}
+
+
+def _is_bare(node: Node) -> bool:
+    """True for a section without entries: somebody has taken the last one out, or not put the first one in yet."""
+    return node.empty or (node.kind == "sequence" and not node.items)
 
 
 def _number(doc: Document, node: Node, region: str) -> int | None:

@@ -32,6 +32,7 @@ COMMANDS = {
     "review": "List, show and decide what is in review.",
     "audit": "Show the whole history of a number.",
     "pause": "Stop new blocks on every worker until `resume`.",
+    "paused": "Show whether new blocks are paused, by whom and until when.",
     "resume": "Let rules block again after `pause`.",
     "rules": "Check rule files.",
     "registry": "Registered senders, institutions and the allow list.",
@@ -40,7 +41,7 @@ COMMANDS = {
 }
 
 # Commands whose module has another name; all others are their module's `command`.
-_TOGETHER = {"pause": "control", "resume": "control"}
+_TOGETHER = {"pause": "control", "paused": "control", "resume": "control"}
 
 HELP = """Reads phone traffic from Kafka and publishes which numbers to block, why, and until when.
 

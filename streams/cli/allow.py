@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from streams.cli.ordering import EXIT_CODES, Desk, Duration, options, show
+from streams.cli.options import Duration
+from streams.cli.ordering import EXIT_CODES, Desk, options, show
 from streams.cli.registry import entry_of_values, produce, say_entries, told_entries
 from streams.cli.topics import kafka_options, load_settings
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from streams.cli.ordering import EXIT_CODES, Desk, Duration, options
+from streams.cli.options import Duration
+from streams.cli.ordering import EXIT_CODES, Desk, options
 
 
 @click.command("block", epilog=EXIT_CODES)

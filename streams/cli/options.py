@@ -23,6 +23,22 @@ class Region(click.ParamType):
             self.fail(str(problem), param, ctx)
 
 
+class Duration(click.ParamType):
+    """A length of time as rules write it, in ms."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from rules.units import duration_ms
+
+        if isinstance(value, int):
+            return value
+        try:
+            return duration_ms(value)
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
+
+
 def feeds_file(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --feeds."""
     return click.option(

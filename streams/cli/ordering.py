@@ -28,22 +28,6 @@ DONE = {
 SHOWN_MAX = 20  # answers of one command that are shown in words
 
 
-class Duration(click.ParamType):
-    """A length of time as rules write it, in ms."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from rules.units import duration_ms
-
-        if isinstance(value, int):
-            return value
-        try:
-            return duration_ms(value)
-        except ValueError as problem:
-            self.fail(str(problem), param, ctx)
-
-
 def options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that say who orders and why, and how the answer is waited for and shown."""
     for option in (

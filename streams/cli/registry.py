@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rules.registry import Entry, Registry
     from streams.ingest.epoch import OutRecord
     from streams.kafka.settings import KafkaSettings
+    from streams.worker.control import Said
 
 CHECK_HELP = """Check registry files: every mistake at once, each with its place.
 
@@ -198,6 +199,11 @@ def entry_of_values(values: dict[str, str], region: str) -> Entry:
 
 def told_entries(settings: KafkaSettings) -> Registry:
     """The entries on the broker. Raises ClickException."""
+    return said_by_operators(settings).registry
+
+
+def said_by_operators(settings: KafkaSettings) -> Said:
+    """All that operators tell every worker. Raises ClickException."""
     from confluent_kafka import KafkaException
 
     from streams.kafka.clients import Clients
@@ -207,7 +213,7 @@ def told_entries(settings: KafkaSettings) -> Registry:
 
     watch = ControlWatch(Clients(), settings.consumer(f"grayline-registry-{uuid.uuid4().hex[:8]}") | {"log_level": 0})
     try:
-        return watch.start().registry
+        return watch.start()
     except KafkaException as problem:
         raise click.ClickException(
             f"the broker at {settings.brokers} does not answer: {problem.args[0].str()}"

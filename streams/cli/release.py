@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.ordering import EXIT_CODES, Desk, Duration, options
+from streams.cli.options import Duration
+from streams.cli.ordering import EXIT_CODES, Desk, options
 from streams.runtime.saying import say
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streams.cli.blocks import as_published, rfc3339
-from streams.cli.options import home_region
-from streams.cli.ordering import EXIT_CODES, Desk, Duration, options
+from streams.cli.options import Duration, home_region
+from streams.cli.ordering import EXIT_CODES, Desk, options
 from streams.cli.topics import kafka_options, load_settings
 from streams.cli.trails import evidence_lines, hold_text, load_rules, rules_option
 from streams.runtime.saying import say, say_json

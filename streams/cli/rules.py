@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from streams.cli.options import home_region
 from streams.runtime.saying import say, say_coloured, say_json
 
 CHECK_HELP = """Check rule files: every mistake at once, each with its place and the valid choices.
@@ -18,6 +19,7 @@ PATH is a rule file or a folder of them; without one, the shipped packs are chec
 Examples:
   grayline rules check
   grayline rules check rules/ night.yaml
+  grayline rules check rules/ --protected institutions.yaml
   grayline rules check --json rules/ | jq '.diagnostics[].line'
 
 Exit codes: 0 no errors (warnings are allowed), 1 errors, 2 used wrongly.
@@ -44,12 +46,24 @@ def command() -> None:
     show_default=True,
     help="Records of the cdr feed: set-up, answer and release as they happen, or `complete` records only.",
 )
-def check(paths: tuple[Path, ...], as_json: bool, feed: str) -> None:
+@click.option(
+    "--protected",
+    "own",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="File of protected numbers to check with the rules, as workers read it. Repeatable.",
+)
+@home_region()
+def check(paths: tuple[Path, ...], as_json: bool, feed: str, own: tuple[Path, ...], home_region: str) -> None:
     from rules.diagnostics import render
     from rules.load import check as check_rules
     from rules.load import packs
+    from rules.protected import check_protected
 
     ruleset, diagnostics = check_rules(list(paths) or [packs()], feed=feed)
+    protected, wrong = check_protected(own, home_region) if own else (None, [])
+    diagnostics = [*diagnostics, *wrong]
     errors = [d for d in diagnostics if d.severity == "error"]
     if as_json:
         rows = [
@@ -59,11 +73,16 @@ def check(paths: tuple[Path, ...], as_json: bool, feed: str) -> None:
         ]  # fmt: skip
         names = [] if ruleset is None else [rule.name for rule in ruleset.rules]
         version = None if ruleset is None else ruleset.version
-        say_json(json.dumps({"ok": not errors, "version": version, "rules": names, "diagnostics": rows}))
+        counts = None if protected is None else {"numbers": len(protected.numbers), "prefixes": len(protected.prefixes)}
+        shown = {"ok": not errors, "version": version, "rules": names, "diagnostics": rows}
+        say_json(json.dumps(shown | ({"protected": counts} if own else {})))
     else:
         for diagnostic in diagnostics:
             say_coloured(render(diagnostic, color=sys.stdout.isatty()))
-        if ruleset is not None:
+        if protected is not None:
+            numbers, prefixes = len(protected.numbers), len(protected.prefixes)
+            say(f"protected: {_counted(numbers, 'number')} and {prefixes} {'prefix' if prefixes == 1 else 'prefixes'}")
+        if ruleset is not None and not errors:
             say(f"{_counted(len(ruleset.rules), 'rule')}, version {ruleset.version}: no errors")
         else:
             say(_counted(len(errors), "error"))

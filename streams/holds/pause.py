@@ -21,13 +21,19 @@ Text = Annotated[str, msgspec.Meta(max_length=TEXT_MAX)]
 
 class Pause(msgspec.Struct, frozen=True):
     """The value of the record `pause`. at: the time at which the operator gave the order, ms; the Kafka timestamp of
-    the record is the broker's."""
+    the record is the broker's. until: when it ends by itself, ms by wall time; None: it does not."""
 
     id: Text
     paused: bool
     at: Int64
     operator: Text = ""
     reason: Text = ""
+    until: Int64 | None = None
+
+    def as_of(self, now_ms: int) -> Pause:
+        """The order as it stands at a time: one that is over pauses nothing."""
+        is_over = self.paused and self.until is not None and self.until <= now_ms
+        return msgspec.structs.replace(self, paused=False) if is_over else self
 
     def record(self) -> OutRecord:
         return OutRecord(CONTROL_GLOBAL, PAUSE_KEY, self.row(), partition=0)

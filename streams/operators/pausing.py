@@ -25,6 +25,7 @@ POLL_S = 0.2
 LIVE_MS = 15_000
 # One heartbeat and a commit: who says nothing for so long has no worker.
 SILENT_AFTER_S = 7.0
+READ_S = 3.0
 
 
 class _Beat(msgspec.Struct):
@@ -58,6 +59,16 @@ def say_and_wait(settings: KafkaSettings, order: Pause, timeout_s: float) -> Ord
             status.rewind()
             produce(settings, order.record())
             return status.wait(order.paused, timeout_s)
+    except KafkaException as problem:
+        raise KafkaProblem(f"the broker at {settings.brokers} does not answer: {problem.args[0].str()}") from problem
+
+
+def heard(settings: KafkaSettings) -> dict[int, bool]:
+    """By live partition, whether its worker says that new blocks are paused. Raises KafkaProblem."""
+    try:
+        with _Status(settings) as status:
+            status.rewind()
+            return status.newest()
     except KafkaException as problem:
         raise KafkaProblem(f"the broker at {settings.brokers} does not answer: {problem.args[0].str()}") from problem
 
@@ -133,6 +144,14 @@ class _Status:
             if waited_s >= timeout_s or (result.is_obeyed and enough):
                 self._check_silence(result)
                 return result
+
+    def newest(self) -> dict[int, bool]:
+        """By partition, whether its newest heartbeat says paused; as far as they can be read in READ_S."""
+        found: dict[int, bool] = {}
+        until_s = time.monotonic() + READ_S
+        while time.monotonic() < until_s and not self._ends.keys() <= found.keys():
+            found |= {partition: beat.paused for partition, _, beat in self._beats()}
+        return found
 
     def _check_silence(self, result: OrderResult) -> None:
         """Checks that the broker answers if no worker was heard: else none could have been. Raises KafkaProblem."""

@@ -79,11 +79,16 @@ class Rereading:
                 f"the new rules count {added}, which this worker does not read: every member of the group must "
                 f"read it first, so restart one after the other with --topics {added}, and then change the rules"
             )
+        before = getattr(wiring.engine.rules, "protected", None)
         wiring.fetcher.count(rules.topics)
         wiring.orders.adopt_rules(rules, files.feeds)
         self._watch.expect(files.feeds.own_silence_ms)
         later = " that follows the restore under way" if wiring.flow.partitions.restoring else ""
-        for line in said(files):
+        lines = said(files)
+        if before is not None and rules.protected is not None:
+            came, gone = rules.protected.difference(before)
+            lines.append(f"protected numbers and prefixes: came={came} gone={gone}")
+        for line in lines:
             log.info("%s: in force from the next commit on%s", line, later)
 
     def _prepared(self) -> Files:
@@ -99,6 +104,8 @@ def said(files: Files) -> list[str]:
     rules, feeds = files.rules, files.feeds
     named = ",".join(rule.name for rule in rules.rules)
     lines = [f"rules read: version={rules.version} topics={','.join(rules.topics)} rules={named}"]
+    if rules.protected is not None:
+        lines.append(f"protected: numbers={len(rules.protected.numbers)} prefixes={len(rules.protected.prefixes)}")
     if feeds.version:
         lines.append(f"feeds read: version={feeds.version} feeds={','.join(map(printable, sorted(feeds.feeds)))}")
     return lines

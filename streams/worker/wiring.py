@@ -124,7 +124,7 @@ class Wiring:
         """Takes over the operators' newest orders."""
         assert self.control is not None
         said = await self._runner.control(self.control.poll)
-        self.orders.adopt_pause(said.pause)
+        self.orders.adopt_pause(said.pause and said.pause.as_of(self._clock()))
         self.orders.adopt_registry(said.registry)
 
     async def look_at_topics(self) -> None:
@@ -178,7 +178,7 @@ class Wiring:
         flow = self.flow = self._flow(clients, delivery, ready, monotonic)
         self.control = ControlWatch(clients, consumer_config(settings))
         said = await asking.control(self.control.start)
-        self.orders.adopt_pause(said.pause, at_once=True)
+        self.orders.adopt_pause(said.pause and said.pause.as_of(self._clock()), at_once=True)
         self.orders.adopt_registry(said.registry, at_once=True)
         owner = FlowOwner(flow, asyncio.get_running_loop(), fetcher.group)
         self.source = KafkaSource(settings, fetcher, flow, self._runner, owner, ended)

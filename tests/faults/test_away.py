@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 UNKNOWN = "nowhere.invalid:9092"  # a name that nobody has, by RFC 2606
 LIMIT_S = 120.0  # docs/operations.md promises half a minute, on a machine that has nothing else to do
 COMMANDS = (
-    ("topics", "show"), ("topics", "create"), ("blocks",), ("blocks", "--follow"), ("pause",), ("resume", "--json"),
+    ("topics", "show"), ("topics", "create"), ("blocks",), ("blocks", "--follow"), ("resume", "--json"),
+    ("pause", "--reason", "x"), ("paused",), ("release", "+821055500101", "--reason", "x"), ("audit", "+821055500101"),
     ("record", "--until", "end", "--out", "capture"), ("record", "--from", "latest", "--out", "capture"),
     ("traffic", "--duration", "1m", "--start", "2026-11-29T00:00:00Z"), ("run", "--wait-for-broker", "3"),
     ("records", "produce", "--topic", "cdr", "-"), ("export", "--out", "blocked"), ("serve", "--web-port", "0"),

@@ -226,6 +226,10 @@ def test_a_pause_reaches_every_worker_and_those_that_start_later_until_it_is_end
         code, told = said(kafka, "pause", "--reason", "a feed runs wild")
         assert (code, told["obeyed"], told["waiting"], told["silent"]) == (0, [0, 1], {}, [])
         until(lambda: all(each.metrics.value("paused") == 1 for each in running))
+        code, text = desk(kafka, "paused")
+        assert code == 0
+        assert "paused by kim: a feed runs wild, until 20" in text
+        assert "2 of 2 live partitions say so" in text
         offend(kafka, *numbered(10))
         until(lambda: len(values(kafka, REVIEW_QUEUE)) == 6)
         assert {value["hold"]["diverted"] for value in values(kafka, REVIEW_QUEUE)} == {"paused"}
@@ -258,7 +262,7 @@ def test_a_worker_that_does_not_obey_in_time_is_named_and_the_command_fails(kafk
         beat = {"partition": partition, "worker": name, "paused": False, "state": "live"}
         producer.produce("block-status", json.dumps(beat).encode(), b"%d" % partition, partition=partition)
     assert producer.flush(LONG_S) == 0
-    code, told = said(kafka, "pause", "--timeout", "2")
+    code, told = said(kafka, "pause", "--reason", "x", "--timeout", "2")
     assert (code, told["obeyed"], told["waiting"]) == (1, [], {"0": "stuck-1", "1": "stuck-2"})
 
 

@@ -433,8 +433,8 @@ def test_an_operator_pauses_and_enters_numbers_into_the_registry_and_a_blocker_d
     code, said = place.done("operator", "registry", "list")
     assert (code, "relay7: its gateway" in said) == (0, True), said
     assert place.done("operator", "registry", "remove", *entry)[0] == 0
-    for word in ("pause", "resume"):
-        code, said = place.done("operator", word, "--timeout", "1")
+    for words in (("pause", "--reason", "x", "--timeout", "1"), ("paused",), ("resume", "--timeout", "1")):
+        code, said = place.done("operator", *words)
         assert (code, "live partitions" in said) == (0, True), said
     code, said = place.done("blocker-a", "registry", "add", *entry, *said_of_it)
     assert code == 1, said

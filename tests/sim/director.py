@@ -418,7 +418,9 @@ class History:
         """The operators' next word."""
         world, random = self.world, self.random
         paused = random.random() < 0.7 if world.pause is None else not world.pause.paused
-        pause = world.pause = Pause(id=f"p{len(world.trace)}", paused=paused, at=world.now_ms)
+        # One that ends by itself is over before everything is checked.
+        until_ms = world.now_ms + 2_000 if paused and random.random() < 0.3 else None
+        pause = world.pause = Pause(id=f"p{len(world.trace)}", paused=paused, at=world.now_ms, until=until_ms)
         world.broker.append((CONTROL_GLOBAL, 0), PAUSE_KEY, pause.row())
         world.note(None, f"operators tell: paused={paused}")
 

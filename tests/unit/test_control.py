@@ -44,6 +44,17 @@ def test_a_tombstone_ends_a_pause_and_what_is_none_is_refused() -> None:
             pause_of(value)
 
 
+def test_a_pause_is_over_at_its_end_and_one_without_an_end_never() -> None:
+    ends = replace_end(PAUSE, PAUSE.at + 1000)
+    assert ends.as_of(PAUSE.at + 999) == ends
+    assert ends.as_of(PAUSE.at + 1000) == Pause("id-1", False, PAUSE.at, "kim", "a feed runs wild", PAUSE.at + 1000)
+    assert PAUSE.as_of(1 << 60) is PAUSE
+
+
+def replace_end(pause: Pause, until_ms: int) -> Pause:
+    return Pause(pause.id, pause.paused, pause.at, pause.operator, pause.reason, until_ms)
+
+
 class _Message:
     def __init__(self, key: bytes | None, value: bytes | None, code: int | None = None) -> None:
         self._key, self._value, self._code = key, value, code

@@ -226,7 +226,7 @@ def test_records_check_shows_odd_samples_harmlessly(tmp_path: Path, form: str) -
     ["blocks", "--number", PLANTED], ["blocks", "--kafka-config", "/nowhere/" + PLANTED],
     ["blocks", "--brokers", PLANTED], ["topics", "create", "--set", PLANTED],
     ["state", "inspect", "/nowhere/" + PLANTED],
-    ["state", "verify", "/nowhere", "--rules", "/nowhere/" + PLANTED], ["pause", "--timeout", PLANTED],
+    ["state", "verify", "/nowhere", "--rules", "/nowhere/" + PLANTED], ["pause", "--reason", "x", "--timeout", PLANTED],
     ["pause", "--reason", PLANTED * 9], ["run", "--from", PLANTED], ["run", "--name", PLANTED, "--from", PLANTED],
     ["run", "--protected", "/nowhere/" + PLANTED], ["completion", PLANTED], ["demo", "--rules", PLANTED],
 ], ids=lambda arguments: " ".join(arguments)[:30].encode("unicode_escape").decode())  # fmt: skip

@@ -26,7 +26,7 @@ def check(world: World, expected: list[Expected]) -> None:
         for number in mine:
             wanted, got = one.engine.ledger.row(number), loaded.ledger.row(number)
             assert wanted == got, f"{where}: {got!r} instead of {wanted!r}"
-        pause = world.pause.row() if world.pause else None
+        pause = world.pause.as_of(world.now_ms).row() if world.pause else None
         registry = InForce(empty(), Registry.of(list(world.entries.values()))).version.encode() or None
         for key, value in (
             (breaker_key(GROUP), one.engine.breaker.row(partition)),

@@ -40,3 +40,14 @@ def test_without_a_path_the_shipped_packs_are_checked() -> None:
     shipped, named = (CliRunner().invoke(command, ["check", *args]) for args in ([], [str(packs())]))
     assert shipped.exit_code == 0
     assert shipped.output == named.output
+
+
+def test_files_of_protected_numbers_are_checked_beside_the_rules(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text('numbers: ["02-123-4567"]\nprefixes: []\n')
+    right = CliRunner().invoke(command, ["check", "--protected", str(own)])
+    assert (right.exit_code, right.output.splitlines()[0].split(":")[0]) == (0, "protected")
+    own.write_text('prefixes: ["1588"]\n')
+    wrong = CliRunner().invoke(command, ["check", "--protected", str(own)])
+    assert (wrong.exit_code, wrong.output.splitlines()[-1]) == (1, "1 error")
+    assert "a prefix must be international" in wrong.output

@@ -115,6 +115,18 @@ def test_protected_numbers_and_prefixes_are_covered(tmp_path):
         load_protected([own])
 
 
+def test_a_section_of_protected_numbers_may_be_empty_and_two_lists_can_be_compared(tmp_path):
+    own, shipped = tmp_path / "own.yaml", load_protected()
+    for text in ("numbers: []\n", "numbers:\nprefixes: []\n", 'numbers: ["02-123-4567"]\nprefixes:\n'):
+        own.write_text(text)
+        came, gone = load_protected([own]).difference(shipped)
+        assert (came, gone) == (text.count("02-"), 0)
+    assert shipped.difference(load_protected([own])) == (0, 1)
+    own.write_text("")
+    with pytest.raises(RuleErrors, match="is empty"):
+        load_protected([own])
+
+
 def test_mistakes_in_rules_and_protected_files_come_at_once(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"\xe9")
     (tmp_path / "typo.yaml").write_text("number: [112]\n")
