@@ -78,8 +78,9 @@ class FeedClocks:
     def forget(self, source: int) -> None:
         """Sets the clocks of a source back to the beginning."""
         mine = self._of[source]
-        self.rows[mine, kernels.EVENT] = 0
-        self.rows[mine, kernels.COUNT :] = 0
+        own = self.rows[mine][:, _OWN]
+        self.rows[mine] = 0
+        self.rows[np.ix_(mine, _OWN)] = own
         self.rows[mine, CLOCK] = NEVER
         self.places[source, PACE] = _UNKNOWN
 
@@ -110,7 +111,8 @@ class FeedClocks:
             standers = sorted(row[kernels.STANDERS : kernels.STANDERS + row[kernels.COUNT]])
             waiters = sorted(row[kernels.WAITERS : kernels.WAITERS + row[kernels.WAITING]])
             ahead = row[kernels.GONE : kernels.AHEAD_MS + 1] if waiters else ()
-            clocks.append((key, row[CLOCK], *standers, *waiters, *ahead))
+            was = row[kernels.OLD_MS : kernels.NEW_MS + 1] if row[kernels.OLD_MS] else ()
+            clocks.append((key, row[CLOCK], *was, *standers, *waiters, *ahead))
         # Not as of the last time that it was looked up: events that change nothing else may have moved that.
         now = int(kernels.furthest(self.rows, self.places[source], self.lateness_max_ms))
         return max(self.behind(source), now), clocks

@@ -16,6 +16,10 @@ numbers stand by, fewer than FEW, would wait long: one number that has stood by 
 anybody does who is the second one; beyond, RUN events in a row are as good as many numbers. And a clock with fewer than
 SETTLED numbers proves little: it goes back when an event lies more than BACK times the lateness behind it.
 
+A step can be wrong all the same: a host with a wrong date sends what it has kept for an hour in one go. So the clock
+from before is remembered until the new one has gone on by more than the lateness, and as many numbers in a row as it
+takes for a step set it back. What the old clock needs is kept as long.
+
 Operators are TRUSTED: their orders are few, hours apart, and each takes its step.
 """
 
@@ -43,12 +47,13 @@ LONG_RUN = 64
 FRESH = 60  # an event is fresh up to a sixtieth of `lateness` behind the clock
 
 # A row of `clocks`: CLOCK and LATENESS in ms; EVENT, the number of its latest event among those of its place (the
-# vouched-for ones alone, if it is theirs); NEXT, 1 + the next clock of its place, or 0; TRUSTED, 1 where every step is
-# taken at once; COUNT numbers stand by it, from column STANDERS on; WAITING numbers have gone ahead of it in GONE
-# events, from column WAITERS on, the first of them at FIRST_MS, the newest at AHEAD_MS. Behind the row of the events of
-# a feed that nobody vouches for, which has an even index, stands that of the others.
-CLOCK, LATENESS, EVENT, NEXT, TRUSTED, COUNT, WAITING, GONE, FIRST_MS, AHEAD_MS = range(10)
-STANDERS = 10
+# vouched-for ones alone, if it is theirs); COUNT numbers stand by it, from column STANDERS on; OLD_MS, its time before
+# its last step, 0 for none, and NEW_MS, that behind it; NEXT, 1 + the next clock of its place, or 0; TRUSTED, 1 where
+# every step is taken at once. WAITING numbers have gone ahead of it, or back, in GONE events, from column WAITERS on,
+# the first of them at FIRST_MS, the newest at AHEAD_MS. Behind the row of the events of a feed that nobody vouches for,
+# which has an even index, stands that of the others.
+CLOCK, LATENESS, EVENT, COUNT, WAITING, OLD_MS, NEW_MS, NEXT, TRUSTED, GONE, FIRST_MS, AHEAD_MS = range(12)
+STANDERS = 12
 WAITERS = STANDERS + WITNESSES
 COLUMNS = WAITERS + WITNESSES
 
@@ -130,6 +135,8 @@ def stand_by(row, t, number):
     if row[WAITING] > 0 and (row[CLOCK] - t) * FRESH <= row[LATENESS]:
         row[WAITING] = 0
     row[CLOCK] = max(row[CLOCK], t)
+    if row[OLD_MS] > 0 and row[CLOCK] > row[NEW_MS] + row[LATENESS]:
+        row[OLD_MS] = 0
 
 
 @njit(**INNER)
@@ -140,13 +147,18 @@ def step(row, t, early, number):
         row[CLOCK] = t
         row[COUNT] = 1
         row[WAITING] = 0
+        row[OLD_MS] = 0
         row[STANDERS] = number
     elif t < clock:
-        return t, early, True
+        if row[OLD_MS] == 0 or t < row[OLD_MS] - row[LATENESS] or not is_confirmed(row, t, number):
+            return t, early, True
+        row[CLOCK] = row[AHEAD_MS]
+        row[OLD_MS] = 0
     elif row[TRUSTED] == 1 or moves_alone(row, t - clock, number):
         row[CLOCK] = t
     elif is_confirmed(row, t, number):
-        row[CLOCK] = row[AHEAD_MS]
+        row[CLOCK] = row[NEW_MS] = row[AHEAD_MS]
+        row[OLD_MS] = clock
     else:
         return clock + max(0, t - row[FIRST_MS]), True, False
     return t, early, False
@@ -167,8 +179,9 @@ def moves_alone(row, step, number):
 
 @njit(**INNER)
 def is_confirmed(row, t, number):
-    """Takes an event that is ahead; True when enough are. Their numbers stand by the clock from here on."""
-    if row[WAITING] == 0 or t < row[AHEAD_MS] - row[LATENESS]:
+    """Takes an event that is ahead, or back; True when enough are. Their numbers stand by the clock from here on."""
+    turned = (row[AHEAD_MS] > row[CLOCK]) != (t > row[CLOCK])
+    if row[WAITING] == 0 or turned or t < row[AHEAD_MS] - row[LATENESS]:
         row[WAITING] = 0
         row[GONE] = 0
         row[FIRST_MS] = row[AHEAD_MS] = t
@@ -228,6 +241,8 @@ def furthest_behind(clocks, mine, lateness_max):
         if clocks[s, CLOCK] != NEVER and is_awake:
             is_settled |= clocks[s, COUNT] >= SETTLED
             least = min(least, clocks[s, CLOCK])
+            if clocks[s, OLD_MS] > 0:
+                least = min(least, clocks[s, OLD_MS])
         s = clocks[s, NEXT] - 1
     return least if is_settled else NEVER
 

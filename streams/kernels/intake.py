@@ -95,7 +95,9 @@ def sift(
         elif time_of(seen[slot, 1]) >= (oldest if is_vouched(seen[slot, 1]) and not vouched[i] else horizon[i]):
             mark = seen[slot, 1]
             earlier = time_of(mark)
-            again = is_of_another_call(seen, mark, event[i], identity[i], time[i], vouched[i], horizon[i], copies)
+            again = is_of_another_call(
+                seen, mark, event[i], identity[i], leg[i], time[i], vouched[i], horizon[i], copies
+            )
             again_vouched = again and is_vouched(mark)
             if not again:
                 verdict[i] = DUPLICATE
@@ -129,12 +131,14 @@ def look_ahead(seen, answers, event, identity):
 
 
 @njit(**INNER)
-def is_of_another_call(seen, mark, event, identity, time, vouched, horizon, copies):
+def is_of_another_call(seen, mark, event, identity, leg, time, vouched, horizon, copies):
     """True of an event that is like a remembered one, and yet no duplicate: its call was set up again after its
-    release. mark: of the remembered event. What nobody vouches for tells nothing about an event that is vouched
-    for."""
+    release, or, told by a feed of one leg, at another time. mark: of the remembered event. What nobody vouches for
+    tells nothing about an event that is vouched for."""
     if event < SETUP or event > COMPLETE or (is_vouched(mark) and not vouched):
         return False
+    if event == SETUP and leg > 0:
+        return time > time_of(mark) + copies
     other = mark_in(seen, event_key(RELEASE if event == SETUP else SETUP, identity), horizon)
     if other == NONE or (is_vouched(mark) and not is_vouched(other)):
         return False

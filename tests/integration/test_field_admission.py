@@ -275,3 +275,17 @@ def test_files_of_one_feed_newest_first_are_late_and_in_order_are_not() -> None:
     opened, feeds = replayed(RATES, [*crowd, *newer, *older])
     assert opened == []
     assert feeds[CDR]["late"] == 30
+
+
+def test_a_number_called_again_and_again_is_so_many_calls_though_releases_are_lost_and_two_carriers_tell_them() -> None:
+    book = {name: FeedSettings(vouches="full", leg=leg) for name, leg in (("O", "originating"), ("T", "terminating"))}
+
+    def calls(feed: str, later_ms: int) -> list[Record]:
+        return [call(f"{feed}{i}", "setup", START_MS + i * 6 * SECOND + later_ms, carrier=feed) for i in range(30)]
+
+    rules = RATES.replace("window: 1m", "window: 10m")
+    for later_ms in (40, 1_500):
+        records = interleaved(calls("O", 0), calls("T", later_ms))
+        opened, feeds = replayed(rules, records, feeds=Feeds(FeedBook(book, "1")))
+        assert opened == [(BLOCK_EVENTS, ONE, "rate-25", START_MS + 24 * 6 * SECOND)]
+        assert (feeds[CDR]["accepted"], feeds[CDR]["duplicate"]) == (30, 30)

@@ -20,6 +20,8 @@ class ClockOracle:
         self.clock = NEVER
         self.standers: list[int] = []
         self.waiters: list[tuple[int, int]] = []  # (time, number) of the events that have gone ahead
+        self.old: int | None = None  # before the last step, after which it was `new`
+        self.new = 0
         self.latest = 0  # which event of its place it had last
 
     def judge(self, at: int, timestamp: int, number: int) -> tuple[int, bool, bool]:
@@ -28,18 +30,22 @@ class ClockOracle:
         if timestamp >= YEAR_2000_MS and at > timestamp + self.ahead:
             t, future = timestamp, True
         if self.clock == NEVER or (len(self.standers) < SETTLED and t < self.clock - BACK * self.lateness):
-            self.clock, self.standers, self.waiters = t, [number], []
+            self.clock, self.standers, self.waiters, self.old = t, [number], [], None
         elif t > self.clock + self.lateness:
             if self.trusted:
                 self.clock = t
             elif not self._goes_ahead(t, number):
                 return self.clock + max(0, t - self.waiters[0][0]), False, True
         elif t < self.clock - self.lateness:
-            return t, True, future
+            if self.old is None or t < self.old - self.lateness or not self._are_enough(t, number):
+                return t, True, future
+            self.old = None
         else:
             if (self.clock - t) * FRESH <= self.lateness:
                 self.waiters = []
             self.clock = max(self.clock, t)
+            if self.clock > self.new + self.lateness:
+                self.old = None
             if number not in self.standers and len(self.standers) < WITNESSES:
                 self.standers.append(number)
         return t, False, future
@@ -50,6 +56,16 @@ class ClockOracle:
             self.clock, self.waiters = t, []
             self.standers = [number] if len(self.standers) == 1 else self.standers
             return True
+        old = self.clock
+        if not self._are_enough(t, number):
+            return False
+        self.old, self.new = old, self.clock
+        return True
+
+    def _are_enough(self, t: int, number: int) -> bool:
+        few = len(self.standers) < FEW
+        if self.waiters and (t > self.clock) != (self.waiters[0][0] > self.clock):
+            self.waiters = []
         if self.waiters and t < max(self.waiters)[0] - self.lateness:
             self.waiters = []
         self.waiters.append((t, number))
@@ -103,7 +119,8 @@ class PlaceOracle:
                 if self.events[vouched] - of.latest < DORMANT or of.clock >= newest - ASLEEP * self.lateness_max
             ]
             if any(len(of.standers) >= SETTLED for of in awake):
-                self.behind = max(self.behind, min(of.clock for of in awake))
+                least = (of.clock if of.old is None else min(of.clock, of.old) for of in awake)
+                self.behind = max(self.behind, min(least))
         self.clock = max(mine.clock, self.behind)
         self.horizon = self.clock - lateness
         return t, late or t < self.behind - lateness, future

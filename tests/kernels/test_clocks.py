@@ -74,6 +74,16 @@ def test_events_that_nobody_vouches_for_have_a_clock_of_their_own(both, cut):
         assert [got[i] for i in says] == plain([events[i] for i in says])
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([0, 3, 9]), st.integers(1, 40)), max_size=12), st.integers(0, 200))
+def test_crowds_that_step_ahead_and_back_agree_as_well(blocks, cut):
+    events: list[Event] = []
+    for hours, count in blocks:
+        start = START + hours * HOUR + len(events) * 20_000
+        events += [(start + i * 20_000, 0, 1 + (len(events) + i) % 37) for i in range(count)]
+    assert judged(events, cut) == plain(events)
+
+
 def crowd(start: int, count: int, numbers: int = 30) -> list[Event]:
     """A record a second of so many numbers in turn; producers' times are Kafka's."""
     return [(start + 1000 * i, start + 1000 * i, 100 + i % numbers) for i in range(count)]
@@ -132,3 +142,22 @@ def test_a_feed_of_one_record_in_an_hour_and_a_half_is_believed_in_the_third_hou
     got = judged([*evening, *night])[60:]
     assert [future for _, _, future in got] == [True, True, False, True, True, False]
     assert got[2][0] == night[2][0]
+
+
+def test_what_a_wrong_host_sends_in_one_go_moves_the_clock_and_the_others_set_it_back():
+    right = crowd(START, 600)
+    kept = [(START + 30 * DAY + i, START + 30 * DAY + i, 2000 + i % 40) for i in range(200)]
+    got = judged([*right[:300], *kept, *right[300:]])
+    assert [future for _, _, future in got[300:500]] == [True] * 15 + [False] * 185
+    assert [late for _, late, _ in got[500:]] == [True] * 15 + [False] * 285
+    assert got[515:] == [(at, False, False) for at, _, _ in right[315:]]
+
+
+def test_a_file_of_the_evening_that_is_delivered_again_in_the_morning_sets_the_clock_back_for_as_long_as_it_takes():
+    evening, morning = crowd(START, 300), crowd(START + 8 * HOUR, 300)
+    got = judged([*evening, *morning, *evening, *morning])
+    assert [late for _, late, _ in got[600:900]] == [True] * 15 + [False] * 285
+    assert [future for _, _, future in got[900:]] == [True] * 15 + [False] * 285
+    day = crowd(START + 9 * HOUR, 300)
+    got = judged([*evening, *morning, *day, *crowd(START + 10 * HOUR + MINUTE, 60), *evening])
+    assert all(late for _, late, _ in got[-300:]), "after an hour the step is believed for good"

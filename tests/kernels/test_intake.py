@@ -215,3 +215,22 @@ def test_a_lateness_that_grows_takes_effect_from_there_on_and_lets_no_forgotten_
     redelivered = [row.verdict for row, _ in _accept(intake, [*early, *late[:3]])]
     assert redelivered == [LATE] * 3 + [DUPLICATE] * 3
     assert _accept(intake, [_message(more + 5, 3000)])[0][0].verdict == OK
+
+
+def test_records_of_the_evening_that_come_again_in_the_morning_are_duplicates_or_late_whatever_the_clock_does():
+    evening = [_message(i, i, number=i % 40) for i in range(200)]
+    morning = [_message(20 * LATENESS + i, 1000 + i, number=i % 40) for i in range(200)]
+    intake = _intake()
+    counted = [row.verdict for row, _ in _accept(intake, [*evening, *morning])]
+    assert counted == [OK] * 400
+    again = [row.verdict for row, _ in _accept(intake, [*evening, *morning, *evening, *morning])]
+    assert set(again) == {DUPLICATE, LATE}
+
+
+def test_the_way_back_from_a_clock_that_is_ahead_for_good_is_to_read_on_without_it():
+    wrong = [_message(100 * LATENESS + 10 * i, 5000 + i, number=i % 40) for i in range(400)]  # more than the lateness
+    right = [_message(i, i, number=i % 40) for i in range(200)]
+    poisoned = _intake()
+    _accept(poisoned, [*right[:100], *wrong])
+    assert {row.verdict for row, _ in _accept(poisoned, right[100:])} == {LATE}
+    assert {row.verdict for row, _ in _accept(_intake(), right[100:])} == {OK}

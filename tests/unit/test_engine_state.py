@@ -220,9 +220,9 @@ def test_a_row_that_was_touched_and_reclaimed_is_not_in_the_delta():
     _, ledger = run(engine, many(30), batch=30)
     images = {p: engine.image(p, whole=True) for p in range(PARTITIONS)}
     ledger += run(engine, [message(n, f"+8210{n % 30:08}") for n in range(30, 60)], batch=30)[1]
-    # Of more numbers than there were, since a clock believes fewer only when others confirm it.
+    # Of more numbers than there were, and for more than an hour: only then is a step believed for good.
     there_ms = MONDAY_0859_MS + 90 * 24 * HOUR_MS
-    later = [message(n, f"+8210{100 + n % 60:08}", at=there_ms + n) for n in range(61, 461)]
+    later = [message(n, f"+8210{100 + n % 60:08}", at=there_ms + n * 25_000) for n in range(61, 461)]
     ledger += run(engine, later, batch=30)[1]
     engine.maintain()  # the rest of the round
     assert engine.stats()["tracked_numbers"] == 60

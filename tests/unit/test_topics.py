@@ -311,11 +311,13 @@ def test_a_quiet_topic_that_no_rule_counts_holds_back_no_row_of_rules_across_top
         engine = engine_of(RULES.replace("1d", "10m"), also)
         if also:
             step(engine, CONTROL, [order(1)])
-        # Of as many numbers and events as it takes for the clocks to be believed.
+        # Of as many numbers as it takes for the clocks to be believed, and for more than an hour.
         for later in range(2):
             at_ms = AT_MS + 5 * later * HOUR
             for topic in (REPORTS, TRAPS, CDR, MESSAGE_RELAY):
-                numbers = [{FEEDS[topic].number: f"+8210555500{later}{n % 4}", "at": at_ms + n} for n in range(40)]
+                numbers = [
+                    {FEEDS[topic].number: f"+8210555500{later}{n % 4}", "at": at_ms + n * MINUTE} for n in range(100)
+                ]
                 records = [MAKE[topic](100 * later + n) | told for n, told in enumerate(numbers)]
                 raw = batch(topic, records, 100 * later)
                 raw.timestamp[:] = [told["at"] for told in numbers]

@@ -124,8 +124,8 @@ def test_both_rows_are_given_back() -> None:
     engine = engine_of(SENT)
     run(engine, [message(2 * n + k, n, n, ("full", "none")[k]) for n in range(50) for k in (0, 1)])
     assert rows(engine) == 100
-    # Of as many numbers as have sent before: a clock believes fewer only when others confirm it.
-    later = [message(1000 + n, 3 * HOUR + n, 90 + n // 2 % 80, ("full", "none")[n % 2]) for n in range(640)]
+    # Of as many numbers as have sent before, and for more than an hour: only then is a step believed for good.
+    later = [message(1000 + n, 3 * HOUR + n * 10_000, 90 + n // 2 % 80, ("full", "none")[n % 2]) for n in range(640)]
     run(engine, later, batch=1)
     assert rows(engine) == 160
 
