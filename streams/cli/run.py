@@ -126,7 +126,7 @@ Exit codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start
     default=200,
     show_default=True,
     metavar="MS",
-    help="Time between commits. Blocks are published with a commit.",
+    help="Time between commits, at most. Blocks are published with a commit, and bring it forward.",
 )
 @click.option(
     "--delivery",

@@ -38,6 +38,7 @@ log = logging.getLogger("grayline.flow")
 
 OUTPUT_BYTES_MAX = 32 * 1024 * 1024  # gathered outputs beyond this are committed at once
 HEARTBEAT_INTERVAL_S = 5.0
+HURRY_S = 0.05  # a block that waits is committed at once, unless the last commit began less than this ago
 SETTLE_S = 4.0
 
 
@@ -125,13 +126,16 @@ class Flow:
     # -- committing --------------------------------------------------------------------------------------------
 
     async def commit_if_due(self) -> None:
-        """Begins a commit when it is time, and goes on counting while it is under way: never more than one."""
+        """Begins a commit when it is time, or a block waits for it, and goes on counting while it is under way: never
+        more than one."""
         now = self._monotonic()
         if now >= self._heartbeat_at:
             self._beat(now)
         if self._under_way is not None and self._under_way.done():
             await self._end_commit()
-        if now >= self._commit_at or self._outbox.size_bytes > OUTPUT_BYTES_MAX:
+        if self._outbox.has_blocks and self._under_way is None and now >= self._began_s + HURRY_S:
+            self._begin_commit()
+        elif now >= self._commit_at or self._outbox.size_bytes > OUTPUT_BYTES_MAX:
             await self._end_commit()
             self._begin_commit()
 

@@ -31,6 +31,7 @@ class Outbox:
     def __init__(self, engine: LiveEngine, metrics: Metrics) -> None:
         self.engine = engine
         self.size_bytes = 0
+        self.has_blocks = False  # among its records are block events, for which somebody waits
         self.is_due = False  # something was counted or made since the last commit began
         self.recent: deque[OutRecord] = deque(maxlen=RECENT_BLOCKS)
         self.delivered: Counter[str] = Counter()  # records by feed, until somebody takes them
@@ -54,6 +55,7 @@ class Outbox:
         self.size_bytes += len(record.value or b"")
         self.is_due = True
         if record.topic == BLOCK_EVENTS:
+            self.has_blocks = True
             self.recent.append(record)
 
     def ask_for_a_commit(self) -> None:
@@ -63,7 +65,7 @@ class Outbox:
     def take(self) -> list[OutRecord]:
         """Takes out all records, for a commit that begins; nothing is due after that."""
         records, self._records = self._records, []
-        self.size_bytes, self.is_due = 0, False
+        self.size_bytes, self.is_due, self.has_blocks = 0, False, False
         return records
 
     def take_delivered(self) -> Counter[str]:

@@ -31,6 +31,7 @@ CONSUMER = 1  # rd_kafka_type_t
 HANDLE_AT = object.__basicsize__  # in a Consumer object, behind the head that all objects have
 MESSAGES_MAX = 100_000
 RENEW_S = 1.0
+GATHER_S = 0.01  # records that come alone wait so long for others: an epoch has a price, however few it has
 
 _POINTER, _INT = ctypes.c_void_p, ctypes.c_int
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
@@ -132,13 +133,15 @@ class Forwarding:
         self._renew()
 
     def take(self, most: int, timeout_s: float) -> ColumnPoll:
-        """The next records and errors: as soon as there are `most`, or what there is after so long."""
+        """The next records and errors: what comes within GATHER_S of the first, at most `most`; none after so long."""
         most = min(most, MESSAGES_MAX)
         if len(self._messages) < most:
             self._messages = np.zeros(most, np.int64)
         if time.monotonic() >= self._renew_at:
             self._renew()
-        n = self._library.consume_batch_queue(self._queue, int(timeout_s * 1000), self._messages.ctypes.data, most)
+        n = self._consume(0, 1, timeout_s)
+        if n > 0 and most > 1:
+            n += max(0, self._consume(1, most - 1, min(timeout_s, GATHER_S)))
         if n <= 0:
             self._renew_at = 0.0
             return ColumnPoll()
@@ -146,6 +149,11 @@ class Forwarding:
             return self._columns(n)
         finally:
             give_back(self._messages, n, self._library.functions[3])
+
+    def _consume(self, first: int, most: int, timeout_s: float) -> int:
+        """Fills so many messages from the first on; returns how many came, negative for an error."""
+        at = self._messages[first:].ctypes.data
+        return int(self._library.consume_batch_queue(self._queue, int(timeout_s * 1000), at, most))
 
     def close(self) -> None:
         """Lets go of everything, and of what was fetched and not taken. To be called before the consumer is closed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -178,9 +178,59 @@ def test_other_rules_keep_the_entries_that_were_told_and_bring_those_of_their_fi
     assert [now.entry(i).key for i in now.find(ALLOWED, numbers[:2], at[:2]).tolist()] == numbers[:2].tolist()
 
 
-async def assigned(engine: Engine) -> tuple[Flow, Outbox, Lineup, Orders]:
+class Commits:
+    """A delivery and its thread; notes what was committed, and when."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.done: list[tuple[float, list[Any]]] = []
+        self._records: list[Any] = []
+
+    async def deliver(self, work: Callable[[], Any]) -> Any:
+        return work()
+
+    def produce(self, records: list[Any]) -> None:
+        self._records += records
+
+    def commit(self, offsets: Any) -> bool:
+        self.done.append((self._now(), self._records))
+        self._records = []
+        return True
+
+
+def test_a_block_does_not_wait_for_the_interval_and_commits_keep_a_distance() -> None:
+    engine = Engine(load_text(RULES))
+    engine.partitions = 1
+    assert asyncio.run(hurried(engine)) == [0.06, 0.12, 0.33]
+
+
+async def hurried(engine: Engine) -> list[float]:
+    """When commits were made of what was counted at times that this test says, in seconds."""
+    now_s = 0.0
+
+    def now() -> float:
+        return now_s
+
+    commits: Any = Commits(now)
+    flow, _, lineup, _ = await assigned(engine, commits, now)
+    lineup.connect({MESSAGE_RELAY: DecodesAtOnce(lineup, lambda: None)})
+    flow._heartbeat_at = 100.0
+    # (now, the time of a message if there is one): the third changes no hold, so nobody waits for it.
+    steps = [(0.06, T), (0.07, T + HOUR), (0.1, None), (0.12, None), (0.2, T + HOUR + 1), (0.31, None), (0.33, None)]
+    for offset, (at_s, at_ms) in enumerate(steps):
+        now_s = at_s
+        if at_ms is not None:
+            await flow.process(epoch(offset, at_ms))
+        await flow.commit_if_due()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    return [at_s for at_s, _ in commits.done]
+
+
+async def assigned(
+    engine: Engine, commits: Any = None, now: Callable[[], float] = lambda: 0.0
+) -> tuple[Flow, Outbox, Lineup, Orders]:
     """A flow that has partition 0 and nothing to commit."""
-    unused: Any = None
     metrics = Metrics()
     outbox = Outbox(engine, metrics)
     orders = Orders(outbox, "g")
@@ -195,8 +245,8 @@ async def assigned(engine: Engine) -> tuple[Flow, Outbox, Lineup, Orders]:
         monotonic=lambda: 0.0,
     )  # fmt: skip
     flow = Flow(
-        outbox, orders, partitions, lineup.count, unused, snapshots, metrics, unused,
-        worker="w", group="g", commit_interval_ms=200, check=lambda: None, monotonic=lambda: 0.0,
+        outbox, orders, partitions, lineup.count, commits, snapshots, metrics, commits,
+        worker="w", group="g", commit_interval_ms=200, check=lambda: None, monotonic=now,
     )  # fmt: skip
     await flow.assigned(Start({PLACE: 0}, frozenset({PLACE}), {PLACE: ""}, []))
     await partitions.restore_some()
