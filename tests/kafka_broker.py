@@ -456,7 +456,10 @@ def kafka_jars(version: str) -> Path:
             raise KafkaUnavailable("no `mvn` on the PATH: install Maven, which fetches Apache Kafka")
         partial = home / f"{jars.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        _run_maven([f"-Dkafka.version={version}", "dependency:copy-dependencies", f"-DoutputDirectory={partial}"])
+        logging = [] if is_before_4(version) else ["-Plog4j2"]
+        _run_maven(
+            [f"-Dkafka.version={version}", *logging, "dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
+        )
         partial.rename(jars)
     return jars
 
