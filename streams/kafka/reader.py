@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from streams.kafka.clients import Clients, outsider
 from streams.kafka.errors import Meaning, meaning_of, passes_for_readers
 
-BROKER_TIMEOUT_S = 30.0
+BROKER_TIMEOUT_S = 5.0  # a question is asked again: partitions that are counted wait for it
 POLL_S = 0.1
 PIECE_RECORDS = 10_000
 

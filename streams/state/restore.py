@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from confluent_kafka import KafkaException
+
 from schemas.topics import LEDGER, SNAPSHOTS
 from streams.counting.chunk import NewerImage
 from streams.counting.image import ImageError
@@ -34,6 +36,7 @@ from streams.holds.ledger_keys import (
 )
 from streams.holds.ledger_rows import LedgerRowError
 from streams.ingest.decode_share import decode_share
+from streams.kafka.errors import Meaning, meaning_of, passes
 from streams.kafka.ownership import Refused, is_another, made_anew
 from streams.kafka.polls import batch_of
 from streams.kafka.reader import Reader, RecordsGone, Span
@@ -43,6 +46,8 @@ from streams.state.manifest import Manifest, ManifestError, NewerManifest
 from streams.state.manifest import decode as manifest_of
 
 log = logging.getLogger("grayline.restore")
+
+ENDS_ASKED_MAX = 12  # times five seconds, and what it takes to look for another client
 
 
 @dataclass(frozen=True)
@@ -89,13 +94,16 @@ class Restore:
         self._may_skip = may_skip
         self._trouble = trouble
         self._litter: dict[str, None] = {}
+        self._ends = 0, 0  # first offset and end, of the topic that was asked for last
 
     async def pieces(self) -> AsyncIterator[None]:
         """Works through the restore and yields after each bounded piece; `result` is set at the end. Raises Refused,
         ReadBroken, KafkaException."""
         p = self.partition
         rows: dict[bytes, bytes | None] = {}
-        low, end = await self._runner.restore(lambda: self._reader.ends(LEDGER, p))  # 2
+        async for _ in self._ask_ends(LEDGER):  # 2
+            yield
+        low, end = self._ends
         self.total = max(1, end - low)
         span = self._reader.span(LEDGER, p, low, end)
         while not span.done:  # 3
@@ -146,6 +154,20 @@ class Restore:
             None if registry is None else registry.decode(errors="replace"),
             tuple(self._litter),
         )
+
+    async def _ask_ends(self, topic: str) -> AsyncIterator[None]:
+        """Finds the first offset and the end of the partition in a topic, and yields between two questions: a cluster
+        that has lost a broker finds other leaders within a minute or so. Raises KafkaException."""
+        for left in range(ENDS_ASKED_MAX - 1, -1, -1):
+            try:
+                self._ends = await self._runner.restore(partial(self._reader.ends, topic, self.partition))
+                return
+            except KafkaException as problem:
+                error = problem.args[0]
+                if not left or not (passes(error) or meaning_of(error) is Meaning.NO_TOPIC):
+                    raise
+                log.warning("partition %d waits for the broker: %s of %s", self.partition, error.str(), topic)
+            yield
 
     def _warn_of_other_groups(self, rows: Iterable[bytes]) -> None:
         """Warns of other groups in the ledger. Holds are kept by number, for any worker of the partition: two groups at
@@ -247,7 +269,9 @@ class Restore:
     async def _load_from_topic(self, manifest: Manifest) -> AsyncIterator[None]:
         """Chunks lie in the topic in the manifest's order, among others that no manifest names any more."""
         wanted = {chunk.key.encode(): chunk for chunk in manifest.chunks}
-        low, end = await self._runner.restore(lambda: self._reader.ends(SNAPSHOTS, self.partition))
+        async for _ in self._ask_ends(SNAPSHOTS):
+            yield
+        low, end = self._ends
         span = self._reader.span(SNAPSHOTS, self.partition, low, end)
         while not span.done:  # to its end: behind the last chunk may lie those of a snapshot that was never finished
             for message in await self._runner.restore(span.read):
@@ -292,7 +316,9 @@ class Restore:
             end = self.committed.get(topic, start)
             if start >= end:
                 continue
-            low, _ = await self._runner.restore(partial(self._reader.ends, topic, self.partition))
+            async for _ in self._ask_ends(topic):
+                yield
+            low, _ = self._ends
             if low > start:
                 start = self._behind_gap(topic, start, low)
             spans.append((topic, start, end))
@@ -304,7 +330,9 @@ class Restore:
                 try:
                     messages = await self._runner.restore(span.read)
                 except RecordsGone:
-                    low, _ = await self._runner.restore(partial(self._reader.ends, topic, self.partition))
+                    async for _ in self._ask_ends(topic):
+                        yield
+                    low, _ = self._ends
                     span = self._reader.span(topic, self.partition, self._behind_gap(topic, span.position, low), end)
                     continue
                 if messages:

@@ -44,12 +44,13 @@ class Watched(Clients):
     """The real clients. at: told of each call that may need the broker, just before it is made."""
 
     def __init__(self, at: Callable[[str], None]) -> None:
+        super().__init__()
         self._at = at
         self._consumers = 0
 
-    def consumer(self, config: Mapping[str, object]) -> Any:
+    def consumer(self, config: Mapping[str, object], *, in_columns: bool = False) -> Any:
         self._consumers += 1
-        return Told(super().consumer(config), f"consumer {self._consumers}", self._at)
+        return Told(super().consumer(config, in_columns=in_columns), f"consumer {self._consumers}", self._at)
 
     def producer(self, config: Mapping[str, object]) -> Any:
         return Told(super().producer(config), "producer", self._at)
@@ -129,7 +130,7 @@ def test_wherever_a_start_loses_the_broker_it_waits_for_it_or_ends_with_code_1_a
     for name in TIMEOUTS:
         monkeypatch.setattr(f"streams.{name}", ANSWER_S)
     outages = Outages(scene.proxy, random.Random(seed))
-    monkeypatch.setattr("streams.worker.worker.Clients", lambda: Watched(outages.at))
+    monkeypatch.setattr("streams.worker.worker.Clients", lambda *_: Watched(outages.at))
 
     def check() -> None:
         outages.at("check")
