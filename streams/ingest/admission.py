@@ -45,6 +45,8 @@ from streams.kernels.clocks import DUPLICATE, LATE, NEVER, OK
 
 __all__ = ["DUPLICATE", "LATE", "NEVER", "OK", "Accepted", "Intake", "Saved"]
 
+_RECENT = 1 << 13  # ids of all partitions among which one that is used twice is noticed; a metric needs no more
+
 
 @dataclass(slots=True)
 class Accepted:
@@ -93,6 +95,7 @@ class Intake:
             self._slots_max *= 2
         self._answers_slots_max = self._slots_max if track_answers else 0
         self._partitions: list[PlaceMemories] = []
+        self._recent = np.zeros(_RECENT, np.int64)
         self._clocks = FeedClocks(lateness_ms, own_lateness_ms)
         self._legs = legs if legs is not None and legs.any() else None
 
@@ -142,14 +145,16 @@ class Intake:
         )  # fmt: skip
         leg = np.zeros(n, np.uint8) if self._legs is None else self._legs[feed]
         kernels.identities(event, id_hash, number, peer, leg, identity)
+        kernels.ids_used_again(self._recent, source, event, id_hash, identity, reused)
         # The partitions know nothing of each other, so each one's events can be taken together.
         by_source = np.argsort(source, kind="stable")
         present, starts = np.unique(source[by_source], return_index=True)
         for slot, order in zip(present, np.split(by_source, starts[1:]), strict=True) if n else ():
             self._sift(
-                slot, order, (event, id_hash, identity, vouched, leg, time, clock, horizon, behind),
-                (verdict, closed, duration, first_vouched, closed_vouched, duration_vouched, released, reused),
+                slot, order, (event, identity, vouched, leg, time, clock, horizon, behind),
+                (verdict, closed, duration, first_vouched, closed_vouched, duration_vouched, released),
             )  # fmt: skip
+        reused &= verdict == OK
         return Accepted(
             time, verdict, future, closed, duration, clock_max_before, identity, released, reused, first_vouched,
             closed_vouched, duration_vouched,
@@ -279,7 +284,7 @@ class Intake:
         partition, start = self._partitions[source], 0
         while True:
             start = kernels.sift(
-                partition.seen.table, partition.answers.table, partition.recent, partition.state, partition.journal,
+                partition.seen.table, partition.answers.table, partition.state, partition.journal,
                 partition.answers_journal, order, start, *events, self.lateness_max_ms, self.answer_memory_ms, *out,
             )  # fmt: skip
             if start == len(order):

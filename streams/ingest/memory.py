@@ -11,7 +11,6 @@ from streams.kernels.clocks import NEVER
 
 _SLOTS_FIRST = 1024
 _JOURNAL_MIN, _JOURNAL_MAX = 1 << 16, 1 << 22  # entries of 16 bytes; pages that nothing was written to cost nothing
-_RECENT = 1 << 11  # ids of a partition among which one that is used twice is noticed; a metric needs no more
 
 
 class Memory:
@@ -50,7 +49,6 @@ class PlaceMemories:
         self.seen = Memory(slots_max)
         self.answers = Memory(answers_slots_max)
         self.state = np.array([0, self.seen.limit, 0, max(1, self.answers.limit), NEVER, 0, 0, 0], np.int64)
-        self.recent = np.zeros(_RECENT, np.int64)
         # Entries since the last `save`. Without room at first: a replay saves nothing.
         self.journal, self.answers_journal = np.empty((0, 2), np.int64), np.empty((0, 2), np.int64)
 

@@ -27,6 +27,7 @@ from streams.kernels.table import place
 SETUP, ANSWER, RELEASE, COMPLETE = 1, 2, 3, 4
 
 NONE = -1  # in place of a mark
+HALF = 0xFFFFFFFF
 # Copies of one event that several probes saw differ by less than this.
 COPIES_MS = 250
 LEG = 0  # in place of an id; a hash of one is never 0
@@ -45,6 +46,21 @@ def identities(event, id_hash, number, peer, leg, out):
         out[i] = mix(mix(id ^ np.int64(np.uint64(number[i]) * GOLDEN)) ^ peer[i])
 
 
+@njit(**COMPILED)
+def ids_used_again(recent, source, event, id_hash, identity, out):
+    """out[i] (bool): the source has lately had this (kind, id) of another number or peer.
+
+    recent: int64[.], the (kind, id) last seen in each slot, and its identity: half of each, for what feeds a metric
+    bears a mistake in four thousand million."""
+    mask = len(recent) - 1
+    for i in range(len(source)):
+        key = event_key(event[i] + 8 * source[i], id_hash[i])
+        entry = (key & ~HALF) | (identity[i] & HALF)
+        before = recent[key & mask]
+        out[i] = before != entry and (before ^ entry) & ~HALF == 0
+        recent[key & mask] = entry
+
+
 @njit(**HOT)
 def event_key(event, mixed):
     """Key of a kind of event and an identity, or a hash of an id. Never 0."""
@@ -54,17 +70,16 @@ def event_key(event, mixed):
 
 @njit(**COMPILED)
 def sift(
-    seen, answers, recent, state, journal, answers_journal, order, start, event, id_hash, identity, vouched, leg, time,
+    seen, answers, state, journal, answers_journal, order, start, event, identity, vouched, leg, time,
     clock, horizon, behind, lateness_max, answer_memory,
-    verdict, closed, duration, first_vouched, closed_vouched, duration_vouched, released, reused,
+    verdict, closed, duration, first_vouched, closed_vouched, duration_vouched, released,
 ):  # fmt: skip
     """Duplicates, known releases and call durations of one place's events.
 
-    order: int64[m], its events' places in the batch, ascending. answers: of length 0 when none are kept. recent:
-    int64[.], the (kind, id) last seen in each slot, and its identity. journal, answers_journal: int64[., 2], what
-    was put into either memory since it was last saved; state counts on where one has no room. clock, horizon, behind:
-    as `judge` says. Of the whole batch, written where they change, as `Accepted` in streams.ingest.admission says:
-    verdict to reused.
+    order: int64[m], its events' places in the batch, ascending. answers: of length 0 when none are kept. journal,
+    answers_journal: int64[., 2], what was put into either memory since it was last saved; state counts on where one has
+    no room. clock, horizon, behind: as `judge` says. Of the whole batch, written where they change, as `Accepted` in
+    streams.ingest.admission says: verdict to released.
     Works from order[start]; returns m, or the place in `order` before which a full memory must be rebuilt."""
     seen_mask = len(seen) - 1
     m = len(order)
@@ -104,7 +119,6 @@ def sift(
                 first_vouched[i] = vouched[i] and not is_vouched(mark)
                 if not first_vouched[i]:
                     continue
-        reused[i] = verdict[i] == OK and takes_id(recent, event[i], id_hash[i], identity[i])
         seen[slot, 1] = mark_of(time[i], vouched[i])
         note(journal, state, NOTED, key, seen[slot, 1])
         if event[i] == SETUP:
@@ -180,18 +194,6 @@ def pair(
         answers[slot, 0] = key
         answers[slot, 1] = mark_of(time[i], vouched[i])
         note(answers_journal, state, ANSWERS_NOTED, key, answers[slot, 1])
-
-
-@njit(**HOT)
-def takes_id(recent, event, id_hash, identity):
-    """Notes whose the (kind, id) is; True when it was another's among those seen lately. A slot has half of the key and
-    half of the identity: a metric bears a mistake in four thousand million."""
-    key = event_key(event, id_hash)
-    slot = key & (len(recent) - 1)
-    entry = ((key >> 32) << 32) | (identity & 0xFFFFFFFF)
-    taken = recent[slot] != entry and (recent[slot] ^ entry) >> 32 == 0
-    recent[slot] = entry
-    return taken
 
 
 @njit(**HOT)
