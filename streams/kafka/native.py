@@ -26,7 +26,7 @@ from streams.kernels.words import PADDING
 
 log = logging.getLogger("grayline.source")
 
-VERSIONS = ((2, 16),)  # of confluent-kafka and librdkafka, whose structs were looked at
+VERSIONS = tuple((2, minor) for minor in range(12, 17))  # of confluent-kafka and librdkafka, with which it was tried
 CONSUMER = 1  # rd_kafka_type_t
 HANDLE_AT = object.__basicsize__  # in a Consumer object, behind the head that all objects have
 MESSAGES_MAX = 100_000
@@ -78,7 +78,7 @@ class Library:
         versions = (confluent_kafka.version(), confluent_kafka.libversion()[0])
         for version in versions:
             if tuple(map(int, version.split(".")[:2])) not in VERSIONS:
-                raise Unfit(f"confluent-kafka {versions[0]} with librdkafka {versions[1]} was not looked at")
+                raise Unfit(f"confluent-kafka {versions[0]} with librdkafka {versions[1]} was not tried")
         if ctypes.sizeof(_POINTER) != 8:
             raise Unfit("addresses do not have 64 bits")
         library = ctypes.CDLL(cimpl.__file__)

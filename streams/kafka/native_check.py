@@ -32,8 +32,9 @@ def library_or_none() -> Library | None:
     try:
         library = Library()
         check(library)
-    except Unfit as why:
-        log.warning("records are fetched as messages, which takes more processor time: %s", why)
+    except Exception as why:  # whatever it is, it must not keep a worker from its work
+        known = isinstance(why, Unfit)
+        log.warning("records are fetched as messages, which takes more processor time: %s", why, exc_info=not known)
         return None
     return library
 

@@ -267,6 +267,7 @@ def test_the_check_passes_here() -> None:
         ),
         pytest.param(lambda m: m.setattr(native_check, "LIMIT_S", 0.0), id="nothing comes"),
         pytest.param(lambda m: m.setattr(native_check, "START_MS", 5), id="differ"),
+        pytest.param(lambda m: m.setattr(native_check, "EmbeddedBroker", None), id="a mistake"),
         pytest.param(lambda m: m.setattr(native.Forwarding, "forward", lambda self, places: None), id="nothing comes"),
     ],
 )
