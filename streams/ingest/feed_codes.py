@@ -14,7 +14,8 @@ import numpy as np
 from schemas.feed_settings import LEGS, NO_BOOK, FeedBook
 from schemas.objects import ObjectError, read_pairs
 from schemas.records import ID_MAX
-from streams.kernels.fields import FEED_CODES, feed_codes
+from streams.ingest.packed import Packed
+from streams.kernels.fields import FEED_CODES, ascii_hashes, feed_codes
 from streams.kernels.words import PADDING, hash_bytes
 
 HEADER = "feed"
@@ -78,7 +79,7 @@ class Feeds:
         each, hashes of the fields that name the feed of the others, 0 where absent, the first that is present."""
         out = np.empty(n, np.int32)
         none = np.empty(0, np.int64)
-        header = none if named is None else np.fromiter(map(self._header_hash, named), np.int64, n)
+        header = none if named is None else self._header_hashes(named, n)
         feed_codes(header, *(*naming, none, none)[:2], self._listed, out)
         if topic in self.book.feeds:  # as if each record that names none named it
             out[out == NO_FEED] = self.code(topic)
@@ -112,6 +113,16 @@ class Feeds:
             if name is not None:
                 self._names[code] = name
             fresh = fresh[~self._known[codes[fresh]]]
+
+    def _header_hashes(self, named: Sequence[bytes | None], n: int) -> np.ndarray:
+        """int64[n]: the hash of the feed in each header, 0 for none."""
+        if not isinstance(named, Packed):
+            return np.fromiter(map(self._header_hash, named), np.int64, n)
+        out, slow = np.empty(n, np.int64), np.empty(n, np.bool_)
+        ascii_hashes(named.buffer.ctypes.data, named.at, named.length, ID_MAX, out, slow)
+        for i in np.flatnonzero(slow).tolist():
+            out[i] = self._header_hash(named[i])
+        return out
 
     def _header_hash(self, header: bytes | None) -> int:
         found = self._hashes.get(header)

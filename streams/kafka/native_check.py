@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Any
 
+from streams.ingest.feed_codes import NO_FEED, Feeds
 from streams.kafka.clients import Clients
 from streams.kafka.columns import ColumnPoll
 from streams.kafka.embedded import EmbeddedBroker
@@ -97,17 +98,17 @@ def _rows(polled: ColumnPoll) -> list[tuple[Any, ...]]:
     return [
         (
             raw.topic, int(raw.partition[i]), int(raw.offset[i]), int(raw.timestamp[i]), raw.values[i],
-            raw.keys[i] if raw.keys else None, raw.with_headers[i] if raw.with_headers else None,
-            raw.feeds[i] if raw.feeds else None,
+            raw.keys[i] if raw.keys else None, raw.with_headers[i] if raw.with_headers else None, feed,
         )
         for raw in polled.batches
-        for i in range(len(raw.order))
+        for i, feed in enumerate(Feeds().codes(TOPIC, raw.feeds, [], len(raw.order)).tolist())
     ]  # fmt: skip
 
 
 def _expected() -> list[tuple[Any, ...]]:
+    feed = Feeds().code("a")
     rows: list[tuple[Any, ...]] = [
-        (TOPIC, PARTITION, i, START_MS + i, value, key, headers, b"a" if headers is HEADERS else None)
+        (TOPIC, PARTITION, i, START_MS + i, value, key, headers, feed if headers is HEADERS else NO_FEED)
         for i, (key, value, headers) in enumerate(RECORDS)
     ]
     return [*rows, ("_PARTITION_EOF", (TOPIC, PARTITION), len(RECORDS))]

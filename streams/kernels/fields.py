@@ -156,3 +156,19 @@ def feed_codes(header, first, second, listed, out):
             while listed[code] != 0 and listed[code] != name:
                 code = code % (FEED_CODES - 1) + 1
         out[i] = code
+
+
+@njit(**COMPILED)
+def ascii_hashes(buffer, begins, lengths, longest, out, slow):
+    """Hashes n texts, 0 for those that are absent, empty or longer than `longest`. buffer: address, begins, lengths:
+    int64[n], a negative length for an absent text, out: int64[n], slow: bool[n], out: True for a text that is not ASCII
+    throughout, whose `out` is of no use."""
+    for i in range(out.shape[0]):
+        out[i] = 0
+        slow[i] = False
+        if lengths[i] <= 0:
+            continue
+        for k in range(lengths[i]):
+            slow[i] |= byte(buffer, begins[i] + k) > 127
+        if lengths[i] <= longest:
+            out[i] = hash_bytes(buffer, begins[i], lengths[i])

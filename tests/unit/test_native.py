@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from schemas.topics import REKEYED
 from streams.ingest.epoch import Place, RawBatch
+from streams.ingest.feed_codes import Feeds
 from streams.ingest.packed import Packed
 from streams.kafka import native, native_check
 from streams.kafka.columns import ColumnPoll, PackedHeaders
@@ -23,6 +24,7 @@ from streams.kafka.embedded import EmbeddedBroker
 from streams.kafka.native import Library, Unfit
 from streams.kafka.polls import epoch_of, errors_in, goes_back, still_owned, without_errors
 from streams.kafka.reconnecting import LastingConsumer
+from tests.sim.clients import packed
 
 PARTITIONS = 2
 FAST = {"fetch.wait.max.ms": 5, "fetch.queue.backoff.ms": 1, "enable.partition.eof": True, "log_level": 0}
@@ -161,6 +163,12 @@ def test_columns_are_left_out_as_messages_are(told: list[tuple[str, int, int]], 
         assert len(raw.values) == len(raw.keys) == len(raw.feeds) == len(raw.with_headers) == len(raw.order)
     assert [found[i] for i in range(len(found))] == expected
     assert not goes_back(kept.epoch(), position)
+
+
+@given(st.lists(st.none() | st.binary(max_size=4) | st.text(max_size=140).map(str.encode), min_size=1, max_size=20))
+def test_headers_in_columns_name_the_feeds_that_headers_name(named: list[bytes | None]) -> None:
+    feeds, n = Feeds(), len(named)
+    assert list(feeds.codes("x", packed(named), [], n)) == list(feeds.codes("x", named, [], n))
 
 
 # -- assignments, pauses and the end ---------------------------------------------------------------------------------
