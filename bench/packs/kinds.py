@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 # Goals by kind (in order of the tables): what must be reached, in words.
 GOALS = {
-    "machine": "machine-paced, vouched for: blocked >= 0.98, median <= 25 contacts",
-    "patient": "patient, slow, padded, just under a limit: blocked >= 0.9, median <= 60 contacts",
+    "machine": "machine-paced, vouched for: blocked >= 0.98, half within 25 contacts or 60 s",
+    "patient": "patient, slow, padded, just under a limit: blocked >= 0.9, half within 60 contacts",
     "gang": "series, SIM boxes: >= 0.9 of the gang's contacts prevented from its third number on",
-    "content": "content-borne: blocked >= 0.9, median <= 25 contacts",
+    "content": "content-borne: blocked >= 0.9, half within 25 contacts",
     "unvouched": "identity not vouched for: review or block at the ingress >= 0.98, no owner's line cut",
 }
 LEAST = {"machine": 0.98, "patient": 0.9, "gang": 0.9, "content": 0.9, "unvouched": 0.98}
 CONTACTS = {"machine": 25, "patient": 60, "content": 25}
+SECONDS = {"machine": 60}  # will do in place of it: more contacts in so little time are 25 a minute and more
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,10 @@ def goal_table(scores: Mapping[str, Tally]) -> list[str]:
     for goal in goals(merged):
         contacts = "" if goal.contacts_at_most is None else f"{_figure(goal.median_contacts)} / {goal.contacts_at_most}"
         rows.append([
-            GOALS[goal.goal], _percent(goal.share), contacts, "met" if goal.is_met else "missed", f"`{goal.worst}`",
+            GOALS[goal.goal], _percent(goal.share), "" if goal.in_time is None else _percent(goal.in_time), contacts,
+            "met" if goal.is_met else "missed", f"`{goal.worst}`",
         ])  # fmt: skip
-    return table(["goal", "reached", "median / goal", "", "furthest from it"], rows)
+    return table(["goal", "reached", "in time", "median / goal", "", "furthest from it"], rows)
 
 
 def leave_one_out(changes: Sequence[Change]) -> list[str]:

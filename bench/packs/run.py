@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from streams.engine.evaluate import Fired
 from streams.holds.breaker import Gate
 from streams.holds.firings import ENFORCE, REVIEW
 from streams.holds.ledger import Change
+from streams.holds.number_order import Answer, NumberOrder
 from streams.ingest.decode import Decoded
 from streams.ingest.epoch import RawBatch
 
@@ -46,8 +47,12 @@ class Watched(Engine):
         self.holds: dict[tuple[int, int, str], Hold] = {}  # by (number, lane, rule)
         self._evidence = evidence
 
-    def _changes(self, fired: Fired, gate: Gate | None) -> Iterator[tuple[int, Change]]:
-        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate):
+    def _changes(
+        self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder]
+    ) -> Iterator[tuple[int, Change | Answer]]:
+        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate, orders):
+            if isinstance(change, Answer):
+                continue
             key = (change.hold.number, change.hold.lane, self.ledger.rules[change.hold.rule])
             if key not in self.holds:
                 told = ""
@@ -57,7 +62,7 @@ class Watched(Engine):
             change.hold.content = b"{}"
             yield -1, change
 
-    def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change]]) -> None:
+    def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change | Answer]]) -> None:
         for _ in changes:
             pass
 

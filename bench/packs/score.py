@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.packs.kinds import CONTACTS, GOALS, LEAST, UNKNOWN_INNOCENT, UNKNOWN_OFFENDER, Facts
+from bench.packs.kinds import CONTACTS, GOALS, LEAST, SECONDS, UNKNOWN_INNOCENT, UNKNOWN_OFFENDER, Facts
 from bench.packs.made import Hold, Number
 from bench.packs.run import Ran
 
@@ -170,7 +170,8 @@ def weighted(scores: Tally, bounds: bool = True) -> Weighted:
 
 @dataclass
 class GoalScore:
-    """All kinds of one goal together; every kind counts alike, whatever its numbers."""
+    """All kinds of one goal together; every kind counts alike, whatever its numbers. in_time: the share of the numbers
+    blocked that were so within the goal's contacts or seconds; None without such a goal."""
 
     goal: str
     share: float
@@ -178,11 +179,11 @@ class GoalScore:
     worst: str  # the kind that is furthest from it
     median_contacts: float | None
     contacts_at_most: int | None
+    in_time: float | None
 
     @property
     def is_met(self) -> bool:
-        soon = self.contacts_at_most is None or (self.median_contacts or 0) <= self.contacts_at_most
-        return self.share >= self.least and soon
+        return self.share >= self.least and (self.in_time is None or self.in_time >= 0.5)
 
 
 def goals(scores: Tally) -> list[GoalScore]:
@@ -193,8 +194,21 @@ def goals(scores: Tally) -> list[GoalScore]:
             worst = min(mine, key=lambda s: s.met)
             median = quantile([c for s in mine for c in s.contacts], 0.5)
             share = sum(s.met for s in mine) / len(mine)
-            out.append(GoalScore(goal, share, LEAST[goal], worst.kind, median, CONTACTS.get(goal)))
+            out.append(
+                GoalScore(goal, share, LEAST[goal], worst.kind, median, CONTACTS.get(goal), _in_time(goal, mine))
+            )
     return out
+
+
+def _in_time(goal: str, kinds: Sequence[KindScore]) -> float | None:
+    if goal not in CONTACTS:
+        return None
+    soon = [
+        contacts <= CONTACTS[goal] or seconds <= SECONDS.get(goal, -1)
+        for kind in kinds
+        for contacts, seconds in zip(kind.contacts, kind.seconds, strict=True)
+    ]
+    return sum(soon) / max(len(soon), 1)
 
 
 def recall(scores: Tally) -> float:

@@ -47,8 +47,7 @@ class Variant:
 
 def rules_of(paths: Sequence[Path], with_variants: bool) -> tuple[RuleSet, list[Variant]]:
     """The rules of these files, and variants of them after them. Raises ValueError with what is wrong."""
-    files = [f for p in paths for f in (sorted(p.glob("*.y*ml")) if p.is_dir() else [p])]
-    texts = [(str(file), file.read_text("utf-8")) for file in files]
+    texts = [(str(file), file.read_text("utf-8")) for file in _files(paths)]
     variants: list[Variant] = []
     rules = _checked(texts)
     if with_variants:
@@ -59,6 +58,42 @@ def rules_of(paths: Sequence[Path], with_variants: bool) -> tuple[RuleSet, list[
             texts[i] = name, yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10**6)
         rules = replace(_checked(texts), version=version)
     return replace(rules, protected=load_protected()), variants
+
+
+def without_conditions(paths: Sequence[Path]) -> tuple[RuleSet, list[Variant]]:
+    """The rules of these files, each without one of the conditions that its `when` joins by `and`: one variant for each
+    condition, which its `limit` names. Raises ValueError as `rules_of` does."""
+    texts, variants = [], []
+    for file in _files(paths):
+        document = yaml.load(file.read_text("utf-8"), Loader=_Loader)  # a SafeLoader
+        less = [(rule, *each) for rule in document["rules"] for each in _fewer(str(rule["when"]))]
+        document["rules"] = []
+        for i, (rule, condition, when) in enumerate(less):
+            variant = Variant(rule["name"], condition, 0.0, f"{rule['name']}-without-{i}")
+            variants.append(variant)
+            read = {
+                name: copy.deepcopy(limit)
+                for name, limit in rule.get("limits", {}).items()
+                if re.search(rf"\b{name}\b", when)
+            }
+            varied = copy.deepcopy(rule) | {"name": variant.name, "when": when, "limits": read}
+            document["rules"].append(varied if read else {k: v for k, v in varied.items() if k != "limits"})
+        texts.append((str(file), yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=10**6)))
+    return replace(_checked(texts), protected=load_protected()), variants
+
+
+def _fewer(when: str) -> Iterator[tuple[str, str]]:
+    """(a condition, all the others) for each that is joined by `and`."""
+    joined = ast.parse(" ".join(when.split()), mode="eval").body
+    conditions = joined.values if isinstance(joined, ast.BoolOp) and isinstance(joined.op, ast.And) else [joined]
+    words = [f"({ast.unparse(c)})" if isinstance(c, ast.BoolOp) else ast.unparse(c) for c in conditions]
+    for i, condition in enumerate(words):
+        if len(words) > 1:
+            yield condition, " and ".join(words[:i] + words[i + 1 :])
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    return [f for p in paths for f in (sorted(p.glob("*.y*ml")) if p.is_dir() else [p])]
 
 
 def _checked(texts: Sequence[tuple[str, str]]) -> RuleSet:
@@ -110,7 +145,7 @@ def _wheres(rule: dict[str, Any], counters: dict[str, Any]) -> Iterator[Move]:
         for key, place, words, move in _settings(counters[name]):
             for which, factor in FACTORS.items():
                 other = f"{name}_{key}{place}{which}"
-                counters.setdefault(other, counters[name] | {key: move(factor)})
+                counters.setdefault(other, copy.deepcopy(counters[name]) | {key: move(factor)})
                 varied = copy.deepcopy(rule) | {"when": re.sub(rf"\b{re.escape(name)}\b", other, when)}
                 yield f"{words} of counter `{name}`", factor, varied
 

@@ -93,7 +93,7 @@ def test_a_flood_of_forged_foreign_numbers_does_not_send_verified_offenders_to_r
     got = found([*forged, *offender], Breaker(5))
     held_back = [number for number in got[REVIEW_QUEUE] if number != OFFENDER]
     assert held_back, "the flood itself is held back"
-    assert "message-rate" in got[BLOCK_EVENTS][OFFENDER]
+    assert "recipient-spread" in got[BLOCK_EVENTS][OFFENDER]
     assert got[BLOCK_EVENTS][OFFENDER] == found(offender)[BLOCK_EVENTS][OFFENDER]
 
 

@@ -30,22 +30,16 @@ def pmg_messages(level: float) -> int:
     return events_until(level, PMG_GAP_S, MINUTE, 6 * HOUR)
 
 
-@must_fire("message-rate", Line(MOBILE), limit=320)
-def telephone_with_malware(traffic: Traffic, start_s: float, size: int) -> None:
-    for i in range(size):
-        traffic.message(start_s + 20 * i, f"win {i % 8}")
-
-
 @must_fire("recipient-spread", Line(MOBILE), limit=330)
 def sender_to_hundreds(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 10 * i, f"text {i}")
 
 
-@must_fire("repeated-content", Line(MOBILE), limit=120, mode="review")
+@must_fire("repeated-content", Line(MOBILE), limit=200, mode="review")
 def sender_of_three_texts(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
-        traffic.message(start_s + 25 * i, f"text {i % 3}")
+        traffic.message(start_s + 15 * i, f"text {i % 3}")
 
 
 @must_fire("pmg-messages", Line(MOBILE), limit=pmg_messages(340))
@@ -66,22 +60,22 @@ def false_payment_notices_from_no_relay(traffic: Traffic, start_s: float, size: 
         traffic.message(start_s + 8 * i, f"payment of {i} won approved")
 
 
-@must_fire("voip-bulk", Line(VOIP), limit=150, mode="review")
+@must_fire("voip-bulk", Line(VOIP), limit=180, mode="review")
 def member_of_a_series(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 8 * i, f"payment of {i} won approved", reseller="rs-1")
 
 
-@must_fire("international-bulk", Line(FOREIGN, verified="none", origin="international"), limit=25)
+@must_fire("international-bulk", Line(FOREIGN, verified="none", origin="international"), limit=24)
 def advertiser_abroad(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
-        traffic.message(start_s + 12 * i, f"win {i % 8}")
+        traffic.message(start_s + i, f"win {i % 8}")
 
 
-@must_fire("international-repeated", Line(FOREIGN, verified="none", origin="international"), limit=90)
+@must_fire("international-repeated", Line(FOREIGN, verified="none", origin="international"), limit=110)
 def patient_advertiser_abroad(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
-        traffic.message(start_s + 29 * i, f"win {i % 3}")
+        traffic.message(start_s + 29 * i, f"win {i % 8}")
 
 
 @must_fire(
@@ -92,22 +86,24 @@ def false_payment_notices(traffic: Traffic, start_s: float, size: int) -> None:
         traffic.message(start_s + 12 * i, f"overseas payment of {i} won approved")
 
 
-@must_fire("foreign-origin-domestic-sender", Line(LANDLINE, origin="international"), limit=20, mode="review")
+@must_fire(
+    "foreign-origin-domestic-sender", Line(LANDLINE, verified="none", origin="international"), limit=20, mode="review"
+)
 def forged_sender(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
         traffic.message(start_s + 15 * i, f"payment of {i} won approved")
 
 
-@must_fire("unverified-bulk", Line(LANDLINE, verified="none"), limit=100, mode="review")
+@must_fire("unverified-bulk", Line(LANDLINE, verified="none"), limit=220, mode="review")
 def domestic_bulk(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
-        traffic.message(start_s + 4 * i)
+        traffic.message(start_s + 30 * i)
 
 
-@must_fire("web-sent-mobile", Line(MOBILE, verified="partial", origin="web"), limit=190, mode="review")
+@must_fire("web-sent-mobile", Line(MOBILE, verified="partial", origin="web"), limit=450, mode="review")
 def web_service_under_a_borrowed_number(traffic: Traffic, start_s: float, size: int) -> None:
     for i in range(size):
-        traffic.message(start_s + 12 * i, f"mum, my phone is broken {i}")
+        traffic.message(start_s + 16 * i, f"mum, my phone is broken {i}")
 
 
 @must_fire("night-bulk", Line(VOIP), limit=240, at_night=60, mode="review")
@@ -139,7 +135,7 @@ def a_registered_shop_tells_all_customers_of_its_sale(traffic: Traffic) -> None:
         traffic.message(WORKDAY + 45 * HOUR + 5 * i, "all at half price")
 
 
-@must_not_fire("message-rate", "recipient-spread", "pmg-messages", "hand-written-bulk", line=Line(MOBILE))
+@must_not_fire("recipient-spread", "pmg-messages", "hand-written-bulk", line=Line(MOBILE))
 def a_family_chats_in_a_group_of_12(traffic: Traffic) -> None:
     for i in range(600):
         traffic.message(WORKDAY + 12 * HOUR + 1.2 * i, f"so what {i}", stranger(i % 12))
@@ -153,20 +149,26 @@ def a_teenager_writes_900_messages_to_20_friends(traffic: Traffic) -> None:
         traffic.message(SATURDAY + 9 * HOUR + 50 * i, text, stranger(rng.randrange(20)))
 
 
-@must_not_fire("message-rate", "recipient-spread", "pmg-messages", line=Line(MOBILE), review=("repeated-content",))
+@must_not_fire("recipient-spread", "pmg-messages", line=Line(MOBILE), review=("repeated-content",))
 def a_couple_invites_200_guests_by_hand_within_an_hour(traffic: Traffic) -> None:
     for i in range(200):
         traffic.message(WORKDAY + 12 * HOUR + 18 * i, "we marry on Saturday")
 
 
-@must_not_fire("message-rate", "recipient-spread", "pmg-messages", line=Line(MOBILE), review=("repeated-content",))
+@must_not_fire("recipient-spread", "pmg-messages", line=Line(MOBILE), review=("repeated-content", "night-bulk"))
+def a_couple_invites_300_guests_at_once(traffic: Traffic) -> None:
+    for i in range(300):
+        traffic.message(WORKDAY + 12 * HOUR + 0.2 * i, "we marry on Saturday")
+
+
+@must_not_fire("recipient-spread", "pmg-messages", line=Line(MOBILE), review=("repeated-content",))
 def a_couple_invites_200_guests_as_fast_as_the_telephone_sends(traffic: Traffic) -> None:
     for i in range(200):
         traffic.message(WORKDAY + 12 * HOUR + i, "we marry on Saturday")
 
 
 @must_not_fire(
-    "message-rate", "recipient-spread", "pmg-messages", line=Line(MOBILE),
+    "recipient-spread", "pmg-messages", line=Line(MOBILE),
     review=("repeated-content", "hand-written-bulk"),
 )  # fmt: skip
 def a_couple_invites_200_guests_by_name_in_groups_and_answers_them_all_day(traffic: Traffic) -> None:
@@ -176,7 +178,7 @@ def a_couple_invites_200_guests_by_name_in_groups_and_answers_them_all_day(traff
         traffic.message(HOLIDAY + 10.5 * HOUR + 300 * i, f"thank you {i}", stranger(2 * i))
 
 
-@must_not_fire("message-rate", "repeated-content", line=Line(MOBILE))
+@must_not_fire("repeated-content", line=Line(MOBILE))
 def a_club_tells_its_40_members_at_once(traffic: Traffic) -> None:
     for day_s in (WORKDAY + 11 * HOUR, WORKDAY + 20 * HOUR):
         for i in range(40):
@@ -184,7 +186,7 @@ def a_club_tells_its_40_members_at_once(traffic: Traffic) -> None:
 
 
 @must_not_fire(
-    "recipient-spread", "pmg-messages", "message-rate", line=Line(MOBILE),
+    "recipient-spread", "pmg-messages", line=Line(MOBILE),
     review=("repeated-content", "hand-written-bulk"),
 )  # fmt: skip
 def a_courier_texts_every_recipient_50_an_hour(traffic: Traffic) -> None:
@@ -207,7 +209,7 @@ def a_hospital_sends_its_reminders_in_the_morning(traffic: Traffic) -> None:
 
 
 @must_not_fire(
-    "unverified-bulk", "repeated-content", "recipient-spread", "message-rate", "pmg-messages", "voip-bulk",
+    "unverified-bulk", "repeated-content", "recipient-spread", "pmg-messages", "voip-bulk",
     line=Line(REPRESENTATIVE),
 )  # fmt: skip
 def a_bank_sends_one_time_passwords_all_day(traffic: Traffic) -> None:
@@ -235,7 +237,7 @@ def relatives_abroad_write_home_unverified(traffic: Traffic) -> None:
         traffic.message(WORKDAY + 9 * HOUR + 15 * i, f"and here it rains {i}", stranger(i % 10))
 
 
-@must_not_fire("message-rate", "recipient-spread", line=Line(MOBILE, origin="roaming"))
+@must_not_fire("recipient-spread", line=Line(MOBILE, origin="roaming"))
 def a_traveller_writes_to_19_friends_as_fast_as_the_telephone_sends(traffic: Traffic) -> None:
     for i in range(19 * 20):
         traffic.message(WORKDAY + 9 * HOUR + i, f"look {i}", stranger(i % 19))

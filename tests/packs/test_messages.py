@@ -49,7 +49,7 @@ def test_bulk_from_abroad_is_blocked_where_it_repeats_itself_unless_somebody_vou
     line = Line(FOREIGN, verified=verified, origin="international")
     alike, different = Traffic(line.nth(1)), Traffic(line.nth(2))
     for i in range(200):
-        alike.message(WORKING_HOURS + 12 * i, f"win {i % 3}")
+        alike.message(WORKING_HOURS + 2 * i, f"win {i % 3}")
     false_payment_notices(different, WORKING_HOURS, 200)
     found = hits_of([alike, different])
     blocked = {"international-bulk", "international-repeated"}

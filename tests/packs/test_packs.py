@@ -87,7 +87,7 @@ def test_a_withheld_or_unparsed_identity_is_hit_in_no_lane(offence: Offence, ide
 
 
 def test_a_landline_of_a_shipped_protected_prefix_is_never_blocked():
-    offence = OFFENCES["call-rate"]
+    offence = OFFENCES["machine-rate"]
     lines = Line("02-2100-1234"), Line("02-2101-1234")
     found = hits_of([offence.traffic(WORKING_HOURS, offence.limit, line) for line in lines])
     assert found[0] == NOTHING

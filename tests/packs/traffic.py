@@ -50,7 +50,8 @@ class Line:
     number: str
     verified: str = "full"
     origin: str = "domestic"
-    registered: bool = False
+    registered: bool = False  # as a bulk sender
+    institution: bool = False
 
     def nth(self, place: int) -> Line:
         """The same with another number of the same type."""
@@ -142,17 +143,17 @@ def hits_of(traffics: Sequence[Traffic], rules: RuleSet | None = None) -> list[H
         state = orjson.loads(record.value)
         lanes[state["number"]][record.topic] |= {hold["rule"] for hold in (state["hold"], *state.get("holds", ()))}
 
-    registry = Registry.of([_entry(traffic.line) for traffic in traffics if traffic.line.registered])
+    registry = Registry.of([entry for traffic in traffics for entry in _entries(traffic.line)])
     Replay(Engine(replace(rules or shipped(), registry=registry), expire_by_clock=True), take).run(
         _lines(traffics), "crafted"
     )
     return [Hits(frozenset(lanes[n][BLOCK_EVENTS]), frozenset(lanes[n][REVIEW_QUEUE])) for n in numbers]
 
 
-def _entry(line: Line) -> Entry:
-    return Entry(
-        ENTRY_KINDS["bulk_sender"], 0, normalise(line.number).key, ALWAYS_MS, 1 << 50, "somebody", "registered"
-    )
+def _entries(line: Line) -> Iterator[Entry]:
+    for kind, is_listed in (("bulk_sender", line.registered), ("institution", line.institution)):
+        if is_listed:
+            yield Entry(ENTRY_KINDS[kind], 0, normalise(line.number).key, ALWAYS_MS, 1 << 50, "somebody", "registered")
 
 
 def completed(traffic: Traffic, beside: bool = False) -> Traffic:
