@@ -324,3 +324,28 @@ def test_a_wrong_block_is_released_within_a_second_and_a_bulk_release_asks_first
         code = running.stop()
     assert code == 0, running.problem
     print(f"released, with the command's start, after {took_s:.2f} s")
+
+
+@pytest.mark.timeout(240)
+def test_a_group_that_never_read_orders_obeys_those_that_come_and_none_of_before(kafka: Broker) -> None:
+    before, after = "+821055580001", "+821055580002"
+    client, rules = {"bootstrap.servers": kafka.bootstrap}, load_text(RULES)
+
+    def settings(start_from: StartFrom | None) -> WorkerSettings:
+        return WorkerSettings(client, client, group="upgraded", start_from=start_from, poll_timeout_ms=20)
+
+    old = Worker(settings(StartFrom("latest")), Engine(rules))
+    old.start()
+    assert old.stop() == 0, old.problem
+    code, told = said(kafka, "block", before, "--for", "1h", "--reason", "nobody obeys it", "--timeout", "0.5")
+    assert (code, told["orders"][0]["answered"]) == (1, False)
+
+    new = Worker(settings(None), Engine(rules, also=(CONTROL,)))
+    try:
+        new.start()
+        assert said(kafka, "block", after, "--for", "1h", "--reason", "case 4711")[0] == 0
+        assert len(values(kafka, BLOCK_HISTORY, after)) == 2
+        assert values(kafka, BLOCK_HISTORY, before) == []
+    finally:
+        code = new.stop()
+    assert code == 0, new.problem
