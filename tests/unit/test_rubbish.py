@@ -24,6 +24,7 @@ BESIDES = {
     "replay": ["{sample}"],
     "traffic": ["--duration", "1s"],
     "record": ["--out", "{out}"],
+    "export": ["--out", "{out}"],
     "records check": ["{sample}"],
     "records convert": ["--map", "asterisk", "-o", "{out}", "{sample}"],
     "records produce": ["--topic", "cdr", "--brokers", "{broker}", "{sample}"],
@@ -39,6 +40,15 @@ BESIDES = {
         "+821012345678",
     ],
     "registry remove": ["allowed", "+821012345678"],
+    "release": ["--reason", "known", "+821012345678"],
+    "block": ["--reason", "known", "--for", "1h", "+821012345678"],
+    "allow add": ["--reason", "known", "--for", "1h", "--owner", "kim", "+821012345678"],
+    "allow remove": ["--reason", "known", "+821012345678"],
+    "review show": ["+821012345678"],
+    "review approve": ["--reason", "known", "+821012345678"],
+    "review reject": ["--reason", "known", "+821012345678"],
+    "audit": ["+821012345678"],
+    "pause": ["--reason", "known"],
     "state export": ["{folder}"],
     "state verify": ["{folder}"],
 }
@@ -140,7 +150,7 @@ def test_every_command_reads_a_file_or_is_said_to_read_none() -> None:
 # ------------------------------------------------------------------------------------------- one name for one thing
 
 # Commands that print no facts: a worker has a log and metrics, and a script is a script.
-WITHOUT_JSON = {"run", "completion"}
+WITHOUT_JSON = {"run", "serve", "completion"}
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
