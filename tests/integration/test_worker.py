@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.ingest.epoch import Place
-from streams.runtime.settings import WorkerSettings
+from streams.runtime.settings import FETCHES, WorkerSettings
 from streams.runtime.start_from import StartFrom
 from streams.worker.worker import Worker
 from tests.kafka_broker import Broker
@@ -112,11 +112,12 @@ def numbered(count: int, prefix: bytes = b"v") -> list[bytes]:
     return [prefix + b"%d" % i for i in range(count)]
 
 
-def test_every_record_is_counted_once_in_partition_order_and_committed(here: Here) -> None:
+@pytest.mark.parametrize("fetch", FETCHES)
+def test_every_record_is_counted_once_in_partition_order_and_committed(here: Here, fetch: str) -> None:
     here.produce("message-relay", *numbered(50))
     here.produce("cdr", *numbered(30))
     engine = StandIn(*TOPICS)
-    assert Worker(here.settings(stop_after=80, batch_size=7), engine).run() == 0
+    assert Worker(here.settings(stop_after=80, batch_size=7, fetch=fetch), engine).run() == 0
     assert len(engine.seen) == len(set(engine.seen)) == 80
     for topic, each in (("message-relay", 25), ("cdr", 15)):
         for partition in range(PARTITIONS):
@@ -167,14 +168,15 @@ def test_outputs_and_dead_letters_reach_their_topics_in_order(here: Here) -> Non
     assert [record.value for record in worker.progress().recent_blocks] == [b"block 1", b"block 2"]
 
 
-def test_the_header_feed_of_each_record_comes_with_it(here: Here) -> None:
+@pytest.mark.parametrize("fetch", FETCHES)
+def test_the_header_feed_of_each_record_comes_with_it(here: Here, fetch: str) -> None:
     producer = Producer({"bootstrap.servers": here.bootstrap})
     for headers in ([("feed", b"switch-1")], [("x", b"1"), ("feed", b"switch-2")], None, [("x", b"feed")]):
         producer.produce("cdr", b"v", partition=0, headers=headers)
         producer.produce("message-relay", b"v", partition=0)
     assert producer.flush(LONG_S) == 0
     engine = StandIn(*TOPICS)
-    assert Worker(here.settings(stop_after=8), engine).run() == 0
+    assert Worker(here.settings(stop_after=8, fetch=fetch), engine).run() == 0
     of_calls = [feed for (topic, _, _), feed in zip(engine.seen, engine.feeds, strict=True) if topic == "cdr"]
     assert of_calls == [b"switch-1", b"switch-2", None, None]
     assert engine.feeds.count(None) == 6
