@@ -108,7 +108,6 @@ class Engine:
         ended = -1  # the last line before which holds have expired
         clock_before = self._clock_max()
         if events.n:
-            clocks = {} if self.breaker.is_idle else self.clocks()
             accepted = self._counted.accept(events)
             self._account(outcome, events, accepted)
             before = accepted.clock_max_before[events.first_of_line()]
@@ -116,7 +115,7 @@ class Engine:
             fired = self._evaluator.firings(counting, before[places])
             firings = fired.firings
             gate = gate_of(
-                self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted.time, places, clocks
+                self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted.place_clock, places
             )
             orders = self._orders.of(events, accepted) if ORDER in events.columns else ()
             self._emit(outcome, self._changes(fired, gate, orders))

@@ -107,11 +107,12 @@ class PlaceMinutes(msgspec.Struct):
         return SPOOFABLE * self.spoofable + kind, self.topic if kind == FEED else ""
 
     def advance(self, minute: int) -> None:
-        if minute <= self.minute:
+        """Goes on to a minute, or back, where the place's clock has gone back."""
+        if minute == self.minute:
             return
         self.last = self.now if minute == self.minute + 1 else Minute()
         self.now, self.minute = Minute(), minute
-        self.opened = {m: by_rule for m, by_rule in self.opened.items() if m >= minute - MEAN_MINUTES}
+        self.opened = {m: by_rule for m, by_rule in self.opened.items() if minute - MEAN_MINUTES <= m <= minute}
 
     def opened_before(self, minute: int, rule: str | None = None) -> int:
         """Holds opened in the MEAN_MINUTES before a minute, by one rule or by all."""
@@ -138,20 +139,20 @@ _ROW = JsonReader(_BreakerRow)
 
 @dataclass(slots=True)
 class Gate:
-    """An epoch's m firings before the breaker. `minute` only ascends within a feed, whatever the firings' own times."""
+    """An epoch's m firings before the breaker."""
 
     breaker: Breaker
     rules: list[str]  # names by slot
     spoofable: frozenset[int]  # slots of the rules that accept spoofable evidence
-    minute: np.ndarray  # int64[m]: of the feed's clock at the firing, since the epoch
+    minute: np.ndarray  # int64[m]: of the place's clock at the firing, since 1970
+    span: np.ndarray  # int64[m]: equal while a place's minute is
     topic: np.ndarray  # uint8[m]: codes of schemas.feeds
     partition: np.ndarray  # int32[m]: as the engine counts places
     firings: Firings
 
     def asking(self) -> np.ndarray:
         """int64[m]: equal for firings that ask the same feed in the same minute."""
-        feed = self.partition.astype(np.int64) * CODES + self.topic
-        return (np.unique(feed, return_inverse=True)[1].astype(np.int64) << 32) + self.minute
+        return self.span
 
     def held_back(self, k: int) -> str:
         """Returns why a firing must not open an enforced hold, or "" when it may. To be called for each such firing, in
@@ -293,35 +294,26 @@ def gate_of(
     spoofable: frozenset[int],
     firings: Firings,
     events: Merged,
-    time: np.ndarray,
+    clock: np.ndarray,
     counting: np.ndarray,
-    clocks: Mapping[Place, int],
 ) -> Gate | None:
     """Makes the gate for an epoch's firings; returns None when nothing is held back. rules: names by slot; spoofable:
-    slots of those that accept spoofable evidence. events: all n of the epoch; time: int64[n], when each counts, ms.
-    counting: int64[k], those that count; `firings.event` indexes these. clocks: as they were before the epoch, ms."""
+    slots of those that accept spoofable evidence. events: all n of the epoch; clock: int64[n], of each one's place, ms.
+    counting: int64[k], those that count; `firings.event` indexes these."""
     if breaker.is_idle or not len(firings.event):
         return None
-    topic = events["topic"]
-    minute = _feed_minutes(topic, events["partition"], time, clocks)
+    topic, partition, minute = events["topic"], events["partition"], clock // MINUTE_MS
     event = counting[firings.event]
-    return Gate(breaker, rules, spoofable, minute[event], topic[event], events["partition"][event], firings)
+    span = _spans(partition.astype(np.int64) * CODES + topic, minute)[event]
+    return Gate(breaker, rules, spoofable, minute[event], span, topic[event], partition[event], firings)
 
 
-def _feed_minutes(
-    topic: np.ndarray, partition: np.ndarray, time: np.ndarray, clocks: Mapping[Place, int]
-) -> np.ndarray:
-    """int64[n]: the minute of each event's feed by its clock, the running maximum of its events' times (ms)."""
-    feed = partition.astype(np.int64) * CODES + topic
-    order = np.argsort(feed, kind="stable")
-    distinct, rank = np.unique(feed[order], return_inverse=True)
-    names = _topics()
-    before = [clocks.get((names[f % CODES], f // CODES), 0) // MINUTE_MS for f in distinct.tolist()]
-    minute = np.maximum(time[order] // MINUTE_MS, np.array(before, np.int64)[rank])
-    # The feeds lie one behind the other, each with its rank above the minutes: one pass takes all their maxima.
-    running = np.maximum.accumulate((rank << 32) + minute)
-    out = np.empty(len(feed), np.int64)
-    out[order] = running & 0xFFFFFFFF
+def _spans(place: np.ndarray, minute: np.ndarray) -> np.ndarray:
+    """int64[n]: equal for events of one place that follow each other there within a minute."""
+    order = np.argsort(place, kind="stable")
+    changes = (np.diff(place[order]) != 0) | (np.diff(minute[order]) != 0)
+    out = np.zeros(len(place), np.int64)
+    out[order[1:]] = np.cumsum(changes)
     return out
 
 

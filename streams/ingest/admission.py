@@ -58,6 +58,7 @@ class Accepted:
     closed: np.ndarray  # bool[n]: an OK set-up whose call is already known to be released
     duration: np.ndarray  # int64[n]: ms from answer to release, as given or as remembered; -1 unknown
     clock_max_before: np.ndarray  # int64[n]: the largest clock of all partitions before the event; NEVER at first
+    place_clock: np.ndarray  # int64[n]: likewise of the event's partition, behind the event
     identity: np.ndarray  # int64[n]: of the event's id, number and peer
     released: np.ndarray  # int64[n]: of an answer behind its release in the log, that one's time, ms; else 0
     reused: np.ndarray  # bool[n]: an OK event whose id another number or peer has had lately
@@ -134,14 +135,16 @@ class Intake:
         if n and int(source.min()) < 0:
             raise ValueError(f"source {int(source.min())}: topic-partitions are numbered from 0")
         self._know(int(source.max(initial=-1)))
-        time, clock, horizon, behind, clock_max_before, identity = (np.empty(n, np.int64) for _ in range(6))
+        time, clock, horizon, behind, clock_max_before, place_clock, identity = (
+            np.empty(n, np.int64) for _ in range(7)
+        )
         verdict, future = np.empty(n, np.uint8), np.empty(n, np.bool_)
         closed, first_vouched, closed_vouched, reused = (np.zeros(n, np.bool_) for _ in range(4))
         duration, duration_vouched = np.array(duration_known, np.int64), np.array(duration_known, np.int64)
         released = np.zeros(n, np.int64)
         self._clocks.judge(
             (source, feed, vouched, at, timestamp, number), self.ahead_ms,
-            (time, clock, horizon, behind, verdict, future, clock_max_before),
+            (time, clock, horizon, behind, verdict, future, clock_max_before, place_clock),
         )  # fmt: skip
         leg = np.zeros(n, np.uint8) if self._legs is None else self._legs[feed]
         kernels.identities(event, id_hash, number, peer, leg, identity)
@@ -156,8 +159,8 @@ class Intake:
             )  # fmt: skip
         reused &= verdict == OK
         return Accepted(
-            time, verdict, future, closed, duration, clock_max_before, identity, released, reused, first_vouched,
-            closed_vouched, duration_vouched,
+            time, verdict, future, closed, duration, clock_max_before, place_clock, identity, released, reused,
+            first_vouched, closed_vouched, duration_vouched,
         )  # fmt: skip
 
     def trust(self, source: int) -> None:

@@ -43,6 +43,7 @@ class FeedClocks:
         """Makes room for sources 0 to sources - 1."""
         fresh = np.zeros((sources - len(self._of), kernels.PLACE_COLUMNS), np.int64)
         fresh[:, PACE] = _UNKNOWN
+        fresh[:, kernels.NEWEST :] = NEVER
         self.places = np.append(self.places, fresh, axis=0)
         self._of += [[] for _ in range(len(fresh))]
 
@@ -53,11 +54,13 @@ class FeedClocks:
     def newest(self, source: int) -> int:
         """The newest clock of a source, ms, of the events that somebody vouches for, or of all while there are none;
         NEVER without an event."""
-        return _newest(self.rows[self._of[source]])
+        unvouched, vouched = self.places[source, kernels.NEWEST :].tolist()
+        return unvouched if vouched == NEVER else vouched
 
     def largest(self) -> int:
         """The same of all sources."""
-        return _newest(self.rows)
+        unvouched, vouched = self.places[:, kernels.NEWEST :].max(axis=0, initial=NEVER).tolist()
+        return unvouched if vouched == NEVER else vouched
 
     def behind(self, source: int) -> int:
         """The time of the feed that is furthest behind, as it was last looked up; NEVER while unknown."""
@@ -83,6 +86,7 @@ class FeedClocks:
         self.rows[np.ix_(mine, _OWN)] = own
         self.rows[mine, CLOCK] = NEVER
         self.places[source, PACE] = _UNKNOWN
+        self.places[source, kernels.NEWEST :] = NEVER
 
     def save(self, source: int) -> tuple[np.ndarray, np.ndarray]:
         """(the clocks that were heard, int64[k, SAVED_COLUMNS], by their codes; the pace of the source)"""
@@ -101,6 +105,8 @@ class FeedClocks:
             own = self.rows[index, _OWN]
             self.rows[index] = row
             self.rows[index, _OWN] = own
+            newest = self.places[source, kernels.NEWEST :]
+            newest[key % 2] = max(newest[key % 2], row[CLOCK])
         self.places[source, PACE] = pace
 
     def digest(self, source: int) -> tuple[int, list[tuple[int, ...]]]:
@@ -145,8 +151,3 @@ class FeedClocks:
     def _lateness_ms(self, code: int) -> int:
         own_ms = -1 if self._own_ms is None else int(self._own_ms[code])
         return self._default_ms if own_ms < 0 else own_ms
-
-
-def _newest(rows: np.ndarray) -> int:
-    vouched = int(rows[1::2, CLOCK].max(initial=NEVER))
-    return vouched if vouched != NEVER else int(rows[:, CLOCK].max(initial=NEVER))

@@ -58,9 +58,10 @@ WAITERS = STANDERS + WITNESSES
 COLUMNS = WAITERS + WITNESSES
 
 # A row of `places`: how many events it had, and vouched-for ones among them (EVENTS + 1); BEHIND, the clock that is
-# furthest behind, ms; in LOOK events it is looked up again; FEEDS clocks were heard, the latest one is HEAD - 1.
-EVENTS, VOUCHED_EVENTS, BEHIND, LOOK, FEEDS, HEAD = range(6)
-PLACE_COLUMNS = 6
+# furthest behind, ms; in LOOK events it is looked up again; FEEDS clocks were heard, the latest one is HEAD - 1;
+# NEWEST, the newest clock of events that nobody vouches for, and behind it (NEWEST + 1) that of the others.
+EVENTS, VOUCHED_EVENTS, BEHIND, LOOK, FEEDS, HEAD, NEWEST = range(7)
+PLACE_COLUMNS = 8
 EVERY = 64  # events after which BEHIND is looked up; twice as many as there are clocks, if that is more
 # Nobody waits for a clock without one event in so many of its place that is this many latenesses behind the newest one.
 DORMANT = 1 << 20
@@ -72,7 +73,7 @@ KNOWN_FROM_MS = 946_684_800_000  # 2000: Kafka timestamps of 0, of -1 or in seco
 @njit(**COMPILED)
 def judge(
     start, table, clocks, places, source, feed, vouched, at, timestamp, number, ahead, lateness_max,
-    time, clock, horizon, behind, verdict, future, clock_max_before,
+    time, clock, horizon, behind, verdict, future, clock_max_before, place_clock,
 ):  # fmt: skip
     """Times and clocks, event by event in arrival order, all feeds and places together.
 
@@ -80,7 +81,7 @@ def judge(
     PLACE_COLUMNS], moved on.
     clock[i]: the clock after event i, no older than behind[i], its place's BEHIND then. horizon[i]: what lies before is
     late. verdict[i] is OK or LATE here. clock_max_before[i]: the largest clock before event i of those that somebody
-    vouches for, of all while there is none; NEVER at first.
+    vouches for, of all while there is none; NEVER at first. place_clock[i]: likewise of its place, behind it.
     Works from event `start`; returns n, or the event whose feed's clocks must be added first."""
     largest, largest_vouched = largest_of(clocks, 0), largest_of(clocks, 1)
     known = first = 0
@@ -104,13 +105,17 @@ def judge(
             places[source[i], FEEDS] += before == NEVER
             t, early, late = step(clocks[s], t, early, number[i])
         now = clocks[s, CLOCK]
+        mine = places[source[i]]
         if now < before:
             largest, largest_vouched = largest_of(clocks, 0), largest_of(clocks, 1)
+            find_newest(clocks, mine)
         elif vouched[i]:
             largest_vouched = max(largest_vouched, now)
         else:
             largest = max(largest, now)
-        behind[i] = keep_pace(clocks, places[source[i]], s, lateness_max)
+        mine[NEWEST + (s & 1)] = max(mine[NEWEST + (s & 1)], now)
+        place_clock[i] = mine[NEWEST] if mine[NEWEST + 1] == NEVER else mine[NEWEST + 1]
+        behind[i] = keep_pace(clocks, mine, s, lateness_max)
         clock[i] = max(now, behind[i])
         horizon[i] = clock[i] - lateness
         time[i] = t
@@ -251,6 +256,16 @@ def furthest_behind(clocks, mine, lateness_max):
 def furthest(clocks, mine, lateness_max):
     """The same, to be called from outside."""
     return furthest_behind(clocks, mine, lateness_max)
+
+
+@njit(**INNER)
+def find_newest(clocks, mine):
+    """Looks the newest clocks of a place up."""
+    mine[NEWEST] = mine[NEWEST + 1] = NEVER
+    s = mine[HEAD] - 1
+    while s >= 0:
+        mine[NEWEST + (s & 1)] = max(mine[NEWEST + (s & 1)], clocks[s, CLOCK])
+        s = clocks[s, NEXT] - 1
 
 
 @njit(**INNER)

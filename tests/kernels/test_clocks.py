@@ -29,7 +29,7 @@ def judged(events: list[Event], cuts: int = 0, vouched: list[bool] | None = None
         verdict, future = np.empty(n, np.uint8), np.empty(n, np.bool_)
         clocks.judge(
             (np.zeros(n, np.int32), np.zeros(n, np.int32), say, at, timestamp, number), AHEAD,
-            (time, clock, horizon, behind, verdict, future, before),
+            (time, clock, horizon, behind, verdict, future, before, before.copy()),
         )  # fmt: skip
         out += zip(time.tolist(), (verdict == LATE).tolist(), future.tolist(), strict=True)
     assert OK == 0

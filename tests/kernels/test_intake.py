@@ -234,3 +234,15 @@ def test_the_way_back_from_a_clock_that_is_ahead_for_good_is_to_read_on_without_
     _accept(poisoned, [*right[:100], *wrong])
     assert {row.verdict for row, _ in _accept(poisoned, right[100:])} == {LATE}
     assert {row.verdict for row, _ in _accept(_intake(), right[100:])} == {OK}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(EVENT, max_size=200))
+def test_the_clock_of_a_place_is_the_newest_of_its_feeds_and_may_go_back_with_it(events):
+    columns = zip(*events, strict=True) if events else [()] * len(TYPES)
+    got = _intake().accept(*(np.array(c, t) for c, t in zip(columns, TYPES, strict=True))).place_clock.tolist()
+    oracles, expected = [PartitionOracle(LATENESS, AHEAD, ANSWERS, OWN) for _ in range(3)], []
+    for source, *rest in events:
+        oracles[source].accept(*rest)
+        expected.append(oracles[source].place.newest)
+    assert got == expected

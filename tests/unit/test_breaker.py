@@ -355,3 +355,11 @@ def test_records_that_are_only_read_do_not_shift_the_feeds_that_ask() -> None:
     Replay(engine, lambda record: None).run([json.dumps(told).encode(), line(MESSAGE_RELAY, 1, T_MS, 1)], "day")
     row = json.loads(breaker.row(0) or b"")
     assert [feed["topic"] for feed in row["feeds"]] == [MESSAGE_RELAY]
+
+
+def test_a_clock_that_was_ahead_and_goes_back_leaves_no_minute_that_never_ends() -> None:
+    breaker = Breaker(2)
+    month = 30 * 24 * 60
+    assert asked(breaker, M + month, 4) == "..rr"
+    assert asked(breaker, M, 2, first=100) == ".."
+    assert asked(breaker, M + 1, 2, first=200) == ".."
