@@ -105,9 +105,9 @@ class FeedClocks:
             own = self.rows[index, _OWN]
             self.rows[index] = row
             self.rows[index, _OWN] = own
-            newest = self.places[source, kernels.NEWEST :]
-            newest[key % 2] = max(newest[key % 2], row[CLOCK])
         self.places[source, PACE] = pace
+        clocks = self.rows[self._of[source], CLOCK]
+        self.places[source, kernels.NEWEST :] = [clocks[k::2].max(initial=NEVER) for k in (0, 1)]
 
     def digest(self, source: int) -> tuple[int, list[tuple[int, ...]]]:
         """(the time of the feed that is furthest behind; by clock its feed and whose it is, its time, who stands by

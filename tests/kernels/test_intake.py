@@ -144,6 +144,7 @@ def test_a_memory_that_was_saved_and_restored_answers_like_the_one_that_was_not(
         _accept(intake, part)
         restored.restore(0, intake.save(0, whole))
     assert restored.digest(0) == intake.digest(0)
+    assert restored.clocks() == intake.clocks()
     assert _accept(restored, rest) == _accept(intake, rest)
     assert restored.digest(0) == intake.digest(0)
 
@@ -246,3 +247,11 @@ def test_the_clock_of_a_place_is_the_newest_of_its_feeds_and_may_go_back_with_it
         oracles[source].accept(*rest)
         expected.append(oracles[source].place.newest)
     assert got == expected
+
+
+def test_a_clock_that_went_back_between_two_saves_is_restored_where_it_is():
+    intake, restored = _intake(), _intake()
+    for part in ([_message(100 * LATENESS, 1)], [_message(0, 2, number=2)]):
+        _accept(intake, part)
+        restored.restore(0, intake.save(0, whole=False))
+    assert restored.clocks() == intake.clocks() == {0: START}
