@@ -22,7 +22,8 @@ from tests import invariants
 
 T0 = 1_794_798_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
-NUMBERS, BYSTANDER = ("+821011110001", "+821011110002"), "+821011110003"
+NUMBERS = ("+821011110001", "+821011110002")
+BYSTANDER, BYSTANDER_TOO = "+821011110003", "+821011110004"
 RULES = load_text(
     """
 counters:
@@ -84,9 +85,10 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(passes=st.sampled_from([2 * HOUR, 6 * HOUR, 3 * DAY, 9 * DAY]))
     def wait(self, passes: int) -> None:
-        """Ends are noticed, and numbers forgotten. A bystander's message moves the clock along."""
+        """Ends are noticed, and numbers forgotten. A bystander's messages move the clocks along."""
         self.now_ms += passes
         self.send_one(BYSTANDER, "full")
+        self.send_one(BYSTANDER_TOO, "none")
         self._told(self.steady.expire(self.now_ms), self.twin.expire(self.now_ms))
 
     @rule()
