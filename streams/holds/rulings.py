@@ -50,17 +50,17 @@ class Rulings:
     def against(self, number: int, rule: str, at_ms: int) -> tuple[str, int]:
         """(what becomes of an opening by a rule, the time before which that holds): NOTHING, RELEASED or ALLOW_LISTED
         for one in review; "" if no ruling stands against it."""
-        found, until_ms = "", -NEVER
+        found, until_ms, nothing_until_ms = "", NEVER, -NEVER
         for one in self.of(number):
             if one.rule not in (None, rule):
                 continue
             if one.action == "reject" and at_ms < one.until:
                 return NOTHING, one.until
             if one.action != "reject" and at_ms <= one.at:
-                found, until_ms = NOTHING, max(until_ms, one.at + 1)
-            elif one.action != "reject" and at_ms < one.until and found != NOTHING:
-                found, until_ms = _DIVERTED[one.action], max(until_ms, one.until)
-        return found, until_ms
+                nothing_until_ms = max(nothing_until_ms, one.at + 1)
+            elif one.action != "reject" and at_ms < one.until:
+                found, until_ms = _DIVERTED[one.action], min(until_ms, one.until)
+        return (found, until_ms) if nothing_until_ms == -NEVER else (NOTHING, nothing_until_ms)
 
     def forget(self, number: int, ended_before_ms: int) -> bool:
         """Forgets the rulings about a number that had ended by then. Returns True if there was one."""

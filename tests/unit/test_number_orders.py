@@ -134,6 +134,16 @@ def test_until_the_end_of_the_cool_down_hits_go_to_review_and_then_block_again()
     assert seen.of(BLOCK_HISTORY)[-1]["hold"]["from"] == until + 1000
 
 
+def test_two_rulings_say_the_same_in_one_epoch_as_record_by_record() -> None:
+    first, second = T0 + 10 * MINUTE, T0 + 20 * MINUTE
+    traffic = blocked().order(first, "release", until=first + DAY).order(second, "allow", until=second + 30 * DAY)
+    traffic.messages(first + MINUTE, 3).messages(second + MINUTE, 3)
+    one, all_ = traffic.run(1), traffic.run()
+    assert [r.value for r in one.records] == [r.value for r in all_.records]
+    diverted = next(row for row in one.of(REVIEW_QUEUE) if row["hold"]["rule"] == "burst")
+    assert (diverted["hold"]["from"], diverted["hold"]["diverted"]) == (second + MINUTE + 1000, "allow_listed")
+
+
 def test_counters_are_not_reset_by_a_release() -> None:
     at = T0 + 5_000
     seen = blocked().order(at, "release", until=at + 1).messages(at + 1, 1).run()
