@@ -78,6 +78,7 @@ CHANGES: dict[str, Change] = {
     "through the web": Change(line=lambda line: replace(line, origin="web")),
     "by hand": Change(line=lambda line: replace(line, origin="domestic")),
     "to eleven people": Change(people=11),
+    "all are answered, and one in four hears it out": Change(talk=lambda was, nth: 4 if nth % 4 else 20),
     "all are answered": Change(talk=lambda was, nth: 4 if was is None else was),
     "all are heard out": Change(talk=lambda was, nth: None if was is None else max(was, 20)),
     "all of a few more are heard out": Change(more=4, talk=lambda was, nth: None if was is None else max(was, 20)),
@@ -207,7 +208,7 @@ INNOCENT_IF: dict[str, tuple[str, ...]] = {
     ),
     "machine-rate": (
         "all are heard out",
-        "all are answered",
+        "all are answered, and one in four hears it out",
         "an institution",
         "from a mobile",
         "nobody answers",
