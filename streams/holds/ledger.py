@@ -268,6 +268,8 @@ class Ledger:
         if change == "opened":
             hold = self.open(key, at, at + period, partition)
         elif hold is not None and change:
+            if hold.released_ms is not None:  # by an order older than the hold: what began it opens nothing more
+                return
             self.extend(hold, at + period)
         known.know(key, hold)
         if hold is not None and why:
@@ -281,7 +283,8 @@ class Ledger:
         hold = self._holds.get(key)
         if hold is None or at >= hold.end_ms:
             return "opened"
-        return "extended" if at >= hold.from_ms and until_ms - hold.until_ms >= gain_ms else ""
+        is_extended = hold.released_ms is None and at >= hold.from_ms and until_ms - hold.until_ms >= gain_ms
+        return "extended" if is_extended else ""
 
     def _give_up(self, hold: LedgerHold, k: int, known: Pass) -> Iterator[Change]:
         """Ends a hold that makes way for the one that firing k opens. A hold that has ended already is only forgotten a

@@ -329,7 +329,11 @@ class Reference:
             hold = Hold(number, place, lane, at_ms, until_ms, evidence, more=more)
             self.holds[number, place, lane] = hold
             return "opened", hold
-        if at_ms < hold.from_ms or until_ms - hold.until_ms < max(HOUR_MS, rule.period_ms * 5 / 100):
+        if (
+            hold.released_ms is not None
+            or at_ms < hold.from_ms
+            or until_ms - hold.until_ms < max(HOUR_MS, rule.period_ms * 5 / 100)
+        ):
             return None
         hold.until_ms, hold.evidence, hold.active, hold.more = until_ms, evidence, True, more
         return "extended", hold
