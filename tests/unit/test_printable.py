@@ -287,10 +287,11 @@ def test_csv_cells_are_one_line_and_no_formula() -> None:
 
 def test_operators_and_workers_names_are_shown_harmlessly(capsys: pytest.CaptureFixture[str]) -> None:
     from streams.cli.control import _print
+    from streams.holds.pause import Pause
     from streams.operators.pausing import OrderResult
 
     for as_json in (False, True):
-        _print(PLANTED, True, OrderResult([0], {1: PLANTED}, [2], 3), as_json)
+        _print(Pause(PLANTED, True, 0, PLANTED, PLANTED), OrderResult([0], {1: PLANTED}, [2], 3), as_json)
     shown = capsys.readouterr()
     assert_harmless(shown.out)
     assert_harmless(shown.err)
