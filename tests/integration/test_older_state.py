@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from rules.load import load_text
 from schemas.topics import BLOCK_HISTORY, CDR, LEDGER, SNAPSHOTS, TOPICS
+from streams.counting import chunk
 from streams.holds.ledger_keys import manifest_key
 from streams.kafka.embedded import EmbeddedBroker
 from streams.kafka.settings import KafkaSettings
@@ -56,8 +57,8 @@ class Here:
             self.producer.produce(CDR, calls("+821011118888", 0)[0], partition=partition, timestamp=AT_MS)
             pieces = [b64decode(piece) for piece in TOLD["images"][str(partition)]]
             chunks = [Chunk.of(chunk_key(partition, "old", n), piece) for n, piece in enumerate(pieces)]
-            for chunk, piece in zip(chunks, pieces, strict=True):
-                self.producer.produce(SNAPSHOTS, piece, chunk.key, partition=partition)
+            for one, piece in zip(chunks, pieces, strict=True):
+                self.producer.produce(SNAPSHOTS, piece, one.key, partition=partition)
             manifest = Manifest(
                 snapshot="old", partition=partition, partitions=PARTITIONS, offsets={CDR: 1}, chunks=chunks,
                 base_bytes=1, rules_version="old", taken_ms=AT_MS,
@@ -102,7 +103,10 @@ def test_a_worker_behind_the_older_version_keeps_its_holds_and_counts_anew(caplo
         wait(lambda: worker.problem is not None or worker.progress().processed >= 6)
         assert worker.stop() == 0, worker.problem
         assert worker.metrics.value("broker_trouble_total", code="snapshot_damaged") == PARTITIONS
-        assert "an image of format 1, where this version reads 2: counters begin empty and warm" in caplog.text
+        assert (
+            f"an image of format 1, where this version reads {chunk.FORMAT}: counters begin empty and warm"
+            in caplog.text
+        )
         opened = [told for told in here.history() if told["change"] == "opened"]
         # The one that is blocked already stays so under its old hold, and no second one is opened.
         assert [(told["number"], told["hold"]["rule"]) for told in opened] == [(OTHER, "dialler")]

@@ -14,6 +14,7 @@ import pytest
 from rules.load import load_text
 from schemas.topics import BLOCK_HISTORY, LEDGER, MESSAGE_RELAY, SNAPSHOTS
 from streams.counting import chunk
+from streams.holds import ledger_rows
 from streams.holds.ledger_keys import manifest_key
 from streams.state.manifest import Chunk, Manifest, chunk_key
 from tests.integration.live import Live, Text, Worker, senders
@@ -147,7 +148,9 @@ def newer_image(live: Live) -> None:
 
 
 def newer_ledger_row(live: Live) -> None:
-    live.produce(LEDGER, senders(PARTITIONS, 1)[0][0].encode(), b'{"format":2,"holds":{}}', 0)
+    live.produce(
+        LEDGER, senders(PARTITIONS, 1)[0][0].encode(), b'{"format":%d,"holds":{}}' % (ledger_rows.FORMAT + 1), 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,10 @@ def newer_ledger_row(live: Live) -> None:
             newer_image,
             f"the image has format {chunk.FORMAT + 1}, this version reads {chunk.FORMAT}: run the newer Grayline",
         ),
-        (newer_ledger_row, "its format is 2, and this version reads 1: run the one that wrote it"),
+        (
+            newer_ledger_row,
+            f"its format is {ledger_rows.FORMAT + 1}, and this version reads up to {ledger_rows.FORMAT}: run the",
+        ),
     ],
     ids=["manifest", "image", "ledger row"],
 )

@@ -264,6 +264,7 @@ def test_a_worker_that_does_not_obey_in_time_is_named_and_the_command_fails(kafk
     assert producer.flush(LONG_S) == 0
     code, told = said(kafka, "pause", "--reason", "x", "--timeout", "2")
     assert (code, told["obeyed"], told["waiting"]) == (1, [], {"0": "stuck-1", "1": "stuck-2"})
+    said(kafka, "resume", "--timeout", "1")  # the order stands all the same, for the tests that follow too
 
 
 @pytest.mark.timeout(240)

@@ -303,9 +303,9 @@ def topics_only_read_left_out_of_images() -> Any:
 
 def rules_not_written_to_the_ledger() -> Any:
     def mutant(self: Any, live: Any) -> None:
-        rules, self._next_rules = self._next_rules, None
-        if rules is not None:
-            self._outbox.switch(rules)
+        told, self._next_rules = self._next_rules, None
+        if told is not None:
+            self._outbox.switch(*told)
 
     return patch.object(Orders, "switch_rules", mutant)
 
