@@ -61,8 +61,12 @@ class PlaceMemories:
             if oldest > seen_since:
                 state[kernels.FLOOR] = max(int(state[kernels.FLOOR]), oldest)
         if state[kernels.ANSWERS] >= state[kernels.ANSWERS_LIMIT]:
-            state[kernels.ANSWERS], _ = self.answers.make_room(answers_since)
+            state[kernels.ANSWERS], oldest = self.answers.make_room(answers_since)
             state[kernels.ANSWERS_LIMIT] = self.answers.limit
+            if oldest > answers_since:
+                # No floor tells a restore what went: older answers may still come. So the next save is a whole one, as
+                # of a journal that has overflowed.
+                state[kernels.ANSWERS_NOTED] = len(self.answers_journal) + 1
 
     def start_journals(self) -> None:
         """Starts to note down new entries. Beyond half of a table's room the table is shorter to save whole; this bound

@@ -255,3 +255,17 @@ def test_a_clock_that_went_back_between_two_saves_is_restored_where_it_is():
         _accept(intake, part)
         restored.restore(0, intake.save(0, whole=False))
     assert restored.clocks() == intake.clocks() == {0: START}
+
+
+def test_answers_that_a_full_memory_forgot_between_two_saves_stay_forgotten_in_what_is_restored():
+    intake, restored = _intake(remembered_max=9), _intake(remembered_max=9)
+    answers = [(0, 0, START + n, 0, ANSWER, n, 1, 2, -1, True) for n in range(9)]
+    # It is full now; the next event, a duplicate here, makes room. No other memory says which answers went.
+    for part in (answers, answers[-1:]):
+        _accept(intake, part)
+        restored.restore(0, intake.save(0, whole=False))
+    assert restored.digest(0) == intake.digest(0)
+    releases = [(0, 0, START + 10, 0, RELEASE, n, 1, 2, -1, True) for n in (0, 8)]
+    assert [row.duration for row, _ in _accept(restored, releases)] == [-1, 2]
+    assert [row.duration for row, _ in _accept(intake, releases)] == [-1, 2]
+    assert not intake.save(0, whole=False).whole  # once is enough

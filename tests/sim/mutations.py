@@ -31,9 +31,11 @@ from streams.holds.registry_records import ToldEntries
 from streams.ingest import strays
 from streams.ingest.admission import NEVER, Intake
 from streams.ingest.epoch import home_of
+from streams.ingest.memory import PlaceMemories
 from streams.kafka.consumer_calls import Group
 from streams.kafka.reader import BROKER_TIMEOUT_S, Reader
 from streams.kafka.reconnecting import LastingConsumer
+from streams.kernels.intake import ANSWERS_NOTED
 from streams.operators.blocks import BlockTable
 from streams.state.restore import Restore
 from streams.state.snapshots import Snapshots
@@ -256,6 +258,17 @@ def floor_of_ids_not_saved() -> Any:
     return patch.object(Intake, "save", lambda self, source, whole: replace(save(self, source, whole), floor=NEVER))
 
 
+def forgotten_answers_not_told() -> Any:
+    make_room = PlaceMemories.make_room
+
+    def mutant(self: Any, seen_since: int, answers_since: int) -> None:
+        noted = self.state[ANSWERS_NOTED]
+        make_room(self, seen_since, answers_since)
+        self.state[ANSWERS_NOTED] = noted
+
+    return patch.object(PlaceMemories, "make_room", mutant)
+
+
 def clocks_of_feeds_not_saved() -> Any:
     def mutant(self: Any, source: int, whole: bool) -> Any:
         saved = save(self, source, whole)
@@ -416,6 +429,12 @@ MUTATIONS = {
         ),
         Mutation(
             "a snapshot does not say what a full memory has forgotten", CRASHES, floor_of_ids_not_saved, {"ids_max": 9}
+        ),
+        Mutation(
+            "a delta leaves the answers standing that a full memory has forgotten",
+            CRASHES,
+            forgotten_answers_not_told,
+            {"ids_max": 9, "bursts": 20},
         ),
         Mutation("a snapshot does not say which times the feeds have shown", CRASHES, clocks_of_feeds_not_saved),
         Mutation("what a breaker knows is not written", CRASHES, breaker_rows_not_written, {"breaker": (1, 0.0)}),
