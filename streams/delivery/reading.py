@@ -43,8 +43,10 @@ class KafkaSource(Service):
         self._ended = asyncio.Event()
 
     async def drain(self) -> None:
-        """Stops polling, finishes the epoch in hand, commits and leaves the group. Returns when that is done."""
+        """Stops polling, finishes the epoch in hand, commits and leaves the group, whose rebalances give it nothing any
+        more. Returns when that is done."""
         self._draining = True
+        self._fetcher.decline()
         await self._ended.wait()
 
     @Service.task

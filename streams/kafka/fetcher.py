@@ -100,6 +100,7 @@ class Fetcher:
         self._waiting: frozenset[Place] = frozenset()  # of them, those that the last assignment has paused
         self._partitions = 0  # of each topic, once `topology` has asked
         self._rebalanced = False
+        self._leaving = False
         self._failed: Exception | None = None
         self._quiet_until: dict[int, float] = {}
         config = consumer_config(settings) | {
@@ -232,10 +233,16 @@ class Fetcher:
         counted = self._counted
         return owned_partitions({topic: numbers for topic, numbers in self._assigned.items() if topic in counted})
 
+    def decline(self) -> None:
+        """From any thread: this worker is about to leave. It takes over no partitions any more, whatever the group
+        gives it."""
+        self._leaving = True
+
     def close(self) -> None:
         """Leaves the group; its last revoke drains like any other.
 
         That is not left to the consumer's own `close`, inside which no other call is answered."""
+        self.decline()
         with self.group.polling:
             # A named worker's partitions wait for it (`session.timeout.ms`): `close` alone leaves it its place.
             if not self._settings.name:
@@ -265,6 +272,11 @@ class Fetcher:
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._rebalanced = True
+        # A rebalance that began before this worker leaves may be heard of as late as inside the consumer's `close`,
+        # where the committed offsets would be waited for in vain.
+        if self._leaving:
+            consumer.assign([])
+            return
         self.group.joined()
         try:
             self._ids.check_a_while()  # first: whatever else is wrong then comes from it

@@ -11,7 +11,7 @@ from confluent_kafka import Message, TopicPartition
 
 from streams.ingest.epoch import Place
 from streams.kafka.clients import Clients
-from streams.kafka.fetcher import Fetcher
+from streams.kafka.fetcher import Fetcher, Owner
 from streams.kafka.ownership import Refused, Start
 from streams.kafka.topic_ids import TopicIds
 from streams.runtime.settings import WorkerSettings
@@ -27,6 +27,7 @@ class GivenConsumer:
         self.subscriptions: list[list[str]] = []
         self.given: list[dict[str, list[int]]] = []
         self.read: set[Place] = set()
+        self.is_closing = self.asked_in_vain = False
 
     def subscribe(self, topics: list[str], *, on_assign: Callable[..., None], **_: Any) -> None:
         self.subscriptions.append(list(topics))
@@ -43,6 +44,7 @@ class GivenConsumer:
         return SimpleNamespace(cluster_id="c", topics={topic: known})
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        self.asked_in_vain |= self.is_closing
         return partitions
 
     def get_watermark_offsets(self, entry: TopicPartition, **_: Any) -> tuple[int, int]:
@@ -50,6 +52,11 @@ class GivenConsumer:
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         self.read = {(entry.topic, entry.partition) for entry in partitions}
+
+    def close(self) -> None:
+        """What the group has given and no poll has told is told here, where the broker answers nothing else."""
+        self.is_closing = True
+        self.consume(1, 0.0)
 
     def forward(self, places: Collection[Place]) -> None: ...
     def consumer_group_metadata(self) -> None: ...
@@ -145,3 +152,21 @@ def test_a_member_that_is_given_nothing_of_a_new_topic_has_the_group_share_out_a
 def test_a_member_without_any_partition_asks_for_nothing() -> None:
     _, consumer = reading({MESSAGES: [], REPORTS: [], STRAYS: []})
     assert len(consumer.subscriptions) == 1
+
+
+@pytest.mark.parametrize("told", ["at the last poll", "by the consumer's close"])
+def test_partitions_that_come_to_a_worker_that_leaves_are_not_taken_over(told: str) -> None:
+    fetcher, consumer = reading(EQUAL)
+    assert consumer.read
+    taken = []
+    fetcher.subscribe(cast(Owner, SimpleNamespace(assigned=taken.append, revoked=lambda lost: None)))
+    consumer.given = [EQUAL]
+    if told == "at the last poll":
+        fetcher.decline()
+        fetcher.fetch()
+        assert not consumer.given
+    fetcher.close()
+    assert not consumer.given
+    assert not taken
+    assert not consumer.read
+    assert not consumer.asked_in_vain
