@@ -39,7 +39,8 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @kafka_options
 def list_(rule: str, as_json: bool, brokers: str | None, kafka_config: str | None) -> None:
-    """List the numbers in review, those whose time ends first on top.
+    """List the numbers in review, the most urgent on top: how far each is past its rules, added up, comes first in its
+    line (docs/emergency.md). Of equals the one whose time ends first.
 
     \b
     Examples:
@@ -52,16 +53,22 @@ def list_(rule: str, as_json: bool, brokers: str | None, kafka_config: str | Non
         (change, [hold for hold in _holds(change) if rule in ("", hold["rule"])])
         for change in _in_review(load_settings(brokers, kafka_config))
     ]
-    waiting = [(min(hold["until"] for hold in holds), change.number, holds) for change, holds in found if holds]
-    waiting.sort(key=itemgetter(0, 1))
+    from streams.operators.urgency import urgency
+
+    waiting = [
+        (-urgency(holds), min(hold["until"] for hold in holds), change.number, holds)
+        for change, holds in found
+        if holds
+    ]
+    waiting.sort(key=itemgetter(0, 1, 2))
     if as_json:
         import orjson
 
-        rows = [{"number": number, "holds": holds} for _, number, holds in waiting]
+        rows = [{"number": number, "score": -score, "holds": holds} for score, _, number, holds in waiting]
         say_json(orjson.dumps({"count": len(rows), "numbers": rows}))
         return
-    for _, number, holds in waiting:
-        say(*(f"{number:<16}  {hold_text(hold)}" for hold in holds))
+    for score, _, number, holds in waiting:
+        say(*(f"{-score:6.2f}  {number:<16}  {hold_text(hold)}" for hold in holds))
     say(f"{len(waiting)} {'number' if len(waiting) == 1 else 'numbers'} in review")
 
 
