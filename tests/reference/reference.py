@@ -83,6 +83,7 @@ class Reference:
         registry = rules.registry
         self.entries = [] if registry is None else [registry.entry(i) for i in range(len(registry))]
         self.region = region
+        self.apart: int | None = None  # a number whose events are admitted, and counted by nobody
         self.topics = {*rules.topics, *also}
         self.orders = Orders(self)
         self.out: list[Produced] = []
@@ -117,6 +118,8 @@ class Reference:
         feed = name_of(None, line.value, FEEDS[line.topic].naming) or ""
         for event in self._events(line.topic, record):
             for seen in self.partitions[line.topic, line.partition].accept(event, line.ts_ms, feed):
+                if event.number == self.apart:
+                    continue
                 for reading, counting in seen.items():
                     known = self.events[reading, line.topic, event.number]
                     counting.newest_ms = max([counting.at_ms, *(known[-1:] and [known[-1].newest_ms])])
