@@ -219,8 +219,11 @@ class Transactional:
             self._fenced(why)
         log.warning("producer replaced: code=%s %s", why.name(), why.str())
         self._trouble("producer_replaced")
-        self._producer = None
+        # The old one ends only behind the start of the other: librdkafka was seen to abort the process when a producer
+        # ended in the very moment in which the broker had fenced it.
+        old, self._producer = self._producer, None
         self._producer = self._new_producer()
+        del old
 
     def _fenced(self, why: KafkaError) -> None:
         if self._begun_at is not None and self._clock() - self._begun_at >= self._timeout_s:
