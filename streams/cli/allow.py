@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from streams.cli.options import Duration
-from streams.cli.ordering import EXIT_CODES, Desk, options, show
+from streams.cli.ordering import EXIT_CODES, Asked, Desk, options
 from streams.cli.registry import entry_of_values, produce, say_entries, told_entries
 from streams.cli.topics import kafka_options, load_settings
 
@@ -34,13 +32,7 @@ def add(
     number: str,
     for_ms: int,
     owner: str,
-    home_region: str,
-    brokers: str | None,
-    kafka_config: str | None,
-    reason: str,
-    operator: str,
-    timeout_s: float,
-    as_json: bool,
+    asked: Asked,
 ) -> None:
     """End the blocks of NUMBER, and send what rules would block it for to review until then.
 
@@ -50,16 +42,15 @@ def add(
     """
     from streams.holds.registry_records import record_of
 
-    desk = Desk(brokers, kafka_config, operator, reason, home_region)
+    desk = Desk(asked)
     published = desk.published(number)
     order = desk.order("allow", published, for_ms=for_ms)
-    values = {"kind": "allowed", "number": published, "owner": owner, "reason": reason, "until": str(order.until)}
-    entry = entry_of_values(values, home_region)
-    answers = desk.ask([order], timeout_s)
+    values = {"kind": "allowed", "number": published, "owner": owner, "reason": asked.reason, "until": str(order.until)}
+    entry = entry_of_values(values, asked.home_region)
+    answers = desk.ask([order])
     if answers[0].is_obeyed:  # the list never shows what is not in force
         produce(desk.settings, record_of(entry, order.id, desk.now_ms, desk.operator))
-    show(answers, timeout_s, as_json)
-    sys.exit(0 if answers[0].is_obeyed else 1)
+    desk.end(answers)
 
 
 @command.command("remove", short_help="Take a number off the list.", epilog=EXIT_CODES)
@@ -67,13 +58,7 @@ def add(
 @options
 def remove(
     number: str,
-    home_region: str,
-    brokers: str | None,
-    kafka_config: str | None,
-    reason: str,
-    operator: str,
-    timeout_s: float,
-    as_json: bool,
+    asked: Asked,
 ) -> None:
     """Let rules block NUMBER again, from its next offence on.
 
@@ -85,18 +70,17 @@ def remove(
     from streams.holds.registry_records import key_of
     from streams.ingest.epoch import OutRecord
 
-    desk = Desk(brokers, kafka_config, operator, reason, home_region)
+    desk = Desk(asked)
     order = desk.order("disallow", desk.published(number))
     values = {"kind": "allowed", "number": order.number, "owner": "-", "reason": "-", "until": "9999-12-31T00:00:00Z"}
-    key = key_of(entry_of_values(values, home_region))
+    key = key_of(entry_of_values(values, asked.home_region))
     told = told_entries(desk.settings)
     is_listed = any(key_of(told.entry(i)) == key for i in range(len(told)))
-    answers = desk.ask([order], timeout_s)
+    answers = desk.ask([order])
     if is_listed and answers[0].answered:
         produce(desk.settings, OutRecord(CONTROL_GLOBAL, key, None, partition=0))
         answers[0].why = "" if answers[0].why == "not_allowed" else answers[0].why  # by `registry add` alone
-    show(answers, timeout_s, as_json)
-    sys.exit(0 if answers[0].is_obeyed else 1)
+    desk.end(answers)
 
 
 @command.command("list", short_help="List the allowed numbers.")

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 EXIT_CODES = "Exit codes: 0 done, 1 nothing is known of the number or the broker cannot be read, 2 used wrongly."
 
 
-@click.command(
-    "audit", epilog="Exit codes: 0 done, 1 nothing is known of the number or the broker cannot be read, 2 used wrongly."
-)
+@click.command("audit", epilog=EXIT_CODES)
 @click.argument("number")
 @rules_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from streams.cli.options import Duration
-from streams.cli.ordering import EXIT_CODES, Desk, options
+from streams.cli.ordering import EXIT_CODES, Asked, Desk, options
 
 
 @click.command("block", epilog=EXIT_CODES)
@@ -15,13 +15,7 @@ from streams.cli.ordering import EXIT_CODES, Desk, options
 def command(
     number: str,
     for_ms: int,
-    home_region: str,
-    brokers: str | None,
-    kafka_config: str | None,
-    reason: str,
-    operator: str,
-    timeout_s: float,
-    as_json: bool,
+    asked: Asked,
 ) -> None:
     """Block NUMBER: no calls, no messages, neither from it nor to it.
 
@@ -32,5 +26,5 @@ def command(
     Example:
       grayline block 010-1111-0001 --for 7d --reason "joint response team, case 4711"
     """
-    desk = Desk(brokers, kafka_config, operator, reason, home_region)
-    desk.give([desk.order("block", desk.published(number), for_ms=for_ms)], timeout_s, as_json)
+    desk = Desk(asked)
+    desk.give([desk.order("block", desk.published(number), for_ms=for_ms)])

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-import signal
 import sys
-import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ import click
 
 from schemas.printable import printable, printable_json
 from streams.cli.options import home_region
+from streams.cli.reading import complain, reader_of, until_ended
 from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.saying import say
 
@@ -61,7 +60,6 @@ def command(
     Exit codes: 0 done, 1 the topic cannot be read, 2 used wrongly.
     """
     from streams.kafka.settings import KafkaProblem
-    from streams.operators.blocks import BlockReader
 
     wanted = frozenset(as_published(number, home_region) for number in numbers)
     settings = load_settings(brokers, kafka_config)
@@ -71,21 +69,14 @@ def command(
         form = "json"
     show = PRINTERS[form]
 
-    def now_ms() -> int:
-        return time.time_ns() // 1_000_000
-
-    def complain(text: str) -> None:
-        say(text, err=True)
-
     def print_all(changes: Iterable[BlockChange]) -> None:
         lines = [show(change) for change in changes if not wanted or change.number in wanted]
         if lines:
             say(*lines)
             sys.stdout.flush()
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with BlockReader(settings, now_ms=now_ms, complain=complain) as reader:
+        with until_ended(), reader_of(settings) as reader:
             if form == "csv":
                 say(csv_row(COLUMNS))
             print_all(reader.snapshot())
@@ -98,10 +89,6 @@ def command(
                     print_all(changes)
     except KafkaProblem as problem:
         raise click.ClickException(str(problem)) from problem
-    except KeyboardInterrupt:
-        pass  # how one ends --follow
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def as_published(text: str, region: str, option: str = "--number") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.blocks import rfc3339
-from streams.cli.options import Duration
+from streams.cli.options import Duration, order_options
 from streams.cli.topics import kafka_options, load_settings
+from streams.runtime.clock import now_ms
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
@@ -24,20 +24,7 @@ EXIT_CODES = "Exit codes: 0 every live partition obeys, 1 one does not or the br
 
 
 def options(function: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-        click.option(
-            "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=30.0, show_default=True,
-            metavar="SECONDS", help="How long to wait until the workers obey.",
-        ),
-        click.option(
-            "--operator", default="", metavar="NAME",
-            help="Name of the person who gives the order, kept with it. [default: the user's login name]",
-        ),
-        kafka_options,
-    ):  # fmt: skip
-        function = option(function)
-    return function
+    return kafka_options(order_options("How long to wait until the workers obey.")(function))
 
 
 @click.command("pause", epilog=EXIT_CODES)
@@ -102,9 +89,8 @@ def paused(brokers: str | None, kafka_config: str | None, as_json: bool) -> None
     from streams.kafka.settings import KafkaProblem
     from streams.operators.pausing import heard
 
-    now_ms = time.time_ns() // 1_000_000
     order = said_by_operators(settings).pause
-    order = order and order.as_of(now_ms)
+    order = order and order.as_of(now_ms())
     try:
         workers = heard(settings)
     except KafkaProblem as problem:
@@ -147,9 +133,9 @@ def _say(
     for option, text in (("--operator", operator), ("--reason", reason)):
         if len(text) > TEXT_MAX or (paused and option == "--reason" and not text.strip()):
             raise click.BadParameter(f"from 1 to {TEXT_MAX} characters", param_hint=option)
-    now_ms = time.time_ns() // 1_000_000
-    until_ms = None if for_ms is None else now_ms + for_ms
-    order = Pause(uuid.uuid4().hex, paused, now_ms, operator or login(), reason, until_ms)
+    at_ms = now_ms()
+    until_ms = None if for_ms is None else at_ms + for_ms
+    order = Pause(uuid.uuid4().hex, paused, at_ms, operator or login(), reason, until_ms)
     try:
         result = say_and_wait(settings, order, timeout_s)
     except KafkaProblem as problem:

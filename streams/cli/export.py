@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.blocks import COLUMNS, as_csv, as_json, csv_row
+from streams.cli.reading import reader_of, until_ended
 from streams.cli.topics import kafka_options, load_settings
+from streams.runtime.clock import now_ms
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
@@ -69,7 +70,6 @@ def command(
 
     from streams.kafka.settings import KafkaProblem
     from streams.operators.block_file import BlockFile, FileProblem
-    from streams.operators.blocks import BlockReader
 
     settings = load_settings(brokers, kafka_config)
     file, shown = BlockFile(out), _Shown(form, direction, action)
@@ -80,9 +80,8 @@ def command(
         else:
             say(f"{blocked:,} numbers in {out}")
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with BlockReader(settings, now_ms=_now_ms, complain=lambda text: say(text, err=True)) as reader:
+        with until_ended(), reader_of(settings) as reader:
             lines = shown.lines(reader.snapshot())
             file.check(shown.count, allow_empty)
             file.write(lines)
@@ -92,10 +91,6 @@ def command(
                     tell(shown.count)
     except (KafkaProblem, FileProblem) as problem:
         raise click.ClickException(str(problem)) from problem
-    except KeyboardInterrupt:
-        pass  # how one ends --follow
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Shown:
@@ -131,12 +126,8 @@ def _kept(file: BlockFile, reader: BlockReader, shown: _Shown, every_s: float) -
             continue
         due_s = time.monotonic() + every_s
         if is_old:
-            file.write(shown.lines(reader.table.blocked(_now_ms())))
+            file.write(shown.lines(reader.table.blocked(now_ms())))
             is_old = False
             yield
         elif reader.is_answered:
             file.touch()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

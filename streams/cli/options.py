@@ -64,3 +64,24 @@ def home_region(of: str = "numbers") -> Callable[[Callable[..., Any]], Callable[
         metavar="COUNTRY",
         help=f"Country (ISO code) to which {of} without a country code {belong}.",
     )
+
+
+def order_options(wait: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds what every order to running workers has: --operator, --timeout, --json. wait: the help of --timeout."""
+
+    def added(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+            click.option(
+                "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=30.0, show_default=True,
+                metavar="SECONDS", help=wait,
+            ),
+            click.option(
+                "--operator", default="", metavar="NAME",
+                help="Name of the person who gives the order, kept with it. [default: the user's login name]",
+            ),
+        ):  # fmt: skip
+            command = option(command)
+        return command
+
+    return added

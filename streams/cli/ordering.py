@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from streams.cli.blocks import as_published, rfc3339
 from streams.cli.control import login
-from streams.cli.options import home_region
+from streams.cli.options import home_region, order_options
 from streams.cli.topics import kafka_options, load_settings
+from streams.runtime.clock import now_ms
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
@@ -28,78 +30,84 @@ DONE = {
 SHOWN_MAX = 20  # answers of one command that are shown in words
 
 
+@dataclass(frozen=True)
+class Asked:
+    """The options that every order about a number has, as they were given."""
+
+    brokers: str | None
+    kafka_config: str | None
+    home_region: str
+    reason: str
+    operator: str
+    timeout_s: float
+    as_json: bool
+
+
 def options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that say who orders and why, and how the answer is waited for and shown."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-        click.option(
-            "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=30.0, show_default=True,
-            metavar="SECONDS", help="How long to wait for the answer.",
-        ),
-        click.option(
-            "--operator", default="", metavar="NAME",
-            help="Name of the person who gives the order, kept with it. [default: the user's login name]",
-        ),
-        click.option("--reason", required=True, metavar="TEXT", help="Reason for the order, kept with it."),
-        home_region("a number"),
-        kafka_options,
-    ):  # fmt: skip
-        function = option(function)
-    return function
+    """Adds the options that say who orders and why, and how the answer is waited for and shown; the command gets them
+    as `asked`."""
+
+    @wraps(function)
+    def command(**given: Any) -> Any:
+        asked = Asked(**{one.name: given.pop(one.name) for one in fields(Asked)})
+        return function(asked=asked, **given)
+
+    reason = click.option("--reason", required=True, metavar="TEXT", help="Reason for the order, kept with it.")
+    told = order_options("How long to wait for the answer.")(command)
+    return kafka_options(home_region("a number")(reason(told)))
 
 
 class Desk:
     """Makes orders as one operator, and says what becomes of them."""
 
-    def __init__(self, brokers: str | None, kafka_config: str | None, operator: str, reason: str, region: str) -> None:
+    def __init__(self, asked: Asked) -> None:
         from schemas.records import ID_MAX, TEXT_MAX
 
-        self.operator, self.reason, self.region = operator or login() or "unknown", reason, region
-        for option, text, longest in (("--operator", self.operator, ID_MAX), ("--reason", reason, TEXT_MAX)):
+        self.asked, self.operator = asked, asked.operator or login() or "unknown"
+        for option, text, longest in (("--operator", self.operator, ID_MAX), ("--reason", asked.reason, TEXT_MAX)):
             if not 0 < len(text) <= longest:
                 raise click.BadParameter(f"from 1 to {longest} characters", param_hint=option)
-        self.settings: KafkaSettings = load_settings(brokers, kafka_config)
-        self.now_ms = time.time_ns() // 1_000_000
+        self.settings: KafkaSettings = load_settings(asked.brokers, asked.kafka_config)
+        self.now_ms = now_ms()
 
     def order(self, action: str, number: str, *, rule: str | None = None, for_ms: int | None = None) -> GivenOrder:
         from streams.operators.ordering import GivenOrder
 
         until_ms = None if for_ms is None else self.now_ms + for_ms
         return GivenOrder(
-            uuid.uuid4().hex, self.now_ms, number, action, self.operator, self.reason, rule or None, until_ms
+            uuid.uuid4().hex, self.now_ms, number, action, self.operator, self.asked.reason, rule or None, until_ms
         )
 
     def published(self, number: str) -> str:
-        return as_published(number, self.region, "NUMBER")
+        return as_published(number, self.asked.home_region, "NUMBER")
 
-    def ask(self, orders: Sequence[GivenOrder], timeout_s: float) -> list[OrderAnswer]:
-        """Gives the orders, and waits for the answers. Raises ClickException."""
+    def ask(self, orders: Sequence[GivenOrder], timeout_s: float | None = None) -> list[OrderAnswer]:
+        """Gives the orders, and waits for the answers, as long as asked or longer. Raises ClickException."""
         from streams.kafka.settings import KafkaProblem
         from streams.operators.ordering import give
 
         try:
-            return give(self.settings, orders, timeout_s)
+            return give(self.settings, orders, timeout_s or self.asked.timeout_s)
         except KafkaProblem as problem:
             raise click.ClickException(str(problem)) from problem
 
-    def give(self, orders: Sequence[GivenOrder], timeout_s: float, as_json: bool) -> None:
+    def give(self, orders: Sequence[GivenOrder], timeout_s: float | None = None) -> NoReturn:
         """Gives the orders, shows the answers, and ends the process with the exit code."""
-        answers = self.ask(orders, timeout_s)
-        show(answers, timeout_s, as_json)
-        sys.exit(0 if all(answer.is_obeyed for answer in answers) else 1)
+        self.end(self.ask(orders, timeout_s), timeout_s)
 
+    def end(self, answers: Sequence[OrderAnswer], timeout_s: float | None = None) -> NoReturn:
+        """Shows the answers, and ends the process with the exit code."""
+        is_done = all(answer.is_obeyed for answer in answers)
+        if self.asked.as_json:
+            import orjson
 
-def show(answers: Sequence[OrderAnswer], timeout_s: float, as_json: bool) -> None:
-    if as_json:
-        import orjson
-
-        say_json(orjson.dumps({"done": all(a.is_obeyed for a in answers), "orders": [_row(a) for a in answers]}))
-        return
-    for answer in answers[:SHOWN_MAX]:
-        said = _said(answer, timeout_s)
-        say(said, err=not answer.is_obeyed)
-    if len(answers) > 1:
-        say(f"{sum(a.is_obeyed for a in answers)} of {len(answers)} orders obeyed")
+            say_json(orjson.dumps({"done": is_done, "orders": [_row(answer) for answer in answers]}))
+        else:
+            for answer in answers[:SHOWN_MAX]:
+                say(_said(answer, timeout_s or self.asked.timeout_s), err=not answer.is_obeyed)
+            if len(answers) > 1:
+                say(f"{sum(answer.is_obeyed for answer in answers)} of {len(answers)} orders obeyed")
+        sys.exit(0 if is_done else 1)
 
 
 def _row(answer: OrderAnswer) -> dict[str, Any]:

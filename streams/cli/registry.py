@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import click
 from streams.cli.control import login
 from streams.cli.options import home_region
 from streams.cli.topics import kafka_options, load_settings
+from streams.runtime.clock import now_ms
 from streams.runtime.saying import say, say_coloured, say_json
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def check(paths: tuple[Path, ...], as_json: bool, home_region: str) -> None:
     from rules.registry_file import check_registry
 
     registry, diagnostics = check_registry(paths, home_region)
-    kinds = {} if registry is None else registry.counts(_now_ms())
+    kinds = {} if registry is None else registry.counts(now_ms())
     if as_json:
         rows = [
             {"file": d.file, "line": d.line, "column": d.column, "severity": d.severity, "message": d.message,
@@ -137,7 +137,7 @@ def add(
     if len(operator) > TEXT_MAX:
         raise click.BadParameter(f"at most {TEXT_MAX} characters", param_hint="--operator")
     settings = load_settings(brokers, kafka_config)
-    produce(settings, record_of(entry, uuid.uuid4().hex, _now_ms(), operator or login()))
+    produce(settings, record_of(entry, uuid.uuid4().hex, now_ms(), operator or login()))
     _print("added", entry, as_json)
 
 
@@ -244,7 +244,3 @@ def _print(done: str, entry: Entry, as_json: bool) -> None:
 
 def _counted(count: int, one: str, several: str) -> str:
     return f"{count} {one if count == 1 else several}"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
 
 from streams.cli.options import Duration
-from streams.cli.ordering import EXIT_CODES, Desk, options
+from streams.cli.ordering import EXIT_CODES, Asked, Desk, options
+from streams.cli.reading import states_in_force
 from streams.runtime.saying import say
 
 if TYPE_CHECKING:
@@ -35,13 +35,7 @@ def command(
     since: str,
     until: str,
     yes: bool,
-    home_region: str,
-    brokers: str | None,
-    kafka_config: str | None,
-    reason: str,
-    operator: str,
-    timeout_s: float,
-    as_json: bool,
+    asked: Asked,
 ) -> None:
     """End the blocks of NUMBER: all of them, or that of one rule.
 
@@ -60,15 +54,14 @@ def command(
         raise click.UsageError("name a NUMBER, or a --rule for all its blocks")
     if number is not None and (since or until or yes):
         raise click.UsageError("--since, --until and --yes are for releases without NUMBER")
-    desk = Desk(brokers, kafka_config, operator, reason, home_region)
+    desk = Desk(asked)
     if number is not None:
         numbers = [desk.published(number)]
     else:
         numbers = _blocked_by(desk.settings, rule, _time("--since", since), _time("--until", until))
-        _ask(numbers, rule, yes, as_json)
-        timeout_s = max(timeout_s, len(numbers) / 500)
+        _ask(numbers, rule, yes, asked.as_json)
     orders = [desk.order("release", one, rule=rule, for_ms=cool_down_ms) for one in numbers]
-    desk.give(orders, timeout_s, as_json)
+    desk.give(orders, max(asked.timeout_s, len(numbers) / 500))
 
 
 def _time(option: str, text: str) -> int | None:
@@ -84,20 +77,12 @@ def _time(option: str, text: str) -> int | None:
 
 def _blocked_by(settings: KafkaSettings, rule: str, since_ms: int | None, until_ms: int | None) -> list[str]:
     """The numbers that a rule blocks now, by a hold that began in this time."""
-    from streams.kafka.settings import KafkaProblem
-    from streams.operators.blocks import BlockReader
 
     def meant(name: str, from_ms: int | None) -> bool:
         begun = from_ms or 0
         return name == rule and (since_ms is None or begun >= since_ms) and (until_ms is None or begun < until_ms)
 
-    try:
-        with BlockReader(
-            settings, now_ms=lambda: time.time_ns() // 1_000_000, complain=lambda text: say(text, err=True)
-        ) as reader:
-            blocked = reader.snapshot()
-    except KafkaProblem as problem:
-        raise click.ClickException(str(problem)) from problem
+    blocked = states_in_force(settings)
     return [c.number for c in blocked if c.block is not None and any(meant(h.rule, h.from_) for h in c.block.holds)]
 
 

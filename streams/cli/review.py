@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,21 @@ import click
 
 from streams.cli.blocks import as_published, rfc3339
 from streams.cli.options import Duration, home_region
-from streams.cli.ordering import EXIT_CODES, Desk, options
+from streams.cli.ordering import EXIT_CODES, Asked, Desk, options
+from streams.cli.reading import states_in_force
 from streams.cli.topics import kafka_options, load_settings
 from streams.cli.trails import evidence_lines, hold_text, load_rules, rules_option
+from streams.runtime.clock import now_ms
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
     from streams.operators.blocks import BlockChange
+
+
+_of_rule = click.option(
+    "--rule", default="", metavar="NAME", help="Only the hold of this rule. [default: all of the number]"
+)
 
 
 @click.group("review")
@@ -49,12 +55,12 @@ def list_(rule: str, as_json: bool, brokers: str | None, kafka_config: str | Non
 
     Exit codes: 0 done, 1 the broker cannot be read, 2 used wrongly.
     """
+    from streams.operators.urgency import urgency
+
     found = [
         (change, [hold for hold in _holds(change) if rule in ("", hold["rule"])])
         for change in _in_review(load_settings(brokers, kafka_config))
     ]
-    from streams.operators.urgency import urgency
-
     waiting = [
         (-urgency(holds), min(hold["until"] for hold in holds), change.number, holds)
         for change, holds in found
@@ -111,7 +117,7 @@ def show(
 
 @command.command("approve", short_help="Block what is in review.", epilog=EXIT_CODES)
 @click.argument("number")
-@click.option("--rule", default="", metavar="NAME", help="Only the hold of this rule. [default: all of the number]")
+@_of_rule
 @click.option(
     "--for", "for_ms", type=Duration(), metavar="DURATION", help="How long from now. [default: the hold's own end]"
 )
@@ -120,13 +126,7 @@ def approve(
     number: str,
     rule: str,
     for_ms: int | None,
-    home_region: str,
-    brokers: str | None,
-    kafka_config: str | None,
-    reason: str,
-    operator: str,
-    timeout_s: float,
-    as_json: bool,
+    asked: Asked,
 ) -> None:
     """Enforce the holds on NUMBER that are in review, with their evidence.
 
@@ -134,14 +134,13 @@ def approve(
     Example:
       grayline review approve 010-1111-0001 --rule varied-bulk --reason "lottery texts, seen by two"
     """
-    desk = Desk(brokers, kafka_config, operator, reason, home_region)
-    order = desk.order("approve", desk.published(number), rule=rule, for_ms=for_ms)
-    desk.give([order], timeout_s, as_json)
+    desk = Desk(asked)
+    desk.give([desk.order("approve", desk.published(number), rule=rule, for_ms=for_ms)])
 
 
 @command.command("reject", short_help="Let what is in review go.", epilog=EXIT_CODES)
 @click.argument("number")
-@click.option("--rule", default="", metavar="NAME", help="Only the hold of this rule. [default: all of the number]")
+@_of_rule
 @click.option(
     "--for", "for_ms", type=Duration(), metavar="DURATION",
     help="How long from now the rule's hits on this number are passed over. [default: until the hold's own end]",
@@ -151,13 +150,7 @@ def reject(
     number: str,
     rule: str,
     for_ms: int | None,
-    home_region: str,
-    brokers: str | None,
-    kafka_config: str | None,
-    reason: str,
-    operator: str,
-    timeout_s: float,
-    as_json: bool,
+    asked: Asked,
 ) -> None:
     """End the holds on NUMBER that are in review, and do not ask again until their end.
 
@@ -165,33 +158,21 @@ def reject(
     Example:
       grayline review reject 010-1111-0001 --rule varied-bulk --for 30d --reason "an opinion poll; the firm's line"
     """
-    desk = Desk(brokers, kafka_config, operator, reason, home_region)
-    order = desk.order("reject", desk.published(number), rule=rule, for_ms=for_ms)
-    desk.give([order], timeout_s, as_json)
+    desk = Desk(asked)
+    desk.give([desk.order("reject", desk.published(number), rule=rule, for_ms=for_ms)])
 
 
 def _in_review(settings: KafkaSettings) -> list[BlockChange]:
-    """The numbers that are in review now."""
+    """The numbers that are in review now. Raises ClickException."""
     from schemas.topics import REVIEW_QUEUE
-    from streams.kafka.settings import KafkaProblem
-    from streams.operators.blocks import BlockReader
 
-    def now_ms() -> int:
-        return time.time_ns() // 1_000_000
-
-    try:
-        with BlockReader(
-            settings, now_ms=now_ms, complain=lambda text: say(text, err=True), topic=REVIEW_QUEUE
-        ) as reader:
-            return reader.snapshot()
-    except KafkaProblem as problem:
-        raise click.ClickException(str(problem)) from problem
+    return states_in_force(settings, topic=REVIEW_QUEUE)
 
 
 def _holds(change: BlockChange) -> list[dict[str, Any]]:
     """The holds of a state that have not ended, as its record has them."""
     from schemas.json_reading import JsonReader
 
-    now_ms = time.time_ns() // 1_000_000
+    at_ms = now_ms()
     state: dict[str, Any] = JsonReader(dict).read(change.value or b"{}")
-    return [hold for hold in state.get("holds") or () if hold["until"] > now_ms]
+    return [hold for hold in state.get("holds") or () if hold["until"] > at_ms]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import click
 
 from streams.cli.options import home_region
+from streams.cli.reading import reader_of
 from streams.cli.topics import kafka_options, load_settings
+from streams.runtime.clock import now_ms
 from streams.runtime.saying import say
 
 if TYPE_CHECKING:
@@ -55,15 +56,13 @@ def command(brokers: str | None, kafka_config: str | None, web_port: int, web_bi
     Exit codes: 0 ended by Ctrl-C or SIGTERM, 1 the topic cannot be read or the port not be had, 2 used wrongly.
     """
     from streams.operators.block_copy import BlockCopy
-    from streams.operators.blocks import BlockReader
     from streams.runtime.settings import is_loopback
 
     token = os.environ.get("GRAYLINE_WEB_TOKEN", "")
     if not token and not is_loopback(web_bind):
         raise click.UsageError(f"--web-bind {web_bind} is open to other machines: set GRAYLINE_WEB_TOKEN")
     settings = load_settings(brokers, kafka_config)
-    reader = BlockReader(settings, now_ms=_now_ms, complain=lambda text: say(text, err=True))
-    copy = BlockCopy(reader, _now_ms)
+    copy = BlockCopy(reader_of(settings), now_ms)
     copy.start()
     try:
         asyncio.run(_serve(copy, web_bind, web_port, token, home_region))
@@ -91,7 +90,3 @@ async def _serve(copy: BlockCopy, host: str, port: int, token: str, region: str)
                 say(f"{len(copy):,} numbers are blocked")
                 told = True
             await asyncio.sleep(WATCH_S)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import NamedTuple
 
 from streams.kafka.settings import KafkaProblem
@@ -81,7 +82,7 @@ class BlockCopy:
             behind = self._count - int(count)
             if not 0 <= behind <= len(self._changed):
                 raise CursorGone(f"more than {CHANGES_MAX:,} changes have passed since this cursor")
-            changed = sorted({self._changed[-1 - i] for i in range(behind)})
+            changed = sorted(set(islice(reversed(self._changed), behind)))
             found = [(number, self._states.get(number)) for number in changed]
             cursor = self._cursor()
         now_ms = self._now_ms()
