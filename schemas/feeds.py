@@ -173,6 +173,11 @@ def register(row: InputTopic) -> InputTopic:
     return row
 
 
+def topic_of(code: int) -> str:
+    """The topic whose events have this code in columns."""
+    return next(row.name for row in FEEDS.values() if row.code == code)
+
+
 def counted() -> tuple[InputTopic, ...]:
     """The topics that rules can count."""
     return tuple(row for row in FEEDS.values() if row.is_counted)

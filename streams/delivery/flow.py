@@ -15,6 +15,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from schemas.topics import LEDGER
@@ -31,6 +32,7 @@ from streams.runtime.threads import Runner
 from streams.state.snapshots import Snapshots
 
 if TYPE_CHECKING:
+    from streams.engine.contract import Awaited
     from streams.ingest.epoch import Epoch, Place
     from streams.kafka.ownership import Start
 
@@ -61,6 +63,7 @@ class Flow:
         commit_interval_ms: int,
         check: Callable[[], None],
         monotonic: Callable[[], float],
+        wall_ms: Callable[[], int],
     ) -> None:
         """count: decodes one epoch and hands it to `outbox.step` before it returns. check: called before records and
         offsets of a commit go out, in the delivering thread; raises Refused when they must not."""
@@ -80,6 +83,7 @@ class Flow:
         self._commit_interval_s = commit_interval_ms / 1000
         self._check = check
         self._monotonic = monotonic
+        self._wall_ms = wall_ms
         self._commit_at = monotonic() + self._commit_interval_s
         self._heartbeat_at = monotonic()
         self._under_way: asyncio.Future[bool] | None = None  # a commit
@@ -162,6 +166,7 @@ class Flow:
         if self._is_void:
             return
         if self._outbox.is_due or self._snapshots.is_due:
+            awaited = self._outbox.take_awaited()
             records = self._outbox.take()  # 1
             records += self._snapshots.next_slice()
             records += [
@@ -170,7 +175,8 @@ class Flow:
             ]
             offsets = self.partitions.offsets
             self._began_s = self._monotonic()
-            self._under_way = asyncio.ensure_future(self._runner.deliver(lambda: self._deliver(records, offsets)))
+            work = partial(self._deliver, records, offsets, awaited)
+            self._under_way = asyncio.ensure_future(self._runner.deliver(work))
         partitions = self.partitions
         if partitions.all_live:
             self._orders.switch_rules(partitions.live)  # 2
@@ -207,10 +213,13 @@ class Flow:
                 return
             await self.commit()
 
-    def _deliver(self, records: list[OutRecord], offsets: Mapping[Place, int]) -> bool:
+    def _deliver(self, records: list[OutRecord], offsets: Mapping[Place, int], awaited: list[Awaited]) -> bool:
         self._check()
         self._delivery.produce(records)
-        return self._delivery.commit(offsets)
+        is_committed = self._delivery.commit(offsets)
+        if is_committed:
+            self._metrics.visible(awaited, self._wall_ms())
+        return is_committed
 
     def _beat(self, now: float) -> None:
         self._heartbeat_at = now + HEARTBEAT_INTERVAL_S
@@ -237,6 +246,7 @@ class Flow:
             await self._end_commit()
             owned = sorted(self.partitions.owned)
             self.partitions.revoked(is_exact=not (lost or self._is_void or self._outbox.is_due))
+            self._outbox.take_awaited()
             self._outbox.take()
             log.info("revoked: partitions=%s lost=%s", owned, lost)
 

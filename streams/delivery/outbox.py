@@ -14,7 +14,7 @@ from streams.runtime.metrics import Metrics
 if TYPE_CHECKING:
     from rules.model import RuleSet
     from schemas.feed_settings import FeedBook
-    from streams.engine.contract import LiveEngine, Outcome
+    from streams.engine.contract import Awaited, LiveEngine, Outcome
     from streams.ingest.decode import Decoded
 
 log = logging.getLogger("grayline.flow")
@@ -37,6 +37,7 @@ class Outbox:
         self.delivered: Counter[str] = Counter()  # records by feed, until somebody takes them
         self._metrics = metrics
         self._records: list[OutRecord] = []
+        self._awaited: list[Awaited] = []
 
     def step(self, decoded: list[Decoded]) -> None:
         """Counts the parts of one epoch."""
@@ -68,6 +69,11 @@ class Outbox:
         self.size_bytes, self.is_due, self.has_blocks = 0, False, False
         return records
 
+    def take_awaited(self) -> list[Awaited]:
+        """The changes that somebody waits for among the records of the next `take`."""
+        awaited, self._awaited = self._awaited, []
+        return awaited
+
     def take_delivered(self) -> Counter[str]:
         """The records that each feed has delivered since the last call."""
         delivered, self.delivered = self.delivered, Counter()
@@ -76,6 +82,7 @@ class Outbox:
     def _gather(self, outcome: Outcome) -> None:
         for record in (*outcome.records, *outcome.ledger):
             self.put(record)
+        self._awaited += outcome.awaited
         self._metrics.outcome(outcome)
         self.delivered.update({told[1]: n for told, n in outcome.by_feed.items() if told[2] == RECORDS})
         for trip in outcome.trips:

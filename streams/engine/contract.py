@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rules.model import RuleSet
 from rules.registry import InForce
@@ -16,6 +16,17 @@ from streams.holds.breaker import Breaker, Trip
 from streams.ingest.decode import Decoded
 from streams.ingest.decode_share import Decodes
 from streams.ingest.epoch import OutRecord, Place
+
+
+class Awaited(NamedTuple):
+    """A block that was opened, or a release: a change that somebody waits for since a record came.
+
+    topic: of that record. recorded_ms: its Kafka timestamp, None where that is unknown. at_ms: its event time."""
+
+    topic: str
+    change: str
+    recorded_ms: int | None
+    at_ms: int
 
 
 @dataclass(slots=True)
@@ -34,6 +45,7 @@ class Outcome:
     listed: Counter[str] = field(default_factory=Counter)  # events of numbers that have an entry, by kind, where asked
     orders: Counter[tuple[str, str]] = field(default_factory=Counter)  # about numbers: (action, obeyed or why not)
     trips: list[Trip] = field(default_factory=list)  # what began to hold openings back
+    awaited: list[Awaited] = field(default_factory=list)
 
 
 class Versioned(Protocol):

@@ -35,6 +35,7 @@ class OrderReader:
             number=number,
             partition=int(home_of(events["partition"][i])),
             at_ms=at_ms,
+            recorded_ms=int(events["timestamp"][i]),
             clock_before=int(accepted.clock_max_before[i]),
             id=said["id"],
             action=said["action"],

@@ -28,9 +28,10 @@ REFUSALS = {
 @dataclass(frozen=True, slots=True)
 class NumberOrder:
     """line: the record's place in its epoch. offset: its place in the log. partition: the number's. at_ms: the time at
-    which it counts. clock_before: the largest clock before the record, ms. rule: the rule whose hold it is about, ""
-    for all. until_ms: the end that it says. refused: why it cannot be obeyed whatever the holds are, of REFUSALS.
-    is_allowed: the registry has the number on the allow list. content: of the hold that the order opens, JSON."""
+    which it counts. recorded_ms: its Kafka timestamp. clock_before: the largest clock before the record, ms. rule: the
+    rule whose hold it is about, "" for all. until_ms: the end that it says. refused: why it cannot be obeyed whatever
+    the holds are, of REFUSALS. is_allowed: the registry has the number on the allow list. content: of the hold that the
+    order opens, JSON."""
 
     line: int
     offset: int
@@ -46,6 +47,7 @@ class NumberOrder:
     until_ms: int | None = None
     refused: str = ""
     is_allowed: bool = False
+    recorded_ms: int = -1
     content: bytes = b""
 
     def shown(self) -> dict[str, object]:

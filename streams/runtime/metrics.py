@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from schemas.feeds import FEEDS
 from schemas.printable import printable
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from streams.ingest.epoch import Epoch, Place
 
 EPOCH_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+# From a record to the block that it brought about. A number reported must be blocked within ten minutes.
+WAIT_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3600, 86_400)
+SINCE = ("record", "event")  # its Kafka timestamp, its event time
 RATE_SPAN_S = 5.0
 MINUTE_MS = 60_000
 # Of the engine's sizes those that only grow: events that bounded memory had no room for. -> reason
@@ -96,6 +101,10 @@ class Metrics:
         self._paused = made(Gauge, "paused", "1 while an operator has paused new blocks")
         self._epoch_s = made(Histogram, "epoch_seconds", "From fetched to counted", buckets=EPOCH_BUCKETS_S)
         self._commit_s = made(Histogram, "commit_seconds", "Flush and commit", buckets=EPOCH_BUCKETS_S)
+        self._visible_s = made(
+            Histogram, "block_visible_seconds", "From a record to the commit of the change it brought about", "topic",
+            "change", "since", buckets=WAIT_BUCKETS_S,
+        )  # fmt: skip
         self._registry_as_of: tuple[str, int] | None = None  # (version, minute)
         self._seen: deque[tuple[float, int]] = deque()  # (monotonic time, records so far), for the rate
         self._total = 0
@@ -103,6 +112,8 @@ class Metrics:
         self._uncounted_before = dict.fromkeys(UNCOUNTED, 0.0)
         for reason in UNCOUNTED.values():
             self._uncounted.labels(reason)
+        for topic, since in product(FEEDS, SINCE):
+            self._visible_s.labels(topic, "opened", since)
         self.lag_records: dict[Place, int] = {}
 
     def epoch_done(self, epoch: Epoch, took_s: float) -> None:
@@ -136,6 +147,14 @@ class Metrics:
     def committed(self, done: bool, took_s: float) -> None:
         self._commits.labels("committed" if done else "aborted").inc()
         self._commit_s.observe(took_s)
+
+    def visible(self, awaited: Iterable[tuple[str, str, int | None, int]], now_ms: int) -> None:
+        """Notes that changes have become visible to read-committed consumers: (topic of the record behind it, change,
+        the record's Kafka timestamp if it is known, its event time), ms."""
+        for topic, change, recorded_ms, at_ms in awaited:
+            if recorded_ms is not None:
+                self._visible_s.labels(topic, change, SINCE[0]).observe(max(0, now_ms - recorded_ms) / 1000)
+            self._visible_s.labels(topic, change, SINCE[1]).observe(max(0, now_ms - at_ms) / 1000)
 
     def trouble(self, code: str) -> None:
         self._trouble.labels(code).inc()

@@ -233,6 +233,7 @@ class Wiring:
             commit_interval_ms=settings.commit_interval_ms,
             check=self.ids.check,
             monotonic=monotonic,
+            wall_ms=self._clock,
         )
 
     async def close(self) -> None:

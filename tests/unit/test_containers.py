@@ -42,6 +42,7 @@ OF_PROMETHEUS = {"up"}
 # What an alarm is asked for, and a metric that tells it.
 ALARMS_FOR = {
     "lag": "grayline_lag_records",
+    "blocks that come late": "grayline_block_visible_seconds_bucket",
     "silent feed": "grayline_feed_silent",
     "dead letters": "grayline_dead_letters_total",
     "late and future events": "grayline_events_total",

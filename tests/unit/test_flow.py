@@ -185,6 +185,7 @@ class Commits:
         self._now = now
         self.done: list[tuple[float, list[Any]]] = []
         self._records: list[Any] = []
+        self.is_taken_away = False  # by a rebalance
 
     async def deliver(self, work: Callable[[], Any]) -> Any:
         return work()
@@ -195,7 +196,7 @@ class Commits:
     def commit(self, offsets: Any) -> bool:
         self.done.append((self._now(), self._records))
         self._records = []
-        return True
+        return not self.is_taken_away
 
 
 def test_a_block_does_not_wait_for_the_interval_and_commits_keep_a_distance() -> None:
@@ -227,6 +228,28 @@ async def hurried(engine: Engine) -> list[float]:
     return [at_s for at_s, _ in commits.done]
 
 
+@pytest.mark.parametrize("is_taken_away", [False, True])
+def test_the_wait_for_a_block_ends_with_the_commit_that_shows_it(is_taken_away: bool) -> None:
+    engine = Engine(load_text(RULES))
+    engine.partitions = 1
+    commits: Any = Commits(lambda: 0.0)
+    metrics = asyncio.run(opened(engine, commits, is_taken_away))
+    asked = {"topic": MESSAGE_RELAY, "change": "opened", "since": "record"}
+    assert metrics.value("block_visible_seconds_count", **asked) == (0 if is_taken_away else 1)
+    assert metrics.value("block_visible_seconds_sum", **asked) == (0 if is_taken_away else 5)
+
+
+async def opened(engine: Engine, commits: Commits, is_taken_away: bool) -> Metrics:
+    flow, outbox, lineup, _ = await assigned(engine, commits)
+    lineup.connect({MESSAGE_RELAY: DecodesAtOnce(lineup, lambda: None)})
+    await flow.process(epoch(0, T))
+    assert flow._metrics.value("block_visible_seconds_count") == 0
+    commits.is_taken_away = is_taken_away
+    await flow.commit()
+    assert outbox.take_awaited() == []
+    return flow._metrics
+
+
 async def assigned(
     engine: Engine, commits: Any = None, now: Callable[[], float] = lambda: 0.0
 ) -> tuple[Flow, Outbox, Lineup, Orders]:
@@ -246,7 +269,7 @@ async def assigned(
     )  # fmt: skip
     flow = Flow(
         outbox, orders, partitions, lineup.count, commits, snapshots, metrics, commits,
-        worker="w", group="g", commit_interval_ms=200, check=lambda: None, monotonic=now,
+        worker="w", group="g", commit_interval_ms=200, check=lambda: None, monotonic=now, wall_ms=lambda: T + 5000,
     )  # fmt: skip
     await flow.assigned(Start({PLACE: 0}, frozenset({PLACE}), {PLACE: ""}, []))
     await partitions.restore_some()

@@ -115,3 +115,23 @@ def test_a_feed_that_is_ahead_of_its_log_is_shown_with_how_far() -> None:
     metrics.outcome(Outcome(skew_ms={("cdr", "switch-2"): -32_400_000}))
     assert metrics.value("feed_skew_seconds", topic="cdr", feed="switch-1") == 90.5
     assert metrics.value("feed_skew_seconds", topic="cdr", feed="switch-2") == -32_400
+
+
+def test_the_time_from_a_record_to_its_block_is_shown_with_the_ten_minutes_that_it_may_take() -> None:
+    metrics = Metrics()
+    at = 1_794_798_000_000
+    for waited_ms in (800, 600_000, 600_001):
+        metrics.visible([("reports", "opened", at, at - 1_000_000)], at + waited_ms)
+    metrics.visible([("cdr", "opened", None, at), ("control", "released", at + 9, at + 9)], at)
+    asked = {"topic": "reports", "change": "opened", "since": "record"}
+    assert metrics.value("block_visible_seconds_count", **asked) == 3
+    assert metrics.value("block_visible_seconds_bucket", le="600.0", **asked) == 2
+    assert metrics.value("block_visible_seconds_bucket", le="600.0", topic="reports", since="event") == 0
+    assert metrics.value("block_visible_seconds_count", topic="cdr", since="record") == 0
+    assert metrics.value("block_visible_seconds_count", topic="cdr", since="event") == 1
+    assert metrics.value("block_visible_seconds_sum", topic="control", change="released", since="record") == 0
+
+
+def test_the_wait_for_a_block_is_a_histogram_from_0_on() -> None:
+    told = Metrics().render().decode()
+    assert 'grayline_block_visible_seconds_count{change="opened",since="record",topic="reports"} 0.0' in told
