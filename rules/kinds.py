@@ -45,6 +45,8 @@ class Definition(Numbers, Protocol):
     @property
     def condition(self) -> Expression | None: ...
 
+    def setting(self, name: str, default: int) -> int: ...
+
 
 class Kind:
     """One kind of counter; subclasses override what differs. It has no state of its own.
@@ -86,6 +88,11 @@ class Kind:
         """The columns that may hold what it looks at in an event; the first that is present counts. An event without
         any does not count, except by the record's id, which every event has."""
         return ("id",)
+
+    def weights(self, counter: Definition, feed: InputTopic) -> tuple[int, ...]:
+        """The amount that an event adds, by the code in its value column, 0 for one that does not count; () where the
+        value itself is the amount."""
+        return ()
 
     def reach_ms(self, counter: Definition) -> int:
         """The age in ms up to which an event still weighs in it: how far back its evidence goes."""

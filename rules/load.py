@@ -90,8 +90,14 @@ def check_texts(texts: Sequence[tuple[str, str]], feed: str = "events") -> tuple
 
 
 def packs() -> Path:
-    """The directory of the rules that ship with Grayline."""
+    """The directory of the rules that ship with Grayline and run unless others are named."""
     return Path(__file__).parent / "packs"
+
+
+def witnesses() -> Path:
+    """The directory of the rules that ship besides: on topics of what others saw of a number, which not everybody
+    has."""
+    return packs() / "witnesses"
 
 
 # ----------------------------------------------------------------------------------------------------------- files

@@ -41,6 +41,9 @@ class Counter:
         """One of the kind's own numbers: `window_ms`."""
         return dict(self.settings)[name]
 
+    def setting(self, name: str, default: int) -> int:
+        return dict(self.settings).get(name, default)
+
     @property
     def outputs(self) -> tuple[str, ...]:
         """The suffixes by which a `when` reads the counter: ("",) for the plain name, or ("short", "long")."""

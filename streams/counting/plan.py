@@ -45,6 +45,11 @@ def value_columns(counter: Counter) -> tuple[str, ...]:
     return KINDS[counter.kind].value_columns(counter, FEEDS[counter.topic])
 
 
+def weights(counter: Counter) -> tuple[int, ...]:
+    """The amount that an event adds, by the code in its value column; () where the value itself is the amount."""
+    return KINDS[counter.kind].weights(counter, FEEDS[counter.topic])
+
+
 def _reads_duration(counter: Counter) -> bool:
     where = counter.where.names if counter.where is not None else ()
     return "duration" in where or "duration" in value_columns(counter)

@@ -20,7 +20,7 @@ from rules.kinds import KINDS
 from rules.model import Counter
 from streams.counting.chunk import BYTES
 from streams.counting.kinds.base import CounterState, Events
-from streams.counting.plan import value_columns
+from streams.counting.plan import value_columns, weights
 from streams.counting.rows import HEADER, NEWEST, NUMBER, Store
 from streams.ingest.fields import field_column, is_present
 from streams.ingest.merge import Merged
@@ -120,7 +120,7 @@ class TopicState:
         masks: dict[tuple[object, ...], np.ndarray] = {}
         out = {}
         for counter in self.counters:
-            same = (counter.events, counter.where, counter.condition, value_columns(counter))
+            same = (counter.events, counter.where, counter.condition, value_columns(counter), weights(counter))
             if same not in masks:
                 masks[same] = self._hit(counter, view)
             out[counter] = masks[same]
@@ -143,6 +143,8 @@ class TopicState:
         columns_of_value = value_columns(counter)
         if counter.condition is not None:
             hit &= _judged(counter.condition, events)[0]
+        elif weights(counter):
+            hit &= _values(counter, events) > 0
         elif columns_of_value != ("id",):
             hit &= np.logical_or.reduce([is_present(name, events[name]) for name in columns_of_value])
         return hit
@@ -338,6 +340,8 @@ def _values(counter: Counter, events: Merged) -> np.ndarray:
     if counter.condition is not None:
         return _judged(counter.condition, events)[1].astype(np.int64)
     *names, last = value_columns(counter)
+    if amounts := weights(counter):
+        return np.array(amounts, np.int64)[events[last]]
     value = events[last]
     for name in reversed(names):
         value = np.where(is_present(name, events[name]), events[name], value)

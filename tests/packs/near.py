@@ -14,7 +14,8 @@ from tests.packs.traffic import FOREIGN, HOUR, MOBILE, REPRESENTATIVE, VOIP, WOR
 class Change:
     """line: what else the carrier or the registry says. people: so many different ones at most. talk: how long the nth
     call lasts, by how long it did; None for no answer. times: how much slower. calls_up: held meanwhile, to somebody
-    each. more: events beyond the offence's limit. text, reseller: of every message."""
+    each. more: events beyond the offence's limit. text, reseller: of every message. traps: so many
+    different ones at most. sight: what a trap does, by what it did."""
 
     line: Callable[[Line], Line] = lambda line: line
     people: int = 1_000_000
@@ -24,6 +25,8 @@ class Change:
     more: int = 0
     text: Callable[[str, int], str] = lambda text, place: text
     reseller: Callable[[str | None], str | None] = lambda reseller: reseller
+    traps: int = 1_000_000
+    sight: Callable[[str], str] = lambda depth: depth
 
     def traffic(self, offence: Offence, place: int) -> Traffic:
         traffic = Changed(self.line(offence.line.nth(place)), change=self)
@@ -52,6 +55,9 @@ class Changed(Traffic):
     ) -> None:
         text = self.change.text(text, len(self.records))
         super().message(self._at(at_s), text, self._peer(recipient), self.change.reseller(reseller))
+
+    def hit(self, at_s: float, trap: int, depth: str = "limited") -> None:
+        super().hit(self._at(at_s), trap % self.change.traps, self.change.sight(depth))
 
     def _at(self, at_s: float) -> float:
         return WORKING_HOURS + (at_s - WORKING_HOURS) * self.change.times
@@ -96,12 +102,31 @@ CHANGES: dict[str, Change] = {
     ),
     "each with another text": Change(text=lambda text, place: f"{text} {place}"),
     "with one text": Change(text=lambda text, place: "hello"),
+    "to one trap": Change(traps=1),
     "through a reseller": Change(reseller=lambda reseller: "rs-1"),
     "through no reseller": Change(reseller=lambda reseller: None),
 }  # fmt: skip
 
 # By rule: the changes that make its offence innocent.
 INNOCENT_IF: dict[str, tuple[str, ...]] = {
+    "trapped-and-calling": (
+        "all are heard out",
+        "an institution",
+        "below its limit",
+        "registered",
+        "to eleven people",
+        "to one trap",
+    ),
+    "trapped-and-writing": (
+        "an institution",
+        "below its limit",
+        "from a VoIP number",
+        "registered",
+        "to eleven people",
+        "to one trap",
+    ),
+    "trapped-from-abroad": ("below its limit", "from a VoIP number", "registered", "to one trap"),
+    "trapped": ("an institution", "below its limit", "registered", "to one trap"),
     "recipient-spread": (
         "an institution",
         "registered",

@@ -7,14 +7,14 @@ from functools import lru_cache
 import pytest
 
 from bench.packs.variants import Variant, without_conditions
-from rules.load import packs
-from tests.packs import messages, voice
+from rules.load import packs, witnesses
+from tests.packs import messages, traps, voice
 from tests.packs.near import CHANGES, INNOCENT_IF
 from tests.packs.registry import INNOCENTS, OFFENCES
 from tests.packs.traffic import Hits, Traffic, hits_of, shipped
 
-STORIES = (messages, voice)  # importing them fills the registry
-RULES, VARIANTS = without_conditions([packs()])
+STORIES = (messages, traps, voice)  # importing them fills the registry
+RULES, VARIANTS = without_conditions([packs(), witnesses()])
 NEAR = [(rule, change) for rule, changes in INNOCENT_IF.items() for change in changes]
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import orjson
 
-from rules.load import load, packs
+from rules.load import load, packs, witnesses
 from rules.model import RuleSet
 from rules.registry import ALWAYS_MS, Entry, Registry
 from schemas.numbers import normalise
 from schemas.registry import ENTRY_KINDS
-from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, MESSAGE_RELAY, REVIEW_QUEUE
+from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, MESSAGE_RELAY, REVIEW_QUEUE, TRAPS
 from streams.captures.replay import Replay
 from streams.engine.engine import Engine
 from streams.ingest.epoch import OutRecord
@@ -100,6 +100,10 @@ class Traffic:
         through = {"reseller": reseller} if reseller else {}
         self._add(at_s, MESSAGE_RELAY, {**ends, "text": text, **through})
 
+    def hit(self, at_s: float, trap: int, depth: str = "limited") -> None:
+        """Reaches the nth trap."""
+        self._add(at_s, TRAPS, {"sender": self.line.number, "trap": f"02-6000-{trap:04d}", "depth": depth})
+
     def _add(self, at_s: float, topic: str, value: dict[str, Any]) -> None:
         feed = {"verified": self.line.verified, "origin": self.line.origin, "at": round(at_s * 1000)}
         self.records.append((at_s, topic, {**value, **feed}))
@@ -122,7 +126,7 @@ NOTHING = Hits(frozenset(), frozenset())
 
 @lru_cache(maxsize=1)
 def shipped() -> RuleSet:
-    return load([packs()])
+    return load([packs(), witnesses()])
 
 
 def hits(traffic: Traffic, rules: RuleSet | None = None) -> Hits:

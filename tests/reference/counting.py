@@ -46,6 +46,8 @@ def counts(counter: Counter, event: Event) -> bool:
         return False
     if counter.field == "duration" and event.duration_ms is None:
         return False
+    if counter.kind == "weigh" and not _weight(counter, event):
+        return False
     if counter.condition is not None and any(event.fields[name] is None for name in counter.condition.names):
         return False
     return counter.where is None or holds(counter.where.source, counter.where.names, event.fields)
@@ -86,10 +88,17 @@ def _readings(counter: Counter, counted: list[Event], as_of_ms: int) -> tuple[Va
         asked = counter.condition
         held = sum(holds(asked.source, asked.names, event.fields) for event in inside)
         return (held / len(inside) if inside else None, float(len(inside)))
+    if counter.kind == "weigh":
+        return (sum(_weight(counter, event) for event in inside) / 1000,)
     total_ms = sum(event.duration_ms or 0 for event in inside)
     if counter.kind == "sum":
         return (total_ms / 1000,)
     return (total_ms / (1000 * len(inside)) if inside else None,)
+
+
+def _weight(counter: Counter, event: Event) -> int:
+    """Thousandths."""
+    return dict(counter.settings).get(f"weight_{event.fields[counter.field or '']}", 0)
 
 
 def _window(events: list[Event], as_of_ms: int, window_ms: int, parts: int) -> list[Event]:

@@ -70,6 +70,7 @@ counters:
   median: {on: cdr.release, per: caller, quantile: 0.5, of: duration, window: 1h, at_least: 1, default: 600}
   most: {on: cdr, per: caller, peak: concurrent, max_age: 1h, window: 2m}
   burst: {on: cdr.setup, per: caller, ratio: {recent: 1m, habit: 10m}, at_least: 1, default: 1}
+  trusted: {on: cdr, per: caller, weigh: {verified: {full: 0.5, partial: 0.125}}, window: 1h}
   short_soon: {on: cdr.complete, per: caller, share: duration < 61, window: 10m, at_least: 1, default: 1}
 rules:
   - name: lines
@@ -117,6 +118,12 @@ rules:
     when: most >= 2 and most.now <= 2 and median < 200 or burst > 2.5 and burst.samples >= 2
     then: {block: [calls], directions: [outgoing], for: 1d}
     mode: review
+  - name: by-weight
+    summary: events by who vouches for them
+    when: trusted > 1.125 and trusted < 2 and rate >= 1
+    then: {block: [calls], directions: [outgoing], for: 3h}
+    mode: enforce
+    spoofable: accepted
   - name: dial-again
     summary: the same counters in another rule
     when: callees in (2, 3) and origin == "international"
@@ -171,6 +178,7 @@ counters:
   traps: {on: traps, per: sender, distinct: trap, window: 1d, where: 'depth in ("limited", "full")'}
   hosts: {on: traps, per: sender, distinct: source_ip, window: 1h}
   gray: {on: traps, per: sender, gray: {short: 1m, long: 1h}}
+  depths: {on: traps, per: sender, weigh: {depth: {limited: 2, full: 4}}, window: 1d}
   sent: {on: message-relay, per: sender, count: events, window: 1h}
   dialled: {on: cdr.setup, per: caller, count: events, window: 1h, where: verified == "full"}
 rules:
@@ -194,6 +202,11 @@ rules:
     summary: comes back to traps
     when: gray.short + gray.long > 2.123
     then: {block: [messages], directions: [outgoing], for: 1d}
+    mode: review
+  - name: deep
+    summary: traps that answered weigh more
+    when: depths >= 6 or depths + sent >= 3 and sent >= 1
+    then: {block: [calls, messages], directions: [outgoing], for: 1d}
     mode: review
   - name: sends-and-is-reported
     summary: messages and reports

@@ -26,6 +26,7 @@ AT_MS = 1_794_787_140_000
 NUMBER = 821011110001
 kinds.all_keys()  # those that ship register themselves
 
+SETUP, WEIGHTS = "on: cdr.setup, per: caller", "{origin: {domestic: 2, web: 1}}"
 SHARE = "on: cdr.release, per: caller, at_least: 2"
 # Of each kind: a counter, and the same with something else said, by what differs.
 VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
@@ -52,6 +53,14 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
         "on: cdr.release, per: caller, sum: duration, window: 10m",
         {"window_ms": "on: cdr.release, per: caller, sum: duration, window: 20m, resolution: 10s",
          "resolution_ms": "on: cdr.release, per: caller, sum: duration, window: 10m, resolution: 20s"},
+    ),
+    "weigh": (
+        f"{SETUP}, weigh: {WEIGHTS}, window: 10m",
+        {"weight_domestic": f"{SETUP}, weigh: {{origin: {{domestic: 3, web: 1}}}}, window: 10m",
+         "weight_web": f"{SETUP}, weigh: {{origin: {{domestic: 2, web: 2}}}}, window: 10m",
+         "field": f"{SETUP}, weigh: {{verified: {{full: 2}}}}, window: 10m",
+         "window_ms": f"{SETUP}, weigh: {WEIGHTS}, window: 20m, resolution: 10s",
+         "resolution_ms": f"{SETUP}, weigh: {WEIGHTS}, window: 10m, resolution: 20s"},
     ),
     "mean": (
         "on: cdr.release, per: caller, mean: duration, window: 10m",

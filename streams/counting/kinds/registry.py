@@ -11,8 +11,12 @@ from streams.counting.kinds.peak import Peak
 from streams.counting.kinds.quantile import Quantile
 from streams.counting.kinds.ratio import Ratio
 from streams.counting.kinds.share import ShareOfEvents
+from streams.counting.kinds.weight import Weight
 from streams.counting.kinds.window import Window
 
-KINDS = (Window(), Live(), GrayLevels(), DistinctValues(), Sum(), Mean(), ShareOfEvents(), Quantile(), Peak(), Ratio())
+KINDS = (
+    Window(), Live(), GrayLevels(), DistinctValues(), Sum(), Mean(), Weight(), ShareOfEvents(), Quantile(), Peak(),
+    Ratio(),
+)  # fmt: skip
 for kind in KINDS:
     register(kind)
