@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from streams.cli.options import home_region
+from streams.cli.rules_explain import explain
 from streams.runtime.saying import say, say_coloured, say_json
 
 CHECK_HELP = """Check rule files: every mistake at once, each with its place and the valid choices.
@@ -28,12 +29,16 @@ Exit codes: 0 no errors (warnings are allowed), 1 errors, 2 used wrongly.
 
 @click.group("rules")
 def command() -> None:
-    """Check rule files.
+    """Check rule files, and try them on recorded traffic.
 
     \b
-    Example:
+    Examples:
       grayline rules check night.yaml
+      grayline rules explain 010-1111-0001 day.jsonl
     """
+
+
+command.add_command(explain)
 
 
 @command.command("check", help=CHECK_HELP, short_help="Check rule files.")

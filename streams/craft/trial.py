@@ -11,6 +11,7 @@ to say about rules, they say by changes: who, by which rule, in which lane, from
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from schemas import topics
 from schemas.json_reading import JsonReader
 from streams.captures.files import files_below
 from streams.captures.replay import BATCH_LINES, Replay, ReplaySummary
-from streams.captures.sources import replay_file, replay_merged
+from streams.captures.sources import replay_file, replay_merged, replay_stream
 from streams.engine.engine import Engine
 from streams.holds.firings import LANES
 from streams.holds.output import LANE_TOPICS
@@ -41,6 +42,7 @@ class HoldChange:
     change: str  # opened, extended, reduced, released, expired
     number: str
     hold: dict[str, Any] = field(repr=False)
+    order: dict[str, Any] | None = None  # of an operator, that made an enforced hold's change
 
     @property
     def rule(self) -> str:
@@ -57,7 +59,7 @@ class HoldChange:
 
 class Trial:
     """Rules at work on records; `take` gets every change in order. also: topics read besides those that rules count.
-    dead: gets every dead letter."""
+    dead: gets every dead letter. answers: gets the answer to every order about a number, as `block-history` has it."""
 
     def __init__(
         self,
@@ -69,9 +71,10 @@ class Trial:
         feeds: Feeds | None = None,
         batch_lines: int = BATCH_LINES,
         dead: Callable[[OutRecord], None] = lambda letter: None,
+        answers: Callable[[dict[str, Any]], None] = lambda answer: None,
     ) -> None:
         self.engine = Engine(rules, also=also, region=region, expire_by_clock=True, feeds=feeds)
-        self._take, self._dead = take, dead
+        self._take, self._dead, self._answers = take, dead, answers
         self._replay = Replay(self.engine, self._produced, batch_lines)
         self._in_force: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}  # holds by mode, number and block id
 
@@ -97,7 +100,10 @@ class Trial:
             replay_merged(self._replay, files, topic, advance)
             return
         for file in files:
-            replay_file(self._replay, file, topic, advance)
+            if str(file) == "-":
+                replay_stream(self._replay, sys.stdin.buffer, "standard input", topic)
+            else:
+                replay_file(self._replay, file, topic, advance)
 
     def _produced(self, record: OutRecord) -> None:
         if record.topic == topics.DEAD_LETTERS:
@@ -105,7 +111,9 @@ class Trial:
         elif record.topic == topics.BLOCK_HISTORY and record.value is not None:
             row = _json.read(record.value)
             if "hold" in row:
-                self._take(HoldChange("enforce", row["change"], row["number"], row["hold"]))
+                self._take(HoldChange("enforce", row["change"], row["number"], row["hold"], row.get("order")))
+            else:
+                self._answers(row)
         elif record.topic in _STATES and record.value is not None:
             self._state(_STATES[record.topic], _json.read(record.value))
 

@@ -32,7 +32,7 @@ from streams.counting.plan import plan_of
 from streams.counting.table import ALL
 from streams.engine.compiled_rule import CompiledRule
 from streams.engine.contract import Awaited, Outcome
-from streams.engine.evaluate import Evaluator, Fired
+from streams.engine.evaluate import Evaluator, Fired, Watch
 from streams.engine.order_reader import OrderReader
 from streams.holds.breaker import Breaker, Gate, gate_of
 from streams.holds.firings import ENFORCE
@@ -234,6 +234,14 @@ class Engine:
     @registry.setter
     def registry(self, registry: InForce) -> None:
         self._evaluator.registry = registry
+
+    def watch(self, watch: Watch) -> None:
+        """Shows every later epoch to `watch`: its events, and each rule's columns and firings."""
+        self._evaluator.watch = watch
+
+    def unblockable(self, number: int) -> str:
+        """The reason why no rule may block a number, of streams.holds.number_order.REFUSALS; "" for none."""
+        return self._evaluator.unblockable(number)
 
     def clocks(self) -> dict[tuple[str, int], int]:
         """The event time of each (topic, partition) that was heard, ms."""

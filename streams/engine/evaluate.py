@@ -9,6 +9,7 @@ for people to look at. A rule that accepts spoofable evidence has the second rea
 from __future__ import annotations
 
 from collections import Counter as Tally
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +33,11 @@ class Evaluated:
     """One rule's results over a view, kept until its firings are explained."""
 
     rule: CompiledRule
+    reading: str  # VOUCHED or ALL
     lane: int  # of its firings
     view: View
     columns: dict[str, np.ndarray]
+    looks: np.ndarray  # the events at which it is evaluated; elsewhere its columns say nothing
     fires: np.ndarray
     as_of: np.ndarray
 
@@ -55,8 +58,14 @@ class Fired:
         return ALLOW_LISTED if self.allowed[k] >= 0 else ""
 
 
+Watch = Callable[[Merged, Fired], None]
+
+
 class Evaluator:
-    """Counts epochs and evaluates the rules that `compiled` holds."""
+    """Counts epochs and evaluates the rules that `compiled` holds. watch: sees each epoch's events and what became of
+    them, and changes nothing."""
+
+    watch: Watch | None = None
 
     def __init__(self, rules: RuleSet, compiled: list[CompiledRule], counted: Counted) -> None:
         self.version, self._protected = rules.version, rules.protected
@@ -89,7 +98,10 @@ class Evaluator:
             event, events["line"][event], number, rule, np.where(allowed < 0, lane, REVIEW), at,
             self._periods[rule], clock_before[event], home_of(events["partition"][event]),
         )  # fmt: skip
-        return Fired(firings, parts, part[order], index[order], allowed, listed.matches)
+        out = Fired(firings, parts, part[order], index[order], allowed, listed.matches)
+        if self.watch is not None:
+            self.watch(events, out)
+        return out
 
     def content(self, fired: Fired, k: int) -> dict[str, object]:
         """The hold's own fields in block events, as of the k-th firing."""
@@ -161,9 +173,10 @@ class Evaluator:
             view = views[rule.topics[0]]
             of = {c: readings[c][0 if alone else 1] for c in rule.counters}
             columns = rule.columns(view.events, of, inside, listed)
-            fires = wanted[rule.slot] & rule.rule.when.evaluate(columns, view.events.n)
+            looks = wanted[rule.slot]
+            fires = looks & rule.rule.when.evaluate(columns, view.events.n)
             as_of = view.as_of if alone or newest is None else newest
-            out.append(Evaluated(rule, MODES.index(rule.rule.mode), view, columns, fires, as_of))
+            out.append(Evaluated(rule, reading, MODES.index(rule.rule.mode), view, columns, looks, fires, as_of))
         return out
 
 

@@ -1,0 +1,104 @@
+"""The options by which commands take recorded traffic, and the rules that they run over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from streams.cli.options import feeds_file, home_region
+
+if TYPE_CHECKING:
+    from rules.model import RuleSet
+    from streams.captures.replay import ReplaySummary
+    from streams.craft.recorded import Recorded
+
+EXISTING = click.Path(exists=True, allow_dash=True, path_type=Path)
+
+
+class Given:
+    """The options as they were given."""
+
+    def __init__(self, files: tuple[Path, ...], given: dict[str, Any]) -> None:
+        self.files = files
+        self.topic: str | None = given.pop("topic")
+        self.merge: bool = given.pop("merge")
+        self.region: str = given.pop("home_region")
+        self.protected: tuple[Path, ...] = given.pop("protected")
+        self.registry: tuple[Path, ...] = given.pop("registry")
+        self.feeds_path: Path | None = given.pop("feeds_path")
+
+    def rules(self, path: Path | None) -> RuleSet:
+        """The rules of a file or folder; those that ship without one. Raises ClickException with every mistake."""
+        from rules.load import RuleErrors, load, packs
+
+        try:
+            return load([path or packs()], self.protected, self.region, self.registry)
+        except RuleErrors as problem:
+            raise click.ClickException(str(problem)) from problem
+
+    def recorded(self) -> Recorded:
+        from rules.feeds_file import load_feeds
+        from rules.load import RuleErrors
+        from schemas.feed_settings import NO_BOOK
+        from schemas.feeds import FEEDS
+        from streams.craft.recorded import Recorded
+
+        if self.topic is not None and self.topic not in FEEDS:
+            raise click.BadParameter(
+                f"no such topic: {self.topic}; choose from {', '.join(FEEDS)}", param_hint="--topic"
+            )
+        if self.merge and any(str(file) == "-" for file in self.files):
+            raise click.UsageError("--merge reads files, not standard input")
+        try:
+            feeds = NO_BOOK if self.feeds_path is None else load_feeds(self.feeds_path)
+        except RuleErrors as problem:
+            raise click.ClickException(str(problem)) from problem
+        return Recorded(self.files, self.topic, self.merge, self.region, feeds)
+
+    def complain(self, summary: ReplaySummary) -> None:
+        """Raises ClickException where nothing, or no more than half, of the traffic was counted."""
+        if complaint := summary.complaint(", ".join(map(str, self.files)), self.merge):
+            raise click.ClickException(complaint)
+
+
+def recorded_traffic(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds FILE... and the options that say how it is read; the command gets them as `traffic`."""
+
+    @wraps(command)
+    def with_traffic(files: tuple[Path, ...], **given: Any) -> Any:
+        return command(traffic=Given(files, given), **given)
+
+    called: Callable[..., Any] = with_traffic
+    for option in (
+        click.argument("files", metavar="FILE...", nargs=-1, required=True, type=EXISTING),
+        click.option("--topic", help="Topic of records that do not say it. [default: guessed from the fields]"),
+        click.option("--merge", is_flag=True, help="Read all files at once, in the order of the records' times."),
+        click.option(
+            "--protected", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
+            help="File of numbers that no rule blocks, in addition to the shipped list. Repeatable.",
+        ),
+        click.option(
+            "--registry", multiple=True, metavar="FILE", type=click.Path(path_type=Path),
+            help="File of registered senders, institutions and allow-listed numbers. Repeatable.",
+        ),
+        feeds_file,
+        home_region(),
+    ):  # fmt: skip
+        called = option(called)
+    return called
+
+
+@contextmanager
+def capture_problems() -> Iterator[None]:
+    """Says in words that a file cannot be read."""
+    from streams.captures.rows import CaptureError
+
+    try:
+        yield
+    except (CaptureError, OSError) as problem:
+        raise click.ClickException(str(problem)) from problem

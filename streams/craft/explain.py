@@ -1,0 +1,276 @@
+"""Explains what the rules made of one number in recorded traffic: which looked, what they read, what was missing, and
+what was decided."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rules.expression_check import Kind
+from rules.expressions import NUMBER, Expression, parse
+from rules.filled import Condition, Value, conjuncts, filled, limit_text, taken_apart
+from rules.model import MODES, Rule, RuleSet
+from streams.craft.trial import HoldChange
+from streams.engine.compiled_rule import CompiledRule
+from streams.engine.engine import Engine
+from streams.engine.evaluate import ALLOW_LISTED, Evaluated, Fired
+from streams.holds.firings import ENFORCE
+from streams.holds.rulings import NOTHING
+from streams.ingest.merge import Merged
+
+FOREVER_MS = 1 << 62
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A rule's values at one event. at_ms: the event's own time, by which limits are in force. as_of_ms: the time at
+    which counters were read."""
+
+    at_ms: int
+    as_of_ms: int
+    values: Mapping[str, Value]
+
+
+@dataclass
+class Look:
+    """All evaluations of one rule in one reading. nearest: the latest of those at which most of its conditions held."""
+
+    rule: Rule
+    reading: str
+    count: int = 0
+    fired: int = 0
+    lane: int = ENFORCE  # of its firings
+    allowed: int = 0  # firings that the allow list sent to review
+    first_fired: Sight | None = None
+    nearest: Sight | None = None
+    last: Sight | None = None
+    held: int = -1  # conditions that held at the nearest
+    ruled: bool = False  # it fired, and an operator's order stands against it
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One change of one hold, or the answer to an order."""
+
+    at_ms: int
+    lane: str  # of rules.model.MODES
+    change: str
+    hold: Mapping[str, Any] | None
+    order: Mapping[str, Any] | None = None
+    why: str = ""  # an order was refused
+
+
+@dataclass
+class Explained:
+    """All that is known of a number up to a time."""
+
+    number: int
+    events: int = 0
+    first_ms: int = 0
+    last_ms: int = 0
+    looks: list[Look] = field(default_factory=list)  # fired first, then by how near they came
+    silent: list[Rule] = field(default_factory=list)  # rules that none of its events could change
+    decisions: list[Decision] = field(default_factory=list)
+    unblockable: str = ""  # of streams.holds.number_order.REFUSALS
+
+
+class Explainer:
+    """Watches a run, and keeps what concerns one number. at_ms: nothing after this time is told."""
+
+    def __init__(self, rules: RuleSet, number: int, at_ms: int | None = None) -> None:
+        self._number, self._until_ms = number, FOREVER_MS if at_ms is None else at_ms
+        self._rules = rules
+        self._looks: dict[tuple[str, str], Look] = {}
+        self._conditions: dict[str, list[Expression]] = {}
+        self._periods = {rule.name: rule.period_ms for rule in rules.rules}
+        self._out = Explained(number)
+
+    def watch(self, events: Merged, fired: Fired) -> None:
+        mine = (events["number"] == self._number) & (events["at"] <= self._until_ms)
+        if not mine.any():
+            return
+        at = events["at"][mine]
+        self._out.first_ms = min(int(at.min()), self._out.first_ms or FOREVER_MS)
+        self._out.last_ms = max(int(at.max()), self._out.last_ms)
+        self._out.events += len(at)
+        rows: dict[int, np.ndarray] = {}
+        for part in fired.parts:
+            of = id(part.view)
+            if of not in rows:
+                rows[of] = np.flatnonzero(mine[part.view.index])
+            found = rows[of][part.looks[rows[of]]]
+            if len(found):
+                self._look(part, found)
+        for k in np.flatnonzero(fired.allowed >= 0).tolist():
+            if fired.firings.number[k] == self._number and fired.firings.at[k] <= self._until_ms:
+                part = fired.parts[int(fired.part[k])]
+                self._looks[part.rule.rule.name, part.reading].allowed += 1
+
+    def take(self, change: HoldChange) -> None:
+        """Takes a change that the run made."""
+        if int(change.number) != self._number:
+            return
+        if change.order is not None:
+            at_ms = int(change.order["at"])
+        elif change.change == "opened":
+            at_ms = change.from_ms
+        elif change.change == "extended":
+            at_ms = change.until_ms - self._periods.get(change.rule, 0)
+        else:
+            at_ms = change.until_ms
+        self._decided(Decision(at_ms, change.mode, change.change, change.hold, change.order))
+
+    def answer(self, row: Mapping[str, Any]) -> None:
+        """Takes the answer to an order."""
+        if row["number"] is not None and int(row["number"]) == self._number:
+            order = row["order"]
+            self._decided(Decision(int(order["at"]), "enforce", row["change"], None, order, row["why"] or ""))
+
+    def _decided(self, decision: Decision) -> None:
+        if decision.at_ms <= self._until_ms:
+            self._out.decisions.append(decision)
+
+    def explained(self, engine: Engine) -> Explained:
+        """engine: the one that was watched, at the end of the run."""
+        out, rulings = self._out, engine.ledger.rulings
+        out.unblockable = engine.unblockable(self._number)
+        out.looks = sorted(self._looks.values(), key=lambda look: (not look.fired, -_share(look)))
+        looked = {look.rule.name for look in out.looks}
+        decided = {decision.hold["rule"] for decision in out.decisions if decision.hold is not None}
+        for look in out.looks:
+            against = rulings.against(self._number, look.rule.name, look.last.at_ms)[0] if look.last else ""
+            look.ruled = bool(look.fired) and look.rule.name not in decided and against == NOTHING
+        out.silent = [rule for rule in self._rules.rules if rule.name not in looked]
+        return out
+
+    def _look(self, part: Evaluated, found: np.ndarray) -> None:
+        rule = part.rule.rule
+        look = self._looks.setdefault((rule.name, part.reading), Look(rule, part.reading, lane=part.lane))
+        look.count += len(found)
+        fires = found[part.fires[found]]
+        look.fired += len(fires)
+        if look.first_fired is None and len(fires):
+            look.first_fired = sight_of(part, int(fires[0]))
+        look.last = sight_of(part, int(found[-1]))
+        held = np.zeros(len(found), np.int64)
+        columns = {name: column[found] for name, column in part.columns.items()}
+        for condition in self._conditions_of(rule):
+            held += condition.evaluate(columns, len(found))
+        if (most := int(held.max())) >= look.held:
+            look.held = most
+            look.nearest = sight_of(part, int(found[np.flatnonzero(held == most)[-1]]))
+
+    def _conditions_of(self, rule: Rule) -> list[Expression]:
+        if rule.name not in self._conditions:
+            names: dict[str, Kind] = dict.fromkeys(rule.when.names, NUMBER)
+            names |= dict(rule.when.choices)
+            tree = ast.parse(rule.when.source.strip(), mode="eval").body
+            self._conditions[rule.name] = [parse(ast.unparse(node), names) for node in conjuncts(tree)]
+        return self._conditions[rule.name]
+
+
+def sight_of(part: Evaluated, row: int) -> Sight:
+    """The values of a rule at one row of its view."""
+    return Sight(int(part.view.events["at"][row]), int(part.as_of[row]), _values(part.rule, part.columns, row))
+
+
+def _values(rule: CompiledRule, columns: Mapping[str, np.ndarray], row: int) -> dict[str, Value]:
+    choices = dict(rule.rule.when.choices)
+    out: dict[str, Value] = {}
+    for name, column in columns.items():
+        if name in rule.rule.limits:
+            continue  # in force by the hours, which a reader wants to see
+        if name in choices:
+            code = int(column[row])
+            out[name] = choices[name].names[code] if code else None
+        else:
+            out[name] = float(column[row])
+    return out
+
+
+def _share(look: Look) -> float:
+    conditions = len(conjuncts(ast.parse(look.rule.when.source.strip(), mode="eval").body))
+    return look.held / conditions
+
+
+# ------------------------------------------------------------------------------------------------------------ told
+
+
+@dataclass(frozen=True)
+class CounterValue:
+    """One counter as a rule read it. warming: it may lack events from before its partition began."""
+
+    name: str
+    value: Value
+    window: str
+    warming: bool = False
+
+
+@dataclass(frozen=True)
+class Told:
+    """One rule's look in words and values, whether from a run or from a live worker."""
+
+    rule: Rule
+    reading: str
+    count: int | None
+    fired: int
+    first_fired_ms: int | None
+    sight: Sight
+    counters: tuple[CounterValue, ...]
+    limits: tuple[str, ...]
+    expression: str
+    conditions: tuple[Condition, ...]
+    becomes: str  # what its firings become: enforce, review, shadow, or why nothing
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "rule": self.rule.name, "mode": self.rule.mode, "reading": self.reading, "looks": self.count,
+            "fired": self.fired, "first_fired": self.first_fired_ms, "at": self.sight.at_ms,
+            "counters": [
+                {"counter": one.name, "value": _plain(one.value), "window": one.window, "as_of": self.sight.as_of_ms}
+                | ({"warming": True} if one.warming else {})
+                for one in self.counters
+            ],
+            "limits": list(self.limits), "expression": self.expression,
+            "conditions": [part.to_dict() for part in self.conditions], "becomes": self.becomes,
+        }  # fmt: skip
+
+
+def told(look: Look, at_last: bool, unblockable: str) -> Told:
+    """at_last: as of its last evaluation; else of its first firing, or where it came nearest."""
+    sight = look.last if at_last else look.first_fired or look.nearest
+    assert sight is not None
+    becomes = unblockable or ("ruled" if look.ruled else ALLOW_LISTED if look.allowed else MODES[look.lane])
+    first = None if look.first_fired is None else look.first_fired.at_ms
+    return told_of(look.rule, look.reading, sight, becomes, count=look.count, fired=look.fired, first_fired_ms=first)
+
+
+def told_of(
+    rule: Rule,
+    reading: str,
+    sight: Sight,
+    becomes: str,
+    *,
+    count: int | None,
+    fired: int,
+    first_fired_ms: int | None,
+    warming: frozenset[str] = frozenset(),
+) -> Told:
+    """warming: the counters, by name in `when`, that may lack events."""
+    counters = tuple(
+        CounterValue(one.name, sight.values.get(one.name), one.period, one.name in warming)
+        for one in CompiledRule(0, rule).readings
+    )
+    limits = tuple(limit_text(rule.limits[name], sight.at_ms) for name in sorted(rule.when.names & rule.limits.keys()))
+    return Told(
+        rule, reading, count, fired, first_fired_ms, sight, counters, limits, filled(rule, sight.values, sight.at_ms),
+        tuple(taken_apart(rule, sight.values, sight.at_ms)), becomes,
+    )  # fmt: skip
+
+
+def _plain(value: Value) -> Value:
+    return None if isinstance(value, float) and np.isnan(value) else value
