@@ -25,11 +25,14 @@ from streams.captures.files import read_capture, read_stream
 from streams.captures.lines import LineReader
 from streams.captures.rows import CaptureRows
 from streams.engine.engine import Engine
+from streams.ingest.decode import Decoded
 from streams.ingest.epoch import OutRecord, RawBatch
 from streams.ingest.packed import Packed
 from streams.runtime.garbage import Collector
 
 BATCH_LINES = 10_000
+
+_Batch = tuple[list[Decoded], list[tuple[int, OutRecord]]]  # and the lines that cannot be read, as dead letters
 
 
 @dataclass(slots=True)
@@ -149,33 +152,38 @@ class Replay:
         """Replays lines; `name` stands for their source in dead letters. placed: False where partitions and offsets
         are made up, so that equal ones are not the same record."""
         feed = iter(lines)
-        self._run(map(self._lines.read_list, iter(lambda: list(islice(feed, self._batch_lines)), [])), name, placed)
+        batches = map(self._lines.read_list, iter(lambda: list(islice(feed, self._batch_lines)), []))
+        self._run(self._decoded(batches, name, placed))
 
     def run_file(self, path: Path, advance: Callable[[int], None] = lambda count: None) -> None:
         """Replays a file; `advance` is called with the bytes read since its last call. Raises CaptureError, OSError."""
-        self._run(_ahead(read_capture(path, self._lines, self._batch_lines, advance)), str(path))
+        self._run(_ahead(self._decoded(read_capture(path, self._lines, self._batch_lines, advance), str(path))))
 
     def run_stream(self, file: IO[bytes], name: str) -> None:
         """Replays the lines of an open file. Raises CaptureError."""
-        self._run(read_stream(file, name, self._lines, self._batch_lines), name)
+        self._run(self._decoded(read_stream(file, name, self._lines, self._batch_lines), name))
 
-    def _run(self, batches: Iterable[CaptureRows], name: str, placed: bool = True) -> None:
-        collector, first = Collector(), 1
+    def _run(self, batches: Iterable[_Batch]) -> None:
+        collector = Collector()
         try:
-            for rows in batches:
+            for decoded, unread in batches:
                 collector.between_batches()
-                self._epoch(rows, name, first, placed)
-                first += len(rows)
+                self._step(decoded, unread)
         finally:
             collector.restore()
 
-    def _epoch(self, rows: CaptureRows, name: str, first: int, placed: bool) -> None:
-        """first: number of the batch's first line in its file."""
-        self.summary.lines += len(rows)
-        self.summary.bad_lines += len(rows.unread)
-        unread = [(index, bad_line(raw, name, first + index, error)) for index, raw, error in rows.unread]
-        raw = [self._fresh(part) if placed else part for part in self._parts(rows)]
-        decoded = [self.engine.decoders[part.topic].decode(part) for part in raw if part.values]
+    def _decoded(self, batches: Iterable[CaptureRows], name: str, placed: bool = True) -> Iterator[_Batch]:
+        """Yields each batch decoded. Nothing here depends on what was counted, so it may go on in another thread."""
+        first = 1  # number of the batch's first line in its file
+        for rows in batches:
+            self.summary.lines += len(rows)
+            self.summary.bad_lines += len(rows.unread)
+            unread = [(index, bad_line(raw, name, first + index, error)) for index, raw, error in rows.unread]
+            parts = [self._fresh(part) if placed else part for part in self._parts(rows)]
+            yield [self.engine.decoders[part.topic].decode(part) for part in parts if part.values], unread
+            first += len(rows)
+
+    def _step(self, decoded: list[Decoded], unread: list[tuple[int, OutRecord]]) -> None:
         outcome = self.engine.step(decoded, unread)
         for topic, tally in outcome.feeds.items():
             self.summary.feeds.setdefault(topic, Counter()).update(tally)
@@ -222,14 +230,14 @@ def _taken(feeds: Sequence[bytes | None] | None, index: np.ndarray) -> list[byte
     return taken if any(feed is not None for feed in taken) else None
 
 
-def _ahead(batches: Iterator[CaptureRows]) -> Iterator[CaptureRows]:
-    """The same batches, each read by another thread while the one before is being counted. Nearly all of the reading
+def _ahead(batches: Iterator[_Batch]) -> Iterator[_Batch]:
+    """The same batches, each read and decoded by another thread while the one before is being counted. Nearly all of it
     goes on outside of the interpreter lock."""
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(next, batches, None)
-        while (rows := pending.result()) is not None:
+        while (batch := pending.result()) is not None:
             pending = pool.submit(next, batches, None)
-            yield rows
+            yield batch
 
 
 def bad_line(raw: bytes, name: str, number: int, error: Exception) -> OutRecord:

@@ -14,14 +14,16 @@ from streams.runtime.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from streams.delivery.flow import Flow
+    from streams.ingest.epoch import Epoch
     from streams.runtime.threads import Runner
 
 
 class KafkaSource(Service):
     """Hands the fetcher's epochs to the flow, one at a time, and commits between them.
 
-    `finished(problem)` is called once, when reading has ended: with None after `drain` or `stop_after`, else with what
-    went wrong. The service itself never crashes, so that the worker can end in order."""
+    `prepare(epoch)` decodes what was fetched, in the fetching thread. `finished(problem)` is called once, when reading
+    has ended: with None after `drain` or `stop_after`, else with what went wrong. The service itself never crashes, so
+    that the worker can end in order."""
 
     def __init__(
         self,
@@ -30,6 +32,7 @@ class KafkaSource(Service):
         flow: Flow,
         runner: Runner,
         owner: Owner,
+        prepare: Callable[[Epoch], None],
         finished: Callable[[BaseException | None], None],
     ) -> None:
         super().__init__()
@@ -38,6 +41,7 @@ class KafkaSource(Service):
         self._flow = flow
         self._runner = runner
         self._owner = owner
+        self._prepare = prepare
         self._finished = finished
         self._draining = False
         self._ended = asyncio.Event()
@@ -72,13 +76,13 @@ class KafkaSource(Service):
     async def _read_until_drained(self) -> None:
         self._fetcher.subscribe(self._owner)
         stop_after = self._settings.stop_after
-        ahead = self._runner.fetch(self._fetcher.fetch)
+        ahead = self._runner.fetch(self._fetch)
         while not self._draining:
             epoch = await ahead
             async with self._flow.between_epochs:
-                # Asked for before this epoch is counted, so that the broker's answer and the kernels overlap. A revoke
+                # Asked for before this epoch is counted, so that the next is fetched and decoded beside it. A revoke
                 # inside that poll waits for the lock, and so for this epoch.
-                ahead = self._runner.fetch(self._fetcher.fetch)
+                ahead = self._runner.fetch(self._fetch)
                 if epoch is not None:
                     await self._flow.process(epoch)
                 await self._flow.partitions.restore_some()
@@ -86,6 +90,13 @@ class KafkaSource(Service):
             if stop_after and self._flow.processed >= stop_after:
                 break
         await ahead  # fetched and never counted: its offsets are not committed, the next owner reads it
+
+    def _fetch(self) -> Epoch | None:
+        """In the fetching thread: the next epoch, decoded. What a rebalance inside the poll took away is not in it."""
+        epoch = self._fetcher.fetch()
+        if epoch is not None:
+            self._prepare(epoch)
+        return epoch
 
     async def _commit_the_rest(self) -> None:
         async with self._flow.between_epochs:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from streams.ingest.decode_share import Ahead
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -50,6 +53,7 @@ class RawBatch:
     headers: list[Headers] | None = None  # only of `rekeyed`, where they say what a record was
     with_headers: Sequence[Headers | None] | None = None  # each record's own, for dead letters; None where none has any
     origin: np.ndarray | None = None  # int32[n]: the partitions that re-keyed records came from, `offset` being theirs
+    ahead: Ahead | None = None  # the same, decoded before its turn
 
 
 @dataclass(slots=True)

@@ -66,7 +66,7 @@ class Feeds:
         """The same feeds, as far as they were seen, under other settings. A name that has ceased to have a code to
         itself, or has one now, may have another code."""
         new = Feeds(book)
-        for name in self._names.values():
+        for name in list(self._names.values()):  # copied at once: another thread may be learning the next one
             code = new.code(name)
             new._known[code] = True
             new._names[code] = name

@@ -35,7 +35,8 @@ from streams.holds.ledger_keys import (
     rules_key,
 )
 from streams.holds.ledger_rows import LedgerRowError
-from streams.ingest.decode_share import decode_share
+from streams.ingest.decode import Decoded
+from streams.ingest.epoch import RawBatch
 from streams.kafka.errors import Meaning, meaning_of, passes
 from streams.kafka.ownership import Refused, is_another, made_anew
 from streams.kafka.polls import batch_of
@@ -67,6 +68,7 @@ class Restore:
         self,
         engine: LiveEngine,
         reader: Reader,
+        decode: Callable[[RawBatch], list[Decoded]],
         runner: Runner,
         local: LocalState | None,
         *,
@@ -78,14 +80,15 @@ class Restore:
         may_skip: bool,
         trouble: Callable[[str], None],
     ) -> None:
-        """committed: next offset by topic; fresh: topics without a commit. topic_ids: of the topics, where the broker
-        tells them. may_skip: the operator said where to go on behind a gap."""
+        """decode: by the engine's decoders. committed: next offset by topic; fresh: topics without a commit. topic_ids:
+        of the topics, where the broker tells them. may_skip: the operator said where to go on behind a gap."""
         self.partition = partition
         self.committed = dict(committed)
         self.done, self.total = 0, 1
         self.result: Restored | None = None
         self._engine = engine
         self._reader = reader
+        self._decode = decode
         self._runner = runner
         self._local = local
         self._group = group
@@ -356,4 +359,4 @@ class Restore:
 
     def _count(self, span: Span, messages: list[Any]) -> None:
         raw = batch_of(messages, span.topic, self._reader.message_type)
-        self._engine.count(decode_share(self._engine, raw))
+        self._engine.count(self._decode(raw))

@@ -1,12 +1,14 @@
-"""The way of an epoch through the Faust agents: one per topic decodes its share, one gathers the parts and counts."""
+"""The way of an epoch through the Faust agents: one per topic has its share decoded, one gathers them and counts."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from streams.ingest.decode_share import decode_ahead, decoded_share
 from streams.ingest.epoch import RawBatch
 
 if TYPE_CHECKING:
@@ -45,13 +47,27 @@ class Lineup:
         self._shares = 0
         self._parts: list[Part] = []
         self._done: asyncio.Future[None] | None = None
+        self._decoding = threading.Lock()  # an engine's decoders serve one thread at a time
 
     def connect(self, channels: Mapping[str, Any]) -> None:
         """channels: per input topic, the Faust channel of its agent."""
         self._send = channels
 
+    def decode_ahead(self, epoch: Epoch) -> None:
+        """From the fetching thread: decodes an epoch while the one before is counted. The rules that are in force now
+        need not be those that count it."""
+        with self._decoding:
+            engine = self.engine()
+            for raw in epoch.batches:
+                decode_ahead(engine, raw)
+
+    def decoded(self, raw: RawBatch) -> list[Decoded]:
+        """From the event loop: a share under the rules in force, which was decoded ahead or is decoded now."""
+        with self._decoding:
+            return decoded_share(self.engine(), raw)
+
     async def count(self, epoch: Epoch) -> None:
-        """Decodes one epoch and runs `step` on it. Raises what an agent raised."""
+        """Runs `step` on one epoch, decoded. Raises what an agent raised."""
         self._number += 1
         self._shares = len(epoch.batches)
         self._done = asyncio.get_running_loop().create_future()

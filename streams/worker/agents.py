@@ -1,4 +1,4 @@
-"""Faust agents, made from the engine's topics: one for each decodes its share of an epoch, one gathers and steps.
+"""Faust agents, made from the engine's topics: one for each has its share of an epoch decoded, one gathers and steps.
 
 They are attached by name, never discovered."""
 
@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.topics import REKEYED
-from streams.ingest.decode_share import decode_share
 from streams.worker.agent_pipeline import Lineup
 
 STEP = "step"
@@ -20,16 +19,15 @@ def attach(app: Any, lineup: Lineup) -> None:
 
 
 def _decoding(app: Any, lineup: Lineup, topic: str, parts: Any) -> Any:
-    """Registers an agent named `topic` that decodes what is sent to the returned channel and passes it to `parts`.
+    """Registers an agent named `topic` that passes what is sent to the returned channel, decoded, to `parts`.
 
-    Decoding runs on the event loop: an epoch is decoded in milliseconds, most of them outside the interpreter lock, and
-    a thread of its own would only move the work, since `step` waits for every part."""
+    The fetching thread has decoded it already (`Lineup.decode_ahead`), unless the rules have changed since."""
     channel = app.channel(maxsize=1)
 
     async def decode(stream: Any) -> None:
         async for share in stream:
             try:
-                await parts.send(value=lineup.part(share, decode_share(lineup.engine(), share.raw)))
+                await parts.send(value=lineup.part(share, lineup.decoded(share.raw)))
             except Exception as problem:  # a supervisor would restart the agent and lose the epoch; the worker must end
                 lineup.fail(problem)
 

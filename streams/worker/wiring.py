@@ -181,7 +181,7 @@ class Wiring:
         self.orders.adopt_pause(said.pause and said.pause.as_of(self._clock()), at_once=True)
         self.orders.adopt_registry(said.registry, at_once=True)
         owner = FlowOwner(flow, asyncio.get_running_loop(), fetcher.group)
-        self.source = KafkaSource(settings, fetcher, flow, self._runner, owner, ended)
+        self.source = KafkaSource(settings, fetcher, flow, self._runner, owner, self.lineup.decode_ahead, ended)
         return self.source
 
     def _flow(
@@ -202,6 +202,7 @@ class Wiring:
         restore = partial(
             Restore,
             reader=Reader(clients, consumer_config(settings)),
+            decode=self.lineup.decoded,
             runner=runner,
             local=self.local,
             group=settings.group,

@@ -14,6 +14,7 @@ import pytest
 
 from rules.load import load_text
 from rules.registry import Entry, Registry
+from schemas.feed_settings import FeedBook, FeedSettings
 from schemas.registry import ALLOWED
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, LEDGER, MESSAGE_RELAY, REVIEW_QUEUE
 from streams.delivery.flow import Flow
@@ -23,7 +24,6 @@ from streams.delivery.partitions import Partitions
 from streams.engine.engine import Engine
 from streams.holds.ledger_keys import pause_key, registry_key
 from streams.holds.pause import Pause
-from streams.ingest.decode_share import decode_share
 from streams.ingest.epoch import Epoch, RawBatch
 from streams.kafka.ownership import Start
 from streams.runtime.metrics import Metrics
@@ -53,7 +53,7 @@ class DecodesAtOnce:
         self._lineup, self._expire = lineup, expire
 
     async def send(self, value: Any) -> None:
-        self._lineup.gather(self._lineup.part(value, decode_share(self._lineup.engine(), value.raw)))
+        self._lineup.gather(self._lineup.part(value, self._lineup.decoded(value.raw)))
         self._expire()
 
 
@@ -115,6 +115,32 @@ async def paused_between(engine: Engine) -> list[bytes | None]:
     await flow.assigned(Start({PLACE: 0}, frozenset(), {PLACE: ""}, []))
     await flow.commit()
     return [record.key for record in outbox.take() if record.topic == LEDGER]
+
+
+@pytest.mark.parametrize("switched", [False, True])
+def test_what_was_decoded_ahead_of_a_switch_counts_under_the_settings_after_it(switched: bool) -> None:
+    """The feed vouches for nothing any more: of records that wait, decoded, the number goes to review."""
+    engine = Engine(load_text(RULES))
+    engine.partitions = 1
+    outputs = asyncio.run(decoded_before(engine, switched))
+    assert outputs == [REVIEW_QUEUE if switched else BLOCK_EVENTS]
+
+
+async def decoded_before(engine: Engine, switched: bool) -> list[str]:
+    """Where a message leads to that was decoded before settings of its feed were in force, if they are."""
+    flow, outbox, lineup, orders = await assigned(engine)
+    lineup.connect({MESSAGE_RELAY: DecodesAtOnce(lineup, lambda: None)})
+    waiting = epoch(0, T)
+    lineup.decode_ahead(waiting)
+    (raw,) = waiting.batches
+    assert raw.ahead is not None
+    raw.values = []  # only what was decoded can be counted
+    if switched:
+        raw.values = epoch(0, T).batches[0].values
+        orders.adopt_rules(load_text(RULES), FeedBook({MESSAGE_RELAY: FeedSettings("none")}, "new"))
+        await flow.commit()
+    await flow.process(waiting)
+    return [record.topic for record in outbox.take() if record.topic in (BLOCK_EVENTS, REVIEW_QUEUE)]
 
 
 def registry(*numbers: int) -> Registry:
