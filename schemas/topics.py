@@ -96,7 +96,13 @@ _SPECS = (
         {"cleanup.policy": "compact", "segment.ms": str(HOUR_MS)},
         "output: a heartbeat of each partition, to distinguish an idle worker from a dead one",
     ),
-    TopicSpec(BLOCK_ACKS, False, _kept(days=90), "output of blockers: which change each has applied, and when"),
+    TopicSpec(
+        BLOCK_ACKS,
+        False,
+        # When the broker took a blocker's word bounds the time that the blocker's own clock tells.
+        _kept(days=90) | {TIMESTAMP_TYPE: APPEND_TIME},
+        "output of blockers: which change each has applied, and when",
+    ),
     TopicSpec(
         LEDGER,
         True,

@@ -31,6 +31,7 @@ COMMANDS = {
     "allow": "The allow list: add a number and end its blocks, remove, list.",
     "review": "List, show and decide what is in review.",
     "audit": "Show the whole history of a number.",
+    "deadlines": "Show how long blocks took until they were in force.",
     "pause": "Stop new blocks on every worker until `resume`.",
     "paused": "Show whether new blocks are paused, by whom and until when.",
     "resume": "Let rules block again after `pause`.",

@@ -40,6 +40,13 @@ class Reader:
         """(first offset, offset behind the last record, open transactions included). Raises KafkaException."""
         return self._uncommitted.get_watermark_offsets(TopicPartition(topic, partition), timeout=BROKER_TIMEOUT_S)
 
+    def first_since(self, topic: str, partition: int, since_ms: int, end: int) -> int:
+        """The offset of the first record whose Kafka timestamp is that or later; `end` if there is none. Raises
+        KafkaException."""
+        asked = [TopicPartition(topic, partition, max(0, since_ms))]
+        (found,) = self._uncommitted.offsets_for_times(asked, timeout=BROKER_TIMEOUT_S)
+        return found.offset if found.offset >= 0 else end
+
     def span(self, topic: str, partition: int, start: int, end: int) -> Span:
         """The committed records of [start, end). One span at a time."""
         return Span(self._committed, topic, partition, start, end)

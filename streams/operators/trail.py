@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from schemas.json_reading import JsonReader, Unreadable
 from schemas.topics import BLOCK_HISTORY, REVIEW_QUEUE
-from streams.kafka.settings import KafkaProblem, KafkaSettings
+from streams.kafka.settings import KafkaSettings
+from streams.operators.spans import committed
 
 TIMEOUT_S = 10.0
-SILENCE_MAX_S = 30.0
 TOPICS = (BLOCK_HISTORY, REVIEW_QUEUE)
 
 _RECORD: JsonReader[dict[str, Any]] = JsonReader(dict)
@@ -39,34 +38,9 @@ def trail_of(settings: KafkaSettings, number: str) -> list[Trace]:
 
 
 def _traces(settings: KafkaSettings, topic: str, partition: int, key: bytes) -> Iterator[Trace]:
-    import time
-
-    from confluent_kafka import KafkaException
-
-    from streams.kafka.clients import Clients
-    from streams.kafka.reader import ReadBroken, Reader
-
-    config = settings.consumer(f"grayline-trail-{uuid.uuid4().hex}")
-    try:
-        reader = Reader(Clients(), {"log_level": 0, **config})
-        try:
-            span = reader.span(topic, partition, *reader.ends(topic, partition))
-            until_s = time.monotonic() + SILENCE_MAX_S
-            while not span.done:
-                for message in span.read():
-                    until_s = time.monotonic() + SILENCE_MAX_S
-                    if message.key() == key and message.value() is not None:
-                        yield from _trace(topic, message)
-                if time.monotonic() > until_s:
-                    raise KafkaProblem(
-                        f"the broker at {settings.brokers} sent nothing of {topic} for {SILENCE_MAX_S:g} s"
-                    )
-        finally:
-            reader.close()
-    except KafkaException as error:
-        raise KafkaProblem(f"cannot read {topic}: {error.args[0].str()}") from error
-    except ReadBroken as error:
-        raise KafkaProblem(f"cannot read {topic}: {error}") from error
+    for message in committed(settings, topic, [partition]):
+        if message.key() == key and message.value() is not None:
+            yield from _trace(topic, message)
 
 
 def _trace(topic: str, message: Any) -> Iterator[Trace]:
