@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from streams.cli.options import home_region
+from streams.cli.rules_diff import diff
 from streams.cli.rules_explain import explain
 from streams.runtime.saying import say, say_coloured, say_json
 
@@ -35,10 +36,12 @@ def command() -> None:
     Examples:
       grayline rules check night.yaml
       grayline rules explain 010-1111-0001 day.jsonl
+      grayline rules diff rules/ night.yaml day.jsonl
     """
 
 
 command.add_command(explain)
+command.add_command(diff)
 
 
 @command.command("check", help=CHECK_HELP, short_help="Check rule files.")
