@@ -30,6 +30,7 @@ RULE_KEYS = ("name", "summary", "when", "then", "mode")
 RULE_EXTRAS = ("limits", "spoofable")
 RULE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 COLUMN_NAME = r"[a-z][a-z0-9_]*"
+TESTS = ".test.yaml"  # ends the name of a file of tests, which lies beside its rule file and holds no rules
 
 RESERVED = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "async", "always"})
 
@@ -106,7 +107,7 @@ def witnesses() -> Path:
 def _files(path: Path, unread: list[Diagnostic]) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(f for f in path.iterdir() if f.suffix in (".yaml", ".yml"))
+    files = sorted(f for f in path.iterdir() if f.suffix in (".yaml", ".yml") and not f.name.endswith(TESTS))
     if not files:
         unread.append(Diagnostic(str(path), 0, 0, "this directory holds no *.yaml or *.yml file"))
     return files

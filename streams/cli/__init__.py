@@ -35,7 +35,7 @@ COMMANDS = {
     "pause": "Stop new blocks on every worker until `resume`.",
     "paused": "Show whether new blocks are paused, by whom and until when.",
     "resume": "Let rules block again after `pause`.",
-    "rules": "Check rule files.",
+    "rules": "Check and test rule files.",
     "registry": "Registered senders, institutions and the allow list.",
     "state": "Inspect, verify or export the snapshots of a stopped worker.",
     "completion": "Print a shell's completion script.",
@@ -50,6 +50,7 @@ HELP = """Reads phone traffic from Kafka and publishes which numbers to block, w
 Examples:
   grayline demo                                    show it at work; needs nothing else
   grayline rules check rules/                      check rule files
+  grayline rules test rules/                       run the tests beside them
   grayline traffic --duration 1h --out day.jsonl   generate labelled traffic
   grayline replay day.jsonl                        run the rules over it
   grayline topics create --brokers localhost:9092  make the topics

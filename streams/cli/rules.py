@@ -1,4 +1,4 @@
-"""`grayline rules`: checks rule files before they are switched on."""
+"""`grayline rules`: checks and tests rule files before they are switched on."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from streams.cli.options import home_region
 from streams.cli.rules_diff import diff
 from streams.cli.rules_explain import explain
+from streams.cli.rules_test import test
 from streams.runtime.saying import say, say_coloured, say_json
 
 CHECK_HELP = """Check rule files: every mistake at once, each with its place and the valid choices.
@@ -30,16 +31,18 @@ Exit codes: 0 no errors (warnings are allowed), 1 errors, 2 used wrongly.
 
 @click.group("rules")
 def command() -> None:
-    """Check rule files, and try them on recorded traffic.
+    """Check and test rule files, and try them on recorded traffic.
 
     \b
     Examples:
       grayline rules check night.yaml
+      grayline rules test night.test.yaml
       grayline rules explain 010-1111-0001 day.jsonl
       grayline rules diff rules/ night.yaml day.jsonl
     """
 
 
+command.add_command(test)
 command.add_command(explain)
 command.add_command(diff)
 

@@ -13,6 +13,7 @@ A comment right before a block says what is special about it:
     <!-- map -->              a YAML block is a map of another system's files
     <!-- registry -->         a YAML block is a registry file
     <!-- feeds -->            a YAML block is a file of feeds
+    <!-- rule tests -->       a YAML block is a file of rule tests
     <!-- no record -->        a JSON block is no record of a topic
 
 A YAML block whose first line is `# file: NAME` is also written to that file, for the commands that follow.
