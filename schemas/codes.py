@@ -14,6 +14,11 @@ REPORT_KINDS = ("", "message", "call")
 DEPTHS = ("", "record", "limited", "full")
 CONTROL_ACTIONS = ("", "allow", "disallow", "release", "approve", "reject", "block", "register", "unregister")
 
+# What a text says. "none" is a text without; place 0 is no text at all, or one that nobody read.
+IMPOSTURES = ("", "none", "relative", "payment")
+MESSENGER_ASKS = ("", "none", "add", "id")  # to be added in a messenger, or looked for by an id
+URL_RISKS = ("", "none", "allowed", "other", "shortener", "punycode", "ip", "look_alike", "denied")  # the worst counts
+
 NUMBER_TYPES = (
     "other",  # not E.164: short codes, alphanumeric senders, SIP URIs, `anonymous`; or E.164 of no known type
     "mobile",

@@ -36,6 +36,7 @@ COMMANDS = {
     "paused": "Show whether new blocks are paused, by whom and until when.",
     "resume": "Let rules block again after `pause`.",
     "rules": "Check and test rule files.",
+    "text": "Explain what a text says: words, numbers, amounts, links.",
     "registry": "Registered senders, institutions and the allow list.",
     "state": "Inspect, verify or export the snapshots of a stopped worker.",
     "completion": "Print a shell's completion script.",

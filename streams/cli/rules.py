@@ -16,13 +16,15 @@ from streams.runtime.saying import say, say_coloured, say_json
 
 CHECK_HELP = """Check rule files: every mistake at once, each with its place and the valid choices.
 
-PATH is a rule file or a folder of them; without one, the shipped packs are checked.
+PATH is a rule file or a folder of them; without one, the shipped packs are checked. So are the lexicons by which texts
+are read.
 
 \b
 Examples:
   grayline rules check
   grayline rules check rules/ night.yaml
   grayline rules check rules/ --protected institutions.yaml
+  grayline rules check --lexicon own-words.yaml
   grayline rules check --json rules/ | jq '.diagnostics[].line'
 
 Exit codes: 0 no errors (warnings are allowed), 1 errors, 2 used wrongly.
@@ -65,16 +67,33 @@ command.add_command(diff)
     type=click.Path(path_type=Path),
     help="File of protected numbers to check with the rules, as workers read it. Repeatable.",
 )
+@click.option(
+    "--lexicon",
+    "lexicons",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Lexicon to check, together with those that ship. Repeatable.",
+)
 @home_region()
-def check(paths: tuple[Path, ...], as_json: bool, feed: str, own: tuple[Path, ...], home_region: str) -> None:
+def check(
+    paths: tuple[Path, ...],
+    as_json: bool,
+    feed: str,
+    own: tuple[Path, ...],
+    lexicons: tuple[Path, ...],
+    home_region: str,
+) -> None:
     from rules.diagnostics import render
+    from rules.lexicon_file import check_lexicons
     from rules.load import check as check_rules
     from rules.load import packs
     from rules.protected import check_protected
 
     ruleset, diagnostics = check_rules(list(paths) or [packs()], feed=feed)
     protected, wrong = check_protected(own, home_region) if own else (None, [])
-    diagnostics = [*diagnostics, *wrong]
+    lexicon, strange = check_lexicons(lexicons) if lexicons or not paths else (None, [])
+    diagnostics = [*diagnostics, *wrong, *strange]
     errors = [d for d in diagnostics if d.severity == "error"]
     if as_json:
         rows = [
@@ -86,13 +105,16 @@ def check(paths: tuple[Path, ...], as_json: bool, feed: str, own: tuple[Path, ..
         version = None if ruleset is None else ruleset.version
         counts = None if protected is None else {"numbers": len(protected.numbers), "prefixes": len(protected.prefixes)}
         shown = {"ok": not errors, "version": version, "rules": names, "diagnostics": rows}
-        say_json(json.dumps(shown | ({"protected": counts} if own else {})))
+        words = {} if lexicon is None else {"lexicon": {"words": len(lexicon.words), "version": lexicon.version}}
+        say_json(json.dumps(shown | ({"protected": counts} if own else {}) | words))
     else:
         for diagnostic in diagnostics:
             say_coloured(render(diagnostic, color=sys.stdout.isatty()))
         if protected is not None:
             numbers, prefixes = len(protected.numbers), len(protected.prefixes)
             say(f"protected: {_counted(numbers, 'number')} and {prefixes} {'prefix' if prefixes == 1 else 'prefixes'}")
+        if lexicon is not None:
+            say(f"lexicon: {_counted(len(lexicon.words), 'word')}, version {lexicon.version}")
         if ruleset is not None and not errors:
             say(f"{_counted(len(ruleset.rules), 'rule')}, version {ruleset.version}: no errors")
         else:

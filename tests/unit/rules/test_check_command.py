@@ -36,10 +36,22 @@ def test_errors_are_counted_and_end_with_code_1(tmp_path: Path, names: list[str]
     assert check(tmp_path / "rules.yaml", *names, mode="loud") == (1, says)
 
 
-def test_without_a_path_the_shipped_packs_are_checked() -> None:
+def test_without_a_path_the_shipped_packs_and_lexicons_are_checked() -> None:
     shipped, named = (CliRunner().invoke(command, ["check", *args]) for args in ([], [str(packs())]))
     assert shipped.exit_code == 0
-    assert shipped.output == named.output
+    lexicon, rest = shipped.output.split("\n", 1)
+    assert lexicon.startswith("lexicon: ")
+    assert rest == named.output
+
+
+def test_a_lexicon_is_checked_together_with_those_that_ship(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("words:\n  mum: [마더]\nimpostures:\n  relative:\n    - {words: [mum, phnoe]}\n")
+    wrong = CliRunner().invoke(command, ["check", "--lexicon", str(own)])
+    assert wrong.exit_code == 1
+    assert "`phnoe` is not a valid word or group" in wrong.output
+    own.write_text("words:\n  mum: [마더]\n")
+    assert CliRunner().invoke(command, ["check", "--lexicon", str(own)]).exit_code == 0
 
 
 def test_files_of_protected_numbers_are_checked_beside_the_rules(tmp_path: Path) -> None:
