@@ -33,8 +33,8 @@ _ORDERS = {
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition of a `when`. text: with its values. holds: None where a value is not there. fails: by how much it
-    fails, in words; "" where it holds. parts: the alternatives of an `or`."""
+    """One condition of a `when`. text: with its values. holds: None where a value is not there, or not known. fails: by
+    how much it fails, in words; "" where it holds. parts: the alternatives of an `or`."""
 
     text: str
     holds: bool | None
@@ -137,10 +137,10 @@ def _link(op: ast.cmpop, left: ast.expr, right: ast.expr, known: Known) -> tuple
     if isinstance(op, ast.In | ast.NotIn):
         assert isinstance(right, ast.Tuple | ast.List)
         among = [_value(item, known) for item in right.elts]
-        return (None, _absent(left)) if a is None else _verdict((a in among) == isinstance(op, ast.In), "")
+        return (None, _absent(left, known)) if a is None else _verdict((a in among) == isinstance(op, ast.In), "")
     b = _value(right, known)
     if a is None or b is None:
-        return None, _absent(left if a is None else right)
+        return None, _absent(left if a is None else right, known)
     holds = bool(getattr(a, _ORDERS[type(op)])(b))
     if isinstance(a, str) or isinstance(b, str) or isinstance(op, ast.Eq | ast.NotEq):
         return _verdict(holds, "")
@@ -153,8 +153,12 @@ def _verdict(holds: bool, why: str) -> tuple[bool, str]:
     return holds, "" if holds else why
 
 
-def _absent(node: ast.expr) -> str:
-    return f"no value of {ast.unparse(node)}"
+def _absent(node: ast.expr, known: Known) -> str:
+    """A field of the record has no value that is known beforehand; a counter or field that is known may have none."""
+    names = {name for each in ast.walk(node) if (name := dotted(each)) is not None and name not in known}
+    parts = {name for name in names if "." in name}
+    unknown = sorted(name for name in names if not any(part.startswith(f"{name}.") for part in parts))
+    return f"depends on the record's {', '.join(unknown)}" if unknown else f"no value of {ast.unparse(node)}"
 
 
 def _value(node: ast.expr, known: Known) -> Value:

@@ -14,7 +14,7 @@ import numpy as np
 from rules.model import RuleSet
 from rules.registry import InForce, empty
 from schemas.feed_settings import FeedBook
-from streams.engine.contract import Outcome
+from streams.engine.contract import Known, Outcome
 from streams.holds.breaker import Breaker
 from streams.ingest.decode import Decoded
 from streams.ingest.epoch import OutRecord, RawBatch
@@ -131,6 +131,9 @@ class StandIn:
 
     def warming(self) -> int:
         return sum(not complete for _, _, complete in self.begun)
+
+    def known_of(self, number: int, partition: int) -> Known:
+        return Known()
 
     def clocks(self) -> dict[tuple[str, int], int]:
         return {}

@@ -30,6 +30,7 @@ COMMANDS = {
     "serve": "Answer over HTTP which numbers are blocked.",
     "allow": "The allow list: add a number and end its blocks, remove, list.",
     "review": "List, show and decide what is in review.",
+    "why": "Ask running workers why a number is blocked, or why not.",
     "audit": "Show the whole history of a number.",
     "deadlines": "Show how long blocks took until they were in force.",
     "pause": "Stop new blocks on every worker until `resume`.",

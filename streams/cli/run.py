@@ -101,7 +101,7 @@ Exit codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start
     type=int,
     default=0,
     show_default=True,
-    help="Port of the web server for /health, /ready and /metrics. 0: no web server.",
+    help="Port of the web server for /health, /ready, /metrics and /why. 0: no web server.",
 )
 @click.option(
     "--web-bind",

@@ -306,19 +306,22 @@ class TopicState:
 
     def _readings(self, rows: NumberRows, reading: str, later: float) -> Readings:
         """The readings as of each number's newest time, or `later` times the counter's reach after it."""
-        found = self._read_all(self.stores[VOUCHED], rows.vouched, later)
+        found = self.read_all(self.stores[VOUCHED], rows.vouched, later)
         if reading == ALL and (own := rows.all != NONE).any():
-            other = self._read_all(self.stores[ALL], rows.all, later)
+            other = self.read_all(self.stores[ALL], rows.all, later)
             found = [np.where(own, mine, theirs) for mine, theirs in zip(other, found, strict=True)]
         newest_ms, *columns = found
+        return Readings(rows.numbers, newest_ms, self.by_counter(columns))
+
+    def by_counter(self, columns: list[np.ndarray]) -> dict[Counter, tuple[np.ndarray, ...]]:
         outputs, at = {}, 0
         for counter in self.counters:
             outputs[counter] = tuple(columns[at : at + len(counter.outputs)])
             at += len(counter.outputs)
-        return Readings(rows.numbers, newest_ms, outputs)
+        return outputs
 
-    def _read_all(self, store: Store, index: np.ndarray, later: float) -> list[np.ndarray]:
-        """Returns newest times, and the outputs of all counters; rows below 0 read as empty."""
+    def read_all(self, store: Store, index: np.ndarray, later: float, as_of_ms: int | None = None) -> list[np.ndarray]:
+        """Returns newest times, and all counters' outputs as of them or as_of_ms; rows below 0 read as empty."""
         newest_ms = np.where(index >= 0, store.rows[index, NEWEST], 0)
         n = len(index)
         none, every = np.zeros(n, np.int64), np.ones(n, np.bool_)
@@ -326,7 +329,7 @@ class TopicState:
         index = np.maximum(index, -1)
         columns = [newest_ms]
         for counter, state in self.counters.items():
-            as_of = newest_ms + int(counter.reach_ms * later)
+            as_of = newest_ms + int(counter.reach_ms * later) if as_of_ms is None else np.full(n, as_of_ms)
             columns += state.process(store.rows, Events(index, as_of, as_of, ~every, every, none, code, ~every))
         return columns
 

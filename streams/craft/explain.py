@@ -12,8 +12,9 @@ import numpy as np
 
 from rules.expression_check import Kind
 from rules.expressions import NUMBER, Expression, parse
-from rules.filled import Condition, Value, conjuncts, filled, limit_text, taken_apart
+from rules.filled import Value, conjuncts
 from rules.model import MODES, Rule, RuleSet
+from streams.craft.told import Sight, Told, told_of
 from streams.craft.trial import HoldChange
 from streams.engine.compiled_rule import CompiledRule
 from streams.engine.engine import Engine
@@ -23,16 +24,6 @@ from streams.holds.rulings import NOTHING
 from streams.ingest.merge import Merged
 
 FOREVER_MS = 1 << 62
-
-
-@dataclass(frozen=True)
-class Sight:
-    """A rule's values at one event. at_ms: the event's own time, by which limits are in force. as_of_ms: the time at
-    which counters were read."""
-
-    at_ms: int
-    as_of_ms: int
-    values: Mapping[str, Value]
 
 
 @dataclass
@@ -197,49 +188,6 @@ def _share(look: Look) -> float:
     return look.held / conditions
 
 
-# ------------------------------------------------------------------------------------------------------------ told
-
-
-@dataclass(frozen=True)
-class CounterValue:
-    """One counter as a rule read it. warming: it may lack events from before its partition began."""
-
-    name: str
-    value: Value
-    window: str
-    warming: bool = False
-
-
-@dataclass(frozen=True)
-class Told:
-    """One rule's look in words and values, whether from a run or from a live worker."""
-
-    rule: Rule
-    reading: str
-    count: int | None
-    fired: int
-    first_fired_ms: int | None
-    sight: Sight
-    counters: tuple[CounterValue, ...]
-    limits: tuple[str, ...]
-    expression: str
-    conditions: tuple[Condition, ...]
-    becomes: str  # what its firings become: enforce, review, shadow, or why nothing
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "rule": self.rule.name, "mode": self.rule.mode, "reading": self.reading, "looks": self.count,
-            "fired": self.fired, "first_fired": self.first_fired_ms, "at": self.sight.at_ms,
-            "counters": [
-                {"counter": one.name, "value": _plain(one.value), "window": one.window, "as_of": self.sight.as_of_ms}
-                | ({"warming": True} if one.warming else {})
-                for one in self.counters
-            ],
-            "limits": list(self.limits), "expression": self.expression,
-            "conditions": [part.to_dict() for part in self.conditions], "becomes": self.becomes,
-        }  # fmt: skip
-
-
 def told(look: Look, at_last: bool, unblockable: str) -> Told:
     """at_last: as of its last evaluation; else of its first firing, or where it came nearest."""
     sight = look.last if at_last else look.first_fired or look.nearest
@@ -247,30 +195,3 @@ def told(look: Look, at_last: bool, unblockable: str) -> Told:
     becomes = unblockable or ("ruled" if look.ruled else ALLOW_LISTED if look.allowed else MODES[look.lane])
     first = None if look.first_fired is None else look.first_fired.at_ms
     return told_of(look.rule, look.reading, sight, becomes, count=look.count, fired=look.fired, first_fired_ms=first)
-
-
-def told_of(
-    rule: Rule,
-    reading: str,
-    sight: Sight,
-    becomes: str,
-    *,
-    count: int | None,
-    fired: int,
-    first_fired_ms: int | None,
-    warming: frozenset[str] = frozenset(),
-) -> Told:
-    """warming: the counters, by name in `when`, that may lack events."""
-    counters = tuple(
-        CounterValue(one.name, sight.values.get(one.name), one.period, one.name in warming)
-        for one in CompiledRule(0, rule).readings
-    )
-    limits = tuple(limit_text(rule.limits[name], sight.at_ms) for name in sorted(rule.when.names & rule.limits.keys()))
-    return Told(
-        rule, reading, count, fired, first_fired_ms, sight, counters, limits, filled(rule, sight.values, sight.at_ms),
-        tuple(taken_apart(rule, sight.values, sight.at_ms)), becomes,
-    )  # fmt: skip
-
-
-def _plain(value: Value) -> Value:
-    return None if isinstance(value, float) and np.isnan(value) else value

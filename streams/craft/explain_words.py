@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rules.filled import Condition, shown
 from schemas.times import rfc3339
-from streams.craft.explain import Decision, Explained, Told, told
+from streams.craft.explain import Decision, Explained, told
+from streams.craft.told import told_lines
 from streams.holds.number_order import REFUSALS
-
-BECOMES = {
-    "enforce": "blocks",
-    "review": "goes to review",
-    "shadow": "goes to shadow-events, and blocks nobody",
-    "allow_listed": "goes to review: the number is on the allow list",
-    "ruled": "changed nothing: an operator's order stands against it",
-}
-READ = {"vouched": "vouched-for events alone", "all": "all events, those included that nobody vouches for"}
 
 
 def lines(found: Explained, number: str, at_last: bool) -> Iterator[str]:
@@ -35,25 +26,6 @@ def lines(found: Explained, number: str, at_last: bool) -> Iterator[str]:
     if found.silent:
         yield ""
         yield f"Did not look, since no event is one of theirs: {', '.join(rule.name for rule in found.silent)}"
-
-
-def told_lines(one: Told) -> Iterator[str]:
-    place = f", {one.rule.file}:{one.rule.line}" if one.rule.file else ""
-    yield f"{one.rule.name} ({one.rule.mode}{place}) on {READ[one.reading]}"
-    if one.fired:
-        first = "" if one.first_fired_ms is None else f", first at {rfc3339(one.first_fired_ms)}"
-        yield f"  fired {_times(one.fired)} in {_looks(one.count)}{first}; {BECOMES.get(one.becomes) or _never(one)}"
-    elif one.count is not None:
-        yield f"  did not fire in {_looks(one.count)}"
-    yield f"  at {rfc3339(one.sight.at_ms)}: {one.expression}"
-    read = (f"{c.name} {shown(c.value)} in {c.window}{' (warming)' if c.warming else ''}" for c in one.counters)
-    yield f"    counters: {', '.join(read)}"
-    if one.limits:
-        yield f"    limits: {'; '.join(one.limits)}"
-    missing = [line for part in one.conditions for line in _missing(part)]
-    if missing:
-        yield "    missing:"
-        yield from (f"      {line}" for line in missing)
 
 
 def decision_text(decision: Decision) -> str:
@@ -82,23 +54,3 @@ def as_json(found: Explained, number: str, at_last: bool) -> dict[str, Any]:
 def _decision_json(decision: Decision) -> Mapping[str, Any]:
     out = {"at": decision.at_ms, "mode": decision.lane, "change": decision.change, "hold": decision.hold}
     return out | ({"order": decision.order, "why": decision.why or None} if decision.order is not None else {})
-
-
-def _missing(part: Condition, indent: str = "") -> Iterator[str]:
-    if part.holds:
-        return
-    yield indent + part.text + (f": {part.fails}" if part.fails else "")
-    for alternative in part.parts:
-        yield from _missing(alternative, indent + "  ")
-
-
-def _never(one: Told) -> str:
-    return f"blocks nobody: {REFUSALS.get(one.becomes, one.becomes)}"
-
-
-def _looks(count: int | None) -> str:
-    return "1 look" if count == 1 else f"{count or 0:,} looks"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count:,} times"

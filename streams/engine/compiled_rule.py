@@ -56,10 +56,14 @@ class CompiledRule:
     ) -> dict[str, np.ndarray]:
         """Returns the columns that `when` names: readings, limits in force, fields of the record and of the registry.
         inside: which events fall into which hours; like `listed`, shared by the rules of one epoch."""
-        out = {r.name: _taken(r, readings[r.counter]) for r in self.readings}
+        out = self.values(readings)
         out |= {limit.name: _in_force(limit, events["at"], inside) for limit in self.limits}
         out |= {name: listed.column(name, events) for name in self.listed}
         return out | {name: field_column(name, events.columns, slice(None)) for name in self.fields}
+
+    def values(self, readings: Mapping[Counter, tuple[np.ndarray, ...]]) -> dict[str, np.ndarray]:
+        """The counters that `when` reads, by the names by which it does."""
+        return {r.name: _taken(r, readings[r.counter]) for r in self.readings}
 
     def evidence(self, values: Mapping[str, float], as_of_ms: int) -> list[dict[str, object]]:
         """Returns every counter that was read and the value it was compared with, so that a person can recompute the

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from rules.model import RuleSet
+from rules.model import Rule, RuleSet
 from rules.registry import InForce
 from schemas.feed_settings import FeedBook
 from streams.holds.breaker import Breaker, Trip
@@ -46,6 +46,29 @@ class Outcome:
     orders: Counter[tuple[str, str]] = field(default_factory=Counter)  # about numbers: (action, obeyed or why not)
     trips: list[Trip] = field(default_factory=list)  # what began to hold openings back
     awaited: list[Awaited] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSight:
+    """One rule's values of a number. reading: streams.counting.table.READINGS. warming: readings that may lack
+    events."""
+
+    rule: Rule
+    reading: str
+    as_of_ms: int
+    values: Mapping[str, float | str | None]
+    warming: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that is known of one number. holds: (mode, hold as records have it). rulings: orders that stand. unblockable:
+    of streams.holds.number_order.REFUSALS; "" for none."""
+
+    sights: list[KnownSight] = field(default_factory=list)
+    holds: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    rulings: list[dict[str, Any]] = field(default_factory=list)
+    unblockable: str = ""
 
 
 class Versioned(Protocol):
@@ -154,6 +177,10 @@ class LiveEngine(Protocol):
         ...
 
     # -- what it tells
+
+    def known_of(self, number: int, partition: int) -> Known:
+        """All that is known of one number of a partition. Changes nothing."""
+        ...
 
     def clocks(self) -> Mapping[Place, int]:
         """The event time of each place that was heard, ms."""

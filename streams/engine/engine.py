@@ -31,8 +31,9 @@ from streams.counting.counts import Counted, kept
 from streams.counting.plan import plan_of
 from streams.counting.table import ALL
 from streams.engine.compiled_rule import CompiledRule
-from streams.engine.contract import Awaited, Outcome
+from streams.engine.contract import Awaited, Known, Outcome
 from streams.engine.evaluate import Evaluator, Fired, Watch
+from streams.engine.known import known_of
 from streams.engine.order_reader import OrderReader
 from streams.holds.breaker import Breaker, Gate, gate_of
 from streams.holds.firings import ENFORCE
@@ -88,6 +89,7 @@ class Engine:
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
         self._counted = Counted(plan, lateness_ms, numbers_max, self.feeds.lateness_ms, self.feeds.leg)
+        self._compiled = compiled
         self._evaluator = Evaluator(rules, compiled, self._counted)
         self._output = Output(self.ledger)
         self._orders = OrderReader(self._evaluator)
@@ -242,6 +244,12 @@ class Engine:
     def unblockable(self, number: int) -> str:
         """The reason why no rule may block a number, of streams.holds.number_order.REFUSALS; "" for none."""
         return self._evaluator.unblockable(number)
+
+    def known_of(self, number: int, partition: int) -> Known:
+        """All that is known of one number, which is the partition's. Changes nothing."""
+        return known_of(
+            number, partition, self._compiled, self._counted, self._evaluator, self._output, self.ledger
+        )  # fmt: skip
 
     def clocks(self) -> dict[tuple[str, int], int]:
         """The event time of each (topic, partition) that was heard, ms."""

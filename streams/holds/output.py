@@ -47,10 +47,10 @@ class Output:
         self._ledger = ledger
 
     def freeze(self, change: Change) -> FrozenChange:
-        hold = self._hold(change.hold)
+        hold = self.shown(change.hold)
         if change.change == "expired" and change.firing >= 0:
             hold["given_up"] = True  # before its `until`
-        holds = [self._hold(h) for h in self._ledger.in_force(change.hold.number, change.hold.lane)]
+        holds = [self.shown(h) for h in self._ledger.in_force(change.hold.number, change.hold.lane)]
         until = change.hold.until_ms if change.order is None else change.order.id
         event = event_id(hold["block_id"], change.change, until)
         return FrozenChange(change.hold.number, change.hold.lane, change.change, event, hold, holds, change.order)
@@ -94,7 +94,8 @@ class Output:
             for number in self._ledger.touched()
         ]
 
-    def _hold(self, hold: LedgerHold) -> dict[str, Any]:
+    def shown(self, hold: LedgerHold) -> dict[str, Any]:
+        """The hold as records have it."""
         content, rule = _content.read(hold.content), self._ledger.rules[hold.rule]
         return {
             "block_id": block_id(hold.number, rule, hold.from_ms),

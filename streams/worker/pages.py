@@ -1,12 +1,17 @@
-"""The worker's pages: /health, /ready and /metrics. Nothing here acts."""
+"""The worker's pages: /health, /ready, /metrics and /why. Nothing here acts.
+
+The number that /why is asked about stands in the request's body: an address is kept in the logs of proxies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
 import orjson
 from aiohttp import web
 
+from schemas.json_reading import JsonReader, Unreadable
+from schemas.printable import printable
 from streams.runtime.metrics import Metrics
 from streams.runtime.web_server import Answer, has_token
 
@@ -14,8 +19,36 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 JSON_TYPE = "application/json; charset=utf-8"
 
 
-def pages(metrics: Metrics, status: Callable[[], Mapping[str, object]], token: str) -> Answer:
-    """status() gives the body of /ready, with `ready` in it. With a token, all pages but /health ask for it."""
+SEND_TOKEN = "send the token: Authorization: Bearer TOKEN\n"
+BODY_MAX = 1024  # bytes of a question
+
+# Asked about a number, masked in the answer or not; gives the status and the body.
+Why = Callable[[str, bool], tuple[int, Mapping[str, object]]]
+
+
+class Question(msgspec.Struct):
+    """The body of a request to /why."""
+
+    number: str
+    unmasked: bool = False
+
+
+_question = JsonReader(Question)
+
+
+def knows_nothing(number: str, unmasked: bool) -> tuple[int, Mapping[str, object]]:
+    """The answer of a worker that counts nothing."""
+    return 404, {"problem": "this worker counts no number"}
+
+
+def pages(
+    metrics: Metrics,
+    status: Callable[[], Mapping[str, object]],
+    token: str,
+    why: Why = lambda number, unmasked: (404, {}),
+) -> Answer:
+    """status() gives the body of /ready, with `ready` in it. With a token, all pages but /health ask for it; /why has
+    no answer without one."""
 
     def health() -> web.Response:
         return web.Response(text="ok\n")
@@ -29,13 +62,31 @@ def pages(metrics: Metrics, status: Callable[[], Mapping[str, object]], token: s
 
     answers = {"/health": health, "/ready": ready, "/metrics": show_metrics}
 
+    async def ask(request: web.BaseRequest) -> web.Response:
+        if request.method != "POST":
+            return web.Response(text="405: Method Not Allowed", status=405, headers={"Allow": "POST"})
+        if not token:
+            return web.Response(text="set GRAYLINE_WEB_TOKEN: without a token no number is spoken of\n", status=403)
+        if not has_token(request, token):
+            return web.Response(text=SEND_TOKEN, status=401)
+        if (request.content_length or 0) > BODY_MAX or len(body := await request.content.read(BODY_MAX + 1)) > BODY_MAX:
+            return web.Response(text="413: Content Too Large", status=413)
+        try:
+            question = _question.read(body)
+        except Unreadable as problem:
+            return web.Response(text=f"400: {printable(str(problem))}\n", status=400)
+        code, found = why(question.number, question.unmasked)
+        return _typed(JSON_TYPE, orjson.dumps(found), code)
+
     async def answer(request: web.BaseRequest) -> web.Response:
+        if request.path == "/why":
+            return await ask(request)
         if request.path not in answers:
             return web.Response(text="404: Not Found", status=404)
         if request.method not in ("GET", "HEAD"):
             return web.Response(text="405: Method Not Allowed", status=405, headers={"Allow": "GET,HEAD"})
         if token and request.path != "/health" and not has_token(request, token):
-            return web.Response(text="send the token: Authorization: Bearer TOKEN\n", status=401)
+            return web.Response(text=SEND_TOKEN, status=401)
         return answers[request.path]()
 
     return answer

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +40,7 @@ from streams.worker.health import Health
 from streams.worker.pages import pages
 from streams.worker.rereading import Files, Rereading, said
 from streams.worker.shell import App, Shell
+from streams.worker.why import why
 from streams.worker.wiring import Wiring, open_state
 
 log = logging.getLogger("grayline.worker")
@@ -162,7 +163,7 @@ class Worker:
         """The pages are there before the broker is, and until the last: /health tells that the process lives."""
         self._loop = asyncio.get_running_loop()
         settings = self.settings
-        answer = pages(self.metrics, self._status, settings.web_token)
+        answer = pages(self.metrics, self._status, settings.web_token, self._why)
         async with serving(answer, settings.web_bind, settings.web_port) if settings.web_port else nullcontext():
             await self._work()
 
@@ -281,6 +282,10 @@ class Worker:
             "processed": now.processed,
             "lag_records": now.lag_records,
         }
+
+    def _why(self, number: str, unmasked: bool) -> tuple[int, Mapping[str, object]]:
+        """The answer of /why: what is known of a number, if it is one of this worker's."""
+        return why(self._wiring, number, unmasked)
 
     def _reading_ended(self, problem: BaseException | None) -> None:
         self.problem = self.problem or problem

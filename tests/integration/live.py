@@ -46,9 +46,10 @@ class Text:
 class Worker:
     """One process and its web page."""
 
-    def __init__(self, process: Process, port: int) -> None:
+    def __init__(self, process: Process, port: int, token: str = "") -> None:
         self.process = process
         self.port = port
+        self.token = token
 
     @property
     def log(self) -> str:
@@ -70,7 +71,9 @@ class Worker:
         return None
 
     def _get(self, page: str) -> bytes:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{page}", timeout=5) as answer:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/{page}", headers=headers)
+        with urllib.request.urlopen(asked, timeout=5) as answer:
             return bytes(answer.read())
 
 
@@ -88,8 +91,8 @@ class Live:
         self._asking: Any = Consumer(self._client | {"group.id": self.group, "isolation.level": "read_committed"})
         self._fresh_topics()
 
-    def start(self, name: str, *arguments: str) -> Worker:
-        """A static member with a state folder of its own."""
+    def start(self, name: str, *arguments: str, token: str = "") -> Worker:
+        """A static member with a state folder of its own. token: of its pages."""
         (port,) = free_ports(1)
         command = [
             "run", "--brokers", self.broker.bootstrap, "--rules", str(self.rules_file), "--group", self.group,
@@ -97,7 +100,8 @@ class Live:
             "--web-port", str(port), "--commit-interval", "50", "--snapshot-interval", "1", *arguments,
         ]  # fmt: skip
         log = self.folder / f"{name}-{len(self._workers)}.log"
-        self._workers.append(Worker(self._zygote.start(command, log, {}), port))
+        environ = {"GRAYLINE_WEB_TOKEN": token} if token else {}
+        self._workers.append(Worker(self._zygote.start(command, log, environ), port, token))
         return self._workers[-1]
 
     def stop(self, worker: Worker) -> None:

@@ -188,6 +188,53 @@ def test_a_method_that_would_act_is_405(site: Site, method: str) -> None:
     assert b"Allow: GET,HEAD\r\n" in answer
 
 
+ASKED = b'{"number":"+821011110001"}'
+
+
+def asked(body: bytes, headers: bytes = WITH_TOKEN, method: str = "POST") -> bytes:
+    length = b"Content-Length: %d\r\n" % len(body)
+    return method.encode() + b" /why HTTP/1.1\r\nHost: x\r\n" + headers + length + b"\r\n" + body
+
+
+@pytest.fixture
+def knowing() -> Iterator[Site]:
+    with Site(pages(Metrics(), lambda: STATUS, TOKEN, lambda number, unmasked: (200, {number: unmasked}))) as made:
+        yield made
+
+
+def test_a_question_about_a_number_is_answered_to_who_has_the_token(knowing: Site) -> None:
+    status, answer = knowing.ask(asked(ASKED))
+    assert (status, answer.split(b"\r\n\r\n")[1]) == (200, b'{"+821011110001":false}')
+    assert knowing.ask(asked(ASKED[:-1] + b',"unmasked":true}'))[1].endswith(b'{"+821011110001":true}')
+    for wrong in (b"", b"Authorization: Bearer secret-2\r\n"):
+        status, answer = knowing.ask(asked(ASKED, wrong))
+        assert status == 401
+        assert b"+8210" not in answer
+
+
+def test_without_a_token_set_no_number_is_spoken_of() -> None:
+    with Site(pages(Metrics(), lambda: STATUS, "", lambda number, unmasked: (200, {"number": number}))) as site:
+        status, answer = site.ask(asked(ASKED, b"Authorization: Bearer \r\n"))
+    assert status == 403
+    assert b"+8210" not in answer
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 400), (b"{", 400), (b"[]", 400), (b'{"number":7}', 400), (b'{"number":"' + b"9" * 1100 + b'"}', 413)],
+    ids=["empty", "half", "list", "no text", "too large"],
+)
+def test_a_question_that_is_none_is_refused(knowing: Site, body: bytes, status: int) -> None:
+    assert knowing.ask(asked(body))[0] == status
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_question_is_posted(knowing: Site, method: str) -> None:
+    status, answer = knowing.ask(asked(b"", method=method))
+    assert status == 405
+    assert b"Allow: POST\r\n" in answer
+
+
 def test_old_http_is_spoken_too(site: Site) -> None:
     status, answer = site.ask(b"GET /health HTTP/1.0\r\n\r\n")
     assert (status, answer.split(b"\r\n\r\n")[1]) == (200, b"ok\n")
