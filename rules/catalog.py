@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from rules.expression_check import NUMBER, Choice, Kind
 from schemas import codes
+from schemas.features import FEATURE_CHOICES, FEATURE_NUMBERS
 from schemas.feeds import FEEDS, InputTopic, counted
 from schemas.registry import ANSWERS, REGISTRY_FIELDS
 from schemas.subjects import SUBJECTS
@@ -50,4 +51,6 @@ def _kind(feed: InputTopic, name: str, column: str) -> Kind:
         return _NUMBER_TYPE
     if column == "access":
         return Choice(codes.ACCESS_CODES)
-    return NUMBER if column == "duration" else Choice(feed.choices[name])
+    if name in FEATURE_CHOICES:
+        return Choice(FEATURE_CHOICES[name])
+    return NUMBER if column == "duration" or name in FEATURE_NUMBERS else Choice(feed.choices[name])

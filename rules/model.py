@@ -9,6 +9,7 @@ from dataclasses import field as of
 from rules.expressions import Expression
 from rules.hours import Hours
 from rules.kinds import KINDS
+from rules.lexicon import Lexicon
 from rules.registry import Registry
 
 MODES = ("enforce", "shadow", "review")
@@ -89,6 +90,7 @@ class RuleSet:
     warnings: tuple[str, ...] = ()
     protected: Protected | None = None
     registry: Registry | None = None  # of files; None: no entries
+    lexicon: Lexicon | None = None  # None: the one that ships
 
     @property
     def topics(self) -> tuple[str, ...]:

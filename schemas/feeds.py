@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from schemas import codes, topics
+from schemas.features import FEATURE_CHOICES, FEATURE_HASHES, FEATURE_NUMBERS, FEATURES
 from schemas.subjects import NUMBER
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class InputTopic:
     complete: fields with the times of an event that tells a whole call, in order.
     distinct: fields of which a rule can count distinct values. content: the fields that `distinct: content` looks at,
     the first that is present.
+    text: the field that people wrote, whose features (schemas.features) rules can read; None for none.
     is_strict: any flaw makes a record a dead letter, since what is left would say something else.
     is_order: its records are orders about a number, which change its holds; the texts of each are kept.
     is_counted: rules can count it. is_steady: its records come all the time, so that silence means something is wrong.
@@ -57,6 +59,7 @@ class InputTopic:
     complete: tuple[str, ...] = ()
     distinct: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
+    text: str | None = None
     is_strict: bool = False
     is_order: bool = False
     is_counted: bool = True
@@ -76,7 +79,8 @@ class InputTopic:
 
         found = fields_of(self.struct)
         columns = [column for name in self.distinct for column in self.distinct_columns(name) if column != "peer"]
-        named = {self.number, *self.complete, *self.missing, *columns, *filter(None, (self.id, self.peer))}
+        columns = [column for column in columns if column not in FEATURES]
+        named = {self.number, *self.complete, *self.missing, *columns, *filter(None, (self.id, self.peer, self.text))}
         chosen = {name: ("", *kind.choices) for name, kind in found.items() if kind.choices and name != "event"}
         if unknown := named - found.keys():
             raise ValueError(f"feed {self.name}: its record has no field {', '.join(sorted(unknown))}")
@@ -141,6 +145,8 @@ class InputTopic:
             found[f"{self.peer}_type"] = "peer_type"
         if self.complete:
             found["duration"] = "duration"
+        if self.text is not None:
+            found |= {name: name for name in (*FEATURE_CHOICES, *FEATURE_NUMBERS)}
         return found
 
     def distinct_columns(self, field: str) -> tuple[str, ...]:
@@ -201,8 +207,9 @@ register(
         topics.MESSAGE_RELAY, 0, "schemas.records:MessageRelay", id="message_id", number="sender", peer="recipient",
         events=("message",),
         choices=_TRUST | {"channel": codes.CHANNELS},
-        distinct=("recipient", "content", "relay", "reseller", "account", "carrier"),
+        distinct=("recipient", "content", "relay", "reseller", "account", "carrier", *FEATURE_HASHES),
         content=("content_hash", "text"),
+        text="text",
         missing=_TRUST_MISSING
         | {
             "text": "without it, or content_hash, no rule sees that one text goes to many",
@@ -227,8 +234,9 @@ register(
         topics.REPORTS, 2, "schemas.records:Report", id="report_id", number="number", peer="reporter",
         events=("report",),
         choices={"kind": codes.REPORT_KINDS},
-        distinct=("reporter", "content", "relay", "reseller"),
+        distinct=("reporter", "content", "relay", "reseller", *FEATURE_HASHES),
         content=("text",),
+        text="text",
         missing={
             "kind": "without it rules cannot tell reported calls from reported messages",
             "text": "without it no rule sees that one text is reported by many",
@@ -240,8 +248,9 @@ register(
         topics.TRAPS, 3, "schemas.records:Trap", id=None, number="sender", peer="trap",
         events=("trap",),
         choices={"depth": codes.DEPTHS},
-        distinct=("trap", "content", "source_ip"),
+        distinct=("trap", "content", "source_ip", *FEATURE_HASHES),
         content=("text",),
+        text="text",
         missing={
             "text": "without it no rule sees that one text goes to many traps",
             "source_ip": "without it no rule sees that many senders come from one address",

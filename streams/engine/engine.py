@@ -45,7 +45,7 @@ from streams.ingest.admission import Accepted
 from streams.ingest.decode import ORDER, Decoded, Decoder
 from streams.ingest.epoch import NO_ORIGIN, OutRecord, origin_of
 from streams.ingest.feed_codes import Feeds, present
-from streams.ingest.fields import record_fields
+from streams.ingest.fields import record_fields, text_features
 from streams.ingest.merge import Merged, merge
 from streams.ingest.skew import skews
 from streams.kernels.clocks import KNOWN_FROM_MS
@@ -85,7 +85,10 @@ class Engine:
         self.partitions = 0  # of the inputs; 0 in a replay, which reads files
         self.ledger = Ledger([rule.name for rule in rules.rules])
         self.feeds = feeds or Feeds()
-        self.decoders = {name: Decoder(name, _fields(rules, name), region, self.feeds) for name in self.topics}
+        self.decoders = {
+            name: Decoder(name, _fields(rules, name), region, self.feeds, text_features(rules, name), rules.lexicon)
+            for name in self.topics
+        }
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
         self._counted = Counted(plan, lateness_ms, numbers_max, self.feeds.lateness_ms, self.feeds.leg)

@@ -16,6 +16,7 @@ from typing import cast
 
 import numpy as np
 
+from rules.lexicon import Lexicon
 from schemas import codes, decoding, records, topics
 from schemas.feeds import EVENTS, FEEDS
 from streams.ingest.epoch import OutRecord, RawBatch
@@ -23,6 +24,7 @@ from streams.ingest.feed_codes import HEADER, Feeds, name_of, present, text_hash
 from streams.ingest.feed_effects import FeedEffects
 from streams.ingest.number_reader import NumberReader
 from streams.ingest.packed import Packed
+from streams.ingest.text_columns import TextColumns
 from streams.kernels import fields as field_kernels
 from streams.kernels.scan import SLOW, name_words, scan
 from streams.kernels.words import PADDING
@@ -60,9 +62,18 @@ class Decoded:
 
 class Decoder:
     """Decodes one topic. `wanted`: the optional fields that loaded rules read; others are not looked at, except those
-    that say who vouches for the number and who delivered the record. feeds: shared by the decoders of an engine."""
+    that say who vouches for the number and who delivered the record. feeds: shared by the decoders of an engine.
+    features: of its texts, those that loaded rules read; lexicon: by which, the one that ships unless given."""
 
-    def __init__(self, topic: str, wanted: frozenset[str], region: str = "KR", feeds: Feeds | None = None) -> None:
+    def __init__(
+        self,
+        topic: str,
+        wanted: frozenset[str],
+        region: str = "KR",
+        feeds: Feeds | None = None,
+        features: frozenset[str] = frozenset(),
+        lexicon: Lexicon | None = None,
+    ) -> None:
         self.topic = topic
         self.feed = feed = FEEDS[topic]
         self.feeds = feeds or Feeds()
@@ -82,6 +93,7 @@ class Decoder:
         self._choice_words = {name: name_words(values) for name, values in choices.items() if name in self.names}
         for event in np.flatnonzero([not name for name in self._events]) if "event" in choices else ():
             self._choice_words["event"][event] = 0  # that name belongs to another topic
+        self._texts = TextColumns(features, region, lexicon)
         self._effects = FeedEffects(self.feeds, topic, region)
 
     def decode(self, raw: RawBatch) -> Decoded:
@@ -182,6 +194,7 @@ class Decoder:
                 out[name] = np.zeros(n, np.int64)
         out["event"] = np.full(n, self._only_event(), np.uint8)
         out["topic"] = np.full(n, self.feed.code, np.uint8)
+        out |= self._texts.zeros(n)
         if "verified" in out:
             out["verified"][:] = UNVERIFIED
         return out
@@ -240,6 +253,10 @@ class Decoder:
         if self.feed.complete:
             status[_inconsistent(columns)] = SLOW
         np.maximum(status, skip, out=status)
+        if (text := self.feed.text) in self.field_index:
+            at = self.field_index[text]
+            longest = self.feed.fields[text].max_length
+            self._texts.read(buffer, spans[:, at], kinds[:, at], longest, status, columns)
         flawed[status == SLOW] = 0  # the exact decoder says
         return buffer, status, flawed
 
@@ -268,6 +285,8 @@ class Decoder:
                     columns["access"][i] = number.access
             elif (name := "id" if name == feed.id else name) in columns:
                 columns[name][i] = text_hash(str(item))
+        if feed.text is not None:
+            self._texts.read_one(record.get(feed.text), i, columns)
         return [str(flaw.field) for flaw in flaws]
 
 

@@ -8,11 +8,26 @@ import numpy as np
 
 from rules.kinds import KINDS
 from rules.model import RuleSet
+from schemas.features import FEATURE_NUMBERS, FEATURES
 from schemas.feeds import FEEDS
 
 
 def record_fields(rules: RuleSet, topic: str) -> frozenset[str]:
     """The optional fields of the topic's records that these rules read."""
+    feed = FEEDS[topic]
+    wanted = set(_read_of(rules, topic))
+    if feed.text is not None and not wanted.isdisjoint(FEATURES):
+        wanted.add(feed.text)
+    return frozenset(wanted & set(feed.optional))
+
+
+def text_features(rules: RuleSet, topic: str) -> frozenset[str]:
+    """The features of the text of the topic's records that these rules read (schemas.features)."""
+    return _read_of(rules, topic) & frozenset(FEATURES) if FEEDS[topic].text is not None else frozenset()
+
+
+def _read_of(rules: RuleSet, topic: str) -> frozenset[str]:
+    """The columns of the topic's records that these rules read."""
     feed = FEEDS[topic]
     wanted: set[str] = set()
     for rule in rules.rules:
@@ -22,7 +37,7 @@ def record_fields(rules: RuleSet, topic: str) -> frozenset[str]:
             names |= counter.where.names if counter.where is not None else set()
             wanted |= set(KINDS[counter.kind].value_columns(counter, feed))
         wanted |= {feed.columns[name] for name in names & feed.columns.keys()}
-    return frozenset(wanted & set(feed.optional))
+    return frozenset(wanted)
 
 
 def is_present(name: str, column: np.ndarray) -> np.ndarray:
@@ -39,6 +54,8 @@ def field_column(name: str, columns: Mapping[str, np.ndarray], index: np.ndarray
         return np.where(columns["peer"][index] != 0, column + np.uint8(1), np.uint8(0))
     if source == "number_type":
         return column + np.uint8(1)
+    if name in FEATURE_NUMBERS:
+        return np.where(is_present(name, column), column.astype(np.float64), np.nan)
     if name == "duration":
         return np.where(is_present(name, column), column / 1000.0, np.nan)
     return column
