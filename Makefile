@@ -49,7 +49,7 @@ soak: .venv/.dev  ## A kill loop on a broker, one on three, an outage, an hour e
 bench: .venv/.dev  ## Speed against the limit and against stock Faust, on a real broker
 	$(BIN)/python -m bench $(ARGS)
 
-bench-peers: .venv/.dev  ## The gray job on Flink and Kafka Streams beside ours
+bench-peers: .venv/.dev  ## The gray job on Flink, Hazelcast Jet and Kafka Streams beside ours, on the newest broker
 	$(BIN)/python -m bench --peers $(ARGS)
 
 lock: .venv/.dev  ## Pin the newest allowed versions of all dependencies

@@ -24,7 +24,7 @@ Examples:
   python -m bench                                everything but the Java peers, within 20 minutes
   python -m bench --quick --runs 1               a first look
   python -m bench --only raw,gray --runs 3       the gray job beside the limit
-  python -m bench --only gray --peers            beside Flink and Kafka Streams (Maven builds them)
+  python -m bench --only gray --peers            beside Flink, Jet and Kafka Streams (Maven builds them)
   python -m bench --only raw --beside ../old     beside another checkout, in turn
   python -m bench --only kernels                 no broker needed
   python -m bench --peers --markdown bench/RESULTS.md --json results.json
@@ -40,7 +40,9 @@ or Ctrl-C or SIGTERM ended the run early (what was measured until then is report
 @click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="Turns of each, alternating.")
 @click.option("--messages", type=click.IntRange(min=1000), help="Of the gray job.  [default: 8,000,000]")
 @click.option("--quick", is_flag=True, help="Smaller inputs: 1,000,000 messages and the rest in proportion.")
-@click.option("--peers", "with_peers", is_flag=True, help="Flink and Kafka Streams too, each after a raw run.")
+@click.option(
+    "--peers", "with_peers", is_flag=True, help="Flink, Hazelcast Jet and Kafka Streams too, each after a raw run."
+)
 @click.option(
     "--beside",
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),

@@ -33,6 +33,7 @@ from streams.captures.writing import Record as CaptureRecord
 GRAY_RULES = str(ROOT / "bench" / "gray.yaml")
 PACKS = str(files("rules") / "packs")
 SUBSET = "bench-subset"
+STEADY_RATE = 30_000  # messages/s, at which latency is compared with others'
 # Slow, or many samples in one run.
 RUNS_MAX = {"faust": 3, "streams": 3, "latency": 1, "memory": 1, "profile": 1, "restore": 1}
 
@@ -43,8 +44,7 @@ MEASURES = {
     "gray": "Grayline, gray job, exactly once",
     "messages": "the same, its records fetched as messages",
     "older": "the same by the checkout of --beside",
-    "flink": peers.PEERS["flink"][0],
-    "streams": peers.PEERS["streams"][0],
+    **{name: peers.PEERS[name][0] for name in peers.JAVA},
     "packs": "Grayline, shipped packs, messages and CDRs, exactly once",
     "faust": peers.PEERS["faust"][0],
     "kernels": "kernels alone: six counters, one core",
@@ -126,7 +126,7 @@ class Bench:
             self._mixed_records = sum(1 for _ in self._recorded())
         if self.wanted & {"replay", "parquet"}:
             self._packed = {form: _packed(Path(self._file), form) for form in ("jsonl", "parquet")}
-        if self.wanted & {"raw", "fetch", "gray", "messages", "older", "faust", "profile", "flink", "streams"}:
+        if self.wanted & {"raw", "fetch", "gray", "messages", "older", "faust", "profile", *peers.JAVA}:
             self._gray = stack.enter_context(scene())
             say(f"making {self.sizes.messages:,} messages")
             made = traffic.gray_input(self.sizes.messages, self._start_ms)
@@ -153,8 +153,11 @@ class Bench:
 
     def _turn(self, name: str, turn: int) -> None:
         begun = time.monotonic()
-        measure: Callable[[], dict[str, Any]] = getattr(self, f"_{name}_once")
-        result = measure()
+        if name in peers.JAVA:
+            result = self._peer_once(name, MESSAGE_RELAY, self.sizes.messages)
+        else:
+            measure: Callable[[], dict[str, Any]] = getattr(self, f"_{name}_once")
+            result = measure()
         if name != "raw" and self.results.get("raw"):
             result["raw"] = self.results["raw"][-1]["rate"]
         self.results.setdefault(name, []).append(result)
@@ -198,12 +201,6 @@ class Bench:
         expect_blocked(who, self._here.blocked(BLOCK_EVENTS, since), self._expected)
         self.blocked = len(self._expected)
         return result
-
-    def _flink_once(self) -> dict[str, Any]:
-        return self._peer_once("flink", MESSAGE_RELAY, self.sizes.messages)
-
-    def _streams_once(self) -> dict[str, Any]:
-        return self._peer_once("streams", MESSAGE_RELAY, self.sizes.messages)
 
     def _faust_once(self) -> dict[str, Any]:
         return self._peer_once("faust", SUBSET, self.sizes.subset)
@@ -257,8 +254,10 @@ class Bench:
         peak = self.rate("gray")
         if peak is None:
             raise BenchFailed("latency is measured at half the gray job's rate: measure `gray` too")
-        half, third = (latency(GRAY_RULES, int(peak / share), self.sizes.latency_s) for share in (2, 3))
-        return {**half, "third": third}
+        half, third, steady = (
+            latency(GRAY_RULES, int(rate), self.sizes.latency_s) for rate in (peak / 2, peak / 3, STEADY_RATE)
+        )
+        return {**half, "third": third, "steady": steady}
 
     def _start_once(self) -> dict[str, Any]:
         return {"seconds": {" ".join(words): _seconds_of(words) for words in (("--help",), ("rules", "check"))}}

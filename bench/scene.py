@@ -22,7 +22,7 @@ from bench.say import say
 from schemas.topics import HISTORY, LEDGER, SNAPSHOTS
 from streams.kafka import topics
 from streams.kafka.settings import KafkaSettings
-from tests.kafka_broker import Broker
+from tests.kafka_broker import NEWEST, Broker
 
 ROOT = Path(__file__).parents[1]
 PARTITIONS = 4
@@ -137,7 +137,8 @@ class Scene:
 
 @contextmanager
 def scene(heap: str = "1g") -> Iterator[Scene]:
-    with Broker(heap=heap) as broker:
+    """A broker of the newest version, unless GRAYLINE_TEST_KAFKA names another."""
+    with Broker(heap=heap, version=os.environ.get("GRAYLINE_TEST_KAFKA") or NEWEST) as broker:
         yield Scene(broker)
 
 

@@ -15,25 +15,44 @@ from bench.scene import BenchFailed, Scene, run
 
 HERE = Path(__file__).parent
 _QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
+# Modules that Hazelcast asks to have opened, or it warns.
+_JET = (
+    "--add-modules=java.se",
+    "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+    "--add-opens=java.management/sun.management=ALL-UNNAMED",
+    "--add-opens=jdk.management/com.sun.management.internal=ALL-UNNAMED",
+)
 _OPENS = ("--add-opens=java.base/java.util=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED")
+
+# Two cores, state on the heap, a checkpoint each second; settings of Flink's own have their dots and dashes spelt out.
+_FLINK = {"CHECKPOINT_MS": "1000", "FLINK_pipeline_object___reuse": "true"}
+
+
+def _java(main: str, *options: str) -> list[str]:
+    return ["java", "-Xmx1g", _QUIET, *options, "-cp", "target/classes:target/lib/*", main]
+
 
 # name -> (what it is, folder, command, environment)
 PEERS: dict[str, tuple[str, str, list[str], dict[str, str]]] = {
     "faust": ("stock Faust, table in memory", ".", [sys.executable, "faust_stock.py", "worker", "-l", "warn"], {}),
-    "flink": (
-        "Flink, parallelism 2, heap state, checkpoint each second",
-        "flink",
-        ["java", "-Xmx1g", _QUIET, *_OPENS, "-cp", "target/classes:target/lib/*", "GrayFlink"],
-        {"CHECKPOINT_MS": "1000"},
+    "flink": ("Flink 1.20, object reuse, sink at least once", "flink", _java("GrayFlink", *_OPENS), _FLINK),
+    "flink2": (
+        "Flink 2.3, object reuse, exactly once",
+        "flink2",
+        _java("GrayFlink", *_OPENS),
+        {**_FLINK, "SINK": "exactly_once"},
     ),
+    "jet": ("Hazelcast Jet 5.6, exactly once", "jet", _java("GrayJet", *_JET), {"CHECKPOINT_MS": "1000"}),
     "streams": (
-        "Kafka Streams, 2 threads, RocksDB, exactly-once",
+        "Kafka Streams 4.4, 2 threads, RocksDB, exactly once",
         "kafka-streams",
-        ["java", "-Xmx1g", _QUIET, "-cp", "target/classes:target/lib/*", "GrayStreams"],
+        _java("GrayStreams"),
         {"KS_fetch_max_wait_ms": "5"},
     ),
 }
-JAVA = ("flink", "streams")
+JAVA = ("flink", "flink2", "jet", "streams")
 
 
 def build(name: str) -> None:
