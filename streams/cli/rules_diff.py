@@ -51,6 +51,8 @@ Exit codes: 0 done, 1 a condition of --fail-if holds, or the traffic or rules ca
 @click.option("--zone", metavar="NAME", help="Time zone of the days. [default: that of the rules' hours, else UTC]")
 @click.option("--show", "most", type=click.IntRange(min=0), default=20, show_default=True, metavar="N",
               help="Numbers that are listed of each kind; known-good ones always are.")  # fmt: skip
+@click.option("--html", "page", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write a page with plots: blocks by hour, and where limits stand in what was read.")  # fmt: skip
 @click.option("--unmasked", is_flag=True, help="Print numbers in full.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all numbers.")
 def diff(
@@ -61,6 +63,7 @@ def diff(
     fail_if: tuple[str, ...],
     zone: str | None,
     most: int,
+    page: Path | None,
     unmasked: bool,
     as_json: bool,
 ) -> None:
@@ -69,7 +72,10 @@ def diff(
     from streams.craft import diff_words
     from streams.craft.comparison import both
     from streams.craft.diff import COUNTS, difference
+    from streams.craft.diff_page import difference_page
+    from streams.craft.rule_changes import rule_changes
     from streams.craft.side_by_side import RunBroken
+    from streams.craft.spread import Spread
 
     conditions = [_condition(source, COUNTS) for source in fail_if]
     old_rules, new_rules = _rules(traffic, old), _rules(traffic, new)
@@ -77,9 +83,13 @@ def diff(
     recorded, known = traffic.recorded(), _known_good(traffic, good, new_rules)
     if any(str(file) == "-" for file in traffic.files):
         raise click.UsageError("both versions read the traffic: give files, not standard input")
+    by_name = {rule.name: rule for rule in new_rules.rules}
+    changed = {change.rule for change in rule_changes(old_rules, new_rules)}
+    spread = None if page is None else Spread({name: rule for name, rule in by_name.items() if name in changed})
     try:
         with capture_problems(), progress(recorded.each(), "diff") as advance:
-            before, after = both(recorded, old_rules, new_rules, None, advance)
+            watch = None if spread is None else spread.watch
+            before, after = both(recorded, old_rules, new_rules, watch, advance)
     except RunBroken as problem:
         raise click.ClickException(str(problem)) from problem
     traffic.complain(after.summary)
@@ -91,7 +101,17 @@ def diff(
         say_json(orjson.dumps(diff_words.as_json(found, name)))
     else:
         say(*diff_words.lines(found, name, most))
+    if page is not None and spread is not None:
+        old_by_name = {rule.name: rule for rule in old_rules.rules}
+        _write(page, difference_page(found, before, after, spread, old_by_name, name, days))
     _fail(conditions, found)
+
+
+def _write(page: Path, text: str) -> None:
+    try:
+        page.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise click.ClickException(f"{page} cannot be written: {problem.strerror}") from problem
 
 
 def _fail(conditions: list[Expression], found: Difference) -> None:

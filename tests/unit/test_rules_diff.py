@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from rules.load import load_text
 from streams.cli import command
 from streams.craft.side_by_side import side_by_side
+from streams.craft.spread import Furthest, compared
 
 AT_MS = 1_794_798_000_000  # 2026-11-16T03:00Z
 DAY_MS = 86_400_000
@@ -216,3 +223,85 @@ def test_an_error_in_either_process_is_the_commands_error(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="here it is"):
         side_by_side(lambda: 1, fail)
     assert side_by_side(lambda: "there", lambda: "here") == ("there", "here")
+
+
+# ----------------------------------------------------------------------------------------------------- the page
+
+
+def page(folder: Path, new: str, *options: str, **more: Any) -> str:
+    said = diff(folder, new, "--html", str(folder / "diff.html"), *options, **more)
+    assert said.exit_code == 0, said.output
+    return (folder / "diff.html").read_text()
+
+
+def test_the_page_shows_limits_in_what_was_read_and_blocks_by_hour(tmp_path: Path) -> None:
+    text = page(tmp_path, RULES.replace("most: 6", "most: 4"))
+    for svg in re.findall(r"<svg.*?</svg>", text):
+        ElementTree.fromstring(svg)  # well-formed
+    assert "burst: each number&#x27;s largest rate" in text
+    assert re.search(r">before</text>.*>after</text>|>after</text>.*>before</text>", text)
+    assert "3 numbers" in text
+    assert "11-16 03:00: before 1" in text
+    assert "11-16 03:00: after 2" in text
+    assert "spread" not in text.partition("Numbers by rule")[0].partition("each number")[2]
+
+
+def test_the_page_loads_nothing_runs_nothing_and_escapes_what_it_is_told(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    (tmp_path / "good.txt").write_text(f"{number(2)}, {evil}\n")
+    new = RULES.replace("most: 6", "most: 4").replace("many messages", f"'{evil}\"&'")
+    text = page(tmp_path, new, "--known-good", str(tmp_path / "good.txt"))
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert "default-src 'none'" in text
+    assert not re.search(r"(?:href|src|srcset)=|url[(]", text)
+    assert number(2) not in text
+
+
+def test_a_page_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    said = diff(tmp_path, RULES, "--html", str(tmp_path / "nowhere" / "diff.html"))
+    assert said.exit_code == 1
+    assert "cannot be written" in said.output
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.floats(0, 100) | st.just(float("nan"))), max_size=60),
+    st.booleans(),
+    st.integers(1, 7),
+)
+def test_a_numbers_furthest_value_is_its_largest_or_smallest(
+    seen: list[tuple[int, float]], is_up: bool, batch: int
+) -> None:
+    furthest = Furthest(is_up)
+    for i in range(0, len(seen), batch):
+        part = seen[i : i + batch]
+        furthest.add(np.array([n for n, _ in part], np.int64), np.array([v for _, v in part], np.float64))
+    plain: dict[int, list[float]] = {}
+    for n, value in seen:
+        if value == value:
+            plain.setdefault(n, []).append(value)
+    assert furthest.values().tolist() == [(max if is_up else min)(plain[n]) for n in sorted(plain)]
+
+
+def test_limits_are_found_in_the_conditions_that_compare_counters_with_them() -> None:
+    text = """
+hours:
+  night: {location: Asia/Seoul, times: [{start_time: "00:00", end_time: "06:00"}]}
+counters:
+  gray: {on: cdr.setup, per: caller, gray: {short: 1m, long: 6h}}
+  people: {on: cdr.setup, per: caller, distinct: callee, window: 1h}
+rules:
+  - name: dialler
+    summary: s
+    limits: {level: {always: 30, night: 12}, share: 0.5}
+    when: gray.short + gray.long > 2 * level and 8 >= share * 4 + people and people >= 5 and people < level
+    then: {block: [calls], directions: [outgoing], for: 1d}
+    mode: enforce
+"""
+    rule = load_text(text).rules[0]
+    found = [(one.text, one.is_up, one.bounds(rule)) for one in compared(rule)]
+    assert found == [
+        ("gray.short + gray.long", True, [("", 60.0), ("night", 24.0)]),
+        ("people", False, [("", 30.0), ("night", 12.0)]),
+    ]
