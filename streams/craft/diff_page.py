@@ -55,7 +55,7 @@ def by_hour(old: Decided, new: Decided, zone: tzinfo) -> str:
 
 
 def limits(one: Compared, values: np.ndarray, rule: Rule, old: Rule | None) -> str:
-    """How far each number got in one condition, and the limits there."""
+    """The numbers, by how far each got in one condition, and the limits there."""
     marks = [plots.Mark(at, f"after {hours}".strip(), plots.AFTER) for hours, at in one.bounds(rule)]
     if old is not None and one.text in {each.text for each in _compared(old)}:
         (same, *_) = (each for each in _compared(old) if each.text == one.text)
