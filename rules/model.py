@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from dataclasses import field as of
+from functools import cached_property
 
 from rules.expressions import Expression
 from rules.hours import Hours
@@ -37,6 +38,17 @@ class Counter:
     # How its reading is taken, which changes nothing of what is counted.
     at_least: int = of(default=0, compare=False)  # samples below which there is no reading
     default: float | None = of(default=None, compare=False)  # stands in for a reading that is lacking
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Made once: an engine looks counters up hundreds of times an epoch."""
+        return hash(tuple(getattr(self, each.name) for each in fields(self) if each.compare))
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in self.__dict__.items() if name != "_hash"}  # another process has others
 
     def __getitem__(self, name: str) -> int:
         """One of the kind's own numbers: `window_ms`."""

@@ -142,7 +142,7 @@ class Explainer:
         rule = part.rule.rule
         look = self._looks.setdefault((rule.name, part.reading), Look(rule, part.reading, lane=part.lane))
         look.count += len(found)
-        fires = found[part.fires[found]]
+        fires = np.intersect1d(found, part.fired)
         look.fired += len(fires)
         if look.first_fired is None and len(fires):
             look.first_fired = sight_of(part, int(fires[0]))

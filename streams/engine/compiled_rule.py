@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType
 
 import numpy as np
 
 from rules.expression_check import dotted
+from rules.hours import Hours
 from rules.kinds import KINDS, SAMPLES
 from rules.model import Counter, Limit, Rule
 from rules.units import duration_text
 from schemas.feeds import FEEDS
 from schemas.registry import REGISTRY_FIELDS
+from streams.counting.table import View
+from streams.engine.conditions import Values
 from streams.engine.listed import Listed
 from streams.ingest.fields import field_column
-from streams.ingest.merge import Merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,76 @@ class Reading:
     counter: Counter
     output: int  # place in the counter's outputs
     period: str  # its window, half-life or greatest age, as in the rule file
+
+
+class Read:
+    """One reading of an epoch, as its rules see it. Each question is asked once, however many rules ask it."""
+
+    def __init__(
+        self,
+        views: Mapping[str, View],
+        readings: Mapping[Counter, tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]],
+        listed: Listed,
+    ) -> None:
+        """readings: as of the topic's own newest times, and as of those on all topics."""
+        self.views = views
+        self.listed = listed
+        self._readings = readings
+        self._inside: dict[tuple[int, str], np.ndarray] = {}
+        self._fields: dict[tuple[str, str], np.ndarray] = {}
+
+    def of(self, counter: Counter, alone: bool) -> tuple[np.ndarray, ...]:
+        return self._readings[counter][0 if alone else 1]
+
+    def inside(self, hours: Hours, topic: str) -> np.ndarray:
+        """bool[n]: the events of the topic's view in these hours."""
+        of = (id(hours), topic)  # by identity: comparing hours costs more than the look-up saves
+        if of not in self._inside:
+            self._inside[of] = hours.inside(self.views[topic].events["at"])
+        return self._inside[of]
+
+    def field(self, name: str, topic: str) -> np.ndarray:
+        """A field of the record, at the events of the topic's view."""
+        if (name, topic) not in self._fields:
+            self._fields[name, topic] = field_column(name, self.views[topic].events.columns, slice(None))
+        return self._fields[name, topic]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The origin of a value of some `when`. Equal sources give equal values."""
+
+    topic: str  # of the view
+    alone: bool
+    name: str  # of a field, or of an answer of the registry
+    is_code: bool = False
+    reading: tuple[Counter, int] | None = None  # a counter, and which of its outputs
+    taken: tuple[int, float | None] = (0, None)  # samples that it needs, and the default: counters are equal without
+    limit: Limit | None = None
+
+    def put(self, values: Values, place: int, read: Read) -> None:
+        if self.limit is not None:
+            during = [(read.inside(hours, self.topic), value) for _, hours, value in self.limit.during]
+            values.put_limit(place, self.limit.always, during)
+            return
+        if self.reading is not None:
+            counter, output = self.reading
+            outputs = read.of(counter, self.alone)
+            if counter.outputs[output]:
+                values.put_number(place, outputs[output])
+                return
+            at_least, default = self.taken
+            samples = outputs[counter.outputs.index(SAMPLES)] if at_least > 1 else None
+            values.put_number(place, outputs[output], samples, at_least, default)
+            return
+        events = read.views[self.topic].events
+        column = (
+            read.listed.column(self.name, events) if self.name in REGISTRY_FIELDS else read.field(self.name, self.topic)
+        )
+        if self.is_code:
+            values.put_codes(place, column)
+        else:
+            values.put_number(place, column)
 
 
 class CompiledRule:
@@ -47,19 +119,32 @@ class CompiledRule:
         self.numeric = [reading.name for reading in self.readings] + [limit.name for limit in self.limits]
         self._compared = _compared(rule)
 
-    def columns(
-        self,
-        events: Merged,
-        readings: Mapping[Counter, tuple[np.ndarray, ...]],
-        inside: dict[tuple[int, int], np.ndarray],
-        listed: Listed,
-    ) -> dict[str, np.ndarray]:
-        """Returns the columns that `when` names: readings, limits in force, fields of the record and of the registry.
-        inside: which events fall into which hours; like `listed`, shared by the rules of one epoch."""
-        out = self.values(readings)
-        out |= {limit.name: _in_force(limit, events["at"], inside) for limit in self.limits}
-        out |= {name: listed.column(name, events) for name in self.listed}
-        return out | {name: field_column(name, events.columns, slice(None)) for name in self.fields}
+    @property
+    def alone(self) -> bool:
+        """True if it reads one topic; else its counters are read as of the newest time on all of its topics."""
+        return len(self.topics) == 1
+
+    def source(self, name: str) -> Source | float:
+        """The origin of the values of a name in `when`; the number that it always is."""
+        of = Source(self.topics[0], self.alone, name)
+        if name in self.rule.limits:
+            limit = self.rule.limits[name]
+            return replace(of, limit=limit) if limit.during else float(limit.always)
+        for reading in self.readings:
+            if reading.name == name:
+                counter = reading.counter
+                return Source(
+                    of.topic, of.alone, "", reading=(counter, reading.output), taken=(counter.at_least, counter.default)
+                )
+        return replace(of, is_code=name in dict(self.rule.when.choices))
+
+    def columns(self, read: Read) -> dict[str, np.ndarray]:
+        """Returns the columns that `when` names: readings, limits in force, fields of the record, of the registry."""
+        events = read.views[self.topics[0]].events
+        out = self.values({c: read.of(c, self.alone) for c in self.counters})
+        out |= {limit.name: _in_force(limit, len(events["at"]), read, self.topics[0]) for limit in self.limits}
+        out |= {name: read.listed.column(name, events) for name in self.listed}
+        return out | {name: read.field(name, self.topics[0]) for name in self.fields}
 
     def values(self, readings: Mapping[Counter, tuple[np.ndarray, ...]]) -> dict[str, np.ndarray]:
         """The counters that `when` reads, by the names by which it does."""
@@ -97,15 +182,11 @@ def _taken(reading: Reading, outputs: tuple[np.ndarray, ...]) -> np.ndarray:
     return column if counter.default is None else np.where(np.isnan(column), counter.default, column)
 
 
-def _in_force(limit: Limit, at_ms: np.ndarray, inside: dict[tuple[int, int], np.ndarray]) -> np.ndarray:
+def _in_force(limit: Limit, n: int, read: Read, topic: str) -> np.ndarray:
     """float64[n]: the limit's value at each event's own time."""
-    column = np.full(len(at_ms), limit.always)
+    column = np.full(n, limit.always)
     for _, hours, value in limit.during:
-        # By identity: both live as long as the epoch, and comparing hours costs more than the look-up saves.
-        of = (id(hours), id(at_ms))
-        if of not in inside:
-            inside[of] = hours.inside(at_ms)
-        column[inside[of]] = value
+        column[read.inside(hours, topic)] = value
     return column
 
 

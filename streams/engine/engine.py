@@ -3,7 +3,7 @@
     merge     all topics' events in arrival order              streams/ingest/merge.py
     intake    clocks; late, future, twice                      streams/ingest/admission.py
     counters  each counts and is read event by event           streams/counting/table.py, streams/counting/kinds/
-    rules     `when` over whole columns, in two readings       streams/engine/evaluate.py, compiled_rule.py beside it
+    rules     `when` in one kernel, in two readings            streams/engine/evaluate.py, conditions.py beside it
     ledger    firings become changes of holds                  streams/holds/ledger.py
     output    changes become records                           streams/holds/output.py
 

@@ -19,7 +19,8 @@ from rules.registry import InForce, empty
 from schemas.registry import ALLOWED
 from streams.counting.counts import Counted, as_vouched
 from streams.counting.table import ALL, VOUCHED, View
-from streams.engine.compiled_rule import CompiledRule
+from streams.engine.compiled_rule import CompiledRule, Read
+from streams.engine.conditions import Programs
 from streams.engine.listed import Listed
 from streams.holds.firings import ENFORCE, REVIEW, Firings
 from streams.ingest.epoch import home_of
@@ -36,10 +37,18 @@ class Evaluated:
     reading: str  # VOUCHED or ALL
     lane: int  # of its firings
     view: View
-    columns: dict[str, np.ndarray]
-    looks: np.ndarray  # the events at which it is evaluated; elsewhere its columns say nothing
-    fires: np.ndarray
+    looks: np.ndarray  # bool[n]: the events at which it is evaluated; elsewhere its columns say nothing
+    fired: np.ndarray  # int64[k]: those at which it fires, ascending
     as_of: np.ndarray
+    read: Read
+    _columns: dict[str, np.ndarray] | None = None
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """The columns that `when` names. Few rules fire in an epoch, and only those are asked for it."""
+        if self._columns is None:
+            self._columns = self.rule.columns(self.read)
+        return self._columns
 
 
 @dataclass(slots=True)
@@ -73,6 +82,7 @@ class Evaluator:
         self._compiled = compiled
         self._counted = counted
         self._periods = np.array([rule.period_ms for rule in rules.rules], np.int64)
+        self._programs = Programs([rule.when for rule in rules.rules], lambda r, name: compiled[r].source(name))
         self._readers = {
             counter: [rule for rule in compiled if counter in rule.counters]
             for counter in dict.fromkeys(c for rule in compiled for c in rule.counters)
@@ -81,7 +91,7 @@ class Evaluator:
     def firings(self, events: Merged, clock_before: np.ndarray) -> Fired:
         listed = Listed(self.registry)
         parts = self._evaluate(events, listed)
-        fired = [np.flatnonzero(part.fires) for part in parts]
+        fired = [part.fired for part in parts]
         part = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
         event = np.concatenate([part.view.index[index] for part, index in zip(parts, fired, strict=True)])
         index = np.concatenate(fired)
@@ -138,15 +148,14 @@ class Evaluator:
         parts = self._read(as_vouched(events), events["vouched"], VOUCHED, listed)
         if not apart.any():
             return parts
-        enforced = {}
         for part in parts:
             if part.rule.rule.spoofable:
-                part.fires &= ~apart[part.view.index]
-            enforced[part.rule] = np.zeros(events.n, np.bool_)
-            enforced[part.rule][part.view.index] = part.fires
+                part.fired = part.fired[~apart[part.view.index[part.fired]]]
         others = self._read(events, apart & ~events["first_vouched"], ALL, listed)
-        for part in others:
-            part.fires &= ~enforced[part.rule][part.view.index]
+        for part, vouched in zip(others, parts, strict=True):
+            if len(part.fired) and len(vouched.fired):
+                enforced = np.isin(part.view.index[part.fired], vouched.view.index[vouched.fired])
+                part.fired = part.fired[~enforced]
             if not part.rule.rule.spoofable and part.rule.rule.mode == "enforce":
                 part.lane = REVIEW
         return parts + others
@@ -158,25 +167,24 @@ class Evaluator:
         views = {name: state.view(events, among, crosses, reading) for name, state in states.items()}
         hits = {c: hit for name, state in states.items() for c, hit in state.hits(views[name]).items()}
         newest = np.maximum.reduce([view.as_of for view in views.values()]) if crosses else None
-        wanted = [_either([hits[c] for c in rule.counters]) for rule in self._compiled]
+        either: dict[frozenset[int], np.ndarray] = {}
+        wanted = [_either([hits[c] for c in rule.counters], either) for rule in self._compiled]
         readings = {}
         for name, state in states.items():
             for counter in state.counters:
                 readers = self._readers[counter]
-                either = _either([wanted[rule.slot] for rule in readers])
-                crossed = any(len(rule.topics) > 1 for rule in readers)
-                readings[counter] = state.read(counter, views[name], hits[counter], either, newest if crossed else None)
+                asked = _either([wanted[rule.slot] for rule in readers], either)
+                crossed = any(not rule.alone for rule in readers)
+                readings[counter] = state.read(counter, views[name], hits[counter], asked, newest if crossed else None)
+        read = Read(views, readings, listed)
+        values = self._programs.values()
+        for source, place in self._programs.sources.items():
+            source.put(values, place, read)
         out = []
-        inside: dict[tuple[int, int], np.ndarray] = {}
-        for rule in self._compiled:
-            alone = len(rule.topics) == 1
+        for rule, looks, fired in zip(self._compiled, wanted, self._programs.fired(wanted, values), strict=True):
             view = views[rule.topics[0]]
-            of = {c: readings[c][0 if alone else 1] for c in rule.counters}
-            columns = rule.columns(view.events, of, inside, listed)
-            looks = wanted[rule.slot]
-            fires = looks & rule.rule.when.evaluate(columns, view.events.n)
-            as_of = view.as_of if alone or newest is None else newest
-            out.append(Evaluated(rule, reading, MODES.index(rule.rule.mode), view, columns, looks, fires, as_of))
+            as_of = view.as_of if rule.alone or newest is None else newest
+            out.append(Evaluated(rule, reading, MODES.index(rule.rule.mode), view, looks, fired, as_of, read))
         return out
 
 
@@ -189,7 +197,13 @@ def _may_be_blocked(numbers: np.ndarray, protected: Protected | None) -> np.ndar
     return allowed[inverse]
 
 
-def _either(masks: list[np.ndarray]) -> np.ndarray:
-    """bool[n], True where any of them is true. Many of them are one and the same array."""
-    distinct = list({id(mask): mask for mask in masks}.values())
-    return distinct[0] if len(distinct) == 1 else np.logical_or.reduce(distinct)
+def _either(masks: list[np.ndarray], known: dict[frozenset[int], np.ndarray]) -> np.ndarray:
+    """bool[n], True where any of them is true. Many of them are one and the same array, and many rules ask for the same
+    ones. known: what was made of masks that are still there."""
+    distinct = {id(mask): mask for mask in masks}
+    if len(distinct) == 1:
+        return masks[0]
+    of = frozenset(distinct)
+    if of not in known:
+        known[of] = np.logical_or.reduce(list(distinct.values()))
+    return known[of]

@@ -19,6 +19,7 @@ EXEMPT_KINDS: dict[str, str] = {}
 # Kernels without an oracle beside this file: the test that compares them with plain Python, or the kernels whose
 # oracles cover them.
 ELSEWHERE = {
+    "conditions": "tests/unit/test_conditions.py",  # the oracle of expressions
     "fields": "tests/unit/test_decode.py",  # the exact decoder is the oracle
     "identity": "tests/unit/test_decode.py",
     "scan": "tests/unit/test_decode.py",
