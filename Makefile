@@ -43,8 +43,8 @@ check: .venv/.dev  ## What CI runs: linter, formatter, types, import contracts, 
 sim: .venv/.dev  ## Replay one simulated history (SEED=n)
 	@$(BIN)/python -m tests.sim --seed $(SEED) $(ARGS)
 
-soak: .venv/.dev  ## A kill loop on a broker, one on three, an outage, an hour each (GRAYLINE_SOAK_MINUTES=n; GRAYLINE_SEED=n)
-	GRAYLINE_SOAK_MINUTES=$(GRAYLINE_SOAK_MINUTES) $(BIN)/python -m pytest tests/faults/test_soak.py tests/faults/test_cluster.py tests/faults/test_outage.py -s $(ARGS)
+soak: .venv/.dev  ## A kill loop on a broker, fetching from it, one on three, an outage, an hour each (GRAYLINE_SOAK_MINUTES=n; GRAYLINE_SEED=n)
+	GRAYLINE_SOAK_MINUTES=$(GRAYLINE_SOAK_MINUTES) $(BIN)/python -m pytest tests/faults/test_soak.py tests/faults/test_soak_fetch.py tests/faults/test_cluster.py tests/faults/test_outage.py -s $(ARGS)
 
 bench: .venv/.dev  ## Speed against the limit and against stock Faust, on a real broker
 	$(BIN)/python -m bench $(ARGS)
