@@ -13,9 +13,13 @@ from rules.expression_check import dotted
 from rules.expressions import Expression
 from rules.kinds import KINDS
 from rules.model import Limit, Rule
+from rules.units import duration_text
+from schemas import topics
 from schemas.feeds import FEEDS as TOPICS
 
 FEEDS = ("events", "complete")
+# Where holds that block nobody are seen; those that do have a topic that keeps the last state for good.
+SEEN_IN = {"shadow": topics.SHADOW_EVENTS, "review": topics.REVIEW_QUEUE}
 
 
 def advise(doc: Document, rules: Sequence[Rule], feed: str = "events") -> None:
@@ -32,6 +36,7 @@ def advise(doc: Document, rules: Sequence[Rule], feed: str = "events") -> None:
         _other_than_absent(doc, rule.when, keys["when"])
         _accepts_everything(doc, rule, keys)
         _nobody_vouches(doc, rule, keys)
+        _outlives(doc, rule, keys)
         if feed == "complete":
             _complete_only(doc, rule, keys)
     _counters_where(doc, rules, sections.get("counters"))
@@ -128,6 +133,28 @@ def _nobody_vouches(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
         topic = rule.counters[unvouched[0]].topic
         message = f"what fires by `{unvouched[0]}` goes to review: in {topic} nobody vouches for the number"
         _warn(doc, keys["mode"], message, "say `mode: review`, or `spoofable: accepted` if this may cut a line off")
+
+
+def _outlives(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
+    """Warns of what lasts longer than the records by which it would be recomputed or looked up are kept."""
+    for counter in rule.counters.values():
+        kept_ms = _kept_ms(counter.topic)
+        if kept_ms is not None and counter.reach_ms > kept_ms:
+            reach, kept = duration_text(counter.reach_ms), duration_text(kept_ms)
+            message = f"`{counter.name}` looks back {reach}, and {counter.topic} is kept for {kept}"
+            hint = "a worker that counts anew begins with less: keep the topic longer, or look back less far"
+            _warn(doc, keys["when"], message, hint)
+    kept_ms = _kept_ms(SEEN_IN[rule.mode]) if rule.mode in SEEN_IN else None
+    if kept_ms is not None and rule.period_ms > kept_ms:
+        topic, kept = SEEN_IN[rule.mode], duration_text(kept_ms)
+        message = f"these holds last {duration_text(rule.period_ms)}, and {topic} is kept for {kept}"
+        _warn(doc, keys["then"], message, "who looks later does not see them: keep the topic longer, or say less")
+
+
+def _kept_ms(topic: str) -> int | None:
+    """The time for which `topics create` has the topic kept; None where the last state of each number is."""
+    kept = topics.TOPICS[topic].config.get("retention.ms")
+    return None if kept is None or int(kept) < 0 else int(kept)
 
 
 def _complete_only(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:

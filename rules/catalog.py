@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from rules.expression_check import NUMBER, Choice, Kind
+from rules.expression_check import NUMBER, Choice, Hidden, Kind
 from schemas import codes
 from schemas.features import FEATURE_CHOICES, FEATURE_NUMBERS
 from schemas.feeds import FEEDS, InputTopic, counted
@@ -29,6 +29,19 @@ def said_on(wanted: Callable[[frozenset[str]], bool]) -> str:
 def fields(topic: str) -> dict[str, Kind]:
     """Fields of the triggering record that `when` and `where` can read."""
     return {name: _kind(FEEDS[topic], name, column) for name, column in FEEDS[topic].columns.items()}
+
+
+def texts(topics: Sequence[str]) -> dict[str, Hidden]:
+    """Fields of the records that hold texts, numbers or ids, which no expression can read."""
+    out = {}
+    for feed in (FEEDS[topic] for topic in topics):
+        for name in filter(None, (feed.id, feed.number, feed.peer, *feed.distinct, *feed.content)):
+            by = name if name in feed.distinct else "content" if name in feed.content else ""
+            hint = f"count its values: `distinct: {by}`" if by else "count events instead"
+            what = "a number" if name in (feed.number, feed.peer) else "a text"
+            if name not in feed.columns and name != "content":
+                out[name] = Hidden(f"`{name}` is {what} of the record: conditions match none", hint)
+    return out
 
 
 def registry_fields() -> dict[str, Kind]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rules import catalog
 from rules.document import Document, Node
+from rules.expression_check import closest
 from rules.kinds import AT_LEAST, DEFAULT, KINDS, Kind, all_keys, counted_kinds, field_condition, kind_keys
 from rules.model import Counter
 from rules.reading import Keys, choice, mapping, number
@@ -80,7 +81,8 @@ def _kind(doc: Document, name: str, node: Node, keys: Keys) -> Kind | None:
         if key not in (*wants.needs, *wants.may, "on", "per", *COMMON):
             doc.error(value, f"`{key}` has no meaning for `{named[0]}: {keys[named[0]].text or '...'}`")
     for key in wants.needs:
-        if key not in keys:
+        misspelt = any(closest(one.text, (key,)) for one, _ in node.pairs if one.text not in (*all_keys(), *COMMON))
+        if key not in keys and not misspelt:
             doc.error(node, f"counter `{name}` has no `{key}`", f"add `{key}:`")
     return wants
 

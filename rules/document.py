@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from rules.diagnostics import ERROR, Diagnostic
+from rules.yaml_slips import explained
 
 BYTES_MAX = 1_000_000
 DEPTH_MAX = 20
@@ -68,13 +69,15 @@ class Document:
         length = node.end_column - node.column if node.kind == "scalar" and node.end_line == node.line else 1
         self.at(node.line, node.column, message, hint, choices, length=max(length, 1), **more)
 
-    def error_within(self, node: Node, offset: int, length: int, message: str, hint: str, choices: Any) -> None:
+    def error_within(
+        self, node: Node, offset: int, length: int, message: str, hint: str, choices: Any, severity: str = ERROR
+    ) -> None:
         """Notes an error at `offset` characters into the value of a scalar, at its position in the file."""
         positions = self._positions(node)
         line, column = positions[min(offset, len(positions) - 1)] if positions else (node.line, node.column)
         last = positions[min(offset + length, len(positions)) - 1] if positions else (line, column)
         shown = last[1] - column + 1 if last[0] == line else len(self.lines[line]) - column
-        self.at(line, column, message, hint, choices, length=max(shown, 1))
+        self.at(line, column, message, hint, choices, severity, max(shown, 1))
 
     def at(
         self,
@@ -123,12 +126,11 @@ class Document:
         return out
 
     def _syntax(self, e: yaml.YAMLError) -> None:
-        mark = getattr(e, "problem_mark", None) or getattr(e, "context_mark", None)
-        problem = getattr(e, "problem", None) or getattr(e, "reason", None) or "cannot be read"
-        if mark is None:
-            self.whole(f"not YAML: {problem}")
+        slip = explained(e, self.lines)
+        if slip is None:
+            self.whole(f"not YAML: {getattr(e, 'reason', None) or 'cannot be read'}")
         else:
-            self.at(mark.line, mark.column, f"not YAML: {problem}")
+            self.at(slip.line, slip.column, slip.message, slip.hint)
 
 
 class _Refused(Exception):

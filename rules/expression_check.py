@@ -30,6 +30,14 @@ class Choice:
         return self.names[1:]
 
 
+@dataclass(frozen=True)
+class Hidden:
+    """A name that is known and cannot be read. Without a message, what is wrong with it has been said elsewhere."""
+
+    message: str = ""
+    hint: str = ""
+
+
 Kind = Numeric | Choice
 NUMBER = Numeric()
 
@@ -71,7 +79,7 @@ def syntax(source: str) -> ast.expr:
             tree = ast.parse(flat[lead:], mode="eval").body
     except SyntaxError as e:
         offset = min(max(lead + (e.offset or len(source)) - 1, 0), len(source) - 1)
-        raise ExpressionErrors([_slip(source, offset)]) from None
+        raise ExpressionErrors([_bracket(str(e.msg), offset) or _slip(source, offset)]) from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionErrors([ExpressionError(0, 1, "cannot be parsed: nested too deeply")]) from None
     for node in ast.walk(tree):
@@ -98,6 +106,21 @@ SLIPS = (
     ("!", "write `not`, or `!=` between two values"),
     ("=", "write `==` to compare"),
 )
+
+
+def _bracket(problem: str, offset: int) -> ExpressionError | None:
+    """A syntax error at a bracket or quote, at which the parser itself points."""
+    if "was never closed" in problem:
+        return ExpressionError(offset, 1, f"`{problem[1]}` is never closed", "add the bracket that closes it")
+    if problem.startswith("unmatched"):
+        return ExpressionError(
+            offset, 1, f"`{problem.split()[1][1]}` closes nothing", "remove it, or add what it closes"
+        )
+    if problem.startswith("closing parenthesis"):
+        return ExpressionError(offset, 1, "this bracket does not close the one before it", "close that one first")
+    if "unterminated string" in problem:
+        return ExpressionError(offset, 1, "this quote is never closed", 'close it: `origin == "web"`')
+    return None
 
 
 def _slip(source: str, offset: int) -> ExpressionError:
@@ -135,9 +158,10 @@ TEXT = "text"  # the kind of a quoted constant until it is compared with an enum
 class Checker:
     """Walks the tree once and notes every error. An operand that is wrong in itself causes no further errors."""
 
-    def __init__(self, source: str, names: Mapping[str, Kind]) -> None:
+    def __init__(self, source: str, names: Mapping[str, Kind | Hidden]) -> None:
         self.source = _flat(source)
         self.names = names
+        self.has_hidden = False  # names that are wrong elsewhere
         self.errors: list[ExpressionError] = []
         self.used: set[str] = set()
 
@@ -269,19 +293,27 @@ class Checker:
         return NUMBER
 
     def name(self, node: ast.expr, name: str) -> Kind | None:
-        if (kind := self.names.get(name)) is not None:
+        base = name.split(".")[0]
+        kind = self.names.get(name) or self.names.get(base)
+        if isinstance(kind, Hidden):
+            self.used.add(name)
+            self.has_hidden = True
+            if kind.message:
+                self.error(node, kind.message, kind.hint)
+            return None
+        if kind is not None and name in self.names:
             self.used.add(name)
             return kind
         parts = tuple(n for n in self.names if n.startswith(f"{name}."))
-        base = name.split(".")[0]
         if parts:
             self.error(node, f"`{name}` has two levels", f"write `{' + '.join(parts)}`, or one of them", parts)
         elif base != name and (base in self.names or any(n.startswith(f"{base}.") for n in self.names)):
             levels = tuple(n for n in self.names if n.startswith(f"{base}."))
             self.error(node, f"`{base}` has no part `{name.split('.')[1]}`", closest(name, levels), levels or (base,))
         else:
-            choices = tuple(sorted(self.names))
-            self.error(node, f"unknown name `{name}`", closest(name, choices), choices)
+            choices = tuple(sorted(n for n, kind in self.names.items() if not isinstance(kind, Hidden)))
+            likely = tuple(n for n, kind in self.names.items() if not isinstance(kind, Hidden) or not kind.message)
+            self.error(node, f"unknown name `{name}`", closest(name, likely), choices)
         return None
 
     def arithmetic(self, node: ast.BinOp) -> Kind | None:

@@ -20,6 +20,7 @@ from rules.expression_check import (
     Choice,
     ExpressionError,
     ExpressionErrors,
+    Hidden,
     Kind,
     Numeric,
     dotted,
@@ -29,7 +30,17 @@ from rules.expression_check import (
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["NUMBER", "Choice", "Expression", "ExpressionError", "ExpressionErrors", "Kind", "Numeric", "parse"]
+__all__ = [
+    "NUMBER",
+    "Choice",
+    "Expression",
+    "ExpressionError",
+    "ExpressionErrors",
+    "Hidden",
+    "Kind",
+    "Numeric",
+    "parse",
+]
 
 # Takes the columns and the mask of rows whose readings are all there (which it may clear further).
 Compiled = Callable[[Mapping[str, Any], Any], Any]
@@ -68,17 +79,19 @@ class Expression:
         return present, np.asarray(result & present)
 
 
-def parse(source: str, names: Mapping[str, Kind]) -> Expression:
-    """Compiles `source`, a condition over `names` (dotted ones like `gray.short` included).
+def parse(source: str, known: Mapping[str, Kind | Hidden]) -> Expression:
+    """Compiles `source`, a condition over the `known` names (dotted ones like `gray.short` included).
 
-    Raises ExpressionErrors with everything that is wrong with it."""
+    Raises ExpressionErrors with everything that is wrong with it; with nothing where it reads a name that is wrong
+    elsewhere."""
     tree = syntax(source)
-    checker = Checker(source, names)
+    checker = Checker(source, known)
     checker.condition(tree)
     if not checker.errors and not checker.used:
         checker.error(tree, "reads no counter and no field, so it is the same for every event")
-    if checker.errors:
+    if checker.errors or checker.has_hidden:
         raise ExpressionErrors(checker.errors)
+    names = {name: kind for name, kind in known.items() if not isinstance(kind, Hidden)}
     used = frozenset(checker.used)
     choices = tuple((name, kind) for name in sorted(used) if isinstance(kind := names[name], Choice))
     return Expression(ast.unparse(tree), used, choices, _Compiler(names).condition(tree))

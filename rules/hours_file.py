@@ -72,10 +72,12 @@ def _interval(doc: Document, node: Node) -> Interval | None:
     )
     if len(doc.diagnostics) > before:
         return None
-    if out.times and out.holidays and "location" not in keys:
-        message = f"these times are in UTC, and the holidays those of {out.holidays}"
+    if out.holidays and "location" not in keys:
+        what = "times" if out.times else "days"
+        message = f"these {what} are in UTC, and the holidays those of {out.holidays}"
+        here = keys["times" if out.times else "holidays"]
         doc.at(
-            keys["times"].line, keys["times"].column, message,
+            here.line, here.column, message,
             "say where the clock hangs: `location: Asia/Seoul`, or `location: UTC`", severity=WARNING,
         )  # fmt: skip
     return out

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import rules
 from rules import catalog
 from rules.document import Document, Node
+from rules.logic import Between
 from rules.reading import Keys, choice, duration, expression
 from rules.units import duration_text
 
@@ -65,6 +66,7 @@ class Kind:
     can_lack = False
     exact_max: int | None = None
     beyond = ""
+    is_whole = False  # readings are whole numbers
     needs_live_calls = False  # sees nothing on a feed that tells of a call only when it has ended
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
@@ -97,6 +99,10 @@ class Kind:
     def reach_ms(self, counter: Definition) -> int:
         """The age in ms up to which an event still weighs in it: how far back its evidence goes."""
         raise NotImplementedError
+
+    def bounds(self, output: str) -> tuple[Between, bool]:
+        """The values that an output can have, and whether they are whole numbers."""
+        return Between(0), self.is_whole or output == SAMPLES
 
     def period_ms(self, counter: Definition, output: str) -> int:
         """The period in ms that an output looks back over, as evidence shows it: a window, a half-life or a greatest
@@ -185,7 +191,8 @@ def bucketed_window(doc: Document, keys: Keys) -> dict[str, int]:
 
 def field_condition(doc: Document, keys: Keys, key: str, feed: InputTopic, events: frozenset[str]) -> Expression | None:
     """A condition over the fields of records whose `events` count."""
-    found = expression(doc, keys[key], key, catalog.fields(feed.name)) if key in keys else None
+    names = {**catalog.texts([feed.name]), **catalog.fields(feed.name)}
+    found = expression(doc, keys[key], key, names) if key in keys else None
     if found is not None and "duration" in found.names and not events <= ENDED:
         hint = f"use {catalog.said_on(ENDED.issuperset)}"
         doc.error(keys[key], "`duration` is not known before the call ends", hint)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from rules import catalog
 from rules.advice import advise
+from rules.consequences import judge
 from rules.counters_file import read_counter
 from rules.diagnostics import ERROR, Diagnostic, RuleErrors, render
 from rules.document import BYTES_MAX, Document, Node
-from rules.expression_check import NUMBER, Kind
+from rules.expression_check import NUMBER, Hidden, Kind
 from rules.expressions import Expression
 from rules.hours import Hours
 from rules.hours_file import read_hours
@@ -30,6 +33,7 @@ RULE_KEYS = ("name", "summary", "when", "then", "mode")
 RULE_EXTRAS = ("limits", "spoofable")
 RULE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 COLUMN_NAME = r"[a-z][a-z0-9_]*"
+STDIN = Path("-")
 TESTS = ".test.yaml"  # ends the name of a file of tests, which lies beside its rule file and holds no rules
 
 RESERVED = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "async", "always"})
@@ -68,7 +72,7 @@ def check(paths: Sequence[Path], feed: str = "events") -> tuple[RuleSet | None, 
     for path in paths:
         for file in _files(Path(path), unread):
             if (content := _read(file, unread)) is not None:
-                texts.append((str(file), content))
+                texts.append(("standard input" if file == STDIN else str(file), content))
     if not paths:
         unread.append(Diagnostic("rules", 0, 0, "no rule file was given", hint="name a file or a directory"))
     if not texts:
@@ -81,7 +85,10 @@ def check_texts(texts: Sequence[tuple[str, str]], feed: str = "events") -> tuple
     """Like `check`, for (name, text) pairs."""
     documents = [Document(name, content) for name, content in texts]
     taken: dict[str, str] = {}
-    rules = [rule for doc in documents for rule in _file(doc, taken, feed)]
+    read = [(doc, _file(doc, taken, feed)) for doc in documents]
+    if not any(d.severity == ERROR for doc in documents for d in doc.diagnostics):
+        judge([(doc, found) for doc, found in read if found])
+    rules = [rule for _, found in read for rule in found]
     diagnostics = [d for doc in documents for d in sorted(doc.diagnostics, key=lambda d: (d.line, d.column))]
     if any(d.severity == ERROR for d in diagnostics):
         return None, diagnostics
@@ -105,7 +112,7 @@ def witnesses() -> Path:
 
 
 def _files(path: Path, unread: list[Diagnostic]) -> list[Path]:
-    if not path.is_dir():
+    if path == STDIN or not path.is_dir():
         return [path]
     files = sorted(f for f in path.iterdir() if f.suffix in (".yaml", ".yml") and not f.name.endswith(TESTS))
     if not files:
@@ -114,12 +121,15 @@ def _files(path: Path, unread: list[Diagnostic]) -> list[Path]:
 
 
 def _read(path: Path, unread: list[Diagnostic]) -> str | None:
+    """The text of a file, of which no more is read than a rule file may have."""
     try:
-        if path.is_file() and path.stat().st_size > BYTES_MAX:
+        with nullcontext(sys.stdin.buffer) if path == STDIN else path.open("rb") as file:
+            content = file.read(BYTES_MAX + 1)
+        if len(content) > BYTES_MAX:
             hint = "split it into several files of a directory"
             unread.append(Diagnostic(str(path), 0, 0, f"larger than {BYTES_MAX:,} bytes", hint=hint))
             return None
-        return path.read_bytes().decode()
+        return content.decode()
     except OSError as e:
         unread.append(Diagnostic(str(path), 0, 0, f"cannot be read: {e.strerror}"))
     except UnicodeDecodeError as e:
@@ -260,18 +270,21 @@ class _RuleReader:
         doc, source = self.doc, node.text
         words = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"\"[^\"]*\"|'[^']*'", "", source)))
         read = [c for n, c in self.counters.items() if n in words]
-        if any(c is None for c in read):
-            return None  # a counter that is wrong has been noted; its names would only repeat that
         known = [c for c in read if c is not None]
         topics = sorted({c.topic for c in known}) or [f.name for f in counted() if f.vouching]
-        names: dict[str, Kind] = catalog.registry_fields()
+        names: dict[str, Kind | Hidden] = {}
+        names |= catalog.texts(topics)
+        names |= catalog.registry_fields()
         names |= dict.fromkeys(limits, NUMBER)
-        for field, kind in catalog.fields(topics[0]).items():
-            if all(field in FEEDS[topic].columns for topic in topics):
+        # Of a counter that is wrong, which has been noted, the topic is not known.
+        likely = topics if None not in read else [f.name for f in counted()]
+        for field, kind in ((field, kind) for topic in likely for field, kind in catalog.fields(topic).items()):
+            if None in read or all(field in FEEDS[topic].columns for topic in topics):
                 names[field] = kind
         for n, counter in self.counters.items():
             for part in counter.outputs if counter is not None else ():
                 names[f"{n}.{part}" if part else n] = NUMBER
+        names |= {n: Hidden() for n, c in self.counters.items() if c is None}
         when = expression(doc, node, "when", names)
         if when is None:
             return None

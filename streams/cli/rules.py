@@ -16,18 +16,19 @@ from streams.runtime.saying import say, say_coloured, say_json
 
 CHECK_HELP = """Check rule files: every mistake at once, each with its place and the valid choices.
 
-PATH is a rule file or a folder of them; without one, the shipped packs are checked. So are the lexicons by which texts
-are read.
+PATH is a rule file, a folder of them, or - for standard input; without one, the shipped packs are checked. So are the
+lexicons by which texts are read.
 
 \b
 Examples:
   grayline rules check
   grayline rules check rules/ night.yaml
+  sed 's/12}/10}/' night.yaml | grayline rules check -
   grayline rules check rules/ --protected institutions.yaml
   grayline rules check --lexicon own-words.yaml
   grayline rules check --json rules/ | jq '.diagnostics[].line'
 
-Exit codes: 0 no errors (warnings are allowed), 1 errors, 2 used wrongly.
+Exit codes: 0 no errors (warnings are allowed, unless --strict), 1 errors, 2 used wrongly.
 """
 
 
@@ -52,6 +53,7 @@ command.add_command(diff)
 @command.command("check", help=CHECK_HELP, short_help="Check rule files.")
 @click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@click.option("--strict", is_flag=True, help="End with code 1 on warnings too.")
 @click.option(
     "--feed",
     type=click.Choice(["events", "complete"]),
@@ -79,6 +81,7 @@ command.add_command(diff)
 def check(
     paths: tuple[Path, ...],
     as_json: bool,
+    strict: bool,
     feed: str,
     own: tuple[Path, ...],
     lexicons: tuple[Path, ...],
@@ -119,7 +122,7 @@ def check(
             say(f"{_counted(len(ruleset.rules), 'rule')}, version {ruleset.version}: no errors")
         else:
             say(_counted(len(errors), "error"))
-    sys.exit(1 if errors else 0)
+    sys.exit(1 if errors or (strict and diagnostics) else 0)
 
 
 def _counted(count: int, what: str) -> str:

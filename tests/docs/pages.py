@@ -217,7 +217,7 @@ def rule_file(text: str) -> str:
     text += "rules:\n"
     for place, counter in enumerate(section.get("counters", ["calls"])):
         gray = re.search(rf"^  {counter}:.*\bgray:", text, re.M)
-        limit = "{always: 9" + "".join(f", {hours}: 5" for hours in section.get("hours", ())) + "}"
+        limit = "{always: 0.5" + "".join(f", {hours}: 0.2" for hours in section.get("hours", ())) + "}"
         when = f"{counter}.long > most" if gray else f"{counter} > most"
         text += f"  - {{name: r{place}, summary: s, limits: {{most: {limit}}}, when: {when}, mode: review,\n"
         text += "     then: {block: [calls], directions: [outgoing], for: 1d}}\n"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rules.catalog import said_on
 from rules.kinds import WINDOW_MS_MAX, WINDOW_MS_MIN, Kind
+from rules.logic import Between
 from rules.reading import duration
 from schemas.codes import RELEASE, SETUP
 from streams.counting.kinds.base import Events
@@ -34,6 +35,7 @@ class Live(Kind):
     name, key = "concurrent", "count"
     needs: tuple[str, ...] = ("count", "max_age")
     exact_max, beyond = 64, 'only "at least 64"'
+    is_whole = True
     needs_live_calls = True
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
@@ -47,6 +49,9 @@ class Live(Kind):
             hint = f"write {said_on(ENDS.issubset)}"
             doc.error(node, "simultaneous calls are counted from set-up to release", hint)
         return ENDS
+
+    def bounds(self, output: str) -> tuple[Between, bool]:
+        return Between(0, self.exact_max), True
 
     def reach_ms(self, counter: Definition) -> int:
         return counter["max_age_ms"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rules.kinds import AT_LEAST, SAMPLES, Kind, bucketed_window, field_condition
+from rules.logic import Between
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.late import Late
 from streams.counting.kinds.pool import Pooled, SlotPool
@@ -37,6 +38,9 @@ class ShareOfEvents(Kind):
     def value_columns(self, counter: Definition, feed: InputTopic) -> tuple[str, ...]:
         assert counter.condition is not None
         return tuple(sorted({feed.columns[name] for name in counter.condition.names}))
+
+    def bounds(self, output: str) -> tuple[Between, bool]:
+        return (Between(0, 1), False) if output != SAMPLES else super().bounds(output)
 
     def reach_ms(self, counter: Definition) -> int:
         return counter["window_ms"]

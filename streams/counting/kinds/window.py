@@ -24,6 +24,7 @@ class Window(Kind):
     """`count: events`"""
 
     name, key, needs, may = "events", "count", ("count", "window"), ("resolution",)
+    is_whole = True
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
         return bucketed_window(doc, keys)
