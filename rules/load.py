@@ -112,6 +112,10 @@ def witnesses() -> Path:
 
 
 def _files(path: Path, unread: list[Diagnostic]) -> list[Path]:
+    if path.name.endswith(TESTS):
+        hint = f"run them: grayline rules test {path}"
+        unread.append(Diagnostic(str(path), 0, 0, "this file holds tests and no rules", hint=hint))
+        return []
     if path == STDIN or not path.is_dir():
         return [path]
     files = sorted(f for f in path.iterdir() if f.suffix in (".yaml", ".yml") and not f.name.endswith(TESTS))

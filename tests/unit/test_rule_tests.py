@@ -238,3 +238,4 @@ def test_files_of_tests_beside_rules_are_no_rules(tmp_path: Path) -> None:
     rules, diagnostics = check([tmp_path])
     assert rules is None
     assert [d.message for d in diagnostics] == ["this directory holds no *.yaml or *.yml file"]
+    assert [d.message for d in check([tmp_path / "a.test.yaml"])[1]] == ["this file holds tests and no rules"]
