@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
@@ -102,3 +103,20 @@ def capture_problems() -> Iterator[None]:
         yield
     except (CaptureError, OSError) as problem:
         raise click.ClickException(str(problem)) from problem
+
+
+def day_zone(name: str | None, rules: RuleSet) -> ZoneInfo:
+    """The zone by whose days results are told: that of the rules' hours unless one is named."""
+    hours = (hours for rule in rules.rules for limit in rule.limits.values() for _, hours, _ in limit.during)
+    own = next((interval.location for one in hours for interval in one.intervals), "UTC")
+    try:
+        return ZoneInfo(name or own)
+    except (ZoneInfoNotFoundError, ValueError) as problem:
+        raise click.BadParameter(f"no such time zone: {name}", param_hint="--zone") from problem
+
+
+def write_page(page: Path, text: str) -> None:
+    try:
+        page.write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise click.ClickException(f"{page} cannot be written: {problem.strerror}") from problem

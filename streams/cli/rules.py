@@ -12,6 +12,7 @@ from streams.cli.options import home_region
 from streams.cli.rules_diff import diff
 from streams.cli.rules_explain import explain
 from streams.cli.rules_test import test
+from streams.cli.rules_tune import tune
 from streams.runtime.saying import say, say_coloured, say_json
 
 CHECK_HELP = """Check rule files: every mistake at once, each with its place and the valid choices.
@@ -48,6 +49,7 @@ def command() -> None:
 command.add_command(test)
 command.add_command(explain)
 command.add_command(diff)
+command.add_command(tune)
 
 
 @command.command("check", help=CHECK_HELP, short_help="Check rule files.")

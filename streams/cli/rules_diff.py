@@ -6,11 +6,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from streams.cli.recorded import Given, capture_problems, recorded_traffic
+from streams.cli.recorded import Given, capture_problems, day_zone, recorded_traffic, write_page
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def diff(
 
     conditions = [_condition(source, COUNTS) for source in fail_if]
     old_rules, new_rules = _rules(traffic, old), _rules(traffic, new)
-    days = _zone(zone, new_rules)
+    days = day_zone(zone, new_rules)
     recorded, known = traffic.recorded(), _known_good(traffic, good, new_rules)
     if any(str(file) == "-" for file in traffic.files):
         raise click.UsageError("both versions read the traffic: give files, not standard input")
@@ -103,15 +102,8 @@ def diff(
         say(*diff_words.lines(found, name, most))
     if page is not None and spread is not None:
         old_by_name = {rule.name: rule for rule in old_rules.rules}
-        _write(page, difference_page(found, before, after, spread, old_by_name, name, days))
+        write_page(page, difference_page(found, before, after, spread, old_by_name, name, days))
     _fail(conditions, found)
-
-
-def _write(page: Path, text: str) -> None:
-    try:
-        page.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise click.ClickException(f"{page} cannot be written: {problem.strerror}") from problem
 
 
 def _fail(conditions: list[Expression], found: Difference) -> None:
@@ -142,15 +134,6 @@ def _rules(traffic: Given, path: Path) -> RuleSet:
     if not path.exists():
         raise click.BadParameter(f"{path}: no such file or folder", param_hint="OLD NEW")
     return traffic.rules(path)
-
-
-def _zone(name: str | None, rules: RuleSet) -> ZoneInfo:
-    hours = (hours for rule in rules.rules for limit in rule.limits.values() for _, hours, _ in limit.during)
-    own = next((interval.location for one in hours for interval in one.intervals), "UTC")
-    try:
-        return ZoneInfo(name or own)
-    except (ZoneInfoNotFoundError, ValueError) as problem:
-        raise click.BadParameter(f"no such time zone: {name}", param_hint="--zone") from problem
 
 
 def _known_good(traffic: Given, files: tuple[Path, ...], rules: RuleSet) -> KnownGood:

@@ -150,7 +150,8 @@ class Evaluator:
             return parts
         for part in parts:
             if part.rule.rule.spoofable:
-                part.fired = part.fired[~apart[part.view.index[part.fired]]]
+                part.looks = part.looks & ~apart[part.view.index]
+                part.fired = part.fired[part.looks[part.fired]]
         others = self._read(events, apart & ~events["first_vouched"], ALL, listed)
         for part, vouched in zip(others, parts, strict=True):
             if len(part.fired) and len(vouched.fired):
