@@ -8,7 +8,7 @@ from typing import Any
 
 from rules.filled import shown
 from streams.craft import plots
-from streams.craft.tune import Tried, Sweep
+from streams.craft.tune import Sweep, Tried
 
 OWN = "<- as the file has it"
 
