@@ -78,12 +78,14 @@ class Cdr(Struct, kw_only=True, omit_defaults=True):
 
 
 class Report(Struct, kw_only=True, omit_defaults=True):
-    """A citizen's report of a number that called or wrote to them."""
+    """A citizen's report of a number that called or wrote to them. reporter_known: how far whoever took it knows that
+    it came from `reporter`: a network knows its handsets, a form on the web nobody."""
 
     report_id: Id
     at: Time
     number: Phone
     reporter: Phone
+    reporter_known: Verified | None = None
     kind: ReportKind | None = None
     text: Text | None = None
     message_id: Id | None = None
@@ -123,7 +125,10 @@ Digits = Annotated[str, Meta(pattern=r"^\+[0-9]{8,15}$", description="E.164")]
 Direction = Literal["outgoing", "incoming"]
 Action = Annotated[
     str,
-    Meta(min_length=1, description="block_calls, block_messages; a blocker passes over actions that it does not know"),
+    Meta(
+        min_length=1,
+        description="block_calls, block_messages, cut_call; a blocker passes over actions that it does not know",
+    ),
 ]
 State = Literal["active", "released", "expired"]
 Change = Literal["opened", "extended", "reduced", "released", "expired", "approved", "rejected"]

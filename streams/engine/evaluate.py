@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rules.model import BLOCKS, DIRECTIONS, MODES, Protected, RuleSet
+from rules.model import DIRECTIONS, MODES, Protected, RuleSet
 from rules.registry import InForce, empty
 from schemas.registry import ALLOWED
 from streams.counting.counts import Counted, as_vouched
@@ -126,10 +126,12 @@ class Evaluator:
         content: dict[str, object] = {
             "rules_version": self.version,
             "directions": [d for d in DIRECTIONS if d in rule.directions],
-            "actions": [f"block_{what}" for what in BLOCKS if what in rule.block],
+            "actions": rule.actions,
             "reason": rule.summary,
             "evidence": evidence,
         }
+        if rule.announcement is not None:
+            content["announcement"] = rule.announcement
         if fired.allowed[k] >= 0:
             content["listed"] = self.registry.entry(int(fired.allowed[k])).shown()
         if fired.allowed[k] >= 0 or part.rule.listed:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from rules.model import BLOCKS, DIRECTIONS
+from rules.model import ACTIONS, DIRECTIONS
 from schemas import topics
 from schemas.json_reading import JsonReader
 from schemas.numbers import published
@@ -24,7 +24,6 @@ _content: JsonReader[dict[str, Any]] = JsonReader(dict)
 # Why people look at a hold although its rule enforces; the registry's entry that made it so; the registry in force, if
 # it had a part in it.
 SOMETIMES = ("diverted", "listed", "registry_version")
-ACTIONS = tuple(f"block_{what}" for what in BLOCKS)
 
 
 @dataclass(slots=True)
@@ -107,7 +106,7 @@ class Output:
             "actions": content["actions"],
             "reason": content["reason"],
             "evidence": content["evidence"],
-            "announcement": None,
+            "announcement": content.get("announcement"),
             **{name: content[name] for name in SOMETIMES if name in content},
         }
 

@@ -410,10 +410,10 @@ class Reference:
             "from": hold.from_ms,
             "until": hold.until_ms,
             "directions": [d for d in DIRECTIONS if d in rule.directions],
-            "actions": [f"block_{b}" for b in BLOCKS if b in rule.block],
+            "actions": [f"block_{b}" for b in BLOCKS if b in rule.block] + (["cut_call"] if rule.cut_call else []),
             "reason": rule.summary,
             "evidence": hold.evidence,
-            "announcement": None,
+            "announcement": rule.announcement,
             **hold.more,
         }
 
