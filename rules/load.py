@@ -26,11 +26,12 @@ from rules.model import BLOCKS, CUT_CALL, DIRECTIONS, MODES, OPERATOR, Counter, 
 from rules.protected import check_protected, load_protected
 from rules.reading import choice, choice_list, duration, entries, expression, items, mapping, name, number, text
 from rules.registry_file import check_registry
+from rules.unreviewed_file import read_unreviewed, review_of_rule
 from schemas.feeds import FEEDS, counted
 
-SECTIONS = ("hours", "announcements", "counters", "rules")
+SECTIONS = ("hours", "announcements", "counters", "rules", "unreviewed")
 RULE_KEYS = ("name", "summary", "when", "then", "mode")
-RULE_EXTRAS = ("limits", "spoofable")
+RULE_EXTRAS = ("limits", "spoofable", "unreviewed")
 THEN_KEYS, THEN_EXTRAS = ("block", "directions", "for"), (CUT_CALL, "announcement")
 # The parts of an announcement, the last two of which its text must name: whoever hears it can ask for the number back.
 ANNOUNCED = ("text", "contact", "legal_ground")
@@ -157,7 +158,8 @@ def _file(doc: Document, taken: dict[str, str], feed: str) -> list[Rule]:
     hours = _hours(doc, keys["hours"]) if "hours" in keys else {}
     counters = _counters(doc, keys["counters"]) if "counters" in keys else {}
     announcements = _announcements(doc, keys["announcements"]) if "announcements" in keys else {}
-    reader = _RuleReader(doc, hours, counters, announcements, taken)
+    review_ms = read_unreviewed(doc, keys["unreviewed"]) if "unreviewed" in keys else 0
+    reader = _RuleReader(doc, hours, counters, announcements, taken, review_ms or 0)
     listed = items(doc, keys["rules"], "`rules`") if "rules" in keys else None
     rules = [rule for item in listed or () if (rule := reader.rule(item)) is not None]
     if not any(d.severity == ERROR for d in doc.diagnostics):
@@ -228,9 +230,11 @@ class _RuleReader:
         counters: dict[str, Counter | None],
         announcements: dict[str, str | None],
         taken: dict[str, str],
+        review_ms: int,
     ) -> None:
+        """review_ms: of rules in review that do not say `unreviewed` themselves."""
         self.doc, self.hours, self.counters, self.taken = doc, hours, counters, taken
-        self.announcements = announcements
+        self.announcements, self.review_ms = announcements, review_ms
 
     def rule(self, node: Node) -> Rule | None:
         doc, before = self.doc, len(self.doc.diagnostics)
@@ -243,6 +247,7 @@ class _RuleReader:
         when = self._when(keys["when"], limits) if "when" in keys else None
         then = self._then(keys["then"]) if "then" in keys else _Then()
         mode = choice(doc, keys["mode"], "mode", MODES) if "mode" in keys else None
+        review_ms = review_of_rule(doc, keys, mode, then.period_ms, self.review_ms)
         if "spoofable" in keys:
             choice(doc, keys["spoofable"], "value of `spoofable`", ("accepted",))
         if len(doc.diagnostics) > before or when is None or rule_name is None or summary is None or mode is None:
@@ -263,6 +268,7 @@ class _RuleReader:
             spoofable="spoofable" in keys,
             file=doc.name,
             line=node.line + 1,
+            review_ms=review_ms,
         )
 
     def _name(self, node: Node) -> str | None:

@@ -95,6 +95,7 @@ class Rule:
     spoofable: bool = False  # `spoofable: accepted`: blocks the line even on evidence that is not verified
     file: str = ""
     line: int = 0
+    review_ms: int = 0  # `unreviewed`: how long silence in review may last before it blocks; 0: it never does
 
     @property
     def actions(self) -> list[str]:

@@ -36,7 +36,9 @@ Verified = Literal["full", "partial", "none"]
 CallEvent = Literal["setup", "answer", "release", "complete"]
 ReportKind = Literal["message", "call"]
 Depth = Literal["record", "limited", "full"]
-ControlAction = Literal["allow", "disallow", "release", "approve", "reject", "block", "register", "unregister"]
+ControlAction = Literal[
+    "allow", "disallow", "release", "approve", "reject", "block", "register", "unregister", "propose", "take", "suspend"
+]  # fmt: skip
 Url = Annotated[str, Meta(min_length=1, max_length=URL_MAX)]
 
 
@@ -130,8 +132,10 @@ Action = Annotated[
         description="block_calls, block_messages, cut_call; a blocker passes over actions that it does not know",
     ),
 ]
-State = Literal["active", "released", "expired"]
-Change = Literal["opened", "extended", "reduced", "released", "expired", "approved", "rejected"]
+State = Literal["active", "released", "suspended", "expired"]
+Change = Literal[
+    "opened", "extended", "reduced", "released", "suspended", "expired", "taken", "approved", "rejected", "unreviewed"
+]  # fmt: skip
 Answered = Literal["ordered", "refused"]
 
 
@@ -160,11 +164,12 @@ class Hold(Struct, kw_only=True, omit_defaults=True):
     evidence: list[Evidence]
     announcement: str | None = None
     registry_version: Annotated[str | None, Meta(description="only if the rule reads the registry")] = None
+    unreviewed: Annotated[bool, Meta(description="it was in review, and blocks since nobody decided in time")] = False
 
 
 class BlockEvent(Struct, kw_only=True):
-    """A number's whole current state. `hold` is the first that changed, `holds` are all in force (none once released or
-    expired); `until` is their maximum, `directions` and `actions` are their unions."""
+    """A number's whole current state. `hold` is the first that changed, `holds` are all in force (none once released,
+    suspended or expired); `until` is their maximum, `directions` and `actions` are their unions."""
 
     event_id: Id
     number: Digits

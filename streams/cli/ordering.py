@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXIT_CODES = "Exit codes: 0 obeyed, 1 refused, not answered in time or the broker cannot be reached, 2 used wrongly."
 DONE = {
     "release": "released", "block": "blocked", "allow": "allowed", "disallow": "no longer allowed",
-    "approve": "approved", "reject": "rejected",
+    "approve": "approved", "reject": "rejected", "propose": "proposed", "take": "taken", "suspend": "suspended",
 }  # fmt: skip
 SHOWN_MAX = 20  # answers of one command that are shown in words
 

@@ -50,6 +50,12 @@ class Evaluated:
             self._columns = self.rule.columns(self.read)
         return self._columns
 
+    @property
+    def review_ms(self) -> int:
+        """The time that silence in review may last before it blocks; 0, for ever, on evidence that could be forged."""
+        rule = self.rule.rule
+        return rule.review_ms if self.reading == VOUCHED or rule.spoofable else 0
+
 
 @dataclass(slots=True)
 class Fired:
@@ -97,6 +103,7 @@ class Evaluator:
         index = np.concatenate(fired)
         rule = np.array([part.rule.slot for part in parts])[part]
         lane = np.array([part.lane for part in parts])[part]
+        review_ms = np.array([part.review_ms for part in parts])[part]
         order = np.lexsort((rule, event))
         order = order[_may_be_blocked(events["number"][event[order]], self._protected)]
         rule, event, lane = rule[order], event[order], lane[order]
@@ -106,7 +113,7 @@ class Evaluator:
             listed.matches[ALLOWED.name] += count
         firings = Firings(
             event, events["line"][event], number, rule, np.where(allowed < 0, lane, REVIEW), at,
-            self._periods[rule], clock_before[event], home_of(events["partition"][event]),
+            self._periods[rule], clock_before[event], home_of(events["partition"][event]), review_ms[order],
         )  # fmt: skip
         out = Fired(firings, parts, part[order], index[order], allowed, listed.matches)
         if self.watch is not None:
@@ -143,6 +150,11 @@ class Evaluator:
         if number <= 0:
             return "no_number"
         return "protected" if self._protected is not None and self._protected.covers(number) else ""
+
+    def may_be_blocked(self, number: int, at_ms: int) -> bool:
+        """False for a number that nobody may block, and one that the registry allows at this time."""
+        allowed = self.registry.find(ALLOWED, np.array([number]), np.array([at_ms]))[0] >= 0
+        return not allowed and not self.unblockable(number)
 
     def _evaluate(self, events: Merged, listed: Listed) -> list[Evaluated]:
         """Counts the epoch in every counter and evaluates every rule in both readings."""

@@ -18,8 +18,9 @@ from rules.model import MODES
 from schemas.json_reading import Int64, JsonReader
 from schemas.numbers import E164_DIGITS_MAX, masked
 
-FORMAT = 2
-PLAIN = 1  # the format of a row of which no operator has spoken: versions before 2 read it too
+FORMAT = 3  # of a row with a hold that somebody has taken, or that silence will block
+SPOKEN = 2  # of any other row of which an operator has spoken: versions before 3 read it too
+PLAIN = 1  # of all others: versions before 2 read it too
 _KEY = re.compile(rb"\+([1-9][0-9]{0,%d})" % (E164_DIGITS_MAX - 1))
 
 
@@ -42,6 +43,8 @@ class KeptHold(msgspec.Struct, frozen=True):
     active: bool
     content: Any
     released: TimeMs | None = None
+    taken_by: str = ""
+    review_by: TimeMs | None = None
 
 
 class Ruling(msgspec.Struct, frozen=True):
@@ -79,10 +82,11 @@ _row = JsonReader(_Row)
 
 def encode(holds: Iterable[KeptHold], rulings: Iterable[Ruling] = ()) -> bytes:
     holds, told = list(holds), [msgspec.to_builtins(one) for one in rulings]
+    is_new = any(hold.taken_by or hold.review_by is not None for hold in holds)
     is_plain = not told and all(hold.released is None for hold in holds)
     return orjson.dumps(
         {
-            "format": PLAIN if is_plain else FORMAT,
+            "format": FORMAT if is_new else PLAIN if is_plain else SPOKEN,
             "holds": [
                 {
                     "rule": hold.rule,
@@ -92,6 +96,8 @@ def encode(holds: Iterable[KeptHold], rulings: Iterable[Ruling] = ()) -> bytes:
                     "active": hold.active,
                     "content": orjson.Fragment(hold.content) if isinstance(hold.content, bytes) else hold.content,
                     **({} if hold.released is None else {"released": hold.released}),
+                    **({"taken_by": hold.taken_by} if hold.taken_by else {}),
+                    **({} if hold.review_by is None else {"review_by": hold.review_by}),
                 }
                 for hold in holds
             ],
@@ -114,7 +120,7 @@ def decode(number: int, value: bytes) -> tuple[list[KeptHold], list[Ruling]]:
     """The holds of a number's row and the rulings about it, at least one of them. Raises LedgerRowError."""
     try:
         found = _head.read(value).format
-        if found not in (PLAIN, FORMAT):
+        if found not in (PLAIN, SPOKEN, FORMAT):
             raise _problem(
                 number, f"its format is {found}, and this version reads up to {FORMAT}: run the one that wrote it"
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RELEASE, BLOCK, ALLOW, DISALLOW, APPROVE, REJECT = "release", "block", "allow", "disallow", "approve", "reject"
+PROPOSE, TAKE, SUSPEND = "propose", "take", "suspend"
 
 # The reasons for which an order is refused, in words. Nothing of a refused order is obeyed.
 REFUSALS = {
@@ -20,7 +21,7 @@ REFUSALS = {
     "not_allowed": "no operator has put the number on the allow list",
     "no_end": "it says no end (`until`)",
     "over": "its end (`until`) is not behind its time (`at`)",
-    "no_change": "the operator's block ends then already",
+    "no_change": "all is as it says already",
     "not_here": "entries of the registry are told by `grayline registry add`",
 }
 

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from schemas.codes import CONTROL_ACTIONS
+
 if TYPE_CHECKING:
     from tests.reference.reference import Hold, Reference
 
 OPERATOR = "operator"
+ENTRIES = ("register", "unregister")  # orders about entries of the registry
+ACTIONS = tuple(action for action in CONTROL_ACTIONS[1:] if action not in ENTRIES)
 
 
 @dataclass(frozen=True)
@@ -63,25 +67,28 @@ class Orders:
             return "no_number"
         if of.protected.covers(number):
             return "protected"
-        if action in ("register", "unregister"):
+        if action in ENTRIES:
             return "not_here"
-        if action in ("block", "allow") and order.until_ms is None:
+        if action in ("block", "propose", "allow") and order.until_ms is None:
             return "no_end"
         if order.until_ms is not None and order.until_ms <= order.at_ms:
             return "over"
         allows = [t for (kind, _), t in self.standing[number].items() if kind == "allow"]
-        if action in ("block", "approve") and (
+        if action in ("block", "propose", "approve") and (
             any(said <= order.at_ms < until for said, until in allows) or of.is_allowed(number, order.at_ms)
         ):
             return "allow_listed"
         if action == "disallow":
             return "" if allows else "not_allowed"
-        if action == "release" and not self._meant(order, "enforce"):
+        if action in ("release", "suspend") and not self._meant(order, "enforce"):
             return "not_blocked"
-        if action in ("approve", "reject") and not self._meant(order, "review"):
-            return "not_in_review"
-        hold = of.hold_of(number, OPERATOR, "enforce")
-        if action == "block" and hold is not None and stands(hold, order.at_ms):
+        if action in ("approve", "reject", "take"):
+            mine = self._meant(order, "review")
+            if action == "take" and mine and {hold.taken_by for hold in mine} == {order.record["operator"]}:
+                return "no_change"
+            return "" if mine else "not_in_review"
+        hold = of.hold_of(number, OPERATOR, "review" if action == "propose" else "enforce")
+        if action in ("block", "propose") and hold is not None and stands(hold, order.at_ms):
             return "no_change" if hold.until_ms == max(order.until_ms or 0, hold.from_ms) else ""
         return ""
 
@@ -95,9 +102,17 @@ class Orders:
         elif action == "disallow":
             kept = {key: times for key, times in self.standing[number].items() if key[0] != "allow"}
             self.standing[number] = kept
-        elif action == "block":
+        elif action in ("block", "propose"):
             assert order.until_ms is not None
-            yield of.ordered_hold(OPERATOR, order, order.until_ms, [], can_reduce=True)
+            lane = "enforce" if action == "block" else "review"
+            yield of.ordered_hold(OPERATOR, lane, at_ms, order.until_ms, number, reason=order.record["reason"])
+        elif action == "suspend":
+            for hold in self._meant(order, "enforce"):
+                yield self._ended("suspended", hold, at_ms)
+        elif action == "take":
+            for hold in self._meant(order, "review"):
+                hold.taken_by = order.record["operator"]
+                yield "taken", hold
         else:
             for hold in self._meant(order, "review"):
                 name = of.rule_name(hold.rule)
@@ -108,7 +123,7 @@ class Orders:
                 until_ms = order.until_ms or hold.until_ms
                 enforced = of.hold_of(number, name, "enforce")
                 if enforced is None or not stands(enforced, at_ms) or enforced.until_ms < until_ms:
-                    yield of.ordered_hold(name, order, until_ms, hold.evidence, like=hold)
+                    yield of.ordered_hold(name, "enforce", at_ms, until_ms, number, like=hold)
 
     def _meant(self, order: Order, lane: str) -> list[Hold]:
         of = self._of
@@ -120,7 +135,7 @@ class Orders:
         self.standing[number][action, rule] = at_ms, until_ms
 
     def _ended(self, change: str, hold: Hold, at_ms: int) -> tuple[str, Hold]:
-        hold.active, hold.released_ms = False, at_ms
+        hold.active, hold.released_ms, hold.review_by_ms = False, at_ms, None
         return change, hold
 
 

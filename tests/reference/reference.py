@@ -24,6 +24,7 @@ from schemas.feeds import FEEDS
 from schemas.numbers import normalise
 from schemas.registry import ENTRY_KINDS
 from streams.holds.ledger import block_id, event_id
+from streams.ingest.epoch import home_of
 from streams.ingest.feed_codes import name_of
 from tests.reference.admission import HOUR_MS, Partition
 from tests.reference.conditions import Value, compared_with, holds, limit_at
@@ -71,8 +72,11 @@ class Hold:
     evidence: list[dict[str, Any]]
     active: bool = True
     more: dict[str, Any] = field(default_factory=dict)  # what the registry or an operator had to do with it
-    released_ms: int | None = None  # when an order ended it
+    released_ms: int | None = None  # when an order, or silence, ended it
     reason: str = ""  # of a hold that an operator ordered
+    partition: int = 0
+    taken_by: str = ""
+    review_by_ms: int | None = None  # when silence blocks
 
 
 class Reference:
@@ -93,6 +97,7 @@ class Reference:
         self.events: defaultdict[tuple[str, str, int], list[Event]] = defaultdict(list)
         self.counted: defaultdict[tuple[str, str, str, int], list[Event]] = defaultdict(list)
         self.holds: dict[tuple[int, int, str], Hold] = {}
+        self.homes: dict[tuple[int, int, str], int] = {}  # the partition in which each was first opened
 
     def run(self, lines: Iterable[Line]) -> list[Produced]:
         for line in lines:
@@ -113,6 +118,7 @@ class Reference:
             return
         if line.topic == topics.CONTROL:
             self._order(line, record)
+            self._silence(line)
             return
         changes: defaultdict[str, list[tuple[str, Hold, list[Hold]]]] = defaultdict(list)
         feed = name_of(None, line.value, FEEDS[line.topic].naming) or ""
@@ -125,9 +131,12 @@ class Reference:
                     counting.newest_ms = max([counting.at_ms, *(known[-1:] and [known[-1].newest_ms])])
                     known.append(counting)
                 for change, hold in self._rules(event.number, seen):
+                    of = hold.number, hold.rule, hold.lane
+                    hold.partition = self.homes.setdefault(of, home_of(line.partition))
                     changes[hold.lane].append((change, replace(hold), self._in_force(hold)))
         for made in changes.values():
             self._publish(made)
+        self._silence(line)
 
     def _order(self, line: Line, record: dict[str, Any]) -> None:
         number = normalise(record["number"], self.region).key
@@ -162,25 +171,47 @@ class Reference:
     def ordered_hold(
         self,
         rule: str,
-        order: Order,
+        lane: str,
+        at_ms: int,
         until_ms: int,
-        evidence: list[dict[str, Any]],
+        number: int,
         like: Hold | None = None,
-        can_reduce: bool = False,
+        reason: str = "",
     ) -> tuple[str, Hold]:
-        hold = self.hold_of(order.number, rule, "enforce")
-        if hold is None or not stands(hold, order.at_ms):
+        """like: the hold in review that is enforced; without one it is the operator's own, which can be reduced."""
+        hold = self.hold_of(number, rule, lane)
+        if hold is None or not stands(hold, at_ms):
             place = len(self.rules.rules) if like is None else like.rule
-            hold = Hold(order.number, place, "enforce", order.at_ms, until_ms, evidence)
-            self.holds[order.number, place, "enforce"] = hold
+            hold = Hold(number, place, lane, at_ms, until_ms, [])
+            self.holds[number, place, lane] = hold
             change = "opened"
         else:
             until_ms = max(until_ms, hold.from_ms)
-            change = "reduced" if can_reduce and until_ms < hold.until_ms else "extended"
-            hold.until_ms, hold.evidence, hold.active = until_ms, evidence, True
-        hold.more = {} if like is None else like.more
-        hold.reason = order.record["reason"] if like is None else ""
+            change = "reduced" if like is None and until_ms < hold.until_ms else "extended"
+            hold.until_ms, hold.active = until_ms, True
+        hold.evidence, hold.more = ([], {}) if like is None else (like.evidence, like.more)
+        hold.reason = reason if like is None else like.reason
         return change, hold
+
+    def _silence(self, line: Line) -> None:
+        """What nobody has decided in time, by the clock of the place whose record this was, is blocked."""
+        home, clock_ms = home_of(line.partition), self.partitions[line.topic, line.partition].clocks.newest
+        due = [
+            (hold.review_by_ms, hold.number, hold.rule, hold)
+            for hold in self.holds.values()
+            if hold.partition == home and hold.review_by_ms is not None and hold.review_by_ms <= clock_ms
+        ]
+        for at_ms, number, place, hold in sorted(due, key=lambda one: one[:3]):
+            name = self.rule_name(place)
+            is_spoken_for = self.orders.against(number, name, at_ms) or self.is_allowed(number, at_ms)
+            hold.active, hold.released_ms, hold.review_by_ms = False, at_ms, None
+            self._publish([("unreviewed", replace(hold), self._in_force(hold))])
+            other = self.hold_of(number, name, "enforce")
+            is_longer = other is None or not stands(other, at_ms) or other.until_ms < hold.until_ms
+            if is_longer and not is_spoken_for:
+                change, blocked = self.ordered_hold(name, "enforce", at_ms, hold.until_ms, number, like=hold)
+                blocked.more = blocked.more | {"unreviewed": True}
+                self._publish([(change, replace(blocked), self._in_force(blocked))])
 
     def _wanted(self, topic: str) -> frozenset[str]:
         """The optional fields that rules read, and those that say whether evidence can be trusted; all of an order."""
@@ -243,13 +274,13 @@ class Reference:
                 able += [reading] if hits else []
             if number <= 0 or self.protected.covers(number):
                 continue
-            evidence, lane = None, rule.mode
+            evidence, lane, review_ms = None, rule.mode, rule.review_ms
             if "vouched" in able and not rule.spoofable:
                 evidence = self._fires(rule, seen["vouched"], "vouched")
             if evidence is None and "all" in able:
                 evidence = self._fires(rule, seen["all"], "all")
-                if rule.mode == "enforce" and not rule.spoofable:
-                    lane = "review"
+                if not rule.spoofable:
+                    lane, review_ms = "review" if rule.mode == "enforce" else lane, 0
             if evidence is not None:
                 at_ms = next(iter(seen.values())).at_ms
                 more: dict[str, Any] = {}
@@ -262,6 +293,9 @@ class Reference:
                     more["registry_version"] = self.rules.registry.version
                 change = self._ledger(place, rule, lane, number, at_ms, evidence, more)
                 if change is not None:
+                    hold = change[1]
+                    if hold.lane == "review" and review_ms and hold.review_by_ms is None:
+                        hold.review_by_ms = at_ms + review_ms
                     yield change
 
     def _fires(self, rule: Rule, event: Event, reading: str) -> list[dict[str, Any]] | None:
@@ -346,10 +380,12 @@ class Reference:
         clocks = [(vouched, of.clock) for p in self.partitions.values() for (_, vouched), of in p.clocks.clocks.items()]
         vouched = any(vouched for vouched, _ in clocks)
         clock_ms = max((clock for says, clock in clocks if says or not vouched), default=0)
-        ended = [hold for hold in self.holds.values() if hold.active and hold.until_ms <= clock_ms]
+        active = [hold for hold in self.holds.values() if hold.active and hold.review_by_ms is None]
+        ended = [hold for hold in active if hold.until_ms <= clock_ms]
         for hold in sorted(ended, key=lambda h: (h.until_ms, h.number, h.rule, list(LANES).index(h.lane))):
             hold.active = False
-            self._publish([("expired", replace(hold), self._in_force(hold))])
+            change = "unreviewed" if hold.lane == "review" else "expired"
+            self._publish([(change, replace(hold), self._in_force(hold))])
 
     def _in_force(self, of: Hold) -> list[Hold]:
         """The number's holds in force in this lane, in the rules' order."""
@@ -364,10 +400,11 @@ class Reference:
         number = f"+{hold.number}"
         shown = [self._hold(h) for h in in_force]
         standing = shown or [self._hold(hold)]
+        ended = "expired" if order is None else "released"
         state = {
             "event_id": self._event_id(change, hold, order),
             "number": number,
-            "state": "active" if in_force else "expired" if order is None else "released",
+            "state": "active" if in_force else "suspended" if made[-1][0] == "suspended" else ended,
             "change": change,
             "until": max(h["until"] for h in standing),
             "directions": [d for d in DIRECTIONS if any(d in h["directions"] for h in standing)],
@@ -389,6 +426,8 @@ class Reference:
         return event_id(self._hold(hold)["block_id"], change, until)
 
     def _hold(self, hold: Hold) -> dict[str, Any]:
+        review: dict[str, Any] = {"taken_by": hold.taken_by} if hold.taken_by else {}
+        review |= {} if hold.review_by_ms is None else {"review_by": hold.review_by_ms}
         if hold.rule == len(self.rules.rules):
             return {
                 "block_id": block_id(hold.number, OPERATOR, hold.from_ms),
@@ -401,6 +440,7 @@ class Reference:
                 "reason": hold.reason,
                 "evidence": [],
                 "announcement": None,
+                **review,
             }
         rule = self.rules.rules[hold.rule]
         return {
@@ -415,6 +455,7 @@ class Reference:
             "evidence": hold.evidence,
             "announcement": rule.announcement,
             **hold.more,
+            **review,
         }
 
 

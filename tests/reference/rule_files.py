@@ -240,6 +240,19 @@ rules:
     when: sent >= 2
     then: {block: [messages], directions: [incoming], for: 5h}
     mode: review
+  - name: impatient
+    summary: for people to look at soon
+    when: sent >= 1
+    then: {block: [messages], directions: [outgoing], for: 3h}
+    mode: review
+    unreviewed: {then: block, after: 10m}
+  - name: impatient-of-all
+    summary: the same on evidence that nobody vouches for
+    when: sent >= 2
+    then: {block: [calls], directions: [outgoing], for: 2d}
+    mode: review
+    spoofable: accepted
+    unreviewed: {then: block, after: 1m}
   - name: on-trial
     summary: a rule on trial
     when: sent >= 3

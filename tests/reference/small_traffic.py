@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
+from tests.reference.orders import ACTIONS
 from tests.reference.reference import Line
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -71,7 +72,7 @@ ORDER = st.fixed_dictionaries(
     {
         "id": few(*(f"o{i}" for i in range(40))),
         "number": few(*NUMBERS[:2], NUMBERS[3]),
-        "action": few("release", "block", "allow", "disallow", "approve", "reject", "reject", "register"),
+        "action": few(*ACTIONS, "reject", "register"),
         "operator": few("kim", "lee"),
         "reason": few("a reason", "한글"),
     },

@@ -28,6 +28,7 @@ class Firing:
     period: int = DAY
     clock_before: int = -NEVER
     partition: int = 0
+    review_ms: int = 0
 
 
 def firings(listed: list[Firing]) -> Firings:
@@ -176,7 +177,7 @@ class Plain:
         for until, *key in due:
             hold = self.holds[tuple(key)]  # type: ignore[index]
             hold[2] = False
-            yield "expired", hold[0], until
+            yield "unreviewed" if key[2] == REVIEW else "expired", hold[0], until
 
 
 FIRING = st.builds(

@@ -14,6 +14,7 @@ from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CONTROL, DEAD_LETTERS, R
 from streams.captures.replay import Replay
 from streams.engine.engine import Engine
 from streams.ingest.epoch import OutRecord
+from tests.reference.orders import ACTIONS
 
 NUMBER, OTHER = "+821011110001", "+821011110002"
 T0 = 1_794_798_000_000
@@ -247,7 +248,7 @@ def test_where_epochs_end_changes_no_output(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 14))):
         at += data.draw(st.sampled_from([0, 1000, MINUTE, 40 * MINUTE, DAY]))
         number = data.draw(st.sampled_from([NUMBER, OTHER]))
-        what = data.draw(st.sampled_from(["messages", "release", "block", "allow", "disallow", "approve", "reject"]))
+        what = data.draw(st.sampled_from(["messages", *ACTIONS]))
         if what == "messages":
             traffic.messages(at, 3, number, verified=data.draw(st.sampled_from(["full", "none"])))
             continue
