@@ -84,6 +84,9 @@ class Hours:
             starts, ends = _boundaries.__wrapped__(self.intervals, tuple(np.unique(at_ms // DAY_MS).tolist()))
         if not len(starts):
             return np.zeros(len(at_ms), bool)
+        low, high = np.searchsorted(starts, (at_ms.min(), at_ms.max()), side="right").tolist()
+        if low == high:  # mostly: an epoch's events are near each other
+            return at_ms < ends[low - 1] if low else np.zeros(len(at_ms), bool)
         index = np.searchsorted(starts, at_ms, side="right") - 1
         return (index >= 0) & (at_ms < ends[index])
 

@@ -83,8 +83,11 @@ class Counted:
             numbers = events["number"][mine[name] & apart]
             state.tell_apart(numbers, np.ones(len(numbers), np.bool_))
         for name, state in states.items():
-            found = state.are_told_apart(events["number"])
-            apart |= found if self.crosses else found & mine[name]
+            if self.crosses:
+                apart |= state.are_told_apart(events["number"])
+            else:
+                index = np.flatnonzero(mine[name] & ~apart)
+                apart[index] = state.are_told_apart(events["number"][index])
         if self.crosses:  # a rule reads them together
             for name, state in states.items():
                 state.tell_apart(events["number"][apart], mine[name][apart])

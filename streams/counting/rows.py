@@ -142,8 +142,10 @@ class Store:
         self._claimed_before = claimed
         # Not at the next call: rows that are new by then would lie in front of the cursor for ever.
         self._cursor = end if end < fresh else 0
-        head = self.rows[begin:end]
-        old = np.flatnonzero((head[:, NUMBER] != 0) & (head[:, NEWEST] <= horizons.max())) + begin
+        old = np.empty(max(0, end - begin), np.int64)
+        old = old[: kernels.aged(self.rows, begin, end, NEWEST, int(horizons.max()), old)]
+        if not len(old):
+            return 0
         home = np.empty(len(old), np.int32)
         partition_of(self.rows[old, NUMBER], len(horizons), home)
         count = 0

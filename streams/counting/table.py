@@ -92,6 +92,8 @@ class TopicState:
         found = vouched.rows_of(numbers, False)
         rows = every.rows_of(numbers, own | (found >= 0))
         fresh = (rows >= 0) & (found >= 0) & (every.rows[rows, NEWEST] == 0)
+        if not fresh.any():  # nothing to copy, as mostly
+            return
         into, first = np.unique(rows[fresh], return_index=True)
         source = found[fresh][first]
         every.rows[into, NEWEST] = vouched.rows[source, NEWEST]
@@ -118,16 +120,19 @@ class TopicState:
     def hits(self, view: View) -> dict[Counter, np.ndarray]:
         """bool[n] per counter: events that count in it. Counters that count the same events share one array."""
         masks: dict[tuple[object, ...], np.ndarray] = {}
+        kinds: dict[frozenset[str], np.ndarray] = {}  # of events: counters ask for few
         out = {}
         for counter in self.counters:
             same = (counter.events, counter.where, counter.condition, value_columns(counter), weights(counter))
             if same not in masks:
-                masks[same] = self._hit(counter, view)
+                if counter.events not in kinds:
+                    kinds[counter.events] = view.mine & view.events.of_events(counter.events)
+                masks[same] = self._hit(counter, view, kinds[counter.events])
             out[counter] = masks[same]
         return out
 
-    def _hit(self, counter: Counter, view: View) -> np.ndarray:
-        hit = view.mine & self._counts_in(counter, view.events)
+    def _hit(self, counter: Counter, view: View, of_kind: np.ndarray) -> np.ndarray:
+        hit = of_kind & self._counts_in(counter, view.events)
         again = np.flatnonzero(hit & view.events["amends"])
         if len(again):  # what has counted without a duration counts no second time
             before = view.events.take(again)
@@ -136,8 +141,8 @@ class TopicState:
         return hit
 
     def _counts_in(self, counter: Counter, events: Merged) -> np.ndarray:
-        """bool[n], by kind of event, condition and value."""
-        hit = events.of_events(counter.events)
+        """bool[n], by condition and value: of the events whose kinds it counts."""
+        hit = np.ones(events.n, np.bool_)
         if counter.where is not None:
             hit &= _judged(counter.where, events)[1]
         columns_of_value = value_columns(counter)

@@ -276,12 +276,15 @@ class Engine:
     def _account(self, outcome: Outcome, events: Merged, accepted: Accepted) -> None:
         for topic in outcome.feeds.keys() & set(self.topics):  # damaged records of `rekeyed` are of no topic
             tally, mine = outcome.feeds[topic], events.of_topic(topic)
-            for code, ahead_ms in skews(*(events[name][mine] for name in ("feed", "at", "timestamp"))).items():
+            every = slice(None) if mine.all() else mine
+            for code, ahead_ms in skews(*(events[name][every] for name in ("feed", "at", "timestamp"))).items():
                 outcome.skew_ms[topic, self.feeds.name(code, topic)] = ahead_ms
             found = {name: mine & (accepted.verdict == v) for v, name in enumerate(("accepted", "late", "duplicate"))}
             found |= {"future": mine & accepted.future, REUSED: mine & accepted.reused}
             for name, which in found.items():
-                tally[name] += int(np.count_nonzero(which))
+                tally[name] += (total := int(np.count_nonzero(which)))
+                if not total:
+                    continue
                 what = (REUSED, "") if name == REUSED else ("events", name)
                 for code, count in zip(*present(events["feed"][which]), strict=True):
                     outcome.by_feed[(topic, self.feeds.name(code, topic), *what)] += count

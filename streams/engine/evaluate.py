@@ -217,5 +217,8 @@ def _either(masks: list[np.ndarray], known: dict[frozenset[int], np.ndarray]) ->
         return masks[0]
     of = frozenset(distinct)
     if of not in known:
-        known[of] = np.logical_or.reduce(list(distinct.values()))
+        first, *others = distinct.values()
+        known[of] = first.copy()
+        for mask in others:
+            known[of] |= mask
     return known[of]

@@ -16,8 +16,10 @@ def skews(feed: np.ndarray, at: np.ndarray, timestamp: np.ndarray) -> dict[int, 
     feed: int32[n], codes. at, timestamp: int64[n], ms."""
     known = np.flatnonzero(timestamp >= KNOWN_FROM_MS)
     known = known[:: len(known) // SAMPLE + 1]
-    ahead = (at - timestamp)[known]
-    order = np.lexsort((ahead, feed[known]))
-    codes, first, count = np.unique(feed[known][order], return_index=True, return_counts=True)
+    ahead, feed = at[known] - timestamp[known], feed[known]
+    if len(feed) and (feed == feed[0]).all():
+        return {int(feed[0]): int(np.partition(ahead, len(ahead) // 2)[len(ahead) // 2])}
+    order = np.lexsort((ahead, feed))
+    codes, first, count = np.unique(feed[order], return_index=True, return_counts=True)
     middle = ahead[order][first + count // 2]
     return dict(zip(codes.tolist(), middle.tolist(), strict=True))

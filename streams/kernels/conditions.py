@@ -60,6 +60,9 @@ def firings(rules, conditions, program, values, defaults, masks, in_force, stack
             m += 1 if byte(looks, i) != 0 else 0
         for c in range(rules[r, BEGIN], rules[r, STOP]):
             begin, stop, test, left, right = conditions[c]
+            if test == AT_LEAST and is_plain(left, values, defaults) and is_constant(right, values):
+                m = keep_at_least(fired, k, m, values[left, ADDRESS], values[left, STRIDE], defaults[right])
+                continue
             kept = k
             for j in range(k, k + m):
                 i = fired[j]
@@ -75,6 +78,29 @@ def firings(rules, conditions, program, values, defaults, masks, in_force, stack
         counts[r] = m
         k += m
     return k
+
+
+@njit(**HOT)
+def is_plain(v, values, defaults):
+    """True if the value in place v is a column of numbers, and nothing else to be asked."""
+    return values[v, KIND] == NUMBER and values[v, SAMPLES] == 0 and defaults[v] != defaults[v]
+
+
+@njit(**HOT)
+def is_constant(v, values):
+    return values[v, KIND] == LIMIT and values[v, FIRST] == values[v, END]
+
+
+@njit(**HOT)
+def keep_at_least(fired, k, m, address, stride, bound):
+    """Keeps those of the m events from place k on whose number is at least `bound`; returns how many. Most conditions
+    that come first are of this form, and those decide most events."""
+    kept = k
+    for j in range(k, k + m):
+        i = fired[j]
+        fired[kept] = i
+        kept += 1 if number(address + i * stride) >= bound else 0  # NaN is not
+    return kept - k
 
 
 @njit(**HOT)

@@ -120,6 +120,17 @@ def delete(table, keys):
 
 
 @njit(**COMPILED)
+def aged(rows, begin, end, newest_word, horizon, out):
+    """The rows from `begin` to before `end` that are in use and whose newest time is at or before `horizon`: int64
+    out[:k]; returns k."""
+    k = 0
+    for row in range(begin, end):
+        out[k] = row
+        k += 1 if rows[row, 0] != 0 and rows[row, newest_word] <= horizon else 0
+    return k
+
+
+@njit(**COMPILED)
 def note_times(rows, dirty, newest_word, index, at, touch, newest):
     """Newest time of each event's number, in arrival order.
 
