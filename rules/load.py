@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rules import catalog
@@ -22,15 +22,20 @@ from rules.expressions import Expression
 from rules.hours import Hours
 from rules.hours_file import read_hours
 from rules.kinds import ENDED
-from rules.model import BLOCKS, DIRECTIONS, MODES, OPERATOR, Counter, Limit, Rule, RuleSet
+from rules.model import BLOCKS, CUT_CALL, DIRECTIONS, MODES, OPERATOR, Counter, Limit, Rule, RuleSet
 from rules.protected import check_protected, load_protected
 from rules.reading import choice, choice_list, duration, entries, expression, items, mapping, name, number, text
 from rules.registry_file import check_registry
+from rules.unreviewed_file import read_unreviewed, review_of_rule
 from schemas.feeds import FEEDS, counted
 
-SECTIONS = ("hours", "counters", "rules")
+SECTIONS = ("hours", "announcements", "counters", "rules", "unreviewed")
 RULE_KEYS = ("name", "summary", "when", "then", "mode")
-RULE_EXTRAS = ("limits", "spoofable")
+RULE_EXTRAS = ("limits", "spoofable", "unreviewed")
+THEN_KEYS, THEN_EXTRAS = ("block", "directions", "for"), (CUT_CALL, "announcement")
+# The parts of an announcement, the last two of which its text must name: whoever hears it can ask for the number back.
+ANNOUNCED = ("text", "contact", "legal_ground")
+ANNOUNCEMENT_MAX = 500  # characters
 RULE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 COLUMN_NAME = r"[a-z][a-z0-9_]*"
 STDIN = Path("-")
@@ -70,7 +75,7 @@ def check(paths: Sequence[Path], feed: str = "events") -> tuple[RuleSet | None, 
     texts: list[tuple[str, str]] = []
     unread: list[Diagnostic] = []
     for path in paths:
-        for file in _files(Path(path), unread):
+        for file in rule_files(Path(path), unread):
             if (content := _read(file, unread)) is not None:
                 texts.append(("standard input" if file == STDIN else str(file), content))
     if not paths:
@@ -111,7 +116,8 @@ def witnesses() -> Path:
 # ----------------------------------------------------------------------------------------------------------- files
 
 
-def _files(path: Path, unread: list[Diagnostic]) -> list[Path]:
+def rule_files(path: Path, unread: list[Diagnostic]) -> list[Path]:
+    """The file itself, or the rule files of a directory."""
     if path.name.endswith(TESTS):
         hint = f"run them: grayline rules test {path}"
         unread.append(Diagnostic(str(path), 0, 0, "this file holds tests and no rules", hint=hint))
@@ -151,7 +157,9 @@ def _file(doc: Document, taken: dict[str, str], feed: str) -> list[Rule]:
         return []
     hours = _hours(doc, keys["hours"]) if "hours" in keys else {}
     counters = _counters(doc, keys["counters"]) if "counters" in keys else {}
-    reader = _RuleReader(doc, hours, counters, taken)
+    announcements = _announcements(doc, keys["announcements"]) if "announcements" in keys else {}
+    review_ms = read_unreviewed(doc, keys["unreviewed"]) if "unreviewed" in keys else 0
+    reader = _RuleReader(doc, hours, counters, announcements, taken, review_ms or 0)
     listed = items(doc, keys["rules"], "`rules`") if "rules" in keys else None
     rules = [rule for item in listed or () if (rule := reader.rule(item)) is not None]
     if not any(d.severity == ERROR for d in doc.diagnostics):
@@ -186,14 +194,47 @@ def _counters(doc: Document, node: Node) -> dict[str, Counter | None]:
     return out
 
 
+def _announcements(doc: Document, node: Node) -> dict[str, str | None]:
+    """Announcements to callers of a blocked number by name, each with its contact and legal ground filled in. None
+    stands for one that is wrong."""
+    out: dict[str, str | None] = {}
+    for key, value in entries(doc, node, "`announcements`") or ():
+        if name(doc, key, "an announcement", RULE_NAME, "small letters and digits joined by -"):
+            out[key.text] = _announcement(doc, value)
+    return out
+
+
+def _announcement(doc: Document, node: Node) -> str | None:
+    keys = mapping(doc, node, "an announcement", ANNOUNCED) or {}
+    said = {key: text(doc, value, f"`{key}`") for key, value in keys.items()}
+    announced = said.get("text")
+    if announced is None or len(said) < len(ANNOUNCED):
+        return None
+    for key in ANNOUNCED[1:]:
+        if f"{{{key}}}" not in announced:
+            doc.error(keys["text"], f"the text does not say the {key.replace('_', ' ')}", f"write {{{key}}} in it")
+        announced = announced.replace(f"{{{key}}}", said[key] or "")
+    if len(announced) > ANNOUNCEMENT_MAX:
+        doc.error(keys["text"], f"an announcement has at most {ANNOUNCEMENT_MAX} characters, not {len(announced)}")
+    return announced
+
+
 # ----------------------------------------------------------------------------------------------------------- rules
 
 
 class _RuleReader:
     def __init__(
-        self, doc: Document, hours: dict[str, Hours | None], counters: dict[str, Counter | None], taken: dict[str, str]
+        self,
+        doc: Document,
+        hours: dict[str, Hours | None],
+        counters: dict[str, Counter | None],
+        announcements: dict[str, str | None],
+        taken: dict[str, str],
+        review_ms: int,
     ) -> None:
+        """review_ms: of rules in review that do not say `unreviewed` themselves."""
         self.doc, self.hours, self.counters, self.taken = doc, hours, counters, taken
+        self.announcements, self.review_ms = announcements, review_ms
 
     def rule(self, node: Node) -> Rule | None:
         doc, before = self.doc, len(self.doc.diagnostics)
@@ -204,8 +245,9 @@ class _RuleReader:
         summary = text(doc, keys["summary"], "summary") if "summary" in keys else None
         limits = self._limits(keys["limits"]) if "limits" in keys else {}
         when = self._when(keys["when"], limits) if "when" in keys else None
-        block, directions, period_ms = self._then(keys["then"]) if "then" in keys else ((), (), 0)
+        then = self._then(keys["then"]) if "then" in keys else _Then()
         mode = choice(doc, keys["mode"], "mode", MODES) if "mode" in keys else None
+        review_ms = review_of_rule(doc, keys, mode, then.period_ms, self.review_ms)
         if "spoofable" in keys:
             choice(doc, keys["spoofable"], "value of `spoofable`", ("accepted",))
         if len(doc.diagnostics) > before or when is None or rule_name is None or summary is None or mode is None:
@@ -217,13 +259,16 @@ class _RuleReader:
             when=when,
             counters={n: c for n, c in self.counters.items() if c is not None and n in read},
             limits={n: limit for n, limit in limits.items() if limit is not None},
-            block=block,
-            directions=directions,
-            period_ms=period_ms,
+            block=then.block,
+            directions=then.directions,
+            period_ms=then.period_ms,
+            cut_call=then.cut_call,
+            announcement=then.announcement,
             mode=mode,
             spoofable="spoofable" in keys,
             file=doc.name,
             line=node.line + 1,
+            review_ms=review_ms,
         )
 
     def _name(self, node: Node) -> str | None:
@@ -278,7 +323,7 @@ class _RuleReader:
         topics = sorted({c.topic for c in known}) or [f.name for f in counted() if f.vouching]
         names: dict[str, Kind | Hidden] = {}
         names |= catalog.texts(topics)
-        names |= catalog.registry_fields(topics)
+        names |= catalog.registry_fields()
         names |= dict.fromkeys(limits, NUMBER)
         # Of a counter that is wrong, which has been noted, the topic is not known.
         likely = topics if None not in read else [f.name for f in counted()]
@@ -301,14 +346,32 @@ class _RuleReader:
             return None
         return when
 
-    def _then(self, node: Node) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+    def _then(self, node: Node) -> _Then:
         doc = self.doc
-        keys = mapping(doc, node, "then", ("block", "directions", "for")) or {}
+        keys = mapping(doc, node, "then", THEN_KEYS, THEN_EXTRAS) or {}
         block = choice_list(doc, keys["block"], "thing to block", BLOCKS) if "block" in keys else ()
         directions = choice_list(doc, keys["directions"], "direction", DIRECTIONS) if "directions" in keys else ()
         low, high = catalog.PERIOD_MS_MIN, catalog.PERIOD_MS_MAX
         period_ms = duration(doc, keys["for"], "the period `for`", low, high) if "for" in keys else 0
-        return block or (), directions or (), period_ms or 0
+        cut = choice(doc, keys[CUT_CALL], f"value of `{CUT_CALL}`", ("true", "false")) if CUT_CALL in keys else "false"
+        if cut == "true" and block and "calls" not in block:
+            doc.error(keys[CUT_CALL], "a call can be cut only where calls are blocked", "add `calls` to `block:`")
+        named = None
+        if "announcement" in keys:
+            named = choice(doc, keys["announcement"], "announcement", tuple(self.announcements))
+        said = self.announcements.get(named) if named is not None else None
+        return _Then(block or (), directions or (), period_ms or 0, cut == "true", said)
 
 
-__all__ = ["RuleErrors", "check", "check_texts", "load", "load_protected", "load_text", "packs", "render"]
+@dataclass(frozen=True)
+class _Then:
+    """A rule's `then`; empty where it is wrong."""
+
+    block: tuple[str, ...] = ()
+    directions: tuple[str, ...] = ()
+    period_ms: int = 0
+    cut_call: bool = False
+    announcement: str | None = None
+
+
+__all__ = ["RuleErrors", "check", "check_texts", "load", "load_protected", "load_text", "packs", "render", "rule_files"]

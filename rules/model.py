@@ -16,6 +16,8 @@ from rules.registry import Registry
 MODES = ("enforce", "shadow", "review")
 BLOCKS = ("calls", "messages")
 DIRECTIONS = ("outgoing", "incoming")
+CUT_CALL = "cut_call"  # beside what is blocked, the action that also ends a call in progress
+ACTIONS = (*(f"block_{what}" for what in BLOCKS), CUT_CALL)
 OPERATOR = "operator"  # stands for the rule on a hold that an operator ordered; no rule is called so
 
 
@@ -88,9 +90,17 @@ class Rule:
     directions: tuple[str, ...]  # from DIRECTIONS
     period_ms: int
     mode: str  # from MODES
+    cut_call: bool = False  # a call in progress is cut too
+    announcement: str | None = None  # for whoever calls the number meanwhile
     spoofable: bool = False  # `spoofable: accepted`: blocks the line even on evidence that is not verified
     file: str = ""
     line: int = 0
+    review_ms: int = 0  # `unreviewed`: how long silence in review may last before it blocks; 0: it never does
+
+    @property
+    def actions(self) -> list[str]:
+        """As block events name them."""
+        return [f"block_{what}" for what in BLOCKS if what in self.block] + [CUT_CALL] * self.cut_call
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,20 @@ ORIGINS = ("", "domestic", "international", "web", "roaming")
 VERIFIED = ("", "full", "partial", "none")
 REPORT_KINDS = ("", "message", "call")
 DEPTHS = ("", "record", "limited", "full")
-CONTROL_ACTIONS = ("", "allow", "disallow", "release", "approve", "reject", "block", "register", "unregister")
+CONTROL_ACTIONS = (
+    "",
+    "allow",
+    "disallow",
+    "release",
+    "approve",
+    "reject",
+    "block",
+    "register",
+    "unregister",
+    "propose",
+    "take",
+    "suspend",
+)
 
 # What a text says. "none" is a text without; place 0 is no text at all, or one that nobody read.
 IMPOSTURES = ("", "none", "relative", "payment")

@@ -71,6 +71,7 @@ PUBLISHED: dict[str, tuple[type[msgspec.Struct], dict[str, Any]]] = {
             "at": 1795312920000,
             "number": "070-1111-0001",
             "reporter": "+821099900001",
+            "reporter_known": "full",
             "kind": "call",
             "relay": "relay7",
             "reseller": "r-0412",

@@ -233,11 +233,12 @@ register(
     InputTopic(
         topics.REPORTS, 2, "schemas.records:Report", id="report_id", number="number", peer="reporter",
         events=("report",),
-        choices={"kind": codes.REPORT_KINDS},
+        choices={"kind": codes.REPORT_KINDS, "reporter_known": codes.VERIFIED},
         distinct=("reporter", "content", "relay", "reseller", *FEATURE_HASHES),
         content=("text",),
         text="text",
         missing={
+            "reporter_known": "without it nobody vouches for the reporter: rules that block on reports do not count it",
             "kind": "without it rules cannot tell reported calls from reported messages",
             "text": "without it no rule sees that one text is reported by many",
         },

@@ -36,7 +36,9 @@ Verified = Literal["full", "partial", "none"]
 CallEvent = Literal["setup", "answer", "release", "complete"]
 ReportKind = Literal["message", "call"]
 Depth = Literal["record", "limited", "full"]
-ControlAction = Literal["allow", "disallow", "release", "approve", "reject", "block", "register", "unregister"]
+ControlAction = Literal[
+    "allow", "disallow", "release", "approve", "reject", "block", "register", "unregister", "propose", "take", "suspend"
+]  # fmt: skip
 Url = Annotated[str, Meta(min_length=1, max_length=URL_MAX)]
 
 
@@ -78,12 +80,14 @@ class Cdr(Struct, kw_only=True, omit_defaults=True):
 
 
 class Report(Struct, kw_only=True, omit_defaults=True):
-    """A citizen's report of a number that called or wrote to them."""
+    """A citizen's report of a number that called or wrote to them. reporter_known: how far whoever took it knows that
+    it came from `reporter`: a network knows its handsets, a form on the web nobody."""
 
     report_id: Id
     at: Time
     number: Phone
     reporter: Phone
+    reporter_known: Verified | None = None
     kind: ReportKind | None = None
     text: Text | None = None
     message_id: Id | None = None
@@ -107,8 +111,7 @@ class Trap(Struct, kw_only=True, omit_defaults=True):
 
 class Control(Struct, kw_only=True, omit_defaults=True):
     """An operator's order about one number. rule: the rule whose hold it is about; without it, all holds. until: the
-    end of what the order leaves behind, such as a block or a cool-down. since, owner, account, relay: of a
-    registration, from when on (from the order's time without it), for whom, and through what alone it sends."""
+    end of what the order leaves behind, such as a block or a cool-down."""
 
     id: Id
     at: Time
@@ -118,20 +121,21 @@ class Control(Struct, kw_only=True, omit_defaults=True):
     reason: Text
     rule: Id | None = None
     until: Time | None = None
-    since: Time | None = None
-    owner: Id | None = None
-    account: Id | None = None
-    relay: Id | None = None
 
 
 Digits = Annotated[str, Meta(pattern=r"^\+[0-9]{8,15}$", description="E.164")]
 Direction = Literal["outgoing", "incoming"]
 Action = Annotated[
     str,
-    Meta(min_length=1, description="block_calls, block_messages; a blocker passes over actions that it does not know"),
+    Meta(
+        min_length=1,
+        description="block_calls, block_messages, cut_call; a blocker passes over actions that it does not know",
+    ),
 ]
-State = Literal["active", "released", "expired"]
-Change = Literal["opened", "extended", "reduced", "released", "expired", "approved", "rejected"]
+State = Literal["active", "released", "suspended", "expired"]
+Change = Literal[
+    "opened", "extended", "reduced", "released", "suspended", "expired", "taken", "approved", "rejected", "unreviewed"
+]  # fmt: skip
 Answered = Literal["ordered", "refused"]
 
 
@@ -160,11 +164,12 @@ class Hold(Struct, kw_only=True, omit_defaults=True):
     evidence: list[Evidence]
     announcement: str | None = None
     registry_version: Annotated[str | None, Meta(description="only if the rule reads the registry")] = None
+    unreviewed: Annotated[bool, Meta(description="it was in review, and blocks since nobody decided in time")] = False
 
 
 class BlockEvent(Struct, kw_only=True):
-    """A number's whole current state. `hold` is the first that changed, `holds` are all in force (none once released or
-    expired); `until` is their maximum, `directions` and `actions` are their unions."""
+    """A number's whole current state. `hold` is the first that changed, `holds` are all in force (none once released,
+    suspended or expired); `until` is their maximum, `directions` and `actions` are their unions."""
 
     event_id: Id
     number: Digits
@@ -177,7 +182,7 @@ class BlockEvent(Struct, kw_only=True):
     holds: list[Hold]
 
 
-class Order(Struct, kw_only=True, omit_defaults=True):
+class Order(Struct, kw_only=True):
     """An operator's order, as its record on `control` said. at: the time at which it counted."""
 
     id: Id
@@ -187,10 +192,6 @@ class Order(Struct, kw_only=True, omit_defaults=True):
     reason: Text
     rule: Id | None
     until: TimeMs | None
-    since: TimeMs | None = None
-    owner: Id | None = None
-    account: Id | None = None
-    relay: Id | None = None
 
 
 class BlockHistory(Struct, kw_only=True, omit_defaults=True):

@@ -142,8 +142,8 @@ def _apply(number: bytes, holds: dict[str, Hold], change: Any) -> None:
     extends it, even if the end has been noticed by then."""
     told, rule = change["hold"], change["hold"]["rule"]
     before, what = holds.get(rule), change["change"]
-    is_over = what in ("expired", "released")
-    after = Hold(told["block_id"], told["from"], told["until"], not is_over, what == "released")
+    is_ended = what in ("released", "suspended")
+    after = Hold(told["block_id"], told["from"], told["until"], what != "expired" and not is_ended, is_ended)
     if what == "opened":
         is_free = before is None or after.from_ms >= before.until_ms or before.released
         fits = after.from_ms < after.until_ms and is_free
@@ -155,6 +155,7 @@ def _apply(number: bytes, holds: dict[str, Hold], change: Any) -> None:
             "expired": before.active and after.until_ms == before.until_ms,
             "reduced": not before.released and after.until_ms < before.until_ms and "order" in change,
             "released": not before.released and after.until_ms == before.until_ms and "order" in change,
+            "suspended": not before.released and after.until_ms == before.until_ms and "order" in change,
         }[what]
     assert fits, f"{_said(number)}: {_change(change)} cannot follow {before or 'nothing'}"
     holds[rule] = after
@@ -166,7 +167,7 @@ def _compare(number: bytes, holds: Mapping[str, Hold], state: Any) -> None:
     assert told == active, (
         f"{_said(number)}: behind {_change(state)} {BLOCK_EVENTS} names {told}, and {BLOCK_HISTORY} adds up to {active}"
     )
-    shown = "active" if active else "released" if state["change"] == "released" else "expired"
+    shown = "active" if active else state["change"]
     assert state["state"] == shown, f"{_said(number)}: {BLOCK_EVENTS} says {state['state']} of what is {shown}"
     until_ms = max(active.values(), default=state["hold"]["until"])
     assert state["until"] == until_ms, f"{_said(number)}: {BLOCK_EVENTS} says until {state['until']} of {until_ms}"

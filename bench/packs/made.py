@@ -80,7 +80,7 @@ def traffic_of(seed: int, scene: Scene, generator: str, cache: Path | None) -> M
 
 def _make(traffic: Labelled) -> Made:
     watch = _Contacts()
-    epochs = [list(_batches(batch)) for batch in _epochs(watch.seen(traffic))]
+    epochs = [list(batches(batch)) for batch in epochs_of(watch.seen(traffic))]
     records = sum(len(batch.order) for epoch in epochs for batch in epoch)
     return Made(records, epochs, watch.numbers(traffic.labels()))
 
@@ -121,13 +121,13 @@ class _Contacts:
         return out
 
 
-def _epochs(records: Iterable[Recorded]) -> Iterator[list[Recorded]]:
+def epochs_of(records: Iterable[Recorded]) -> Iterator[list[Recorded]]:
     stream = iter(records)
     while batch := list(islice(stream, EPOCH)):
         yield batch
 
 
-def _batches(records: list[Recorded]) -> Iterator[RawBatch]:
+def batches(records: list[Recorded]) -> Iterator[RawBatch]:
     """The records of an epoch by topic, each with its place."""
     parts: dict[str, list[int]] = {}
     for place, record in enumerate(records):

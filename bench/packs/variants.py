@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from rules.load import check_texts
+from rules.load import check_texts, rule_files
 from rules.model import RuleSet
 from rules.protected import load_protected
 
@@ -93,7 +93,7 @@ def _fewer(when: str) -> Iterator[tuple[str, str]]:
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
-    return [f for p in paths for f in (sorted(p.glob("*.y*ml")) if p.is_dir() else [p])]
+    return [file for path in paths for file in rule_files(path, [])]
 
 
 def _checked(texts: Sequence[tuple[str, str]]) -> RuleSet:

@@ -26,6 +26,7 @@ COMMANDS = {
     "blocks": "List the blocked numbers, and follow changes.",
     "release": "End the blocks of a number, or those by a rule.",
     "block": "Block a number by an operator's order.",
+    "suspend": "End the blocks of a line that its carrier has suspended.",
     "export": "Write the blocked numbers to a file, and keep it up to date.",
     "serve": "Answer over HTTP which numbers are blocked.",
     "allow": "The allow list: add a number and end its blocks, remove, list.",

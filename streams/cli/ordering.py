@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXIT_CODES = "Exit codes: 0 obeyed, 1 refused, not answered in time or the broker cannot be reached, 2 used wrongly."
 DONE = {
     "release": "released", "block": "blocked", "allow": "allowed", "disallow": "no longer allowed",
-    "approve": "approved", "reject": "rejected", "register": "registered", "unregister": "no longer registered",
+    "approve": "approved", "reject": "rejected", "propose": "proposed", "take": "taken", "suspend": "suspended",
 }  # fmt: skip
 SHOWN_MAX = 20  # answers of one command that are shown in words
 
@@ -70,18 +70,13 @@ class Desk:
         self.settings: KafkaSettings = load_settings(asked.brokers, asked.kafka_config)
         self.now_ms = now_ms()
 
-    def order(
-        self, action: str, number: str, *, rule: str | None = None, for_ms: int | None = None,
-        until_ms: int | None = None, **about: Any,
-    ) -> GivenOrder:  # fmt: skip
-        """about: what a registration says."""
+    def order(self, action: str, number: str, *, rule: str | None = None, for_ms: int | None = None) -> GivenOrder:
         from streams.operators.ordering import GivenOrder
 
-        until_ms = until_ms if for_ms is None else self.now_ms + for_ms
+        until_ms = None if for_ms is None else self.now_ms + for_ms
         return GivenOrder(
-            uuid.uuid4().hex, self.now_ms, number, action, self.operator, self.asked.reason, rule or None, until_ms,
-            **about,
-        )  # fmt: skip
+            uuid.uuid4().hex, self.now_ms, number, action, self.operator, self.asked.reason, rule or None, until_ms
+        )
 
     def published(self, number: str) -> str:
         return as_published(number, self.asked.home_region, "NUMBER")

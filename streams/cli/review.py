@@ -36,21 +36,29 @@ def command() -> None:
     Examples:
       grayline review list
       grayline review show 010-1111-0001
+      grayline review take 010-1111-0001 --reason "calling the holder"
       grayline review approve 010-1111-0001 --rule varied-bulk --reason "lottery texts, seen by two"
     """
 
 
 @command.command("list", short_help="List what is in review.")
 @click.option("--rule", default="", metavar="NAME", help="Only holds of this rule.")
+@click.option(
+    "--by", "order", type=click.Choice(["score", "time"]), default="score", show_default=True,
+    help="time: the one whose time ends first on top.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @kafka_options
-def list_(rule: str, as_json: bool, brokers: str | None, kafka_config: str | None) -> None:
-    """List the numbers in review, the most urgent on top: how far each is past its rules, added up, comes first in its
-    line (docs/emergency.md). Of equals the one whose time ends first.
+def list_(rule: str, order: str, as_json: bool, brokers: str | None, kafka_config: str | None) -> None:
+    """List the numbers in review, the most urgent on top; of equals the one whose time ends first.
+
+    A line begins with how far the number is past its rules, added up, and the time left to decide; a time with `!` ends
+    in a block (docs/emergency.md).
 
     \b
     Examples:
       grayline review list --brokers kafka:9092
+      grayline review list --by time
       grayline review list --rule varied-bulk --json | jq -r .numbers[].number
 
     Exit codes: 0 done, 1 the broker cannot be read, 2 used wrongly.
@@ -61,20 +69,20 @@ def list_(rule: str, as_json: bool, brokers: str | None, kafka_config: str | Non
         (change, [hold for hold in _holds(change) if rule in ("", hold["rule"])])
         for change in _in_review(load_settings(brokers, kafka_config))
     ]
-    waiting = [
-        (-urgency(holds), min(hold["until"] for hold in holds), change.number, holds)
-        for change, holds in found
-        if holds
-    ]
-    waiting.sort(key=itemgetter(0, 1, 2))
+    waiting = [(-urgency(holds), min(map(_time_ends, holds)), change.number, holds) for change, holds in found if holds]
+    waiting.sort(key=itemgetter(0, 1, 2) if order == "score" else itemgetter(1, 0, 2))
+    now = now_ms()
     if as_json:
         import orjson
 
-        rows = [{"number": number, "score": -score, "holds": holds} for score, _, number, holds in waiting]
+        rows = [
+            {"number": number, "score": -score, "left": max(0, ends - now), "holds": holds}
+            for score, ends, number, holds in waiting
+        ]
         say_json(orjson.dumps({"count": len(rows), "numbers": rows}))
         return
     for score, _, number, holds in waiting:
-        say(*(f"{-score:6.2f}  {number:<16}  {hold_text(hold)}" for hold in holds))
+        say(*(f"{-score:6.2f}  {_left(hold, now):>8}  {number:<16}  {hold_text(hold)}" for hold in holds))
     say(f"{len(waiting)} {'number' if len(waiting) == 1 else 'numbers'} in review")
 
 
@@ -113,6 +121,40 @@ def show(
     if not holds and not as_json:
         say(f"{published} is not in review", err=True)
     sys.exit(0 if holds else 1)
+
+
+@command.command("propose", short_help="Ask others to decide about a number.", epilog=EXIT_CODES)
+@click.argument("number")
+@click.option(
+    "--for", "for_ms", type=Duration(), required=True, metavar="DURATION", help="How long it would be blocked."
+)
+@options
+def propose(number: str, for_ms: int, asked: Asked) -> None:
+    """Put NUMBER into review, under the name `operator`: others approve or reject it. It blocks nobody until then.
+
+    \b
+    Example:
+      grayline review propose 010-1111-0001 --for 7d --reason "seen in three complaints this morning"
+    """
+    desk = Desk(asked)
+    desk.give([desk.order("propose", desk.published(number), for_ms=for_ms)])
+
+
+@command.command("take", short_help="Say that you look at a number.", epilog=EXIT_CODES)
+@click.argument("number")
+@_of_rule
+@options
+def take(number: str, rule: str, asked: Asked) -> None:
+    """Say that you look at the holds on NUMBER that are in review, so that nobody else does the same.
+
+    The list shows it; somebody else may take them after you. Their time goes on.
+
+    \b
+    Example:
+      grayline review take 010-1111-0001 --reason "calling the holder"
+    """
+    desk = Desk(asked)
+    desk.give([desk.order("take", desk.published(number), rule=rule)])
 
 
 @command.command("approve", short_help="Block what is in review.", epilog=EXIT_CODES)
@@ -176,3 +218,17 @@ def _holds(change: BlockChange) -> list[dict[str, Any]]:
     at_ms = now_ms()
     state: dict[str, Any] = JsonReader(dict).read(change.value or b"{}")
     return [hold for hold in state.get("holds") or () if hold["until"] > at_ms]
+
+
+def _time_ends(hold: dict[str, Any]) -> int:
+    """The time until which people can decide: then silence blocks, or the hold ends."""
+    ends: int = hold.get("review_by") or hold["until"]
+    return ends
+
+
+def _left(hold: dict[str, Any], now: int) -> str:
+    """The time left to decide, in its two largest units."""
+    minutes = max(0, _time_ends(hold) - now) // 60_000
+    days, hours, left = minutes // 1440, minutes // 60 % 24, minutes % 60
+    text = f"{days}d {hours}h" if days else f"{hours}h {left}m" if hours else f"{left}m"
+    return text + ("!" if hold.get("review_by") else "")

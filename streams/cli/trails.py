@@ -57,9 +57,13 @@ def order_text(order: Mapping[str, Any]) -> str:
 
 
 def hold_text(hold: Mapping[str, Any]) -> str:
-    """A hold in one line: its rule, its end, why it is in review, its reason."""
+    """A hold in one line: its rule, its end, why it is in review or blocks, its reason."""
     until = hold.get("until")
     words = [str(hold.get("rule")), f"until {rfc3339(until) if isinstance(until, int) else until}"]
     if hold.get("diverted"):
         words.append(f"[{hold['diverted']}]")
+    if hold.get("taken_by"):
+        words.append(f"[taken by {hold['taken_by']}]")
+    if hold.get("unreviewed"):
+        words.append("[nobody decided in time]")
     return "  ".join([*words, f"({hold.get('reason')})"])

@@ -34,7 +34,6 @@ from streams.engine.compiled_rule import CompiledRule
 from streams.engine.contract import Awaited, Known, Outcome
 from streams.engine.evaluate import Evaluator, Fired, Watch
 from streams.engine.known import known_of
-from streams.engine.listed import Registered
 from streams.engine.order_reader import OrderReader
 from streams.holds.breaker import Breaker, Gate, gate_of
 from streams.holds.firings import ENFORCE
@@ -42,9 +41,10 @@ from streams.holds.hold import Change
 from streams.holds.ledger import Ledger
 from streams.holds.number_order import Answer, NumberOrder
 from streams.holds.output import FrozenChange, Output
+from streams.holds.silence import Silence
 from streams.ingest.admission import Accepted
 from streams.ingest.decode import ORDER, Decoded, Decoder
-from streams.ingest.epoch import NO_ORIGIN, OutRecord, origin_of
+from streams.ingest.epoch import NO_ORIGIN, OutRecord, home_of, origin_of
 from streams.ingest.feed_codes import Feeds, present
 from streams.ingest.fields import record_fields, text_features
 from streams.ingest.merge import Merged, merge
@@ -97,6 +97,7 @@ class Engine:
         self._evaluator = Evaluator(rules, compiled, self._counted)
         self._output = Output(self.ledger)
         self._orders = OrderReader(self._evaluator)
+        self._waits_for_review = any(rule.review_ms for rule in rules.rules)
         self._spoofable = frozenset(slot for slot, rule in enumerate(rules.rules) if rule.spoofable)
         self._also, self._numbers_max, self._region = also, numbers_max, region
 
@@ -121,14 +122,14 @@ class Engine:
             self._account(outcome, events, accepted)
             before = accepted.clock_max_before[events.first_of_line()]
             counting, places = kept(events, accepted, self._counted.uncounted)
-            orders = self._orders.of(events, accepted) if ORDER in events.columns else ()
-            registered = Registered(self.ledger.registrations, self.ledger.registrations.during(orders))
-            fired = self._evaluator.firings(counting, before[places], registered)
+            fired = self._evaluator.firings(counting, before[places])
             firings = fired.firings
             gate = gate_of(
                 self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted.place_clock, places
             )
-            self._emit(outcome, self._awaited(outcome, counting, fired, self._changes(fired, gate, orders)))
+            orders = self._orders.of(events, accepted) if ORDER in events.columns else ()
+            changes = self._changes(fired, gate, orders, self._silence(events, accepted))
+            self._emit(outcome, self._awaited(outcome, counting, fired, changes))
             outcome.listed = fired.matches
             outcome.at_bound = self.ledger.at_bound()
             outcome.trips = self.breaker.trips()
@@ -289,11 +290,18 @@ class Engine:
                 for code, count in zip(*present(events["feed"][which]), strict=True):
                     outcome.by_feed[(topic, self.feeds.name(code, topic), *what)] += count
 
+    def _silence(self, events: Merged, accepted: Accepted) -> Silence | None:
+        """None while silence blocks nothing."""
+        if self.breaker.paused or not (self._waits_for_review or len(self.ledger.review_times)):
+            return None
+        clocks = accepted.place_clock, accepted.clock_max_before
+        return Silence(home_of(events["partition"]), events["line"], *clocks, self._evaluator.may_be_blocked)
+
     def _changes(
-        self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder]
+        self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder], silence: Silence | None
     ) -> Iterator[tuple[int, Change | Answer]]:
         """(line, change or answer) in order, each hold's content brought up to date."""
-        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate, orders):
+        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate, orders, silence):
             if isinstance(change, Answer) or change.firing < 0:
                 yield -1 if change.order is None else change.order.line, change
                 continue
@@ -314,7 +322,7 @@ class Engine:
                 order, k = change.order, change.firing
                 if order is not None and change.change in ("opened", "released"):
                     outcome.awaited.append(awaited(ORDERS, change.change, order.recorded_ms, order.at_ms))
-                elif order is None and change.change == "opened":
+                elif order is None and change.change == "opened" and k >= 0:
                     event = int(fired.firings.event[k])
                     topic, recorded_ms, at_ms = (int(counting[name][event]) for name in ("topic", "timestamp", "at"))
                     outcome.awaited.append(awaited(topic_of(topic), change.change, recorded_ms, at_ms))

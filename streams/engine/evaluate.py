@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rules.model import BLOCKS, DIRECTIONS, MODES, Counter, Protected, RuleSet
+from rules.model import DIRECTIONS, MODES, Protected, RuleSet
 from rules.registry import InForce, empty
 from schemas.registry import ALLOWED
 from streams.counting.counts import Counted, as_vouched
 from streams.counting.table import ALL, VOUCHED, View
 from streams.engine.compiled_rule import CompiledRule, Read
 from streams.engine.conditions import Programs
-from streams.engine.listed import Accounts, Listed, Registered
+from streams.engine.listed import Listed
 from streams.holds.firings import ENFORCE, REVIEW, Firings
 from streams.ingest.epoch import home_of
 from streams.ingest.merge import Merged
@@ -49,6 +49,12 @@ class Evaluated:
         if self._columns is None:
             self._columns = self.rule.columns(self.read)
         return self._columns
+
+    @property
+    def review_ms(self) -> int:
+        """The time that silence in review may last before it blocks; 0, for ever, on evidence that could be forged."""
+        rule = self.rule.rule
+        return rule.review_ms if self.reading == VOUCHED or rule.spoofable else 0
 
 
 @dataclass(slots=True)
@@ -88,16 +94,8 @@ class Evaluator:
             for counter in dict.fromkeys(c for rule in compiled for c in rule.counters)
         }
 
-    @property
-    def registry(self) -> InForce:
-        return self._registry
-
-    @registry.setter
-    def registry(self, registry: InForce) -> None:
-        self._registry, self._accounts = registry, Accounts(registry)
-
-    def firings(self, events: Merged, clock_before: np.ndarray, registered: Registered) -> Fired:
-        listed = Listed(self.registry, self._accounts, registered)
+    def firings(self, events: Merged, clock_before: np.ndarray) -> Fired:
+        listed = Listed(self.registry)
         parts = self._evaluate(events, listed)
         fired = [part.fired for part in parts]
         part = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
@@ -105,6 +103,7 @@ class Evaluator:
         index = np.concatenate(fired)
         rule = np.array([part.rule.slot for part in parts])[part]
         lane = np.array([part.lane for part in parts])[part]
+        review_ms = np.array([part.review_ms for part in parts])[part]
         order = np.lexsort((rule, event))
         order = order[_may_be_blocked(events["number"][event[order]], self._protected)]
         rule, event, lane = rule[order], event[order], lane[order]
@@ -114,7 +113,7 @@ class Evaluator:
             listed.matches[ALLOWED.name] += count
         firings = Firings(
             event, events["line"][event], number, rule, np.where(allowed < 0, lane, REVIEW), at,
-            self._periods[rule], clock_before[event], home_of(events["partition"][event]),
+            self._periods[rule], clock_before[event], home_of(events["partition"][event]), review_ms[order],
         )  # fmt: skip
         out = Fired(firings, parts, part[order], index[order], allowed, listed.matches)
         if self.watch is not None:
@@ -134,10 +133,12 @@ class Evaluator:
         content: dict[str, object] = {
             "rules_version": self.version,
             "directions": [d for d in DIRECTIONS if d in rule.directions],
-            "actions": [f"block_{what}" for what in BLOCKS if what in rule.block],
+            "actions": rule.actions,
             "reason": rule.summary,
             "evidence": evidence,
         }
+        if rule.announcement is not None:
+            content["announcement"] = rule.announcement
         if fired.allowed[k] >= 0:
             content["listed"] = self.registry.entry(int(fired.allowed[k])).shown()
         if fired.allowed[k] >= 0 or part.rule.listed:
@@ -149,6 +150,11 @@ class Evaluator:
         if number <= 0:
             return "no_number"
         return "protected" if self._protected is not None and self._protected.covers(number) else ""
+
+    def may_be_blocked(self, number: int, at_ms: int) -> bool:
+        """False for a number that nobody may block, and one that the registry allows at this time."""
+        allowed = self.registry.find(ALLOWED, np.array([number]), np.array([at_ms]))[0] >= 0
+        return not allowed and not self.unblockable(number)
 
     def _evaluate(self, events: Merged, listed: Listed) -> list[Evaluated]:
         """Counts the epoch in every counter and evaluates every rule in both readings."""
@@ -175,19 +181,16 @@ class Evaluator:
         states, crosses = self._counted.states, self._counted.crosses
         views = {name: state.view(events, among, crosses, reading) for name, state in states.items()}
         hits = {c: hit for name, state in states.items() for c, hit in state.hits(views[name]).items()}
-        crossed = dict.fromkeys(rule.topics for rule in self._compiled if not rule.alone)
-        newest = {of: np.maximum.reduce([views[topic].as_of for topic in of]) for of in crossed}
+        newest = np.maximum.reduce([view.as_of for view in views.values()]) if crosses else None
         either: dict[frozenset[int], np.ndarray] = {}
         wanted = [_either([hits[c] for c in rule.counters], either) for rule in self._compiled]
-        readings: dict[tuple[str, ...], dict[Counter, tuple[np.ndarray, ...]]] = {}
+        readings = {}
         for name, state in states.items():
             for counter in state.counters:
                 readers = self._readers[counter]
                 asked = _either([wanted[rule.slot] for rule in readers], either)
-                others = list(dict.fromkeys(rule.topics for rule in readers if not rule.alone))
-                found = state.read(counter, views[name], hits[counter], asked, [newest[of] for of in others])
-                for of, outputs in zip(((name,), *others), found, strict=True):
-                    readings.setdefault(of, {})[counter] = outputs
+                crossed = any(not rule.alone for rule in readers)
+                readings[counter] = state.read(counter, views[name], hits[counter], asked, newest if crossed else None)
         read = Read(views, readings, listed)
         values = self._programs.values()
         for source, place in self._programs.sources.items():
@@ -195,7 +198,7 @@ class Evaluator:
         out = []
         for rule, looks, fired in zip(self._compiled, wanted, self._programs.fired(wanted, values), strict=True):
             view = views[rule.topics[0]]
-            as_of = newest.get(rule.topics, view.as_of)
+            as_of = view.as_of if rule.alone or newest is None else newest
             out.append(Evaluated(rule, reading, MODES.index(rule.rule.mode), view, looks, fired, as_of, read))
         return out
 

@@ -23,3 +23,4 @@ class Firings:
     period: np.ndarray  # int64[m], ms
     clock_before: np.ndarray  # int64[m]: largest partition clock before the record, ms; replay expires by it
     partition: np.ndarray  # int64[m]: the number's
+    review_ms: np.ndarray  # int64[m]: how long silence may last in review before it blocks, ms; 0: it never does

@@ -12,8 +12,9 @@ Key = tuple[int, int, int]  # number, rule slot, lane
 @dataclass(slots=True)
 class LedgerHold:
     """One rule's or operator's hold on one number; times in ms. content: the fields that the engine attached at its
-    last change, as JSON, which takes a third of the memory. released_ms: the time of the order that ended it, None if
-    none did; `until_ms` stays what it was."""
+    last change, as JSON, which takes a third of the memory. released_ms: the time at which an order, or
+    silence, ended it, None if neither did; `until_ms` stays what it was. taken_by: who looks at a hold in review, ""
+    for nobody yet. review_by_ms: the time at which silence blocks what is in review, None for never."""
 
     number: int
     rule: int
@@ -24,6 +25,8 @@ class LedgerHold:
     content: bytes
     partition: int
     released_ms: int | None = None
+    taken_by: str = ""
+    review_by_ms: int | None = None
 
     @property
     def end_ms(self) -> int:
@@ -31,16 +34,16 @@ class LedgerHold:
         return self.until_ms if self.released_ms is None else max(self.released_ms, self.from_ms) + 1
 
     def stands(self, at_ms: int) -> bool:
-        """True if neither its end nor an order has ended it by this time."""
+        """True if nothing has ended it by this time."""
         return self.released_ms is None and at_ms < self.until_ms
 
 
 @dataclass(slots=True)
 class Change:
-    """One change of one hold. firing: index into Firings, -1 for an expiry by the clock or an operator's order. A hold
+    """One change of one hold. firing: index into Firings, -1 for one by time or an operator's order. A hold
     that makes way for another expires by the firing of that other one."""
 
-    change: str  # opened, extended, reduced, approved, rejected, released, expired
+    change: str  # of streams.holds.steps
     hold: LedgerHold
     firing: int
     diverted: str = ""  # why the hold is in review, when its rule would have enforced it

@@ -12,9 +12,11 @@ no longer loaded keeps its holds until they end, and one that changed its mode k
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,25 +24,36 @@ import orjson
 
 from rules.model import MODES
 from streams.holds import ledger_rows
-from streams.holds.firings import ENFORCE, LANES, REVIEW, SHADOW, Firings
+from streams.holds.decisions import Decisions
+from streams.holds.firings import ENFORCE, LANES, REVIEW, Firings
 from streams.holds.hold import Change, Key, LedgerHold
-from streams.holds.ledger_rows import KeptHold, Registration, Ruling
+from streams.holds.ledger_rows import KeptHold, Ruling
 from streams.holds.number_order import Answer, NumberOrder
-from streams.holds.obey import obey
-from streams.holds.passes import NEVER, Pass
+from streams.holds.passes import NEVER
 from streams.holds.quota import Quota
-from streams.holds.registrations import REGISTRATIONS_MAX, Registrations
-from streams.holds.rulings import NOTHING, Rulings, end_of, with_ruling
+from streams.holds.rulings import Rulings, end_of, with_ruling
+from streams.holds.silence import ReviewTimes, Silence
 from streams.kernels.partition import partition_of
 
 if TYPE_CHECKING:
     from streams.holds.breaker import Gate
 
 
-HOUR_MS = 3_600_000
-GAIN_SHARE = 0.05
 TOMBSTONE_AFTER_MS = 7 * 86_400_000
 STALE_MIN = 1024  # entries of a heap that may be stale, were there no hold at all
+
+
+def block_id(number: int, rule: str, from_ms: int) -> str:
+    return _digest(f"{number}\n{rule}\n{from_ms}")
+
+
+def event_id(block: str, change: str, until: int | str) -> str:
+    """until: the hold's end, ms, or the id of the order that made the change."""
+    return _digest(f"{block}\n{change}\n{until}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 class Ledger:
@@ -57,19 +70,19 @@ class Ledger:
         self._by_number: dict[tuple[int, int], list[LedgerHold]] = {}  # (number, lane)
         self._ends: list[tuple[int, int, tuple[int, str], int, int]] = []  # heap of `_end`; stale entries stay
         self._tombstones: list[tuple[int, int]] = []  # heap of (due, number); stale entries stay, too
-        self._quota = Quota()
+        self.quota = Quota()
+        self.review_times = ReviewTimes()
         self._at_bound: Counter[tuple[str, str, str]] = Counter()
         self._touched: dict[int, None] = {}  # numbers, in the order in which their holds changed
         self.rulings = Rulings()
-        self.registrations = Registrations()
 
     def __len__(self) -> int:
         return sum(hold.active for hold in self._holds.values())
 
     @property
     def waiting(self) -> int:
-        """Ends and tombstones that wait for their time, stale ones included."""
-        return len(self._ends) + len(self._tombstones)
+        """Ends, tombstones and reviews that wait for their time, stale ones included."""
+        return len(self._ends) + len(self._tombstones) + len(self.review_times)
 
     def in_force(self, number: int, lane: int) -> list[LedgerHold]:
         """Active holds of a number in the rules' file order."""
@@ -94,12 +107,14 @@ class Ledger:
                 hold.active,
                 hold.content,
                 hold.released_ms,
+                hold.taken_by,
+                hold.review_by_ms,
             )
             for lane in LANES
             for hold in self.holds_of(number, lane)
         ]
-        spoken = self.rulings.of(number), self.registrations.of(number)
-        return ledger_rows.encode(holds, *spoken) if holds or any(spoken) else None
+        rulings = self.rulings.of(number)
+        return ledger_rows.encode(holds, rulings) if holds or rulings else None
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]], partitions: int = 0) -> int:
         """Takes over (key, value) rows in log order: the last row of a number replaces its holds. Returns how many
@@ -107,22 +122,22 @@ class Ledger:
         count of the inputs, 0 when it is not known."""
         last = ledger_rows.last_rows(rows)
         kept = {
-            number: ([], [], []) if value is None else ledger_rows.decode(number, value)
-            for number, value in last.items()
+            number: ([], []) if value is None else ledger_rows.decode(number, value) for number, value in last.items()
         }
         self.drop(kept)
         homes = _homes(np.array(list(kept), np.int64), max(1, partitions)).tolist()
-        for (number, (holds, rulings, registrations)), home in zip(kept.items(), homes, strict=True):
+        for (number, (holds, rulings)), home in zip(kept.items(), homes, strict=True):
             for hold in holds:
                 rule, lane, content = self.slot(hold.rule), MODES.index(hold.mode), orjson.dumps(hold.content)
                 times = hold.from_, hold.until, hold.active
-                self._adopt(LedgerHold(number, rule, lane, *times, content, home, hold.released))
-            self._keep(number, rulings, registrations)
-        return sum(bool(holds) for holds, _, _ in kept.values())
+                more = hold.released, hold.taken_by, hold.review_by
+                self._adopt(LedgerHold(number, rule, lane, *times, content, home, *more))
+            self._take_rulings(number, rulings)
+        return sum(bool(holds) for holds, _ in kept.values())
 
     def numbers_of(self, partition: int, partitions: int) -> list[int]:
-        """The numbers with holds, rulings or registrations that belong to this partition, ascending."""
-        known = [*(number for number, _ in self._by_number), *self.rulings, *self.registrations]
+        """The numbers with holds that belong to this partition, ascending."""
+        known = [*(number for number, _ in self._by_number), *self.rulings]
         numbers = np.unique(np.array(known, np.int64))
         return numbers[_homes(numbers, partitions) == partition].tolist()
 
@@ -136,7 +151,6 @@ class Ledger:
         for number in numbers:
             self._touched.pop(number, None)
             self.rulings.put(number, ())
-            self.registrations.put(number, ())
             for lane in LANES:
                 for hold in list(self._by_number.get((number, lane), ())):
                     self._forget(hold)
@@ -145,54 +159,28 @@ class Ledger:
         """The same holds under other rules; this ledger stays as it is."""
         other = Ledger(rules)
         slots = {rule: other.slot(self.rules[rule]) for rule in {hold.rule for hold in self._holds.values()}}
-        for h in self._holds.values():
-            times = h.from_ms, h.until_ms, h.active
-            other._adopt(LedgerHold(h.number, slots[h.rule], h.lane, *times, h.content, h.partition, h.released_ms))
-        for number in {*self.rulings, *self.registrations}:
-            other._keep(number, self.rulings.of(number), self.registrations.of(number))
+        for hold in self._holds.values():
+            other._adopt(replace(hold, rule=slots[hold.rule]))
+        for number in self.rulings:
+            other._take_rulings(number, self.rulings.of(number))
         other._touched = dict(self._touched)
         return other
 
     # -- changes -----------------------------------------------------------------------------------------------
 
     def apply(
-        self, firings: Firings, expire_by_clock: bool, gate: Gate | None = None, orders: Sequence[NumberOrder] = ()
+        self,
+        firings: Firings,
+        expire_by_clock: bool,
+        gate: Gate | None = None,
+        orders: Sequence[NumberOrder] = (),
+        silence: Silence | None = None,
     ) -> Iterator[Change | Answer]:
         """Changes in order, and behind those by an order the answer to it. With `expire_by_clock`, holds that ended by
         the clock before a firing's record expire before it; those that end between firings, or were opened in the past
         by the last record, are left to `expire`. What `gate` holds back of the openings that a rule would enforce goes
-        to review. orders: ascending by line."""
-        if not len(firings.event) and not orders:
-            return
-        gain = np.maximum(HOUR_MS, np.rint(GAIN_SHARE * firings.period).astype(np.int64))
-        asking = np.zeros(len(gain), np.int64) if gate is None else gate.asking()
-        known, k = Pass(firings, gain, asking, self._holds.get), 0
-        for order in orders:
-            stop = int(np.searchsorted(firings.line, order.line))
-            yield from self._fire(k, stop, known, expire_by_clock, gate)
-            if expire_by_clock:
-                yield from self.expire(order.clock_before)
-            yield from obey(self, order)
-            known.know_again(order.number, self._holds.get)
-            k = stop
-        yield from self._fire(k, len(gain), known, expire_by_clock, gate)
-        for (_, rule, lane), count in known.refused().items():
-            # Openings that the gate holds back would have been opened in review.
-            mode = MODES[REVIEW if lane == ENFORCE else lane]
-            self._at_bound[self.rules[rule], mode, "not_opened"] += count
-
-    def _fire(self, k: int, stop: int, known: Pass, expire_by_clock: bool, gate: Gate | None) -> Iterator[Change]:
-        """The changes by firings k to `stop`."""
-        while True:
-            due = self._ends[0][0] if expire_by_clock and self._ends else NEVER
-            k = known.next(k, stop, due)
-            if k == stop:
-                return
-            if known.clock_before[k] >= due:
-                yield from self.expire(int(known.clock_before[k]))
-                continue
-            yield from self._change(k, known, gate)
-            k += 1
+        to review. orders: ascending by line. silence: None while nothing is blocked by it."""
+        yield from Decisions(self, firings, expire_by_clock, gate, orders, silence).made()
 
     def at_bound(self) -> Counter[tuple[str, str, str]]:
         """Counts since the last call, by (rule, mode, "given_up" or "not_opened"): holds that made way for others, and
@@ -207,10 +195,12 @@ class Ledger:
             hold = self._holds.get((number, rule, lane))
             if hold is None or not hold.active or hold.until_ms != until:
                 continue
+            if hold.review_by_ms is not None:  # before its end silence will have ended it
+                continue
             hold.active = False
             self._touched[number] = None
             self._push(self._tombstones, _tombstone(hold))
-            yield Change("expired", hold, -1)
+            yield Change("unreviewed" if lane == REVIEW else "expired", hold, -1)
 
     def bury(self, now_ms: int) -> Iterator[int]:
         """Forgets, lane by lane, the holds of numbers whose last one there ended TOMBSTONE_AFTER_MS ago; yields the
@@ -223,10 +213,9 @@ class Ledger:
             holds = self._by_number.get(number_lane)
             if holds and not any(hold.active or hold.until_ms + TOMBSTONE_AFTER_MS > now_ms for hold in holds):
                 over.append((max(hold.until_ms for hold in holds), *number_lane))
-        for number in sorted(due):
-            for kept in (self.rulings, self.registrations):
-                if kept.forget(number, now_ms - TOMBSTONE_AFTER_MS):
-                    self._touched[number] = None
+        for number in sorted(due & set(self.rulings)):
+            if self.rulings.forget(number, now_ms - TOMBSTONE_AFTER_MS):
+                self._touched[number] = None
         for _, number, lane in sorted(over):
             for hold in list(self._by_number[number, lane]):
                 self._forget(hold)
@@ -234,103 +223,58 @@ class Ledger:
             if lane == ENFORCE:
                 yield number
 
-    def _change(self, k: int, known: Pass, gate: Gate | None) -> Iterator[Change]:
-        """The changes by firing k, which, as far as `known` goes, opens or extends a hold."""
-        firings, key, why = known.firings, known.keys[known.group[k]], ""
-        at, period, gain = int(firings.at[k]), int(firings.period[k]), int(known.gain_ms[k])
-        change = "opened" if known.is_opening(k) else "extended"
-        ruled, ruled_until_ms = "", NEVER
-        if key[0] in self.rulings and key[2] != SHADOW:
-            ruled, ruled_until_ms = self.rulings.against(key[0], self.rules[key[1]], at)
-            if ruled == NOTHING:
-                known.pass_until(k, ruled_until_ms, is_full=False)
-                return
-        if change == "opened" and key[2] == ENFORCE and (why := ruled or ("" if gate is None else gate.held_back(k))):
-            key = (*key[:2], REVIEW)
-            change = self._change_in_review(key, at, at + period, gain)
-        hold, partition = self._holds.get(key), int(firings.partition[k])
-        if change == "opened" and hold is None and key[2] != ENFORCE:
-            group = (*key[1:], partition)
-            if at < (opens_at := self._quota.opens_at(group, period - gain)):
-                known.pass_until(k, opens_at, is_full=True)
-                return
-            for over in self._quota.crowd(group):
-                yield from self._give_up(over, k, known)
-        if change == "opened":
-            hold = self.open(key, at, at + period, partition)
-        elif hold is not None and change:
-            if hold.released_ms is not None:  # by an order older than the hold: what began it opens nothing more
-                return
-            self.extend(hold, at + period)
-        known.know(key, hold)
-        if hold is not None and why:
-            until_ms = min(hold.until_ms, hold.until_ms + gain - period, ruled_until_ms if ruled else NEVER)
-            known.pass_until(k, until_ms, is_full=False)
-        if hold is not None and change:
-            yield Change(change, hold, k, why)
-
-    def _change_in_review(self, key: Key, at: int, until_ms: int, gain_ms: int) -> str:
-        """The change by a firing that goes to review instead: "opened", "extended" or "" for none."""
-        hold = self._holds.get(key)
-        if hold is None or at >= hold.end_ms:
-            return "opened"
-        is_extended = hold.released_ms is None and at >= hold.from_ms and until_ms - hold.until_ms >= gain_ms
-        return "extended" if is_extended else ""
-
-    def _give_up(self, hold: LedgerHold, k: int, known: Pass) -> Iterator[Change]:
-        """Ends a hold that makes way for the one that firing k opens. A hold that has ended already is only forgotten a
-        little sooner."""
-        number, rule, lane = key = hold.number, hold.rule, hold.lane
-        self._forget(hold)
-        self._touched[number] = None
-        known.know(key, None)
-        known.look_again((number, rule, ENFORCE))
-        if hold.active:
-            hold.active = False
-            self._at_bound[self.rules[rule], MODES[lane], "given_up"] += 1
-            yield Change("expired", hold, k)
-
     def open(self, key: Key, from_ms: int, until_ms: int, partition: int) -> LedgerHold:
         hold = self._holds.get(key)
         if hold is None:
             hold = self._adopt(LedgerHold(*key, from_ms, until_ms, True, b"", partition))
             self._touched[hold.number] = None
         else:
-            hold.from_ms, hold.released_ms = from_ms, None
+            hold.from_ms, hold.released_ms, hold.taken_by, hold.review_by_ms = from_ms, None, "", None
             self.extend(hold, until_ms)
         return hold
 
     def end(self, hold: LedgerHold, at_ms: int) -> None:
-        """Ends a hold by an order."""
-        hold.active, hold.released_ms = False, at_ms
+        """Ends a hold before its `until`."""
+        hold.active, hold.released_ms, hold.review_by_ms = False, at_ms, None
         self._touched[hold.number] = None
         self._push(self._tombstones, _tombstone(hold))
 
     def rule_on(self, number: int, rulings: Iterable[Ruling]) -> None:
         """Sets all rulings that stand about a number."""
         self._touched[number] = None
-        self._keep(number, rulings, self.registrations.of(number))
+        self._take_rulings(number, rulings)
 
     def add_ruling(self, number: int, ruling: Ruling) -> None:
         self.rule_on(number, with_ruling(self.rulings.of(number), ruling))
 
-    def register(self, number: int, registrations: Iterable[Registration]) -> None:
-        """Sets all registrations that stand for a number."""
-        self._touched[number] = None
-        self._keep(number, self.rulings.of(number), registrations)
-
-    def _keep(self, number: int, rulings: Iterable[Ruling], registrations: Iterable[Registration]) -> None:
+    def _take_rulings(self, number: int, rulings: Iterable[Ruling]) -> None:
         self.rulings.put(number, rulings)
-        self.registrations.put(number, registrations)
-        for end_ms in self._spoken_until(number):
-            self._push(self._tombstones, (end_ms + TOMBSTONE_AFTER_MS, number))
+        for one in self.rulings.of(number):
+            self._push(self._tombstones, (end_of(one) + TOMBSTONE_AFTER_MS, number))
 
-    def _spoken_until(self, number: int) -> list[int]:
-        """The ends of what orders have left behind about a number."""
-        return [*map(end_of, self.rulings.of(number)), *(one.until for one in self.registrations.of(number))]
+    def hold(self, key: Key) -> LedgerHold | None:
+        return self._holds.get(key)
 
     def hold_of(self, number: int, rule: str, lane: int) -> LedgerHold | None:
         return self._holds.get((number, self.slot(rule), lane))
+
+    def touch(self, number: int) -> None:
+        """Notes that a number's holds have changed."""
+        self._touched[number] = None
+
+    def first_end(self) -> int:
+        """The first end that may have to be noticed, ms; NEVER if there is none."""
+        return self._ends[0][0] if self._ends else NEVER
+
+    def await_review(self, hold: LedgerHold) -> None:
+        """Looks at a hold in review again at its `review_by_ms`."""
+        self.review_times.add(hold, self.order_of(hold.rule))
+        if len(self.review_times) > STALE_MIN + 2 * len(self._holds):
+            waiting = (hold for hold in self._holds.values() if hold.review_by_ms is not None)
+            self.review_times.restart((hold, self.order_of(hold.rule)) for hold in waiting)
+
+    def note_at_bound(self, rule: int, lane: int, what: str, count: int) -> None:
+        self._at_bound[self.rules[rule], MODES[lane], what] += count
 
     def extend(self, hold: LedgerHold, until_ms: int) -> None:
         """Moves the end of a hold, which is in force again if it was not."""
@@ -343,12 +287,19 @@ class Ledger:
         self._holds[hold.number, hold.rule, hold.lane] = hold
         self._by_number.setdefault((hold.number, hold.lane), []).append(hold)
         if hold.lane != ENFORCE:
-            self._quota.add(hold)
+            self.quota.add(hold)
+        if hold.review_by_ms is not None:
+            self.await_review(hold)
         if hold.active:
             self._push(self._ends, self._end(hold))
         else:
             self._push(self._tombstones, _tombstone(hold))
         return hold
+
+    def forget(self, hold: LedgerHold) -> None:
+        """Forgets a hold, as its number's row will."""
+        self._forget(hold)
+        self.touch(hold.number)
 
     def _forget(self, hold: LedgerHold) -> None:
         del self._holds[hold.number, hold.rule, hold.lane]
@@ -357,28 +308,27 @@ class Ledger:
         if not self._by_number[number_lane]:
             del self._by_number[number_lane]
         if hold.lane != ENFORCE:
-            self._quota.remove(hold)
+            self.quota.remove(hold)
 
     def _push(self, heap: list[Any], entry: tuple[Any, ...]) -> None:
-        """Extensions and holds that are forgotten leave entries behind: a bounded number for each that is there."""
+        """Extensions, and holds that are forgotten, leave entries behind: never more than there are holds."""
         heapq.heappush(heap, entry)
-        spoken = len(self.rulings) + len(self.registrations)
-        if len(heap) > STALE_MIN + 2 * len(self._holds) + REGISTRATIONS_MAX * 2 * spoken:
+        if len(heap) > STALE_MIN + 2 * len(self._holds):
             self._ends[:] = [self._end(hold) for hold in self._holds.values() if hold.active]
             self._tombstones[:] = [_tombstone(hold) for hold in self._holds.values() if not hold.active]
-            for number in {*self.rulings, *self.registrations}:
-                self._tombstones += [(end_ms + TOMBSTONE_AFTER_MS, number) for end_ms in self._spoken_until(number)]
+            ends = [(end_of(one), number) for number in self.rulings for one in self.rulings.of(number)]
+            self._tombstones += [(end_ms + TOMBSTONE_AFTER_MS, number) for end_ms, number in ends]
             heapq.heapify(self._ends)
             heapq.heapify(self._tombstones)
 
     def _end(self, hold: LedgerHold) -> tuple[int, int, tuple[int, str], int, int]:
-        return hold.until_ms, hold.number, self._order(hold.rule), hold.rule, hold.lane
+        return hold.until_ms, hold.number, self.order_of(hold.rule), hold.rule, hold.lane
 
     def holds_of(self, number: int, lane: int) -> list[LedgerHold]:
         """All holds of a number in the rules' file order, those that have ended included."""
-        return sorted(self._by_number.get((number, lane), ()), key=lambda hold: self._order(hold.rule))
+        return sorted(self._by_number.get((number, lane), ()), key=lambda hold: self.order_of(hold.rule))
 
-    def _order(self, rule: int) -> tuple[int, str]:
+    def order_of(self, rule: int) -> tuple[int, str]:
         """The key by which rules are sorted: in the files' order, then by name those that no file has any more."""
         return (rule, "") if rule < self._loaded else (self._loaded, self.rules[rule])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RELEASE, BLOCK, ALLOW, DISALLOW, APPROVE, REJECT = "release", "block", "allow", "disallow", "approve", "reject"
-REGISTRATIONS = REGISTER, UNREGISTER = "register", "unregister"  # of a sender; they change no hold
+PROPOSE, TAKE, SUSPEND = "propose", "take", "suspend"
 
 # The reasons for which an order is refused, in words. Nothing of a refused order is obeyed.
 REFUSALS = {
@@ -21,9 +21,8 @@ REFUSALS = {
     "not_allowed": "no operator has put the number on the allow list",
     "no_end": "it says no end (`until`)",
     "over": "its end (`until`) is not behind its time (`at`)",
-    "no_change": "the operator's block ends then already",
-    "not_registered": "no such registration of the number is in force or to come",
-    "too_many": "the number has 16 registrations already: end one first",
+    "no_change": "all is as it says already",
+    "not_here": "entries of the registry are told by `grayline registry add`",
 }
 
 
@@ -33,7 +32,7 @@ class NumberOrder:
     which it counts. recorded_ms: its Kafka timestamp. clock_before: the largest clock before the record, ms. rule: the
     rule whose hold it is about, "" for all. until_ms: the end that it says. refused: why it cannot be obeyed whatever
     the holds are, of REFUSALS. is_allowed: the registry has the number on the allow list. content: of the hold that the
-    order opens, JSON. since_ms, owner, account, relay: of the registration that the order is about."""
+    order opens, JSON."""
 
     line: int
     offset: int
@@ -51,14 +50,10 @@ class NumberOrder:
     is_allowed: bool = False
     recorded_ms: int = -1
     content: bytes = b""
-    since_ms: int | None = None
-    owner: str = ""
-    account: str = ""
-    relay: str = ""
 
     def shown(self) -> dict[str, object]:
         """The order as `block-history` tells it."""
-        told: dict[str, object] = {
+        return {
             "id": self.id,
             "action": self.action,
             "at": self.at_ms,
@@ -67,8 +62,6 @@ class NumberOrder:
             "rule": self.rule or None,
             "until": self.until_ms,
         }
-        about = {"since": self.since_ms, "owner": self.owner, "account": self.account, "relay": self.relay}
-        return told | {name: value for name, value in about.items() if value not in (None, "")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,60 +1,34 @@
-"""Obeys orders about a number: the one table of the steps that an operator may order, and what each does.
-
-A hold is in review, active (enforced and in force), or over; `block-history` tells each step. Rules open and extend,
-time expires, and operators take the steps of STEPS. A step that the table does not have is refused whole."""
+"""Obeys orders about a number: what each step that an operator may order does (streams/holds/steps.py). A step that the
+table does not have is refused whole."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from rules.model import OPERATOR
 from streams.holds.firings import ENFORCE, REVIEW
-from streams.holds.hold import Change, LedgerHold
+from streams.holds.hold import Change, Key, LedgerHold
 from streams.holds.number_order import (
     ALLOW,
     APPROVE,
     BLOCK,
     DISALLOW,
-    REGISTER,
-    REGISTRATIONS,
+    PROPOSE,
     REJECT,
     RELEASE,
-    UNREGISTER,
+    SUSPEND,
+    TAKE,
     Answer,
     NumberOrder,
 )
-from streams.holds.registrations import after_order
 from streams.holds.rulings import ruling
+from streams.holds.steps import ACTIVE, STEPS
 
 if TYPE_CHECKING:
     from streams.holds.ledger import Ledger
 
-ACTIVE, IN_REVIEW, OVER = "active", "in review", "over"
-
-
-@dataclass(frozen=True)
-class Step:
-    """action: of an operator. before: the state of the holds that it is about. changes: what `block-history` or
-    `review-queue` says of them. after: their state. refused: why the order is refused where no hold is in the state
-    before, of REFUSALS; "" where it stands all the same."""
-
-    action: str
-    before: str
-    changes: tuple[str, ...]
-    after: str
-    refused: str = ""
-
-
-STEPS = (
-    Step(RELEASE, ACTIVE, ("released",), OVER, "not_blocked"),
-    Step(ALLOW, ACTIVE, ("released",), OVER),
-    Step(BLOCK, ACTIVE, ("extended", "reduced"), ACTIVE),
-    Step(BLOCK, OVER, ("opened",), ACTIVE),
-    Step(APPROVE, IN_REVIEW, ("approved", "opened", "extended"), ACTIVE, "not_in_review"),
-    Step(REJECT, IN_REVIEW, ("rejected",), OVER, "not_in_review"),
-)
+OWN_LANE = {BLOCK: ENFORCE, PROPOSE: REVIEW}  # of the hold that an operator's order opens
 
 
 def obey(ledger: Ledger, order: NumberOrder) -> Iterator[Change | Answer]:
@@ -68,22 +42,25 @@ def obey(ledger: Ledger, order: NumberOrder) -> Iterator[Change | Answer]:
 def _refusal(ledger: Ledger, order: NumberOrder) -> str:
     """The reason of REFUSALS, "" if the order can be obeyed."""
     number, at_ms, until_ms = order.number, order.at_ms, order.until_ms
-    if order.action in REGISTRATIONS:
-        return after_order(ledger.registrations.of(number), order)[1]
-    if until_ms is None and order.action in (BLOCK, ALLOW):
+    if order.action not in _DOES:
+        return "not_here"
+    if until_ms is None and order.action in (BLOCK, PROPOSE, ALLOW):
         return "no_end"
     if until_ms is not None and until_ms <= at_ms:
         return "over"
-    if order.action in (BLOCK, APPROVE) and (order.is_allowed or ledger.rulings.stands(number, ALLOW, at_ms)):
+    if order.action in (BLOCK, PROPOSE, APPROVE) and (order.is_allowed or ledger.rulings.stands(number, ALLOW, at_ms)):
         return "allow_listed"
     if order.action == DISALLOW:
         return "" if any(one.action == ALLOW for one in ledger.rulings.of(number)) else "not_allowed"
-    if order.action == BLOCK:
-        hold = ledger.hold_of(number, OPERATOR, ENFORCE)
+    if order.action in OWN_LANE:
+        hold = ledger.hold_of(number, OPERATOR, OWN_LANE[order.action])
         is_moved = hold is None or not hold.stands(at_ms) or hold.until_ms != max(until_ms or 0, hold.from_ms)
         return "" if is_moved else "no_change"
-    step = next(step for step in STEPS if step.action == order.action)
-    return "" if _meant(ledger, order, ENFORCE if step.before == ACTIVE else REVIEW) else step.refused
+    step = next(step for step in STEPS if step.by == order.action)
+    meant = _meant(ledger, order, ENFORCE if step.before == ACTIVE else REVIEW)
+    if order.action == TAKE and meant and all(hold.taken_by == order.operator for hold in meant):
+        return "no_change"
+    return "" if meant else step.refused
 
 
 def _meant(ledger: Ledger, order: NumberOrder, lane: int) -> list[LedgerHold]:
@@ -109,11 +86,27 @@ def _disallow(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
     yield from ()
 
 
+def _suspend(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
+    """Ends active holds, since the carrier has suspended the line: the blocks were right, and are no longer needed."""
+    for hold in _meant(ledger, order, ENFORCE):
+        ledger.end(hold, order.at_ms)
+        yield Change("suspended", hold, -1, order=order)
+
+
 def _block(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
-    """The operator's own hold, which has one end: a later order moves it."""
+    """The operator's own hold, enforced or proposed, which has one end: a later order moves it."""
     assert order.until_ms is not None
-    key = order.number, ledger.slot(OPERATOR), ENFORCE
-    yield _held(ledger, order, key, order.until_ms, order.content, can_reduce=True)
+    key = order.number, ledger.slot(OPERATOR), OWN_LANE[order.action]
+    times = order.at_ms, order.until_ms
+    yield held(ledger, key, *times, order.content, order.partition, order, can_reduce=True)
+
+
+def _take(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
+    """Says who looks at holds in review; a later word takes the place of the one before."""
+    for hold in _meant(ledger, order, REVIEW):
+        hold.taken_by = order.operator
+        ledger.touch(order.number)
+        yield Change("taken", hold, -1, order=order)
 
 
 def _approve(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
@@ -124,7 +117,8 @@ def _approve(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
         yield Change("approved", hold, -1, order=order)
         enforced = ledger.hold_of(order.number, ledger.rules[hold.rule], ENFORCE)
         if enforced is None or not enforced.stands(order.at_ms) or enforced.until_ms < until_ms:
-            yield _held(ledger, order, (order.number, hold.rule, ENFORCE), until_ms, hold.content)
+            key = order.number, hold.rule, ENFORCE
+            yield held(ledger, key, order.at_ms, until_ms, hold.content, order.partition, order)
 
 
 def _reject(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
@@ -137,31 +131,27 @@ def _reject(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
         ledger.add_ruling(order.number, ruling("reject", rule, order.at_ms, until_ms, order.id))
 
 
-def _held(
+def held(
     ledger: Ledger,
-    order: NumberOrder,
-    key: tuple[int, int, int],
+    key: Key,
+    at_ms: int,
     until_ms: int,
     content: bytes,
+    partition: int,
+    order: NumberOrder | None = None,
     can_reduce: bool = False,
 ) -> Change:
-    """An enforced hold from the order's time on, or the one in force with another end."""
-    hold = ledger.hold_of(order.number, ledger.rules[key[1]], ENFORCE)
-    if hold is None or not hold.stands(order.at_ms):
+    """A hold from this time on, or the one that stands then with another end."""
+    hold = ledger.hold(key)
+    if hold is None or not hold.stands(at_ms):
         change = "opened"
-        hold = ledger.open(key, order.at_ms, until_ms, order.partition)
+        hold = ledger.open(key, at_ms, until_ms, partition)
     else:
         until_ms = max(until_ms, hold.from_ms)  # an order may be older than the hold
         change = "reduced" if can_reduce and until_ms < hold.until_ms else "extended"
         ledger.extend(hold, until_ms)
     hold.content = content
     return Change(change, hold, -1, order=order)
-
-
-def _register(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
-    """A sender's registrations, which change no hold."""
-    ledger.register(order.number, after_order(ledger.registrations.of(order.number), order)[0])
-    yield from ()
 
 
 _DOES: dict[str, Callable[[Ledger, NumberOrder], Iterator[Change]]] = {
@@ -171,6 +161,7 @@ _DOES: dict[str, Callable[[Ledger, NumberOrder], Iterator[Change]]] = {
     BLOCK: _block,
     APPROVE: _approve,
     REJECT: _reject,
-    REGISTER: _register,
-    UNREGISTER: _register,
+    PROPOSE: _block,
+    TAKE: _take,
+    SUSPEND: _suspend,
 }

@@ -9,23 +9,23 @@ from typing import Any
 
 import orjson
 
-from rules.model import BLOCKS, DIRECTIONS
+from rules.model import ACTIONS, DIRECTIONS
 from schemas import topics
 from schemas.json_reading import JsonReader
 from schemas.numbers import published
 from streams.holds.firings import ENFORCE, REVIEW, SHADOW
 from streams.holds.hold import Change, LedgerHold
-from streams.holds.ids import block_id, event_id
-from streams.holds.ledger import Ledger
+from streams.holds.ledger import Ledger, block_id, event_id
 from streams.holds.number_order import Answer, NumberOrder
 from streams.ingest.epoch import OutRecord
 
 LANE_TOPICS = {ENFORCE: topics.BLOCK_EVENTS, SHADOW: topics.SHADOW_EVENTS, REVIEW: topics.REVIEW_QUEUE}
 _content: JsonReader[dict[str, Any]] = JsonReader(dict)
 # Why people look at a hold although its rule enforces; the registry's entry that made it so; the registry in force, if
-# it had a part in it.
-SOMETIMES = ("diverted", "listed", "registry_version")
-ACTIONS = tuple(f"block_{what}" for what in BLOCKS)
+# it had a part in it; whether it blocks because nobody decided.
+SOMETIMES = ("diverted", "listed", "registry_version", "unreviewed")
+# The state of a number whose last hold in force a change has ended.
+OVER_BY = {"released": "released", "suspended": "suspended", "approved": "released", "rejected": "released"}
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Output:
         state = {
             "event_id": first.event_id,
             "number": number,
-            "state": "active" if last.holds else "expired" if last.order is None else "released",
+            "state": "active" if last.holds else OVER_BY.get(last.change, "expired"),
             "change": first.change,
             "until": max(hold["until"] for hold in shown),
             "directions": [d for d in DIRECTIONS if any(d in hold["directions"] for hold in shown)],
@@ -108,8 +108,10 @@ class Output:
             "actions": content["actions"],
             "reason": content["reason"],
             "evidence": content["evidence"],
-            "announcement": None,
+            "announcement": content.get("announcement"),
             **{name: content[name] for name in SOMETIMES if name in content},
+            **({"taken_by": hold.taken_by} if hold.taken_by else {}),
+            **({} if hold.review_by_ms is None else {"review_by": hold.review_by_ms}),
         }
 
 

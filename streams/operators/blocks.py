@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
 TOPIC = "block-events"
-STATES = ("active", "released", "expired")
+STATES = ("active", "released", "suspended", "expired")
 TIMEOUT_S = 10.0
 POLL_S = 0.2  # how long Ctrl-C and a block's end by the clock may wait
 RECORDS_MAX = 10_000

@@ -20,7 +20,7 @@ from rules.model import RuleSet
 from rules.registry import ALWAYS_MS, Entry, Registry
 from schemas.numbers import normalise
 from schemas.registry import ENTRY_KINDS
-from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, MESSAGE_RELAY, REVIEW_QUEUE, TRAPS
+from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CDR, MESSAGE_RELAY, REPORTS, REVIEW_QUEUE, TRAPS
 from streams.captures.replay import Replay
 from streams.engine.engine import Engine
 from streams.ingest.epoch import OutRecord
@@ -52,6 +52,7 @@ class Line:
     origin: str = "domestic"
     registered: bool = False  # as a bulk sender
     institution: bool = False
+    allowed: bool = False
 
     def nth(self, place: int) -> Line:
         """The same with another number of the same type."""
@@ -100,12 +101,20 @@ class Traffic:
         through = {"reseller": reseller} if reseller else {}
         self._add(at_s, MESSAGE_RELAY, {**ends, "text": text, **through})
 
+    def report(self, at_s: float, reporter: int, known: str = "full") -> None:
+        """By the nth of the people whom a call or message may have reached."""
+        report_id = f"{self.line.number} {len(self.records)}"
+        said = {"report_id": report_id, "number": self.line.number, "reporter": stranger(reporter)}
+        self._add(at_s, REPORTS, {**said, "reporter_known": known})
+
     def hit(self, at_s: float, trap: int, depth: str = "limited") -> None:
         """Reaches the nth trap."""
         self._add(at_s, TRAPS, {"sender": self.line.number, "trap": f"02-6000-{trap:04d}", "depth": depth})
 
     def _add(self, at_s: float, topic: str, value: dict[str, Any]) -> None:
-        feed = {"verified": self.line.verified, "origin": self.line.origin, "at": round(at_s * 1000)}
+        feed: dict[str, Any] = {"at": round(at_s * 1000)}
+        if topic in (CDR, MESSAGE_RELAY):
+            feed |= {"verified": self.line.verified, "origin": self.line.origin}
         self.records.append((at_s, topic, {**value, **feed}))
 
 
@@ -126,7 +135,7 @@ NOTHING = Hits(frozenset(), frozenset())
 
 @lru_cache(maxsize=1)
 def shipped() -> RuleSet:
-    return load([packs(), witnesses()])
+    return load([packs(), witnesses() / "traps.yaml"])
 
 
 def hits(traffic: Traffic, rules: RuleSet | None = None) -> Hits:
@@ -141,21 +150,25 @@ def hits_of(traffics: Sequence[Traffic], rules: RuleSet | None = None) -> list[H
     assert len(set(numbers)) == len(numbers), "two of them share a number"
     lanes: dict[str, dict[str, set[str]]] = {number: {lane: set() for lane in LANES} for number in numbers}
 
-    def take(record: OutRecord) -> None:
+    for record in outputs_of(traffics, rules):
         assert record.value is not None
         assert record.topic in LANES, f"{record.topic}: {record.value!r}"
         state = orjson.loads(record.value)
         lanes[state["number"]][record.topic] |= {hold["rule"] for hold in (state["hold"], *state.get("holds", ()))}
-
-    registry = Registry.of([entry for traffic in traffics for entry in _entries(traffic.line)])
-    Replay(Engine(replace(rules or shipped(), registry=registry), expire_by_clock=True), take).run(
-        _lines(traffics), "crafted"
-    )
     return [Hits(frozenset(lanes[n][BLOCK_EVENTS]), frozenset(lanes[n][REVIEW_QUEUE])) for n in numbers]
 
 
+def outputs_of(traffics: Sequence[Traffic], rules: RuleSet | None = None) -> list[OutRecord]:
+    registry = Registry.of([entry for traffic in traffics for entry in _entries(traffic.line)])
+    out: list[OutRecord] = []
+    engine = Engine(replace(rules or shipped(), registry=registry), expire_by_clock=True)
+    Replay(engine, out.append).run(_lines(traffics), "crafted")
+    return out
+
+
 def _entries(line: Line) -> Iterator[Entry]:
-    for kind, is_listed in (("bulk_sender", line.registered), ("institution", line.institution)):
+    listed = ("bulk_sender", line.registered), ("institution", line.institution), ("allowed", line.allowed)
+    for kind, is_listed in listed:
         if is_listed:
             yield Entry(ENTRY_KINDS[kind], 0, normalise(line.number).key, ALWAYS_MS, 1 << 50, "somebody", "registered")
 

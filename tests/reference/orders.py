@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from schemas.codes import CONTROL_ACTIONS
+
 if TYPE_CHECKING:
     from tests.reference.reference import Hold, Reference
 
 OPERATOR = "operator"
+ENTRIES = ("register", "unregister")  # orders about entries of the registry
+ACTIONS = tuple(action for action in CONTROL_ACTIONS[1:] if action not in ENTRIES)
 
 
 @dataclass(frozen=True)
@@ -26,18 +30,13 @@ class Order:
     def until_ms(self) -> int | None:
         return self.record.get("until")
 
-    @property
-    def through(self) -> tuple[str | None, str | None]:
-        return self.record.get("account"), self.record.get("relay")
-
     def is_about(self, rule: str) -> bool:
         return self.record.get("rule", rule) == rule
 
     def shown(self) -> dict[str, Any]:
         said = self.record
         told = {"id": said["id"], "action": said["action"], "at": self.at_ms, "operator": said["operator"]}
-        told |= {"reason": said["reason"], "rule": said.get("rule"), "until": said.get("until")}
-        return told | {name: said[name] for name in ("since", "owner", "account", "relay") if name in said}
+        return told | {"reason": said["reason"], "rule": said.get("rule"), "until": said.get("until")}
 
 
 class Orders:
@@ -46,8 +45,6 @@ class Orders:
 
     def __init__(self, reference: Reference) -> None:
         self._of = reference
-        # By number: the registrations, each (since, until, account, relay), None for any.
-        self.registered: defaultdict[int, list[tuple[int, int, str | None, str | None]]] = defaultdict(list)
         self.standing: defaultdict[int, dict[tuple[str, str | None], tuple[int, int]]] = defaultdict(dict)
 
     def against(self, number: int, rule: str, at_ms: int) -> str:
@@ -68,57 +65,54 @@ class Orders:
             return "late"
         if number <= 0:
             return "no_number"
-        if action == "register":
-            since_ms = order.record.get("since", order.at_ms)
-            through = {one[2:] for one in self.registered[number]} - {order.through}
-            if order.until_ms is None or order.until_ms <= since_ms:
-                return "no_end" if order.until_ms is None else "over"
-            return "too_many" if len(through) >= 16 else ""
-        if action == "unregister":
-            return "" if self._ended_by(order) else "not_registered"
         if of.protected.covers(number):
             return "protected"
-        if action in ("block", "allow") and order.until_ms is None:
+        if action in ENTRIES:
+            return "not_here"
+        if action in ("block", "propose", "allow") and order.until_ms is None:
             return "no_end"
         if order.until_ms is not None and order.until_ms <= order.at_ms:
             return "over"
         allows = [t for (kind, _), t in self.standing[number].items() if kind == "allow"]
-        if action in ("block", "approve") and (
+        if action in ("block", "propose", "approve") and (
             any(said <= order.at_ms < until for said, until in allows) or of.is_allowed(number, order.at_ms)
         ):
             return "allow_listed"
         if action == "disallow":
             return "" if allows else "not_allowed"
-        if action == "release" and not self._meant(order, "enforce"):
+        if action in ("release", "suspend") and not self._meant(order, "enforce"):
             return "not_blocked"
-        if action in ("approve", "reject") and not self._meant(order, "review"):
-            return "not_in_review"
-        hold = of.hold_of(number, OPERATOR, "enforce")
-        if action == "block" and hold is not None and stands(hold, order.at_ms):
+        if action in ("approve", "reject", "take"):
+            mine = self._meant(order, "review")
+            if action == "take" and mine and {hold.taken_by for hold in mine} == {order.record["operator"]}:
+                return "no_change"
+            return "" if mine else "not_in_review"
+        hold = of.hold_of(number, OPERATOR, "review" if action == "propose" else "enforce")
+        if action in ("block", "propose") and hold is not None and stands(hold, order.at_ms):
             return "no_change" if hold.until_ms == max(order.until_ms or 0, hold.from_ms) else ""
         return ""
 
     def obey(self, order: Order) -> Iterator[tuple[str, Hold]]:
         of, number, action, at_ms = self._of, order.number, order.record["action"], order.at_ms
         rule = order.record.get("rule")
-        if action == "register":
-            mine = [one for one in self.registered[number] if one[2:] != order.through]
-            assert order.until_ms is not None
-            self.registered[number] = [*mine, (order.record.get("since", at_ms), order.until_ms, *order.through)]
-        elif action == "unregister":
-            cut = self._ended_by(order)
-            mine = [(one[0], at_ms, *one[2:]) if one in cut else one for one in self.registered[number]]
-            self.registered[number] = [one for one in mine if one[0] < one[1]]
-        elif action in ("release", "allow"):
+        if action in ("release", "allow"):
             for hold in self._meant(order, "enforce"):
                 yield self._ended("released", hold, at_ms)
             self._stand(number, action, rule, at_ms, order.until_ms or at_ms)
         elif action == "disallow":
             kept = {key: times for key, times in self.standing[number].items() if key[0] != "allow"}
             self.standing[number] = kept
-        elif action == "block":
+        elif action in ("block", "propose"):
             assert order.until_ms is not None
-            yield of.ordered_hold(OPERATOR, order, order.until_ms, [], can_reduce=True)
+            lane = "enforce" if action == "block" else "review"
+            yield of.ordered_hold(OPERATOR, lane, at_ms, order.until_ms, number, reason=order.record["reason"])
+        elif action == "suspend":
+            for hold in self._meant(order, "enforce"):
+                yield self._ended("suspended", hold, at_ms)
+        elif action == "take":
+            for hold in self._meant(order, "review"):
+                hold.taken_by = order.record["operator"]
+                yield "taken", hold
         else:
             for hold in self._meant(order, "review"):
                 name = of.rule_name(hold.rule)
@@ -129,24 +123,7 @@ class Orders:
                 until_ms = order.until_ms or hold.until_ms
                 enforced = of.hold_of(number, name, "enforce")
                 if enforced is None or not stands(enforced, at_ms) or enforced.until_ms < until_ms:
-                    yield of.ordered_hold(name, order, until_ms, hold.evidence, like=hold)
-
-    def registration(self, number: int, at_ms: int, fields: dict[str, Any]) -> tuple[bool, bool]:
-        """(the number is registered at that time, and through what the record names)."""
-        mine = [one for one in self.registered[number] if one[0] <= at_ms < one[1]]
-        account, relay = fields.get("account"), fields.get("relay")
-        fits = [
-            one for one in mine if (None in (one[2], account) or one[2] == account)
-            and (None in (one[3], relay) or one[3] == relay)
-        ]  # fmt: skip
-        return bool(mine), bool(fits)
-
-    def _ended_by(self, order: Order) -> list[tuple[int, int, str | None, str | None]]:
-        account, relay = order.through
-        return [
-            one for one in self.registered[order.number] if one[1] > order.at_ms
-            and account in (None, one[2]) and relay in (None, one[3])
-        ]  # fmt: skip
+                    yield of.ordered_hold(name, "enforce", at_ms, until_ms, number, like=hold)
 
     def _meant(self, order: Order, lane: str) -> list[Hold]:
         of = self._of
@@ -158,7 +135,7 @@ class Orders:
         self.standing[number][action, rule] = at_ms, until_ms
 
     def _ended(self, change: str, hold: Hold, at_ms: int) -> tuple[str, Hold]:
-        hold.active, hold.released_ms = False, at_ms
+        hold.active, hold.released_ms, hold.review_by_ms = False, at_ms, None
         return change, hold
 
 

@@ -22,8 +22,9 @@ from schemas.codes import ACCESS_CODES, NUMBER_TYPES
 from schemas.decoding import RecordError, decode
 from schemas.feeds import FEEDS
 from schemas.numbers import normalise
-from schemas.registry import ENTRY_KINDS, REGISTRY_FIELDS
-from streams.holds.ids import block_id, event_id
+from schemas.registry import ENTRY_KINDS
+from streams.holds.ledger import block_id, event_id
+from streams.ingest.epoch import home_of
 from streams.ingest.feed_codes import name_of
 from tests.reference.admission import HOUR_MS, Partition
 from tests.reference.conditions import Value, compared_with, holds, limit_at
@@ -71,8 +72,11 @@ class Hold:
     evidence: list[dict[str, Any]]
     active: bool = True
     more: dict[str, Any] = field(default_factory=dict)  # what the registry or an operator had to do with it
-    released_ms: int | None = None  # when an order ended it
+    released_ms: int | None = None  # when an order, or silence, ended it
     reason: str = ""  # of a hold that an operator ordered
+    partition: int = 0
+    taken_by: str = ""
+    review_by_ms: int | None = None  # when silence blocks
 
 
 class Reference:
@@ -93,6 +97,7 @@ class Reference:
         self.events: defaultdict[tuple[str, str, int], list[Event]] = defaultdict(list)
         self.counted: defaultdict[tuple[str, str, str, int], list[Event]] = defaultdict(list)
         self.holds: dict[tuple[int, int, str], Hold] = {}
+        self.homes: dict[tuple[int, int, str], int] = {}  # the partition in which each was first opened
 
     def run(self, lines: Iterable[Line]) -> list[Produced]:
         for line in lines:
@@ -113,6 +118,7 @@ class Reference:
             return
         if line.topic == topics.CONTROL:
             self._order(line, record)
+            self._silence(line)
             return
         changes: defaultdict[str, list[tuple[str, Hold, list[Hold]]]] = defaultdict(list)
         feed = name_of(None, line.value, FEEDS[line.topic].naming) or ""
@@ -125,9 +131,12 @@ class Reference:
                     counting.newest_ms = max([counting.at_ms, *(known[-1:] and [known[-1].newest_ms])])
                     known.append(counting)
                 for change, hold in self._rules(event.number, seen):
+                    of = hold.number, hold.rule, hold.lane
+                    hold.partition = self.homes.setdefault(of, home_of(line.partition))
                     changes[hold.lane].append((change, replace(hold), self._in_force(hold)))
         for made in changes.values():
             self._publish(made)
+        self._silence(line)
 
     def _order(self, line: Line, record: dict[str, Any]) -> None:
         number = normalise(record["number"], self.region).key
@@ -162,25 +171,47 @@ class Reference:
     def ordered_hold(
         self,
         rule: str,
-        order: Order,
+        lane: str,
+        at_ms: int,
         until_ms: int,
-        evidence: list[dict[str, Any]],
+        number: int,
         like: Hold | None = None,
-        can_reduce: bool = False,
+        reason: str = "",
     ) -> tuple[str, Hold]:
-        hold = self.hold_of(order.number, rule, "enforce")
-        if hold is None or not stands(hold, order.at_ms):
+        """like: the hold in review that is enforced; without one it is the operator's own, which can be reduced."""
+        hold = self.hold_of(number, rule, lane)
+        if hold is None or not stands(hold, at_ms):
             place = len(self.rules.rules) if like is None else like.rule
-            hold = Hold(order.number, place, "enforce", order.at_ms, until_ms, evidence)
-            self.holds[order.number, place, "enforce"] = hold
+            hold = Hold(number, place, lane, at_ms, until_ms, [])
+            self.holds[number, place, lane] = hold
             change = "opened"
         else:
             until_ms = max(until_ms, hold.from_ms)
-            change = "reduced" if can_reduce and until_ms < hold.until_ms else "extended"
-            hold.until_ms, hold.evidence, hold.active = until_ms, evidence, True
-        hold.more = {} if like is None else like.more
-        hold.reason = order.record["reason"] if like is None else ""
+            change = "reduced" if like is None and until_ms < hold.until_ms else "extended"
+            hold.until_ms, hold.active = until_ms, True
+        hold.evidence, hold.more = ([], {}) if like is None else (like.evidence, like.more)
+        hold.reason = reason if like is None else like.reason
         return change, hold
+
+    def _silence(self, line: Line) -> None:
+        """What nobody has decided in time, by the clock of the place whose record this was, is blocked."""
+        home, clock_ms = home_of(line.partition), self.partitions[line.topic, line.partition].clocks.newest
+        due = [
+            (hold.review_by_ms, hold.number, hold.rule, hold)
+            for hold in self.holds.values()
+            if hold.partition == home and hold.review_by_ms is not None and hold.review_by_ms <= clock_ms
+        ]
+        for at_ms, number, place, hold in sorted(due, key=lambda one: one[:3]):
+            name = self.rule_name(place)
+            is_spoken_for = self.orders.against(number, name, at_ms) or self.is_allowed(number, at_ms)
+            hold.active, hold.released_ms, hold.review_by_ms = False, at_ms, None
+            self._publish([("unreviewed", replace(hold), self._in_force(hold))])
+            other = self.hold_of(number, name, "enforce")
+            is_longer = other is None or not stands(other, at_ms) or other.until_ms < hold.until_ms
+            if is_longer and not is_spoken_for:
+                change, blocked = self.ordered_hold(name, "enforce", at_ms, hold.until_ms, number, like=hold)
+                blocked.more = blocked.more | {"unreviewed": True}
+                self._publish([(change, replace(blocked), self._in_force(blocked))])
 
     def _wanted(self, topic: str) -> frozenset[str]:
         """The optional fields that rules read, and those that say whether evidence can be trusted; all of an order."""
@@ -192,8 +223,6 @@ class Reference:
             asked = [condition.names for c in mine for condition in (c.where, c.condition) if condition]
             for names in asked + ([rule.when.names] if mine else []):
                 wanted |= names & set(FEEDS[topic].optional)
-            if mine and REGISTRY_FIELDS.keys() & rule.when.names:
-                wanted |= {"account", "relay"}
             for counter in mine:
                 if counter.kind == "distinct":
                     wanted |= {"content_hash", "text"} if counter.field == "content" else {str(counter.field)}
@@ -219,7 +248,6 @@ class Reference:
         things |= {peer_name: peer.key if peer else None, "content": record.get("content_hash") or record.get("text")}
         forged = kind != "international" and record.get("origin") == "international"
         vouched = record.get("verified") == "full" and not forged
-        things["forged"] = forged
         id = record[id_name] if id_name else f"{number.key} {peer.key if peer else None} {record['at']}"
         at = {ONE_EVENT.get(topic) or record["event"]: record["at"]}
         if "complete" in at:
@@ -246,13 +274,13 @@ class Reference:
                 able += [reading] if hits else []
             if number <= 0 or self.protected.covers(number):
                 continue
-            evidence, lane = None, rule.mode
+            evidence, lane, review_ms = None, rule.mode, rule.review_ms
             if "vouched" in able and not rule.spoofable:
                 evidence = self._fires(rule, seen["vouched"], "vouched")
             if evidence is None and "all" in able:
                 evidence = self._fires(rule, seen["all"], "all")
-                if rule.mode == "enforce" and not rule.spoofable:
-                    lane = "review"
+                if not rule.spoofable:
+                    lane, review_ms = "review" if rule.mode == "enforce" else lane, 0
             if evidence is not None:
                 at_ms = next(iter(seen.values())).at_ms
                 more: dict[str, Any] = {}
@@ -260,10 +288,14 @@ class Reference:
                 if allowed is not None:
                     lane = "review"
                     more |= {"diverted": "allow_listed", "listed": allowed.shown()}
-                if allowed is not None or REGISTRY_FIELDS.keys() & rule.when.names:
-                    more["registry_version"] = self.rules.registry.version if self.rules.registry else ""
+                if allowed is not None or {"registered", "institution"} & rule.when.names:
+                    assert self.rules.registry is not None
+                    more["registry_version"] = self.rules.registry.version
                 change = self._ledger(place, rule, lane, number, at_ms, evidence, more)
                 if change is not None:
+                    hold = change[1]
+                    if hold.lane == "review" and review_ms and hold.review_by_ms is None:
+                        hold.review_by_ms = at_ms + review_ms
                     yield change
 
     def _fires(self, rule: Rule, event: Event, reading: str) -> list[dict[str, Any]] | None:
@@ -280,7 +312,11 @@ class Reference:
                 read[full] = value
                 one = _window_ms(counter)
                 periods[full] = one or (counter["short_ms"] if output == "short" else counter["long_ms"])
-        listed = self._what_the_registry_says(event)
+        listed: dict[str, Value] = {
+            kind.field: "true" if self._listed(kind.name, event.number, event.at_ms) else "false"
+            for kind in ENTRY_KINDS.values()
+            if kind.field
+        }
         limits: dict[str, Value] = {name: limit_at(limit, event.at_ms) for name, limit in rule.limits.items()}
         if not holds(rule.when.source, rule.when.names, event.fields | listed | limits | read):
             return None
@@ -297,23 +333,6 @@ class Reference:
                 }
             )
         return evidence
-
-    def _what_the_registry_says(self, event: Event) -> dict[str, Value]:
-        told: dict[str, bool | None] = {
-            kind.field: self._listed(kind.name, event.number, event.at_ms) is not None
-            for kind in ENTRY_KINDS.values()
-            if kind.field
-        }
-        account = event.things.get("account")
-        told["account_registered"] = None if account is None else self._has_account(str(account), event.at_ms)
-        is_registered, fits = self.orders.registration(event.number, event.at_ms, event.things)
-        told["registered"] = told["registered"] or is_registered
-        told["spoofed"] = bool(event.things["forged"]) or (is_registered and not fits)
-        return {name: None if value is None else str(value).lower() for name, value in told.items()}
-
-    def _has_account(self, account: str, at_ms: int) -> bool:
-        mine = [e for e in self.entries if e.kind.name == "account" and e.name == account]
-        return any(e.since_ms <= at_ms < e.until_ms for e in mine)
 
     def _listed(self, kind: str, number: int, at_ms: int) -> Entry | None:
         """The entry of the registry that covers a number at this time."""
@@ -361,10 +380,12 @@ class Reference:
         clocks = [(vouched, of.clock) for p in self.partitions.values() for (_, vouched), of in p.clocks.clocks.items()]
         vouched = any(vouched for vouched, _ in clocks)
         clock_ms = max((clock for says, clock in clocks if says or not vouched), default=0)
-        ended = [hold for hold in self.holds.values() if hold.active and hold.until_ms <= clock_ms]
+        active = [hold for hold in self.holds.values() if hold.active and hold.review_by_ms is None]
+        ended = [hold for hold in active if hold.until_ms <= clock_ms]
         for hold in sorted(ended, key=lambda h: (h.until_ms, h.number, h.rule, list(LANES).index(h.lane))):
             hold.active = False
-            self._publish([("expired", replace(hold), self._in_force(hold))])
+            change = "unreviewed" if hold.lane == "review" else "expired"
+            self._publish([(change, replace(hold), self._in_force(hold))])
 
     def _in_force(self, of: Hold) -> list[Hold]:
         """The number's holds in force in this lane, in the rules' order."""
@@ -379,10 +400,11 @@ class Reference:
         number = f"+{hold.number}"
         shown = [self._hold(h) for h in in_force]
         standing = shown or [self._hold(hold)]
+        ended = "expired" if order is None else "released"
         state = {
             "event_id": self._event_id(change, hold, order),
             "number": number,
-            "state": "active" if in_force else "expired" if order is None else "released",
+            "state": "active" if in_force else "suspended" if made[-1][0] == "suspended" else ended,
             "change": change,
             "until": max(h["until"] for h in standing),
             "directions": [d for d in DIRECTIONS if any(d in h["directions"] for h in standing)],
@@ -404,6 +426,8 @@ class Reference:
         return event_id(self._hold(hold)["block_id"], change, until)
 
     def _hold(self, hold: Hold) -> dict[str, Any]:
+        review: dict[str, Any] = {"taken_by": hold.taken_by} if hold.taken_by else {}
+        review |= {} if hold.review_by_ms is None else {"review_by": hold.review_by_ms}
         if hold.rule == len(self.rules.rules):
             return {
                 "block_id": block_id(hold.number, OPERATOR, hold.from_ms),
@@ -416,6 +440,7 @@ class Reference:
                 "reason": hold.reason,
                 "evidence": [],
                 "announcement": None,
+                **review,
             }
         rule = self.rules.rules[hold.rule]
         return {
@@ -425,11 +450,12 @@ class Reference:
             "from": hold.from_ms,
             "until": hold.until_ms,
             "directions": [d for d in DIRECTIONS if d in rule.directions],
-            "actions": [f"block_{b}" for b in BLOCKS if b in rule.block],
+            "actions": [f"block_{b}" for b in BLOCKS if b in rule.block] + (["cut_call"] if rule.cut_call else []),
             "reason": rule.summary,
             "evidence": hold.evidence,
-            "announcement": None,
+            "announcement": rule.announcement,
             **hold.more,
+            **review,
         }
 
 

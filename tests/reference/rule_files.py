@@ -240,22 +240,19 @@ rules:
     when: sent >= 2
     then: {block: [messages], directions: [incoming], for: 5h}
     mode: review
-  - name: unregistered
-    summary: nobody registered the sender
-    when: sent >= 2 and registered == "false"
+  - name: impatient
+    summary: for people to look at soon
+    when: sent >= 1
     then: {block: [messages], directions: [outgoing], for: 3h}
-    mode: enforce
+    mode: review
+    unreviewed: {then: block, after: 10m}
+  - name: impatient-of-all
+    summary: the same on evidence that nobody vouches for
+    when: sent >= 2
+    then: {block: [calls], directions: [outgoing], for: 2d}
+    mode: review
     spoofable: accepted
-  - name: spoofed-sender
-    summary: from abroad, or through another account or relay than the sender's
-    when: sent >= 1 and spoofed == "true"
-    then: {block: [messages], directions: [outgoing], for: 2h}
-    mode: review
-  - name: strange-account
-    summary: an account that nobody registered
-    when: sent >= 1 and account_registered == "false" and registered == "true"
-    then: {block: [messages], directions: [outgoing], for: 1h}
-    mode: review
+    unreviewed: {then: block, after: 1m}
   - name: on-trial
     summary: a rule on trial
     when: sent >= 3

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
+from tests.reference.orders import ACTIONS
 from tests.reference.reference import Line
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -47,7 +48,6 @@ MESSAGE = st.fixed_dictionaries(
         "channel": few("sms", "rcs", "kakao", "fax"),
         "text": few("hello", "한글", "h1"),
         "content_hash": few("h1", "h2"),
-        "account": few("a1", "a2"),
     },
 )
 CALL = st.fixed_dictionaries(
@@ -72,19 +72,13 @@ ORDER = st.fixed_dictionaries(
     {
         "id": few(*(f"o{i}" for i in range(40))),
         "number": few(*NUMBERS[:2], NUMBERS[3]),
-        "action": few(
-            "release", "block", "allow", "disallow", "approve", "reject", "reject", "register", "register", "unregister"
-        ),
+        "action": few(*ACTIONS, "reject", "register"),
         "operator": few("kim", "lee"),
         "reason": few("a reason", "한글"),
     },
     optional={
         "rule": few("operator", "burst", "doubtful"),
         "lasts": few(-1, 1, MINUTE, 2 * HOUR, 200 * HOUR, 200 * HOUR),
-        "begins": few(-2 * HOUR, 1, MINUTE),
-        "account": few("a1", "a2"),
-        "relay": few("r1"),
-        "owner": few("a clinic"),
     },
 )
 PHONE = (MESSAGE_RELAY, CDR)
@@ -137,8 +131,7 @@ def _value(step: dict[str, Any], at_ms: int) -> tuple[str, bytes | None]:
         return step["topic"], record
     if "action" in record:
         order = {**record, "at": at_ms}
-        lasts, begins = order.pop("lasts", None), order.pop("begins", None)
-        order |= {} if begins is None else {"since": at_ms + begins}
+        lasts = order.pop("lasts", None)
         return CONTROL, json.dumps(order if lasts is None else order | {"until": at_ms + lasts}).encode()
     fields = {**record, **step["optional"], "at": at_ms}
     if step["trusted"]:

@@ -11,6 +11,7 @@ from schemas.feeds import FEEDS
 from schemas.numbers import normalise
 from schemas.topics import CDR, CONTROL, MESSAGE_RELAY, REPORTS, TRAPS
 from streams.kafka.partition import partition_of
+from tests.reference.orders import ACTIONS
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 MONDAY_0859_MS = 1_794_787_140_000  # 2026-11-16T08:59+09:00
@@ -123,7 +124,7 @@ class Feeds:
 
     def _order(self, number: str, at_ms: int) -> dict[str, Any]:
         random = self.random
-        action = random.choice(("release", "release", "block", "block", "allow", "disallow", "approve", "reject"))
+        action = random.choice(ACTIONS)
         record = {"id": f"o{self.count}", "at": at_ms, "number": number, "action": action, "operator": "kim"}
         if random.random() < 0.8:
             record["until"] = at_ms + random.choice((1, MINUTE, HOUR, 200 * HOUR))

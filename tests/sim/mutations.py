@@ -25,8 +25,10 @@ from streams.delivery.partitions import Partitions
 from streams.delivery.transactional import Transactional
 from streams.engine.engine import Engine
 from streams.holds.breaker import Breaker
-from streams.holds.hold import LedgerHold
+from streams.holds.firings import ENFORCE
+from streams.holds.hold import Change, LedgerHold
 from streams.holds.ledger import Ledger
+from streams.holds.obey import held
 from streams.holds.registry_records import ToldEntries
 from streams.ingest import strays
 from streams.ingest.admission import NEVER, Intake
@@ -394,6 +396,35 @@ def releases_not_written() -> Any:
     return _both(patch.object(Ledger, "end", mutant), patch.object(Ledger, "add_ruling", lambda *_: None))
 
 
+def review_times_not_loaded() -> Any:
+    load = Ledger.load
+
+    def mutant(self: Any, rows: Any, partitions: int = 0) -> int:
+        numbers = load(self, rows, partitions)
+        for hold in self._holds.values():
+            hold.review_by_ms = None
+        return numbers
+
+    return patch.object(Ledger, "load", mutant)
+
+
+def silence_ends_by_wall_time() -> Any:
+    return patch.object(Ledger, "expire", _expire_and_block)
+
+
+def _expire_and_block(self: Any, clock_ms: int) -> Iterator[Change]:
+    due = [hold for hold in self._holds.values() if hold.review_by_ms is not None and hold.review_by_ms <= clock_ms]
+    for hold in due:
+        at_ms, key = hold.review_by_ms, (hold.number, hold.rule, ENFORCE)
+        self.end(hold, at_ms)
+        yield Change("unreviewed", hold, -1)
+        yield held(self, key, at_ms, hold.until_ms, hold.content, hold.partition)
+    yield from _expire(self, clock_ms)
+
+
+_expire = Ledger.expire
+
+
 def orders_ask_for_notices() -> Any:
     return patch.object(LedgerHold, "stands", lambda self, at_ms: self.active)
 
@@ -464,6 +495,8 @@ MUTATIONS = {
         Mutation("a recorded file has no timestamps", Rates(), recorded_without_timestamps),
         Mutation("a restore leaves out what orders left behind", CRASHES, rulings_not_loaded, {"rules": "ordered"}),
         Mutation("a release is not written to the ledger", CRASHES, releases_not_written, {"rules": "ordered"}),
+        Mutation("a restore leaves out when silence blocks", CRASHES, review_times_not_loaded, {"rules": "ordered"}),
+        Mutation("silence ends by wall time", Rates(), silence_ends_by_wall_time, {"rules": "ordered"}),
         Mutation("an order asks whether an end was noticed", Rates(), orders_ask_for_notices, {"rules": "ordered"}),
     )
 }

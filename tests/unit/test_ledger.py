@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.holds.firings import ENFORCE, REVIEW, SHADOW, Firings
-from streams.holds.ids import block_id, event_id
-from streams.holds.ledger import NEVER, TOMBSTONE_AFTER_MS, Ledger
+from streams.holds.ledger import NEVER, TOMBSTONE_AFTER_MS, Ledger, block_id, event_id
 
 HOUR, DAY = 3_600_000, 86_400_000
 T = 1_794_798_000_000
@@ -29,6 +28,7 @@ class Firing:
     period: int = DAY
     clock_before: int = -NEVER
     partition: int = 0
+    review_ms: int = 0
 
 
 def firings(listed: list[Firing]) -> Firings:
@@ -177,7 +177,7 @@ class Plain:
         for until, *key in due:
             hold = self.holds[tuple(key)]  # type: ignore[index]
             hold[2] = False
-            yield "expired", hold[0], until
+            yield "unreviewed" if key[2] == REVIEW else "expired", hold[0], until
 
 
 FIRING = st.builds(

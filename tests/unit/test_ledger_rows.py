@@ -66,6 +66,7 @@ class Life:
             "at": [f.at for f in listed],
             "period": [f.period for f in listed],
             "clock_before": [0] * len(listed),
+            "review_ms": [0] * len(listed),
             "partition": [0] * len(listed),
         }
         arrays = {name: np.array(column, np.int64) for name, column in columns.items()}
@@ -317,7 +318,7 @@ def test_a_change_that_no_row_tells_yet_goes_with_the_number_and_stays_through_a
     ledger = Ledger(RULES)
     columns = [
         np.array(c, np.int64)
-        for c in ([0, 1], [0, 1], [7, 8], [0, 0], [ENFORCE] * 2, [T] * 2, [DAY] * 2, [0, 0], [0, 0])
+        for c in ([0, 1], [0, 1], [7, 8], [0, 0], [ENFORCE] * 2, [T] * 2, [DAY] * 2, *[[0, 0]] * 3)
     ]
     assert len(list(ledger.apply(Firings(*columns), expire_by_clock=False))) == 2
     ledger.drop([7])

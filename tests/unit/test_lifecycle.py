@@ -17,8 +17,13 @@ from rules.load import load_text
 from schemas.topics import CONTROL, LEDGER, MESSAGE_RELAY
 from streams.engine.contract import Outcome
 from streams.engine.engine import Engine
+from streams.holds.firings import ENFORCE, REVIEW
+from streams.holds.hold import Change
+from streams.holds.output import FrozenChange
+from streams.holds.steps import ACTIVE, RULE, STEPS, TIME, WAITING
 from streams.ingest.epoch import RawBatch
 from tests import invariants
+from tests.reference.orders import ACTIONS
 
 T0 = 1_794_798_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -39,14 +44,38 @@ rules:
     when: sent >= 2
     then: {block: [messages], directions: [incoming], for: 5h}
     mode: review
+  - name: impatient
+    summary: for people to look at soon
+    when: sent >= 2
+    then: {block: [calls], directions: [outgoing], for: 4h}
+    mode: review
+    unreviewed: {then: block, after: 1h}
 """
 )
+TELLS = {REVIEW: ("taken", "approved", "rejected", "unreviewed"), ENFORCE: ("released", "suspended")}  # of which lane
+
+
+def allowed_steps() -> set[tuple[str, int, str]]:
+    """(who takes it, lane, change), by the table of steps."""
+    found = set()
+    for step in STEPS:
+        for change in step.changes:
+            lane = next((lane for lane, changes in TELLS.items() if change in changes), None)
+            if lane is None:
+                is_waiting = step.after in WAITING or (step.before in WAITING and step.after != ACTIVE)
+                lane = REVIEW if is_waiting else ENFORCE
+            found.add((step.by, lane, change))
+    return found
+
+
+ALLOWED = allowed_steps()
 
 
 class Lifecycle(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.steady, self.twin = self._engine(), self._engine()
+        self._watch(self.steady)
         self.now_ms, self.count = T0, 0
         self.seen: dict[str, list[tuple[bytes | None, bytes | None]]] = {topic: [] for topic in invariants.TOPICS}
 
@@ -56,6 +85,17 @@ class Lifecycle(RuleBasedStateMachine):
         engine.begin(0, MESSAGE_RELAY, complete=True)
         engine.begin(0, CONTROL, complete=True)
         return engine
+
+    def _watch(self, engine: Engine) -> None:
+        """Looks at every change whether the table of steps has it."""
+        freeze = engine._output.freeze
+
+        def watched(change: Change) -> FrozenChange:
+            by = change.order.action if change.order else RULE if change.firing >= 0 else TIME
+            assert (by, change.hold.lane, change.change) in ALLOWED
+            return freeze(change)
+
+        engine._output.freeze = watched  # type: ignore[method-assign]
 
     @rule(number=st.sampled_from(NUMBERS), count=st.integers(1, 3), verified=st.sampled_from(["full", "full", "none"]))
     def send(self, number: str, count: int, verified: str) -> None:
@@ -70,7 +110,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     @rule(
         number=st.sampled_from(NUMBERS),
-        action=st.sampled_from(["release", "block", "allow", "disallow", "approve", "reject"]),
+        action=st.sampled_from(ACTIONS),
         lasts=st.sampled_from([None, 1, HOUR, 3 * DAY]),
         of=st.sampled_from([None, None, "burst", "operator"]),
         ago=st.sampled_from([0, 0, MINUTE]),

@@ -286,9 +286,9 @@ def test_the_fields_of_the_input_topics_are_those_of_the_record_reference() -> N
             *("relay", "reseller", "account", "carrier", "channel", "origin", "verified", "text", "content_hash"),
         ),
         CDR: ("relay", "carrier", "origin", "verified", "cause", "setup_at", "answer_at", "release_at"),
-        REPORTS: ("kind", "text", "message_id", "relay", "reseller", "recording_url"),
+        REPORTS: ("reporter_known", "kind", "text", "message_id", "relay", "reseller", "recording_url"),
         TRAPS: ("text", "source_ip", "recording_url"),
-        CONTROL: ("rule", "until", "since", "owner", "account", "relay"),
+        CONTROL: ("rule", "until"),
     } == {topic: feed.optional for topic, feed in FEEDS.items()}
     assert {name: kind.kind for name, kind in FEEDS[CDR].fields.items()} == {
         **{"call_id": "id", "event": "choice", "at": "time", "caller": "number", "callee": "number", "relay": "id"},

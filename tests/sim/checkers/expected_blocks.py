@@ -70,7 +70,7 @@ def by_subject(records: Iterable[Any]) -> dict[tuple[str, bytes | None], list[An
             found[topic, (key or b"") + b" " + state["order"]["id"].encode()].append(
                 (state["event_id"], state["change"], orjson.dumps(state["order"]))
             )
-        elif state["change"] != "expired":
+        elif state["change"] not in ("expired", "unreviewed"):
             # Which other holds are still in force depends on when their expiry was noticed.
             by = (key or b"") + b" " + state["hold"]["rule"].encode()  # rules on several topics meet in any order
             found[topic, by].append((state["event_id"], state["change"], orjson.dumps(state["hold"])))

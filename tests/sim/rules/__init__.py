@@ -12,7 +12,7 @@ from rules.model import RuleSet
 FILES = {
     "alone": ("alone",), "across": ("alone", "across"), "changed": ("changed",),
     "others": ("alone", "others"),
-    "ordered": ("alone",),
+    "ordered": ("alone", "silence"),
     "read": ("alone",), "asked": ("alone", "asked"), "others-changed": ("changed", "others-changed"),
 }  # fmt: skip
 CHANGED = {

@@ -165,3 +165,19 @@ def test_a_protected_number_that_cannot_be_read_is_an_error_and_a_short_one_is_n
     own.write_text('numbers: ["112", "02-2123-4567-8", "8613912345678", "02-123-4567"]\n')
     _, diagnostics = check_protected([own], "KR")
     assert [(d.line, d.message.split(" that")[0]) for d in diagnostics] == [(1, "this is no telephone number")] * 2
+
+
+def test_what_silence_brings_is_said_by_the_file_for_rules_in_review_or_by_a_rule_for_itself():
+    said = "unreviewed: {then: block, after: 2h}\n"
+    review = GOOD.replace("mode: enforce", "mode: review")
+    own = "spoofable: accepted\n    unreviewed: "
+    for text, review_ms in (
+        (GOOD, 0),
+        (review, 0),
+        (said + review, 7_200_000),
+        (said + GOOD, 0),
+        (review.replace("spoofable: accepted", own + "{then: block, after: 30m}"), 1_800_000),
+        (said + review.replace("spoofable: accepted", own + "expire"), 0),
+    ):
+        (rule,) = load_text(text).rules
+        assert rule.review_ms == review_ms
