@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rules.expression_check import NUMBER, Choice, Hidden, Kind
 from schemas import codes
 from schemas.features import FEATURE_CHOICES, FEATURE_NUMBERS
 from schemas.feeds import FEEDS, InputTopic, counted
-from schemas.registry import ANSWERS, REGISTRY_FIELDS
+from schemas.registry import ANSWERS, KIND_OF_FIELD, REGISTRY_FIELDS
 from schemas.subjects import SUBJECTS
 
 _NUMBER_TYPE = Choice(("", *codes.NUMBER_TYPES))
@@ -44,9 +44,12 @@ def texts(topics: Sequence[str]) -> dict[str, Hidden]:
     return out
 
 
-def registry_fields() -> dict[str, Kind]:
-    """Fields that `when` can read besides: what the registry says of the number, whichever the record's topic."""
-    return {name: Choice(ANSWERS) for name in REGISTRY_FIELDS}
+def registry_fields(topics: Iterable[str]) -> dict[str, Kind]:
+    """Fields that `when` can read besides: what the registry says of the number, whichever the record's topic, and of
+    other fields that records of one of these topics have."""
+    found = {field for topic in topics for field in FEEDS[topic].fields}
+    of = {name: KIND_OF_FIELD[name].of if name in KIND_OF_FIELD else "" for name in REGISTRY_FIELDS}
+    return {name: Choice(ANSWERS) for name, field in of.items() if not field or field in found}
 
 
 def all_fields() -> set[str]:

@@ -323,7 +323,7 @@ class _RuleReader:
         topics = sorted({c.topic for c in known}) or [f.name for f in counted() if f.vouching]
         names: dict[str, Kind | Hidden] = {}
         names |= catalog.texts(topics)
-        names |= catalog.registry_fields()
+        names |= catalog.registry_fields(topics)
         names |= dict.fromkeys(limits, NUMBER)
         # Of a counter that is wrong, which has been noted, the topic is not known.
         likely = topics if None not in read else [f.name for f in counted()]

@@ -5,7 +5,7 @@ Event time decides: an entry covers the events from its `since` until before its
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,8 +22,8 @@ MARKS_BITS_MIN, MARKS_BITS_MAX = 8, 24  # 256 bytes to 16 MB for each table
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry. key: the number as in columns, or the first digits of all that it covers. digits: how many those are;
-    0 for a whole number."""
+    """One entry. key: the number as in columns, or the first digits of all that it covers; of a name, a negative hash.
+    digits: how many those are; 0 for a whole number, and for a name. name: of an account; "" of a number."""
 
     kind: EntryKind
     digits: int
@@ -32,12 +32,14 @@ class Entry:
     until_ms: int
     owner: str
     reason: str
+    name: str = ""
 
     @property
     def sum(self) -> int:
         """Another one for entries that say something else, 64 bits."""
         since = "" if self.since is None else self.since
         line = f"{self.kind.code}\t{self.digits}\t{self.key}\t{since}\t{self.until_ms}\t{self.owner}\t{self.reason}"
+        line += f"\t{self.name}" if self.name else ""
         return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
     def shown(self) -> dict[str, object]:
@@ -46,7 +48,8 @@ class Entry:
 
     @property
     def number(self) -> str:
-        return f"+{self.key}{'*' if self.digits else ''}"
+        """The number, or the name of an account, as files write it."""
+        return self.name or f"+{self.key}{'*' if self.digits else ''}"
 
     @property
     def since(self) -> int | None:
@@ -60,7 +63,7 @@ class Entry:
 @dataclass(frozen=True, eq=False)
 class Registry:
     """n entries; equal to others that say the same. kind: uint8[n], digits: uint8[n], key, since, until: int64[n];
-    owner, reason: n texts."""
+    owner, reason: n texts. names: of those that are about no number, by their index."""
 
     kind: np.ndarray
     digits: np.ndarray
@@ -70,6 +73,7 @@ class Registry:
     owner: Sequence[str] = field(repr=False)
     reason: Sequence[str] = field(repr=False)
     sums: np.ndarray = field(repr=False)  # uint64[n], ascending: of each entry's line
+    names: Mapping[int, str] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def of(entries: Sequence[Entry]) -> Registry:
@@ -84,6 +88,7 @@ class Registry:
             [e.owner for e in entries],
             [e.reason for e in entries],
             np.sort(np.array([e.sum for e in entries], np.uint64)),
+            {i: e.name for i, e in enumerate(entries) if e.name},
         )
 
     def __len__(self) -> int:
@@ -125,7 +130,13 @@ class Registry:
     def entry(self, index: int) -> Entry:
         kind = next(kind for kind in ENTRY_KINDS.values() if kind.code == self.kind[index])
         digits, key, since, until = (int(column[index]) for column in (self.digits, self.key, self.since, self.until))
-        return Entry(kind, digits, key, since, until, self.owner[index], self.reason[index])
+        name = self.names.get(index, "")
+        return Entry(kind, digits, key, since, until, self.owner[index], self.reason[index], name)
+
+    def entries_of(self, kind: EntryKind) -> Iterator[Entry]:
+        import numpy as np
+
+        return (self.entry(index) for index in np.flatnonzero(self.kind == kind.code).tolist())
 
     def counts(self, at_ms: int) -> dict[str, dict[str, int]]:
         """By kind: entries that are in force at this time, those that are over, and those to come."""
@@ -246,6 +257,10 @@ class InForce:
         told = self.told.find(kind, numbers, at_ms)
         return np.where((found < 0) & (told >= 0), told + len(self.files), found)
 
+    def entries_of(self, kind: EntryKind) -> Iterator[Entry]:
+        yield from self.files.entries_of(kind)
+        yield from self.told.entries_of(kind)
+
     def counts(self, at_ms: int) -> dict[str, dict[str, int]]:
         told = self.told.counts(at_ms)
         return {
@@ -255,6 +270,11 @@ class InForce:
 
     def entry(self, index: int) -> Entry:
         return self.files.entry(index) if index < len(self.files) else self.told.entry(index - len(self.files))
+
+
+def key_of_name(name: str) -> int:
+    """The key of what is no number: a negative hash of the exact text."""
+    return -(int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 1 | 1)
 
 
 def empty() -> Registry:

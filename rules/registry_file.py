@@ -1,7 +1,7 @@
 """Registry files: YAML for a few entries, CSV for many. Reading is strict and finds every mistake, each with its place.
 
-Both say the same of an entry: `kind`, `number`, `owner`, `reason`, `until`, and perhaps `since`. A number that ends in
-`*` stands for all that begin so."""
+Both say the same of an entry: `kind`, `number` or `account`, `owner`, `reason`, `until`, and perhaps `since`. A number
+that ends in `*` stands for all that begin so."""
 
 from __future__ import annotations
 
@@ -16,13 +16,21 @@ from rules.diagnostics import Diagnostic, RuleErrors
 from rules.document import Document
 from rules.expression_check import closest
 from rules.reading import items, mapping, text
-from rules.registry import ALWAYS_MS, Entry, Registry
-from schemas.registry import ENTRY_KINDS, OWNER_MAX, PREFIX_DIGITS_MAX, PREFIX_DIGITS_MIN, REASON_MAX
+from rules.registry import ALWAYS_MS, Entry, Registry, key_of_name
+from schemas.registry import (
+    ABOUT,
+    ENTRY_KINDS,
+    OWNER_MAX,
+    PREFIX_DIGITS_MAX,
+    PREFIX_DIGITS_MIN,
+    REASON_MAX,
+    about_of,
+)
 from schemas.times import TimeError, parse_time
 
-NEEDS, MAY = ("kind", "number", "owner", "reason", "until"), ("since",)
-COLUMNS = (*NEEDS, *MAY)
-NUMBER_MAX = 64  # characters
+NEEDS, MAY = ("kind", "owner", "reason", "until"), (*ABOUT, "since")
+COLUMNS = ("kind", *ABOUT, "owner", "reason", "since", "until")
+NUMBER_MAX, ID_MAX = 64, 256  # characters
 # Bounds: an entry takes about half a kilobyte of a worker's memory.
 ENTRIES_MAX = 2_000_000
 FILE_BYTES_MAX = 512_000_000
@@ -68,7 +76,13 @@ def entry_of(values: Mapping[str, str], region: str) -> Entry:
         raise EntryProblem(
             "kind", f"`{values['kind'][:40]}` is no kind of entry", closest(values["kind"], choices), choices
         )
-    digits, key = _number(values["number"], region)
+    about = about_of(kind.name)
+    for other in ABOUT:
+        if other != about and values.get(other):
+            raise EntryProblem(other, f"an entry of kind `{kind.name}` has no `{other}`", f"write `{about}:`")
+    if not values.get(about):
+        raise EntryProblem("kind", f"an entry of kind `{kind.name}` needs `{about}`", f"add `{about}:`")
+    digits, key = (0, _name(about, values[about])) if kind.of else _number(values["number"], region)
     for name, longest in (("owner", OWNER_MAX), ("reason", REASON_MAX)):
         if not values[name].strip():
             raise EntryProblem(name, f"`{name}` is empty", "an entry says whose number it is, and why it stands here")
@@ -78,7 +92,14 @@ def entry_of(values: Mapping[str, str], region: str) -> Entry:
     since_ms = _time("since", values["since"]) if values.get("since") else ALWAYS_MS
     if since_ms >= until_ms:
         raise EntryProblem("until", "the entry ends before it begins")
-    return Entry(kind, digits, key, since_ms, until_ms, values["owner"].strip(), values["reason"].strip())
+    name = values[about] if kind.of else ""
+    return Entry(kind, digits, key, since_ms, until_ms, values["owner"].strip(), values["reason"].strip(), name)
+
+
+def _name(about: str, value: str) -> int:
+    if len(value) > ID_MAX:
+        raise EntryProblem(about, f"`{about}` is longer than {ID_MAX} characters")
+    return key_of_name(value)
 
 
 def _number(value: str, region: str) -> tuple[int, int]:
@@ -126,6 +147,7 @@ class _Gathered:
         self._key, self._since, self._until, self._sum = (array(code) for code in "qqqQ")
         self._owner: list[str] = []
         self._reason: list[str] = []
+        self._names: dict[int, str] = {}
         self._texts: dict[str, str] = {}  # each once, however many entries say it
 
     @property
@@ -138,7 +160,9 @@ class _Gathered:
         kind, digits, key, since, until, sums = map(
             np.array, (self._kind, self._digits, self._key, self._since, self._until, self._sum)
         )
-        return Registry(kind, digits, key, since, until, self._owner, self._reason, np.sort(sums)).prepared()
+        return Registry(
+            kind, digits, key, since, until, self._owner, self._reason, np.sort(sums), self._names
+        ).prepared()
 
     def read(self, path: Path) -> None:
         self._files.append((str(path), len(self._key)))
@@ -172,6 +196,8 @@ class _Gathered:
         entry = entry_of(values, self._region)
         if len(self._key) == ENTRIES_MAX:
             raise EntryProblem("kind", f"more than {ENTRIES_MAX:,} entries")
+        if entry.name:
+            self._names[len(self._key)] = entry.name
         self._kind.append(entry.kind.code)
         self._digits.append(entry.digits)
         self._key.append(entry.key)
@@ -208,7 +234,7 @@ class _Gathered:
         lines = content.replace("\r\n", "\n").split("\n") if content else []
         header = self._header(name, lines[0]) if lines else None
         if not lines:
-            self._whole(name, "is empty", f"its first line is {','.join(COLUMNS)}")
+            self._whole(name, "is empty", f"its first line is kind,number,{','.join(NEEDS[1:])},since")
         if header is None:
             return
         for at, line in enumerate(lines[1:], 2):
@@ -235,6 +261,7 @@ class _Gathered:
                 message = f"unknown column `{column[:40]}`" if column not in COLUMNS else f"`{column}` is given twice"
                 self._at(name, 1, _column(line, place), line, message, closest(column, COLUMNS), COLUMNS)
         missing = [column for column in NEEDS if column not in header]
+        missing += [] if set(ABOUT) & set(header) else ["number"]
         if missing and len(self.mistakes) == before:
             self._at(name, 1, 1, line, f"no column {', '.join(f'`{c}`' for c in missing)}", "", COLUMNS)
         return header if len(self.mistakes) == before else None
@@ -268,7 +295,7 @@ class _Gathered:
                 return
             early, late = sorted(order[i : i + 2].tolist())
             if overlaps[i]:
-                self._place(late, "the number has an entry of this kind for that time already", early)
+                self._place(late, "it has an entry of this kind for that time already", early)
             else:
                 self._place(late, f"more than {PERIODS_MAX} entries of this kind for one number", early)
 

@@ -111,7 +111,8 @@ class Trap(Struct, kw_only=True, omit_defaults=True):
 
 class Control(Struct, kw_only=True, omit_defaults=True):
     """An operator's order about one number. rule: the rule whose hold it is about; without it, all holds. until: the
-    end of what the order leaves behind, such as a block or a cool-down."""
+    end of what the order leaves behind, such as a block or a cool-down. since, owner, account, relay: of a
+    registration, from when on (from the order's time without it), for whom, and through what alone it sends."""
 
     id: Id
     at: Time
@@ -121,6 +122,10 @@ class Control(Struct, kw_only=True, omit_defaults=True):
     reason: Text
     rule: Id | None = None
     until: Time | None = None
+    since: Time | None = None
+    owner: Id | None = None
+    account: Id | None = None
+    relay: Id | None = None
 
 
 Digits = Annotated[str, Meta(pattern=r"^\+[0-9]{8,15}$", description="E.164")]
@@ -182,7 +187,7 @@ class BlockEvent(Struct, kw_only=True):
     holds: list[Hold]
 
 
-class Order(Struct, kw_only=True):
+class Order(Struct, kw_only=True, omit_defaults=True):
     """An operator's order, as its record on `control` said. at: the time at which it counted."""
 
     id: Id
@@ -192,6 +197,10 @@ class Order(Struct, kw_only=True):
     reason: Text
     rule: Id | None
     until: TimeMs | None
+    since: TimeMs | None = None
+    owner: Id | None = None
+    account: Id | None = None
+    relay: Id | None = None
 
 
 class BlockHistory(Struct, kw_only=True, omit_defaults=True):

@@ -39,6 +39,22 @@ class Duration(click.ParamType):
             self.fail(str(problem), param, ctx)
 
 
+class Time(click.ParamType):
+    """A time as records have it, in ms."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from schemas.times import TimeError, parse_time
+
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_time(int(value) if value.isascii() and value.isdigit() else value)
+        except TimeError as problem:
+            self.fail(str(problem), param, ctx)
+
+
 def feeds_file(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --feeds."""
     return click.option(

@@ -26,6 +26,7 @@ EXIT_CODES = "Exit codes: 0 obeyed, 1 refused, not answered in time or the broke
 DONE = {
     "release": "released", "block": "blocked", "allow": "allowed", "disallow": "no longer allowed",
     "approve": "approved", "reject": "rejected", "propose": "proposed", "take": "taken", "suspend": "suspended",
+    "register": "registered", "unregister": "no longer registered",
 }  # fmt: skip
 SHOWN_MAX = 20  # answers of one command that are shown in words
 
@@ -70,13 +71,18 @@ class Desk:
         self.settings: KafkaSettings = load_settings(asked.brokers, asked.kafka_config)
         self.now_ms = now_ms()
 
-    def order(self, action: str, number: str, *, rule: str | None = None, for_ms: int | None = None) -> GivenOrder:
+    def order(
+        self, action: str, number: str, *, rule: str | None = None, for_ms: int | None = None,
+        until_ms: int | None = None, **about: Any,
+    ) -> GivenOrder:  # fmt: skip
+        """about: what a registration says."""
         from streams.operators.ordering import GivenOrder
 
-        until_ms = None if for_ms is None else self.now_ms + for_ms
+        until_ms = until_ms if for_ms is None else self.now_ms + for_ms
         return GivenOrder(
-            uuid.uuid4().hex, self.now_ms, number, action, self.operator, self.asked.reason, rule or None, until_ms
-        )
+            uuid.uuid4().hex, self.now_ms, number, action, self.operator, self.asked.reason, rule or None, until_ms,
+            **about,
+        )  # fmt: skip
 
     def published(self, number: str) -> str:
         return as_published(number, self.asked.home_region, "NUMBER")

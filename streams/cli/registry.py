@@ -6,12 +6,14 @@ import json
 import sys
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from schemas.registry import about_of
 from streams.cli.control import login
-from streams.cli.options import home_region
+from streams.cli.options import Time, home_region
+from streams.cli.ordering import EXIT_CODES, Asked, Desk, options
 from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.clock import now_ms
 from streams.runtime.saying import say, say_coloured, say_json
@@ -132,7 +134,7 @@ def add(
 ) -> None:
     from streams.holds.registry_records import TEXT_MAX, record_of
 
-    values = {"kind": kind, "number": number, "owner": owner, "reason": reason, "until": until, "since": since}
+    values = {"kind": kind, about_of(kind): number, "owner": owner, "reason": reason, "until": until, "since": since}
     entry = entry_of_values(values, home_region)
     if len(operator) > TEXT_MAX:
         raise click.BadParameter(f"at most {TEXT_MAX} characters", param_hint="--operator")
@@ -154,7 +156,7 @@ def remove(
     from streams.holds.registry_records import key_of
     from streams.ingest.epoch import OutRecord
 
-    values = {"kind": kind, "number": number, "owner": "-", "reason": "-", "until": "9999-12-31T00:00:00Z"}
+    values = {"kind": kind, about_of(kind): number, "owner": "-", "reason": "-", "until": "9999-12-31T00:00:00Z"}
     wanted = entry_of_values(values, home_region)
     settings = load_settings(brokers, kafka_config)
     told = told_entries(settings)
@@ -162,6 +164,47 @@ def remove(
         raise click.ClickException(f"{CONTROL_GLOBAL} has no such entry; those of files are taken out there")
     produce(settings, OutRecord(CONTROL_GLOBAL, key_of(wanted), None, partition=0))
     _print("removed", wanted, as_json)
+
+
+@command.command("register", short_help="Register a number as a sender.", epilog=EXIT_CODES)
+@click.argument("number")
+@click.option("--owner", required=True, help="Who sends.")
+@click.option("--until", "until_ms", type=Time(), required=True, help="When it ends: RFC 3339 with a zone.")
+@click.option("--since", "since_ms", type=Time(), help="When it begins. [default: now]")
+@click.option("--account", default="", help="The account through which alone it sends. [default: any]")
+@click.option("--relay", default="", help="The relay through which alone it sends. [default: any]")
+@options
+def register(
+    number: str, owner: str, until_ms: int, since_ms: int | None, account: str, relay: str, asked: Asked
+) -> None:
+    """Register NUMBER as a sender: an order that the worker of its partition obeys once, and answers.
+
+    Rules read `registered == "true"` from then on, and `spoofed == "true"` where it sends through another account or
+    relay than its registrations say.
+
+    \b
+    Example:
+      grayline registry register 02-555-0001 --owner clinic --until 2027-12-31T00:00:00+09:00 --reason "form 812"
+    """
+    desk = Desk(asked)
+    about: dict[str, Any] = {"since": since_ms, "owner": owner, "account": account or None, "relay": relay or None}
+    desk.give([desk.order("register", desk.published(number), until_ms=until_ms, **about)])
+
+
+@command.command("unregister", short_help="End a sender's registrations.", epilog=EXIT_CODES)
+@click.argument("number")
+@click.option("--account", default="", help="Only the registration for this account. [default: of all]")
+@click.option("--relay", default="", help="Only the registration for this relay. [default: of all]")
+@options
+def unregister(number: str, account: str, relay: str, asked: Asked) -> None:
+    """End the registrations of NUMBER now.
+
+    \b
+    Example:
+      grayline registry unregister 02-555-0001 --reason "the clinic closed"
+    """
+    desk = Desk(asked)
+    desk.give([desk.order("unregister", desk.published(number), account=account or None, relay=relay or None)])
 
 
 @command.command("list", help=LIST_HELP, short_help="List the entries that all workers were told.")
@@ -191,7 +234,7 @@ def entry_of_values(values: dict[str, str], region: str) -> Entry:
     try:
         return entry_of(values, region)
     except EntryProblem as problem:
-        name = problem.name if problem.name in ("kind", "number") else f"--{problem.name}"
+        name = problem.name if problem.name in ("kind", "number", "account") else f"--{problem.name}"
         more = f"; {problem.hint}" if problem.hint else ""
         one_of = f"; one of: {', '.join(problem.choices)}" if problem.choices else ""
         raise click.BadParameter(f"{problem}{more}{one_of}", param_hint=name) from None

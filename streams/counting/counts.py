@@ -204,8 +204,12 @@ class Counted:
 def vouched_for(events: Merged) -> np.ndarray:
     """bool[n], True for events whose number somebody vouches for: fully verified, and no domestic number of foreign
     origin."""
-    foreign = (events["origin"] == INTERNATIONAL) & (events["number_type"] != FOREIGN)
-    return (events["verified"] == FULL) & ~foreign
+    return (events["verified"] == FULL) & ~foreign_origin(events)
+
+
+def foreign_origin(events: Merged) -> np.ndarray:
+    """bool[n], True for events that show a domestic number from abroad."""
+    return (events["origin"] == INTERNATIONAL) & (events["number_type"] != FOREIGN)
 
 
 def as_vouched(events: Merged) -> Merged:

@@ -9,7 +9,7 @@ in VOUCHED that reading is empty.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -155,20 +155,25 @@ class TopicState:
         return hit
 
     def read(
-        self, counter: Counter, view: View, hit: np.ndarray, wanted: np.ndarray, as_of: np.ndarray | None = None
-    ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-        """Counts the hits and reads where `wanted`: as of the topic's own newest times, and, when `as_of` is given,
-        a second time as of those. A reading of either kind comes right after its event has counted."""
+        self,
+        counter: Counter,
+        view: View,
+        hit: np.ndarray,
+        wanted: np.ndarray,
+        as_of: Sequence[np.ndarray] = (),
+    ) -> list[tuple[np.ndarray, ...]]:
+        """Counts the hits and reads where `wanted`: as of the topic's own newest times, and then as of each of `as_of`.
+        All readings of an event come right after it has counted."""
         state, rows = self.counters[counter], view.store.rows
         batch = Events(
             view.rows, view.events["at"], view.as_of, hit & (view.rows >= 0), wanted, _values(counter, view.events),
             view.events["event"], view.events["closed"],
         )  # fmt: skip
-        if as_of is None:
-            return state.process(rows, batch), ()
-        twice = _interleaved(batch, as_of)
-        readings = state.process(rows, twice)
-        return tuple(r[0::2] for r in readings), tuple(r[1::2] for r in readings)
+        if not as_of:
+            return [state.process(rows, batch)]
+        times = 1 + len(as_of)
+        readings = state.process(rows, _interleaved(batch, as_of))
+        return [tuple(r[k::times] for r in readings) for k in range(times)]
 
     def count(self, events: Merged, among: np.ndarray, reading: str) -> None:
         """Counts the reading's events of this topic and reads nothing."""
@@ -362,14 +367,15 @@ def _judged(condition: Expression, events: Merged) -> tuple[np.ndarray, np.ndarr
     return condition.judge(columns, events.n)
 
 
-def _interleaved(batch: Events, as_of: np.ndarray) -> Events:
-    """Each event twice: first it counts and is read as of its own topic, then it is only read as of `as_of`."""
-    n = len(batch.row)
-    both = np.repeat(np.arange(n), 2)
-    second = np.tile(np.array([False, True]), n)
+def _interleaved(batch: Events, as_of: Sequence[np.ndarray]) -> Events:
+    """Each event several times: first it counts and is read as of its own topic, then it is only read as of each of
+    `as_of`."""
+    n, times = len(batch.row), 1 + len(as_of)
+    each = np.repeat(np.arange(n), times)
+    first = np.tile(np.arange(times) == 0, n)
     return Events(
-        batch.row[both], batch.at[both], np.where(second, as_of[both], batch.as_of[both]), batch.hit[both] & ~second,
-        batch.read[both], batch.value[both], batch.event[both], batch.closed[both],
+        batch.row[each], batch.at[each], np.stack((batch.as_of, *as_of), axis=1).ravel(), batch.hit[each] & first,
+        batch.read[each], batch.value[each], batch.event[each], batch.closed[each],
     )  # fmt: skip
 
 

@@ -38,18 +38,18 @@ class Read:
     def __init__(
         self,
         views: Mapping[str, View],
-        readings: Mapping[Counter, tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]],
+        readings: Mapping[tuple[str, ...], Mapping[Counter, tuple[np.ndarray, ...]]],
         listed: Listed,
     ) -> None:
-        """readings: as of the topic's own newest times, and as of those on all topics."""
+        """readings: by the topics as of whose newest times they are."""
         self.views = views
         self.listed = listed
         self._readings = readings
         self._inside: dict[tuple[int, str], np.ndarray] = {}
         self._fields: dict[tuple[str, str], np.ndarray] = {}
 
-    def of(self, counter: Counter, alone: bool) -> tuple[np.ndarray, ...]:
-        return self._readings[counter][0 if alone else 1]
+    def of(self, counter: Counter, topics: tuple[str, ...]) -> tuple[np.ndarray, ...]:
+        return self._readings[topics][counter]
 
     def inside(self, hours: Hours, topic: str) -> np.ndarray:
         """bool[n]: the events of the topic's view in these hours."""
@@ -70,7 +70,7 @@ class Source:
     """The origin of a value of some `when`. Equal sources give equal values."""
 
     topic: str  # of the view
-    alone: bool
+    topics: tuple[str, ...]  # as of whose newest times it is read; of a counter alone
     name: str  # of a field, or of an answer of the registry
     is_code: bool = False
     reading: tuple[Counter, int] | None = None  # a counter, and which of its outputs
@@ -84,7 +84,7 @@ class Source:
             return
         if self.reading is not None:
             counter, output = self.reading
-            outputs = read.of(counter, self.alone)
+            outputs = read.of(counter, self.topics)
             if counter.outputs[output]:
                 values.put_number(place, outputs[output])
                 return
@@ -126,7 +126,7 @@ class CompiledRule:
 
     def source(self, name: str) -> Source | float:
         """The origin of the values of a name in `when`; the number that it always is."""
-        of = Source(self.topics[0], self.alone, name)
+        of = Source(self.topics[0], (), name)
         if name in self.rule.limits:
             limit = self.rule.limits[name]
             return replace(of, limit=limit) if limit.during else float(limit.always)
@@ -134,14 +134,18 @@ class CompiledRule:
             if reading.name == name:
                 counter = reading.counter
                 return Source(
-                    of.topic, of.alone, "", reading=(counter, reading.output), taken=(counter.at_least, counter.default)
+                    of.topic,
+                    self.topics,
+                    "",
+                    reading=(counter, reading.output),
+                    taken=(counter.at_least, counter.default),
                 )
         return replace(of, is_code=name in dict(self.rule.when.choices))
 
     def columns(self, read: Read) -> dict[str, np.ndarray]:
         """Returns the columns that `when` names: readings, limits in force, fields of the record, of the registry."""
         events = read.views[self.topics[0]].events
-        out = self.values({c: read.of(c, self.alone) for c in self.counters})
+        out = self.values({c: read.of(c, self.topics) for c in self.counters})
         out |= {limit.name: _in_force(limit, len(events["at"]), read, self.topics[0]) for limit in self.limits}
         out |= {name: read.listed.column(name, events) for name in self.listed}
         return out | {name: read.field(name, self.topics[0]) for name in self.fields}

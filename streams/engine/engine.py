@@ -34,6 +34,7 @@ from streams.engine.compiled_rule import CompiledRule
 from streams.engine.contract import Awaited, Known, Outcome
 from streams.engine.evaluate import Evaluator, Fired, Watch
 from streams.engine.known import known_of
+from streams.engine.listed import RegisteredSenders
 from streams.engine.order_reader import OrderReader
 from streams.holds.breaker import Breaker, Gate, gate_of
 from streams.holds.firings import ENFORCE
@@ -122,12 +123,13 @@ class Engine:
             self._account(outcome, events, accepted)
             before = accepted.clock_max_before[events.first_of_line()]
             counting, places = kept(events, accepted, self._counted.uncounted)
-            fired = self._evaluator.firings(counting, before[places])
+            orders = self._orders.of(events, accepted) if ORDER in events.columns else ()
+            registered = RegisteredSenders(self.ledger.registrations, self.ledger.registrations.during(orders))
+            fired = self._evaluator.firings(counting, before[places], registered)
             firings = fired.firings
             gate = gate_of(
                 self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted.place_clock, places
             )
-            orders = self._orders.of(events, accepted) if ORDER in events.columns else ()
             changes = self._changes(fired, gate, orders, self._silence(events, accepted))
             self._emit(outcome, self._awaited(outcome, counting, fired, changes))
             outcome.listed = fired.matches

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rules.model import DIRECTIONS, MODES, Protected, RuleSet
+from rules.model import DIRECTIONS, MODES, Counter, Protected, RuleSet
 from rules.registry import InForce, empty
 from schemas.registry import ALLOWED
 from streams.counting.counts import Counted, as_vouched
 from streams.counting.table import ALL, VOUCHED, View
 from streams.engine.compiled_rule import CompiledRule, Read
 from streams.engine.conditions import Programs
-from streams.engine.listed import Listed
+from streams.engine.listed import Accounts, Listed, RegisteredSenders
 from streams.holds.firings import ENFORCE, REVIEW, Firings
 from streams.ingest.epoch import home_of
 from streams.ingest.merge import Merged
@@ -94,8 +94,16 @@ class Evaluator:
             for counter in dict.fromkeys(c for rule in compiled for c in rule.counters)
         }
 
-    def firings(self, events: Merged, clock_before: np.ndarray) -> Fired:
-        listed = Listed(self.registry)
+    @property
+    def registry(self) -> InForce:
+        return self._registry
+
+    @registry.setter
+    def registry(self, registry: InForce) -> None:
+        self._registry, self._accounts = registry, Accounts(registry)
+
+    def firings(self, events: Merged, clock_before: np.ndarray, registered: RegisteredSenders) -> Fired:
+        listed = Listed(self.registry, self._accounts, registered)
         parts = self._evaluate(events, listed)
         fired = [part.fired for part in parts]
         part = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
@@ -181,16 +189,19 @@ class Evaluator:
         states, crosses = self._counted.states, self._counted.crosses
         views = {name: state.view(events, among, crosses, reading) for name, state in states.items()}
         hits = {c: hit for name, state in states.items() for c, hit in state.hits(views[name]).items()}
-        newest = np.maximum.reduce([view.as_of for view in views.values()]) if crosses else None
+        crossed = dict.fromkeys(rule.topics for rule in self._compiled if not rule.alone)
+        newest = {of: np.maximum.reduce([views[topic].as_of for topic in of]) for of in crossed}
         either: dict[frozenset[int], np.ndarray] = {}
         wanted = [_either([hits[c] for c in rule.counters], either) for rule in self._compiled]
-        readings = {}
+        readings: dict[tuple[str, ...], dict[Counter, tuple[np.ndarray, ...]]] = {}
         for name, state in states.items():
             for counter in state.counters:
                 readers = self._readers[counter]
                 asked = _either([wanted[rule.slot] for rule in readers], either)
-                crossed = any(not rule.alone for rule in readers)
-                readings[counter] = state.read(counter, views[name], hits[counter], asked, newest if crossed else None)
+                others = list(dict.fromkeys(rule.topics for rule in readers if not rule.alone))
+                found = state.read(counter, views[name], hits[counter], asked, [newest[of] for of in others])
+                for of, outputs in zip(((name,), *others), found, strict=True):
+                    readings.setdefault(of, {})[counter] = outputs
         read = Read(views, readings, listed)
         values = self._programs.values()
         for source, place in self._programs.sources.items():
@@ -198,7 +209,7 @@ class Evaluator:
         out = []
         for rule, looks, fired in zip(self._compiled, wanted, self._programs.fired(wanted, values), strict=True):
             view = views[rule.topics[0]]
-            as_of = view.as_of if rule.alone or newest is None else newest
+            as_of = newest.get(rule.topics, view.as_of)
             out.append(Evaluated(rule, reading, MODES.index(rule.rule.mode), view, looks, fired, as_of, read))
         return out
 

@@ -12,7 +12,7 @@ from rules.model import MODES, Counter
 from rules.registry import InForce
 from schemas.feeds import FEEDS
 from schemas.numbers import normalise, published
-from schemas.registry import FALSE, REGISTRY_FIELDS, TRUE
+from schemas.registry import BULK_SENDER, FALSE, KIND_OF_FIELD, TRUE
 from streams.counting.counts import Counted
 from streams.counting.one_number import newest_of, readings_of
 from streams.counting.table import ALL, VOUCHED
@@ -23,6 +23,7 @@ from streams.holds.firings import LANES
 if TYPE_CHECKING:
     from streams.engine.evaluate import Evaluator
     from streams.holds.ledger import Ledger
+    from streams.holds.ledger_rows import Registration
     from streams.holds.output import Output
 
 
@@ -31,7 +32,7 @@ def known_of(
     ledger: Ledger,
 ) -> Known:  # fmt: skip
     """partition: the number's."""
-    sights = list(_sights(number, partition, rules, counted, evaluator.registry))
+    sights = list(_sights(number, partition, rules, counted, evaluator.registry, ledger.registrations.of(number)))
     holds = [(MODES[lane], output.shown(hold)) for lane in LANES for hold in ledger.in_force(number, lane)]
     rulings = [
         {"action": one.action, "rule": one.rule, "at": one.at, "until": one.until} for one in ledger.rulings.of(number)
@@ -40,8 +41,9 @@ def known_of(
 
 
 def _sights(
-    number: int, partition: int, rules: list[CompiledRule], counted: Counted, registry: InForce
-) -> Iterator[KnownSight]:
+    number: int, partition: int, rules: list[CompiledRule], counted: Counted, registry: InForce,
+    registrations: list[Registration],
+) -> Iterator[KnownSight]:  # fmt: skip
     states = counted.states
     newest = {
         reading: {topic: newest_of(state, number, reading) for topic, state in states.items()}
@@ -61,14 +63,16 @@ def _sights(
             values: dict[str, float | str | None] = {
                 name: float(column[0]) for name, column in rule.values(readings).items()
             }
-            values |= _asked(rule, number, as_of, registry)
+            values |= _asked(rule, number, as_of, registry, registrations)
             lacking = frozenset(
                 one.name for one in rule.readings if counted.places.lacks(one.counter, partition, as_of)
             )
             yield KnownSight(rule.rule, reading, as_of, values, lacking)
 
 
-def _asked(rule: CompiledRule, number: int, at_ms: int, registry: InForce) -> Mapping[str, str]:
+def _asked(
+    rule: CompiledRule, number: int, at_ms: int, registry: InForce, registrations: list[Registration]
+) -> Mapping[str, str]:
     """The fields that hang on the number alone: its type, and what the registry says. All others are the record's."""
     out = {}
     choices = dict(rule.rule.when.choices)
@@ -76,6 +80,10 @@ def _asked(rule: CompiledRule, number: int, at_ms: int, registry: InForce) -> Ma
         if any(FEEDS[topic].columns.get(name) == "number_type" for topic in rule.topics):
             out[name] = choices[name].choices[normalise(published(number)).type]
     for name in rule.listed:
-        found = registry.find(REGISTRY_FIELDS[name], np.array([number], np.int64), np.array([at_ms], np.int64))
-        out[name] = TRUE if found[0] >= 0 else FALSE
+        kind = KIND_OF_FIELD.get(name)
+        if kind is None or kind.of:
+            continue
+        found = registry.find(kind, np.array([number], np.int64), np.array([at_ms], np.int64))[0] >= 0
+        found |= kind is BULK_SENDER and any(one.since <= at_ms < one.until for one in registrations)
+        out[name] = TRUE if found else FALSE
     return out

@@ -8,7 +8,7 @@ import orjson
 from rules.model import BLOCKS, DIRECTIONS
 from schemas.registry import ALLOWED
 from streams.engine.evaluate import Evaluator
-from streams.holds.number_order import NumberOrder
+from streams.holds.number_order import REGISTRATIONS, NumberOrder
 from streams.ingest.admission import DUPLICATE, LATE, Accepted
 from streams.ingest.decode import ORDER
 from streams.ingest.epoch import home_of
@@ -43,10 +43,20 @@ class OrderReader:
             reason=said["reason"],
             rule=said.get("rule", ""),
             until_ms=said.get("until"),
-            refused="late" if accepted.verdict[i] == LATE else self._evaluator.unblockable(number),
+            since_ms=said.get("since"),
+            owner=said.get("owner", ""),
+            account=said.get("account", ""),
+            relay=said.get("relay", ""),
+            refused="late" if accepted.verdict[i] == LATE else self._refusal(said["action"], number),
             is_allowed=bool(allowed),
             content=self._content(said["reason"]),
         )
+
+    def _refusal(self, action: str, number: int) -> str:
+        """The reason why nobody may order this about the number, "" for none."""
+        if action in REGISTRATIONS:  # a protected number may send, too
+            return "" if number > 0 else "no_number"
+        return self._evaluator.unblockable(number)
 
     def _content(self, reason: str) -> bytes:
         """The content of the hold that an operator orders: nothing goes out, and nothing comes in."""

@@ -12,7 +12,6 @@ no longer loaded keeps its holds until they end, and one that changed its mode k
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,10 +26,11 @@ from streams.holds import ledger_rows
 from streams.holds.decisions import Decisions
 from streams.holds.firings import ENFORCE, LANES, REVIEW, Firings
 from streams.holds.hold import Change, Key, LedgerHold
-from streams.holds.ledger_rows import KeptHold, Ruling
+from streams.holds.ledger_rows import KeptHold, Registration, Ruling
 from streams.holds.number_order import Answer, NumberOrder
 from streams.holds.passes import NEVER
 from streams.holds.quota import Quota
+from streams.holds.registrations import REGISTRATIONS_MAX, Registrations
 from streams.holds.rulings import Rulings, end_of, with_ruling
 from streams.holds.silence import ReviewTimes, Silence
 from streams.kernels.partition import partition_of
@@ -41,19 +41,6 @@ if TYPE_CHECKING:
 
 TOMBSTONE_AFTER_MS = 7 * 86_400_000
 STALE_MIN = 1024  # entries of a heap that may be stale, were there no hold at all
-
-
-def block_id(number: int, rule: str, from_ms: int) -> str:
-    return _digest(f"{number}\n{rule}\n{from_ms}")
-
-
-def event_id(block: str, change: str, until: int | str) -> str:
-    """until: the hold's end, ms, or the id of the order that made the change."""
-    return _digest(f"{block}\n{change}\n{until}")
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 class Ledger:
@@ -75,6 +62,7 @@ class Ledger:
         self._at_bound: Counter[tuple[str, str, str]] = Counter()
         self._touched: dict[int, None] = {}  # numbers, in the order in which their holds changed
         self.rulings = Rulings()
+        self.registrations = Registrations()
 
     def __len__(self) -> int:
         return sum(hold.active for hold in self._holds.values())
@@ -113,8 +101,8 @@ class Ledger:
             for lane in LANES
             for hold in self.holds_of(number, lane)
         ]
-        rulings = self.rulings.of(number)
-        return ledger_rows.encode(holds, rulings) if holds or rulings else None
+        spoken = self.rulings.of(number), self.registrations.of(number)
+        return ledger_rows.encode(holds, *spoken) if holds or any(spoken) else None
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]], partitions: int = 0) -> int:
         """Takes over (key, value) rows in log order: the last row of a number replaces its holds. Returns how many
@@ -122,22 +110,23 @@ class Ledger:
         count of the inputs, 0 when it is not known."""
         last = ledger_rows.last_rows(rows)
         kept = {
-            number: ([], []) if value is None else ledger_rows.decode(number, value) for number, value in last.items()
+            number: ([], [], []) if value is None else ledger_rows.decode(number, value)
+            for number, value in last.items()
         }
         self.drop(kept)
         homes = _homes(np.array(list(kept), np.int64), max(1, partitions)).tolist()
-        for (number, (holds, rulings)), home in zip(kept.items(), homes, strict=True):
+        for (number, (holds, rulings, registrations)), home in zip(kept.items(), homes, strict=True):
             for hold in holds:
                 rule, lane, content = self.slot(hold.rule), MODES.index(hold.mode), orjson.dumps(hold.content)
                 times = hold.from_, hold.until, hold.active
                 more = hold.released, hold.taken_by, hold.review_by
                 self._adopt(LedgerHold(number, rule, lane, *times, content, home, *more))
-            self._take_rulings(number, rulings)
-        return sum(bool(holds) for holds, _ in kept.values())
+            self._keep(number, rulings, registrations)
+        return sum(bool(holds) for holds, _, _ in kept.values())
 
     def numbers_of(self, partition: int, partitions: int) -> list[int]:
-        """The numbers with holds that belong to this partition, ascending."""
-        known = [*(number for number, _ in self._by_number), *self.rulings]
+        """The numbers with holds, rulings or registrations that belong to this partition, ascending."""
+        known = [*(number for number, _ in self._by_number), *self.rulings, *self.registrations]
         numbers = np.unique(np.array(known, np.int64))
         return numbers[_homes(numbers, partitions) == partition].tolist()
 
@@ -151,6 +140,7 @@ class Ledger:
         for number in numbers:
             self._touched.pop(number, None)
             self.rulings.put(number, ())
+            self.registrations.put(number, ())
             for lane in LANES:
                 for hold in list(self._by_number.get((number, lane), ())):
                     self._forget(hold)
@@ -161,8 +151,8 @@ class Ledger:
         slots = {rule: other.slot(self.rules[rule]) for rule in {hold.rule for hold in self._holds.values()}}
         for hold in self._holds.values():
             other._adopt(replace(hold, rule=slots[hold.rule]))
-        for number in self.rulings:
-            other._take_rulings(number, self.rulings.of(number))
+        for number in {*self.rulings, *self.registrations}:
+            other._keep(number, self.rulings.of(number), self.registrations.of(number))
         other._touched = dict(self._touched)
         return other
 
@@ -213,9 +203,10 @@ class Ledger:
             holds = self._by_number.get(number_lane)
             if holds and not any(hold.active or hold.until_ms + TOMBSTONE_AFTER_MS > now_ms for hold in holds):
                 over.append((max(hold.until_ms for hold in holds), *number_lane))
-        for number in sorted(due & set(self.rulings)):
-            if self.rulings.forget(number, now_ms - TOMBSTONE_AFTER_MS):
-                self._touched[number] = None
+        for number in sorted(due):
+            for kept in (self.rulings, self.registrations):
+                if kept.forget(number, now_ms - TOMBSTONE_AFTER_MS):
+                    self._touched[number] = None
         for _, number, lane in sorted(over):
             for hold in list(self._by_number[number, lane]):
                 self._forget(hold)
@@ -242,15 +233,25 @@ class Ledger:
     def rule_on(self, number: int, rulings: Iterable[Ruling]) -> None:
         """Sets all rulings that stand about a number."""
         self._touched[number] = None
-        self._take_rulings(number, rulings)
+        self._keep(number, rulings, self.registrations.of(number))
 
     def add_ruling(self, number: int, ruling: Ruling) -> None:
         self.rule_on(number, with_ruling(self.rulings.of(number), ruling))
 
-    def _take_rulings(self, number: int, rulings: Iterable[Ruling]) -> None:
+    def register(self, number: int, registrations: Iterable[Registration]) -> None:
+        """Sets all registrations that stand for a number."""
+        self._touched[number] = None
+        self._keep(number, self.rulings.of(number), registrations)
+
+    def _keep(self, number: int, rulings: Iterable[Ruling], registrations: Iterable[Registration]) -> None:
         self.rulings.put(number, rulings)
-        for one in self.rulings.of(number):
-            self._push(self._tombstones, (end_of(one) + TOMBSTONE_AFTER_MS, number))
+        self.registrations.put(number, registrations)
+        for end_ms in self._spoken_until(number):
+            self._push(self._tombstones, (end_ms + TOMBSTONE_AFTER_MS, number))
+
+    def _spoken_until(self, number: int) -> list[int]:
+        """The ends of what orders have left behind about a number."""
+        return [*map(end_of, self.rulings.of(number)), *(one.until for one in self.registrations.of(number))]
 
     def hold(self, key: Key) -> LedgerHold | None:
         return self._holds.get(key)
@@ -311,13 +312,14 @@ class Ledger:
             self.quota.remove(hold)
 
     def _push(self, heap: list[Any], entry: tuple[Any, ...]) -> None:
-        """Extensions, and holds that are forgotten, leave entries behind: never more than there are holds."""
+        """Extensions and holds that are forgotten leave entries behind: a bounded number for each that is there."""
         heapq.heappush(heap, entry)
-        if len(heap) > STALE_MIN + 2 * len(self._holds):
+        spoken = len(self.rulings) + len(self.registrations)
+        if len(heap) > STALE_MIN + 2 * len(self._holds) + REGISTRATIONS_MAX * 2 * spoken:
             self._ends[:] = [self._end(hold) for hold in self._holds.values() if hold.active]
             self._tombstones[:] = [_tombstone(hold) for hold in self._holds.values() if not hold.active]
-            ends = [(end_of(one), number) for number in self.rulings for one in self.rulings.of(number)]
-            self._tombstones += [(end_ms + TOMBSTONE_AFTER_MS, number) for end_ms, number in ends]
+            for number in {*self.rulings, *self.registrations}:
+                self._tombstones += [(end_ms + TOMBSTONE_AFTER_MS, number) for end_ms in self._spoken_until(number)]
             heapq.heapify(self._ends)
             heapq.heapify(self._tombstones)
 

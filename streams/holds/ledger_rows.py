@@ -18,7 +18,8 @@ from rules.model import MODES
 from schemas.json_reading import Int64, JsonReader
 from schemas.numbers import E164_DIGITS_MAX, masked
 
-FORMAT = 3  # of a row with a hold that somebody has taken, or that silence will block
+FORMAT = 4  # of a row with registrations
+TAKEN = 3  # of any other with a hold that somebody has taken, or that silence will block: versions before 4 read it
 SPOKEN = 2  # of any other row of which an operator has spoken: versions before 3 read it too
 PLAIN = 1  # of all others: versions before 2 read it too
 _KEY = re.compile(rb"\+([1-9][0-9]{0,%d})" % (E164_DIGITS_MAX - 1))
@@ -57,6 +58,18 @@ class Ruling(msgspec.Struct, frozen=True):
     id: str
 
 
+class Registration(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The part of a registration that stays (streams/holds/registrations.py). account, relay: through which alone the
+    number sends; None for any."""
+
+    since: TimeMs
+    until: TimeMs
+    id: str
+    owner: str | None = None
+    account: str | None = None
+    relay: str | None = None
+
+
 class _RowHead(msgspec.Struct):
     format: Int64
 
@@ -64,6 +77,7 @@ class _RowHead(msgspec.Struct):
 class _Row(msgspec.Struct):
     holds: list[KeptHold]
     rulings: list[Ruling] = []
+    registrations: list[Registration] = []
 
 
 class _Content(msgspec.Struct):
@@ -80,13 +94,16 @@ _head = JsonReader(_RowHead)
 _row = JsonReader(_Row)
 
 
-def encode(holds: Iterable[KeptHold], rulings: Iterable[Ruling] = ()) -> bytes:
+def encode(
+    holds: Iterable[KeptHold], rulings: Iterable[Ruling] = (), registrations: Iterable[Registration] = ()
+) -> bytes:
     holds, told = list(holds), [msgspec.to_builtins(one) for one in rulings]
+    registered = [msgspec.to_builtins(one) for one in registrations]
     is_new = any(hold.taken_by or hold.review_by is not None for hold in holds)
     is_plain = not told and all(hold.released is None for hold in holds)
     return orjson.dumps(
         {
-            "format": FORMAT if is_new else PLAIN if is_plain else SPOKEN,
+            "format": FORMAT if registered else TAKEN if is_new else PLAIN if is_plain else SPOKEN,
             "holds": [
                 {
                     "rule": hold.rule,
@@ -102,6 +119,7 @@ def encode(holds: Iterable[KeptHold], rulings: Iterable[Ruling] = ()) -> bytes:
                 for hold in holds
             ],
             **({"rulings": told} if told else {}),
+            **({"registrations": registered} if registered else {}),
         }
     )
 
@@ -116,29 +134,30 @@ def last_rows(rows: Iterable[tuple[bytes, bytes | None]]) -> dict[int, bytes | N
     return {_number(key): value for key, value in last.items()}
 
 
-def decode(number: int, value: bytes) -> tuple[list[KeptHold], list[Ruling]]:
-    """The holds of a number's row and the rulings about it, at least one of them. Raises LedgerRowError."""
+def decode(number: int, value: bytes) -> tuple[list[KeptHold], list[Ruling], list[Registration]]:
+    """The holds of a number's row, the rulings about it and its registrations, at least one of them. Raises
+    LedgerRowError."""
     try:
         found = _head.read(value).format
-        if found not in (PLAIN, SPOKEN, FORMAT):
+        if found not in (PLAIN, SPOKEN, TAKEN, FORMAT):
             raise _problem(
                 number, f"its format is {found}, and this version reads up to {FORMAT}: run the one that wrote it"
             )
         row = _row.read(value)
         for hold in row.holds:
             msgspec.convert(hold.content, _Content)
-        encode(row.holds, row.rulings)  # integers beyond 64 bits could not be written again
+        encode(row.holds, row.rulings, row.registrations)  # integers beyond 64 bits could not be written again
     except LedgerRowError:
         raise
     except (ValueError, TypeError) as error:
         raise _problem(number, str(error)) from None
-    if not row.holds and not row.rulings:
+    if not (row.holds or row.rulings or row.registrations):
         raise _problem(number, "it has no holds: a number without holds has a tombstone")
     if len({(hold.rule, hold.mode) for hold in row.holds}) < len(row.holds):
         raise _problem(number, "two holds are of the same rule and mode: a rule has one hold in each")
     if any(hold.until < hold.from_ for hold in row.holds):
         raise _problem(number, "a hold ends before it begins")
-    return row.holds, row.rulings
+    return row.holds, row.rulings, row.registrations
 
 
 def mode_of(lane: int) -> Literal["enforce", "shadow", "review"]:

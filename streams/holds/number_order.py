@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 RELEASE, BLOCK, ALLOW, DISALLOW, APPROVE, REJECT = "release", "block", "allow", "disallow", "approve", "reject"
 PROPOSE, TAKE, SUSPEND = "propose", "take", "suspend"
+REGISTRATIONS = REGISTER, UNREGISTER = "register", "unregister"  # of a sender; they change no hold
 
 # The reasons for which an order is refused, in words. Nothing of a refused order is obeyed.
 REFUSALS = {
@@ -22,7 +23,8 @@ REFUSALS = {
     "no_end": "it says no end (`until`)",
     "over": "its end (`until`) is not behind its time (`at`)",
     "no_change": "all is as it says already",
-    "not_here": "entries of the registry are told by `grayline registry add`",
+    "not_registered": "no such registration of the number is in force or to come",
+    "too_many": "the number has 16 registrations already: end one first",
 }
 
 
@@ -32,7 +34,7 @@ class NumberOrder:
     which it counts. recorded_ms: its Kafka timestamp. clock_before: the largest clock before the record, ms. rule: the
     rule whose hold it is about, "" for all. until_ms: the end that it says. refused: why it cannot be obeyed whatever
     the holds are, of REFUSALS. is_allowed: the registry has the number on the allow list. content: of the hold that the
-    order opens, JSON."""
+    order opens, JSON. since_ms, owner, account, relay: of the registration that the order is about."""
 
     line: int
     offset: int
@@ -50,10 +52,14 @@ class NumberOrder:
     is_allowed: bool = False
     recorded_ms: int = -1
     content: bytes = b""
+    since_ms: int | None = None
+    owner: str = ""
+    account: str = ""
+    relay: str = ""
 
     def shown(self) -> dict[str, object]:
         """The order as `block-history` tells it."""
-        return {
+        told: dict[str, object] = {
             "id": self.id,
             "action": self.action,
             "at": self.at_ms,
@@ -62,6 +68,8 @@ class NumberOrder:
             "rule": self.rule or None,
             "until": self.until_ms,
         }
+        about = {"since": self.since_ms, "owner": self.owner, "account": self.account, "relay": self.relay}
+        return told | {name: value for name, value in about.items() if value not in (None, "")}
 
 
 @dataclass(frozen=True, slots=True)

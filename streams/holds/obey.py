@@ -15,13 +15,17 @@ from streams.holds.number_order import (
     BLOCK,
     DISALLOW,
     PROPOSE,
+    REGISTER,
+    REGISTRATIONS,
     REJECT,
     RELEASE,
     SUSPEND,
     TAKE,
+    UNREGISTER,
     Answer,
     NumberOrder,
 )
+from streams.holds.registrations import after_order
 from streams.holds.rulings import ruling
 from streams.holds.steps import ACTIVE, STEPS
 
@@ -42,8 +46,8 @@ def obey(ledger: Ledger, order: NumberOrder) -> Iterator[Change | Answer]:
 def _refusal(ledger: Ledger, order: NumberOrder) -> str:
     """The reason of REFUSALS, "" if the order can be obeyed."""
     number, at_ms, until_ms = order.number, order.at_ms, order.until_ms
-    if order.action not in _DOES:
-        return "not_here"
+    if order.action in REGISTRATIONS:
+        return after_order(ledger.registrations.of(number), order)[1]
     if until_ms is None and order.action in (BLOCK, PROPOSE, ALLOW):
         return "no_end"
     if until_ms is not None and until_ms <= at_ms:
@@ -154,6 +158,12 @@ def held(
     return Change(change, hold, -1, order=order)
 
 
+def _register(ledger: Ledger, order: NumberOrder) -> Iterator[Change]:
+    """A sender's registrations, which change no hold."""
+    ledger.register(order.number, after_order(ledger.registrations.of(order.number), order)[0])
+    yield from ()
+
+
 _DOES: dict[str, Callable[[Ledger, NumberOrder], Iterator[Change]]] = {
     RELEASE: _release,
     ALLOW: _release,
@@ -164,4 +174,6 @@ _DOES: dict[str, Callable[[Ledger, NumberOrder], Iterator[Change]]] = {
     PROPOSE: _block,
     TAKE: _take,
     SUSPEND: _suspend,
+    REGISTER: _register,
+    UNREGISTER: _register,
 }

@@ -15,7 +15,8 @@ from schemas.json_reading import JsonReader
 from schemas.numbers import published
 from streams.holds.firings import ENFORCE, REVIEW, SHADOW
 from streams.holds.hold import Change, LedgerHold
-from streams.holds.ledger import Ledger, block_id, event_id
+from streams.holds.ids import block_id, event_id
+from streams.holds.ledger import Ledger
 from streams.holds.number_order import Answer, NumberOrder
 from streams.ingest.epoch import OutRecord
 

@@ -11,6 +11,7 @@ from rules.registry import Entry, Registry
 from rules.registry_file import EntryProblem, entry_of
 from schemas.json_reading import Int64, JsonReader, Unreadable
 from schemas.printable import printable
+from schemas.registry import ABOUT, about_of
 from schemas.topics import CONTROL_GLOBAL
 from streams.ingest.epoch import OutRecord
 
@@ -54,14 +55,14 @@ def told_entry(key: bytes, value: bytes) -> Entry:
     try:
         kind, _, number = key[len(PREFIX) :].decode().partition("/")
         record = _RECORD.read(value)
-        values = {"kind": kind, "number": number, "owner": record.owner, "reason": record.reason}
+        values = {"kind": kind, about_of(kind): number, "owner": record.owner, "reason": record.reason}
         times = {"until": str(record.until), "since": "" if record.since is None else str(record.since)}
         entry = entry_of(values | times, "KR")
         if key_of(entry) != key:
             raise EntryProblem("number", "the number in its key is not in international form, + and digits")
     except EntryProblem as problem:
         # What is wrong with a number quotes it, and logs hold none.
-        why = "its key names no number that can be blocked" if problem.name == "number" else str(problem)
+        why = "its key names no number that can be blocked" if problem.name in ABOUT else str(problem)
         raise ValueError(f"an entry on {CONTROL_GLOBAL} cannot be used: {printable(why)}") from None
     except (Unreadable, UnicodeDecodeError) as problem:
         raise ValueError(f"an entry on {CONTROL_GLOBAL} cannot be read: {problem}") from None

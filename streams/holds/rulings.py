@@ -35,6 +35,9 @@ class Rulings:
     def __iter__(self) -> Iterator[int]:
         return iter(self._of)
 
+    def __len__(self) -> int:
+        return len(self._of)
+
     def of(self, number: int) -> list[Ruling]:
         return self._of.get(number, [])
 

@@ -10,6 +10,7 @@ from rules.kinds import KINDS
 from rules.model import RuleSet
 from schemas.features import FEATURE_NUMBERS, FEATURES
 from schemas.feeds import FEEDS
+from schemas.registry import REGISTRY_FIELDS
 
 
 def record_fields(rules: RuleSet, topic: str) -> frozenset[str]:
@@ -37,6 +38,7 @@ def _read_of(rules: RuleSet, topic: str) -> frozenset[str]:
             names |= counter.where.names if counter.where is not None else set()
             wanted |= set(KINDS[counter.kind].value_columns(counter, feed))
         wanted |= {feed.columns[name] for name in names & feed.columns.keys()}
+        wanted |= {field for name in names & REGISTRY_FIELDS.keys() for field in REGISTRY_FIELDS[name]}
     return frozenset(wanted)
 
 

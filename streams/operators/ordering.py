@@ -32,6 +32,10 @@ class GivenOrder(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str
     rule: str | None = None
     until: int | None = None
+    since: int | None = None
+    owner: str | None = None
+    account: str | None = None
+    relay: str | None = None
 
 
 class _Told(msgspec.Struct):

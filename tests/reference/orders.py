@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from tests.reference.reference import Hold, Reference
 
 OPERATOR = "operator"
-ENTRIES = ("register", "unregister")  # orders about entries of the registry
-ACTIONS = tuple(action for action in CONTROL_ACTIONS[1:] if action not in ENTRIES)
+ACTIONS = CONTROL_ACTIONS[1:]
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,18 @@ class Order:
     def until_ms(self) -> int | None:
         return self.record.get("until")
 
+    @property
+    def through(self) -> tuple[str | None, str | None]:
+        return self.record.get("account"), self.record.get("relay")
+
     def is_about(self, rule: str) -> bool:
         return self.record.get("rule", rule) == rule
 
     def shown(self) -> dict[str, Any]:
         said = self.record
         told = {"id": said["id"], "action": said["action"], "at": self.at_ms, "operator": said["operator"]}
-        return told | {"reason": said["reason"], "rule": said.get("rule"), "until": said.get("until")}
+        told |= {"reason": said["reason"], "rule": said.get("rule"), "until": said.get("until")}
+        return told | {name: said[name] for name in ("since", "owner", "account", "relay") if name in said}
 
 
 class Orders:
@@ -45,6 +49,8 @@ class Orders:
 
     def __init__(self, reference: Reference) -> None:
         self._of = reference
+        # By number: the registrations, each (since, until, account, relay), None for any.
+        self.registered: defaultdict[int, list[tuple[int, int, str | None, str | None]]] = defaultdict(list)
         self.standing: defaultdict[int, dict[tuple[str, str | None], tuple[int, int]]] = defaultdict(dict)
 
     def against(self, number: int, rule: str, at_ms: int) -> str:
@@ -65,10 +71,16 @@ class Orders:
             return "late"
         if number <= 0:
             return "no_number"
+        if action == "register":
+            since_ms = order.record.get("since", order.at_ms)
+            through = {one[2:] for one in self.registered[number]} - {order.through}
+            if order.until_ms is None or order.until_ms <= since_ms:
+                return "no_end" if order.until_ms is None else "over"
+            return "too_many" if len(through) >= 16 else ""
+        if action == "unregister":
+            return "" if self._ended_by(order) else "not_registered"
         if of.protected.covers(number):
             return "protected"
-        if action in ENTRIES:
-            return "not_here"
         if action in ("block", "propose", "allow") and order.until_ms is None:
             return "no_end"
         if order.until_ms is not None and order.until_ms <= order.at_ms:
@@ -95,7 +107,15 @@ class Orders:
     def obey(self, order: Order) -> Iterator[tuple[str, Hold]]:
         of, number, action, at_ms = self._of, order.number, order.record["action"], order.at_ms
         rule = order.record.get("rule")
-        if action in ("release", "allow"):
+        if action == "register":
+            mine = [one for one in self.registered[number] if one[2:] != order.through]
+            assert order.until_ms is not None
+            self.registered[number] = [*mine, (order.record.get("since", at_ms), order.until_ms, *order.through)]
+        elif action == "unregister":
+            cut = self._ended_by(order)
+            mine = [(one[0], at_ms, *one[2:]) if one in cut else one for one in self.registered[number]]
+            self.registered[number] = [one for one in mine if one[0] < one[1]]
+        elif action in ("release", "allow"):
             for hold in self._meant(order, "enforce"):
                 yield self._ended("released", hold, at_ms)
             self._stand(number, action, rule, at_ms, order.until_ms or at_ms)
@@ -124,6 +144,23 @@ class Orders:
                 enforced = of.hold_of(number, name, "enforce")
                 if enforced is None or not stands(enforced, at_ms) or enforced.until_ms < until_ms:
                     yield of.ordered_hold(name, "enforce", at_ms, until_ms, number, like=hold)
+
+    def registration(self, number: int, at_ms: int, fields: dict[str, Any]) -> tuple[bool, bool]:
+        """(the number is registered at that time, and through what the record names)."""
+        mine = [one for one in self.registered[number] if one[0] <= at_ms < one[1]]
+        account, relay = fields.get("account"), fields.get("relay")
+        fits = [
+            one for one in mine if (None in (one[2], account) or one[2] == account)
+            and (None in (one[3], relay) or one[3] == relay)
+        ]  # fmt: skip
+        return bool(mine), bool(fits)
+
+    def _ended_by(self, order: Order) -> list[tuple[int, int, str | None, str | None]]:
+        account, relay = order.through
+        return [
+            one for one in self.registered[order.number] if one[1] > order.at_ms
+            and account in (None, one[2]) and relay in (None, one[3])
+        ]  # fmt: skip
 
     def _meant(self, order: Order, lane: str) -> list[Hold]:
         of = self._of

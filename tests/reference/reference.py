@@ -22,8 +22,8 @@ from schemas.codes import ACCESS_CODES, NUMBER_TYPES
 from schemas.decoding import RecordError, decode
 from schemas.feeds import FEEDS
 from schemas.numbers import normalise
-from schemas.registry import ENTRY_KINDS
-from streams.holds.ledger import block_id, event_id
+from schemas.registry import ENTRY_KINDS, REGISTRY_FIELDS
+from streams.holds.ids import block_id, event_id
 from streams.ingest.epoch import home_of
 from streams.ingest.feed_codes import name_of
 from tests.reference.admission import HOUR_MS, Partition
@@ -223,6 +223,8 @@ class Reference:
             asked = [condition.names for c in mine for condition in (c.where, c.condition) if condition]
             for names in asked + ([rule.when.names] if mine else []):
                 wanted |= names & set(FEEDS[topic].optional)
+            if mine and REGISTRY_FIELDS.keys() & rule.when.names:
+                wanted |= {"account", "relay"}
             for counter in mine:
                 if counter.kind == "distinct":
                     wanted |= {"content_hash", "text"} if counter.field == "content" else {str(counter.field)}
@@ -248,6 +250,7 @@ class Reference:
         things |= {peer_name: peer.key if peer else None, "content": record.get("content_hash") or record.get("text")}
         forged = kind != "international" and record.get("origin") == "international"
         vouched = record.get("verified") == "full" and not forged
+        things["forged"] = forged
         id = record[id_name] if id_name else f"{number.key} {peer.key if peer else None} {record['at']}"
         at = {ONE_EVENT.get(topic) or record["event"]: record["at"]}
         if "complete" in at:
@@ -288,9 +291,8 @@ class Reference:
                 if allowed is not None:
                     lane = "review"
                     more |= {"diverted": "allow_listed", "listed": allowed.shown()}
-                if allowed is not None or {"registered", "institution"} & rule.when.names:
-                    assert self.rules.registry is not None
-                    more["registry_version"] = self.rules.registry.version
+                if allowed is not None or REGISTRY_FIELDS.keys() & rule.when.names:
+                    more["registry_version"] = self.rules.registry.version if self.rules.registry else ""
                 change = self._ledger(place, rule, lane, number, at_ms, evidence, more)
                 if change is not None:
                     hold = change[1]
@@ -312,11 +314,7 @@ class Reference:
                 read[full] = value
                 one = _window_ms(counter)
                 periods[full] = one or (counter["short_ms"] if output == "short" else counter["long_ms"])
-        listed: dict[str, Value] = {
-            kind.field: "true" if self._listed(kind.name, event.number, event.at_ms) else "false"
-            for kind in ENTRY_KINDS.values()
-            if kind.field
-        }
+        listed = self._what_the_registry_says(event)
         limits: dict[str, Value] = {name: limit_at(limit, event.at_ms) for name, limit in rule.limits.items()}
         if not holds(rule.when.source, rule.when.names, event.fields | listed | limits | read):
             return None
@@ -333,6 +331,23 @@ class Reference:
                 }
             )
         return evidence
+
+    def _what_the_registry_says(self, event: Event) -> dict[str, Value]:
+        told: dict[str, bool | None] = {
+            kind.field: self._listed(kind.name, event.number, event.at_ms) is not None
+            for kind in ENTRY_KINDS.values()
+            if kind.field
+        }
+        account = event.things.get("account")
+        told["account_registered"] = None if account is None else self._has_account(str(account), event.at_ms)
+        is_registered, fits = self.orders.registration(event.number, event.at_ms, event.things)
+        told["registered"] = told["registered"] or is_registered
+        told["spoofed"] = bool(event.things["forged"]) or (is_registered and not fits)
+        return {name: None if value is None else str(value).lower() for name, value in told.items()}
+
+    def _has_account(self, account: str, at_ms: int) -> bool:
+        mine = [e for e in self.entries if e.kind.name == "account" and e.name == account]
+        return any(e.since_ms <= at_ms < e.until_ms for e in mine)
 
     def _listed(self, kind: str, number: int, at_ms: int) -> Entry | None:
         """The entry of the registry that covers a number at this time."""

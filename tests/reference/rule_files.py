@@ -253,6 +253,22 @@ rules:
     mode: review
     spoofable: accepted
     unreviewed: {then: block, after: 1m}
+  - name: unregistered
+    summary: nobody registered the sender
+    when: sent >= 2 and registered == "false"
+    then: {block: [messages], directions: [outgoing], for: 3h}
+    mode: enforce
+    spoofable: accepted
+  - name: spoofed-sender
+    summary: from abroad, or through another account or relay than the sender's
+    when: sent >= 1 and spoofed == "true"
+    then: {block: [messages], directions: [outgoing], for: 2h}
+    mode: review
+  - name: strange-account
+    summary: an account that nobody registered
+    when: sent >= 1 and account_registered == "false" and registered == "true"
+    then: {block: [messages], directions: [outgoing], for: 1h}
+    mode: review
   - name: on-trial
     summary: a rule on trial
     when: sent >= 3

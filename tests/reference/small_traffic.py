@@ -48,6 +48,7 @@ MESSAGE = st.fixed_dictionaries(
         "channel": few("sms", "rcs", "kakao", "fax"),
         "text": few("hello", "한글", "h1"),
         "content_hash": few("h1", "h2"),
+        "account": few("a1", "a2"),
     },
 )
 CALL = st.fixed_dictionaries(
@@ -72,13 +73,17 @@ ORDER = st.fixed_dictionaries(
     {
         "id": few(*(f"o{i}" for i in range(40))),
         "number": few(*NUMBERS[:2], NUMBERS[3]),
-        "action": few(*ACTIONS, "reject", "register"),
+        "action": few(*ACTIONS, "reject", "register", "register"),
         "operator": few("kim", "lee"),
         "reason": few("a reason", "한글"),
     },
     optional={
         "rule": few("operator", "burst", "doubtful"),
         "lasts": few(-1, 1, MINUTE, 2 * HOUR, 200 * HOUR, 200 * HOUR),
+        "begins": few(-2 * HOUR, 1, MINUTE),
+        "account": few("a1", "a2"),
+        "relay": few("r1"),
+        "owner": few("a clinic"),
     },
 )
 PHONE = (MESSAGE_RELAY, CDR)
@@ -131,7 +136,8 @@ def _value(step: dict[str, Any], at_ms: int) -> tuple[str, bytes | None]:
         return step["topic"], record
     if "action" in record:
         order = {**record, "at": at_ms}
-        lasts = order.pop("lasts", None)
+        lasts, begins = order.pop("lasts", None), order.pop("begins", None)
+        order |= {} if begins is None else {"since": at_ms + begins}
         return CONTROL, json.dumps(order if lasts is None else order | {"until": at_ms + lasts}).encode()
     fields = {**record, **step["optional"], "at": at_ms}
     if step["trusted"]:

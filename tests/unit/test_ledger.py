@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.holds.firings import ENFORCE, REVIEW, SHADOW, Firings
-from streams.holds.ledger import NEVER, TOMBSTONE_AFTER_MS, Ledger, block_id, event_id
+from streams.holds.ids import block_id, event_id
+from streams.holds.ledger import NEVER, TOMBSTONE_AFTER_MS, Ledger
 
 HOUR, DAY = 3_600_000, 86_400_000
 T = 1_794_798_000_000

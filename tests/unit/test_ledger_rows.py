@@ -337,7 +337,7 @@ def row(**more: Any) -> bytes:
         (b"", "Input data was truncated"),
         (row()[:-2], "truncated"),
         (b"{}", "missing required field `format`"),
-        (b'{"format":4,"holds":"of another kind"}', "its format is 4, and this version reads up to 3"),
+        (b'{"format":5,"holds":"of another kind"}', "its format is 5, and this version reads up to 4"),
         (b'{"format":1,"holds":[]}', "no holds: a number without holds has a tombstone"),
         (row(until="soon"), "Expected `int`, got `str` - at `$.holds[0].until`"),
         (row(until=1 << 63), "$.holds[0].until"),

@@ -288,7 +288,7 @@ def test_the_fields_of_the_input_topics_are_those_of_the_record_reference() -> N
         CDR: ("relay", "carrier", "origin", "verified", "cause", "setup_at", "answer_at", "release_at"),
         REPORTS: ("reporter_known", "kind", "text", "message_id", "relay", "reseller", "recording_url"),
         TRAPS: ("text", "source_ip", "recording_url"),
-        CONTROL: ("rule", "until"),
+        CONTROL: ("rule", "until", "since", "owner", "account", "relay"),
     } == {topic: feed.optional for topic, feed in FEEDS.items()}
     assert {name: kind.kind for name, kind in FEEDS[CDR].fields.items()} == {
         **{"call_id": "id", "event": "choice", "at": "time", "caller": "number", "callee": "number", "relay": "id"},

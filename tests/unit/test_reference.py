@@ -125,7 +125,7 @@ def test_the_orders_that_are_drawn_are_obeyed_and_refused_in_every_way() -> None
     run()
     obeyed = {action for action, answer in answers if answer == "obeyed"}
     assert obeyed == set(ACTIONS)
-    assert {answer for _, answer in answers} - {"obeyed"} == REFUSALS.keys() - {"no_number", "protected"}
+    assert {answer for _, answer in answers} - {"obeyed"} == REFUSALS.keys() - {"no_number", "protected", "too_many"}
 
 
 def test_the_traffic_that_is_drawn_makes_every_rule_on_reports_and_traps_fire() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rules.load import check_texts, load_text
 from rules.model import RuleSet
-from rules.registry import ALWAYS_MS, Entry, Registry
+from rules.registry import ALWAYS_MS, Entry, Registry, key_of_name
 from schemas.numbers import normalise
 from schemas.registry import ALLOWED, ENTRY_KINDS
 from schemas.topics import BLOCK_EVENTS, CDR, REVIEW_QUEUE, SHADOW_EVENTS
@@ -45,6 +45,16 @@ rules:
     when: rate >= 1
     then: {block: [calls], directions: [outgoing], for: 2h}
     mode: enforce
+  - name: strange-account
+    summary: messages of an account that nobody registered
+    when: sent >= 1 and account_registered == "false"
+    then: {block: [messages], directions: [outgoing], for: 1h}
+    mode: enforce
+  - name: known-account
+    summary: messages of an account that is registered
+    when: sent >= 1 and account_registered == "true" and spoofed == "false"
+    then: {block: [messages], directions: [outgoing], for: 1h}
+    mode: review
   - name: trial
     summary: calls or messages
     when: rate + sent >= 1 and institution in ("true", "false")
@@ -71,6 +81,9 @@ def line(n: int, at_ms: int, number: int) -> bytes:
 
 
 def entry(kind: str, number: str, since_ms: int = ALWAYS_MS, until_ms: int = T_MS + 1000 * HOUR) -> Entry:
+    if kind == "account":
+        number = "a1" if number[-1] in "0123" else "a2"
+        return Entry(ENTRY_KINDS[kind], 0, key_of_name(number), since_ms, until_ms, "an owner", "a reason", number)
     digits, key = (len(number) - 2, int(number[1:-1])) if number.endswith("*") else (0, normalise(number).key)
     return Entry(ENTRY_KINDS[kind], digits, key, since_ms, until_ms, "an owner", "a reason")
 
@@ -148,9 +161,9 @@ def test_the_registry_is_read_by_when_alone_and_its_names_are_taken() -> None:
     text = RULES.replace("window: 1m}", 'window: 1m, where: registered == "true"}')
     (found,) = check_texts([("r.yaml", text)])[1]
     assert found.message == "where: unknown name `registered`"
-    (found,) = check_texts([("r.yaml", RULES.replace("sent", "institution"))])[1]
+    found = check_texts([("r.yaml", RULES.replace("  sent:", "  institution:"))])[1][0]
     assert found.message == "a counter cannot be named `institution`: a record field has that name"
-    (found,) = check_texts([("r.yaml", RULES.replace('registered == "false"', 'registered == "no"'))])[1]
+    (found,) = check_texts([("r.yaml", RULES.replace('and registered == "false"', 'and registered == "no"'))])[1]
     assert (found.message, found.choices) == ('when: `"no"` is not a value of this field', ("true", "false"))
 
 

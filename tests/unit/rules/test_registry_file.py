@@ -17,7 +17,7 @@ from rules.diagnostics import RuleErrors
 from rules.registry import ALWAYS_MS, Entry, Registry, empty
 from rules.registry_file import PERIODS_MAX, SHOWN_MAX, check_registry, load_registry
 from schemas.numbers import normalise
-from schemas.registry import ALLOWED, BULK_SENDER, ENTRY_KINDS, INSTITUTION
+from schemas.registry import ACCOUNT, ALLOWED, BULK_SENDER, ENTRY_KINDS, INSTITUTION
 from streams.cli.registry import command
 
 HOUR = 3_600_000
@@ -146,7 +146,7 @@ def test_a_number_that_is_entered_twice_for_one_time_is_a_mistake_and_one_after_
     assert said(tmp_path, "r.csv", after) == []
     twice = after + line.format(days[3], days[7])
     (found,) = said(tmp_path, "r.csv", twice)
-    assert found.startswith("5:1 the number has an entry of this kind for that time already (it is at ")
+    assert found.startswith("5:1 it has an entry of this kind for that time already (it is at ")
     assert found.endswith("r.csv:4)")
     many = head + "".join(line.format(days[i], days[i + 1]) for i in range(PERIODS_MAX))
     assert said(tmp_path, "r.csv", many) == []
@@ -201,8 +201,9 @@ def test_the_command_counts_what_is_over_and_what_is_to_come(tmp_path: Path) -> 
     file.write_text(CSV + over + coming)
     got = CliRunner().invoke(command, ["check", str(file)])
     assert got.exit_code == 0
-    assert got.output.splitlines()[:3] == ["bulk_sender: 1", "institution: 1", "allowed: 3, 1 expired, 1 coming"]
-    assert got.output.splitlines()[3].startswith("5 entries, version ")
+    kinds = ["bulk_sender: 1", "institution: 1", "allowed: 3, 1 expired, 1 coming", "account: 0"]
+    assert got.output.splitlines()[:4] == kinds
+    assert got.output.splitlines()[4].startswith("5 entries, version ")
     told = json.loads(CliRunner().invoke(command, ["check", "--json", str(file)]).output)
     assert told["ok"]
     assert told["kinds"]["allowed"] == {"in_force": 1, "expired": 1, "coming": 1}
@@ -211,6 +212,44 @@ def test_the_command_counts_what_is_over_and_what_is_to_come(tmp_path: Path) -> 
     assert got.exit_code == 1
     assert json.loads(got.output)["diagnostics"][0]["line"] == 2
     assert CliRunner().invoke(command, ["check"]).exit_code == 2
+
+
+ACCOUNTS = """
+entries:
+  - {kind: account, account: Shop-7, owner: a shop, reason: form 8, until: 2030-01-01T00:00:00+09:00}
+  - {kind: account, account: shop-7, owner: another, reason: form 9, until: 2030-01-01T00:00:00+09:00}
+"""
+
+
+def test_an_account_is_a_name_and_told_from_another_by_every_letter(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(ACCOUNTS)
+    (tmp_path / "b.csv").write_text(
+        "kind,account,owner,reason,until\naccount,Shop-7,a shop,form 8,2030-01-01T00:00:00+09:00\n"
+        "account,shop-7,another,form 9,2030-01-01T00:00:00+09:00\n"
+    )
+    registry = load_registry([tmp_path / "a.yaml"])
+    assert registry == load_registry([tmp_path / "b.csv"])
+    assert [(entry.name, entry.number, entry.owner) for entry in registry.entries_of(ACCOUNT)] == [
+        ("Shop-7", "Shop-7", "a shop"), ("shop-7", "shop-7", "another"),
+    ]  # fmt: skip
+    assert len({entry.key for entry in registry.entries_of(ACCOUNT)}) == 2
+    assert all(entry.key < 0 for entry in registry.entries_of(ACCOUNT)), "never a number"
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "says"),
+    [
+        ("account: Shop-7", 'number: "010-5550-0101"', "3:29 an entry of kind `account` has no `number`"),
+        ("account: Shop-7, ", "", "3:12 an entry of kind `account` needs `account`"),
+        ("kind: account, account: Shop-7", "kind: allowed, account: Shop-7", "an entry of kind `allowed` has no `acc"),
+        ("account: Shop-7", f"account: {'x' * 257}", "`account` is longer than 256 characters"),
+        ("account: shop-7", "account: Shop-7", "it has an entry of this kind for that time already"),
+    ],
+)
+def test_an_entry_says_what_its_kind_is_about(tmp_path: Path, was: str, becomes: str, says: str) -> None:
+    assert ACCOUNTS.count(was) == 1
+    (found,) = said(tmp_path, "registry.yaml", ACCOUNTS.replace(was, becomes))
+    assert says in found
 
 
 def test_an_entry_without_a_beginning_is_written_without_one() -> None:
