@@ -16,6 +16,7 @@ from rules.registry import InForce, empty
 from schemas.feed_settings import FeedBook
 from streams.engine.contract import Known, Outcome
 from streams.holds.breaker import Breaker
+from streams.holds.tally import HoldCounts
 from streams.ingest.decode import Decoded
 from streams.ingest.epoch import OutRecord, RawBatch
 
@@ -148,6 +149,9 @@ class StandIn:
         self.rules = rules
         self.feeds_version = self.feeds_version if feeds is None else feeds.version
         return self
+
+    def hold_counts(self) -> HoldCounts:
+        return HoldCounts()
 
     def stats(self) -> dict[str, float]:
         return {"tracked": float(len(self.seen))}

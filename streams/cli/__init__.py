@@ -32,6 +32,7 @@ COMMANDS = {
     "allow": "The allow list: add a number and end its blocks, remove, list.",
     "review": "List, show and decide what is in review.",
     "why": "Ask running workers why a number is blocked, or why not.",
+    "shadow": "List whom rules in shadow mode would block.",
     "audit": "Show the whole history of a number.",
     "deadlines": "Show how long blocks took until they were in force.",
     "pause": "Stop new blocks on every worker until `resume`.",

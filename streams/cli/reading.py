@@ -41,6 +41,15 @@ def states_in_force(settings: KafkaSettings, **more: Any) -> list[BlockChange]:
         raise click.ClickException(str(problem)) from problem
 
 
+def holds_in_force(change: BlockChange) -> list[dict[str, Any]]:
+    """The holds of a state that have not ended, as its record has them."""
+    from schemas.json_reading import JsonReader
+
+    at_ms = now_ms()
+    state: dict[str, Any] = JsonReader(dict).read(change.value or b"{}")
+    return [hold for hold in state.get("holds") or () if hold["until"] > at_ms]
+
+
 @contextmanager
 def until_ended() -> Iterator[None]:
     """Ctrl-C and SIGTERM end the block, and are no failure."""

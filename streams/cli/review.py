@@ -12,7 +12,7 @@ import click
 from streams.cli.blocks import as_published, rfc3339
 from streams.cli.options import Duration, home_region
 from streams.cli.ordering import EXIT_CODES, Asked, Desk, options
-from streams.cli.reading import states_in_force
+from streams.cli.reading import holds_in_force, states_in_force
 from streams.cli.topics import kafka_options, load_settings
 from streams.cli.trails import evidence_lines, hold_text, load_rules, rules_option
 from streams.runtime.clock import now_ms
@@ -66,7 +66,7 @@ def list_(rule: str, order: str, as_json: bool, brokers: str | None, kafka_confi
     from streams.operators.urgency import urgency
 
     found = [
-        (change, [hold for hold in _holds(change) if rule in ("", hold["rule"])])
+        (change, [hold for hold in holds_in_force(change) if rule in ("", hold["rule"])])
         for change in _in_review(load_settings(brokers, kafka_config))
     ]
     waiting = [(-urgency(holds), min(map(_time_ends, holds)), change.number, holds) for change, holds in found if holds]
@@ -110,7 +110,7 @@ def show(
     """
     published = as_published(number, home_region, "NUMBER")
     settings, rules = load_settings(brokers, kafka_config), load_rules(rules_path, home_region)
-    holds = [hold for change in _in_review(settings) if change.number == published for hold in _holds(change)]
+    holds = [hold for change in _in_review(settings) if change.number == published for hold in holds_in_force(change)]
     if as_json:
         import orjson
 
@@ -209,15 +209,6 @@ def _in_review(settings: KafkaSettings) -> list[BlockChange]:
     from schemas.topics import REVIEW_QUEUE
 
     return states_in_force(settings, topic=REVIEW_QUEUE)
-
-
-def _holds(change: BlockChange) -> list[dict[str, Any]]:
-    """The holds of a state that have not ended, as its record has them."""
-    from schemas.json_reading import JsonReader
-
-    at_ms = now_ms()
-    state: dict[str, Any] = JsonReader(dict).read(change.value or b"{}")
-    return [hold for hold in state.get("holds") or () if hold["until"] > at_ms]
 
 
 def _time_ends(hold: dict[str, Any]) -> int:

@@ -13,6 +13,7 @@ from rules.model import Rule, RuleSet
 from rules.registry import InForce
 from schemas.feed_settings import FeedBook
 from streams.holds.breaker import Breaker, Trip
+from streams.holds.tally import HoldCounts
 from streams.ingest.decode import Decoded
 from streams.ingest.decode_share import Decodes
 from streams.ingest.epoch import OutRecord, Place
@@ -188,6 +189,10 @@ class LiveEngine(Protocol):
 
     def warming(self) -> int:
         """The number of (counter, place) that may lack events."""
+        ...
+
+    def hold_counts(self) -> HoldCounts:
+        """The numbers that are held now, by rule and mode."""
         ...
 
     def stats(self) -> Mapping[str, float]:

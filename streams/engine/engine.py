@@ -43,6 +43,7 @@ from streams.holds.ledger import Ledger
 from streams.holds.number_order import Answer, NumberOrder
 from streams.holds.output import FrozenChange, Output
 from streams.holds.silence import Silence
+from streams.holds.tally import HoldCounts, hold_counts
 from streams.ingest.admission import Accepted
 from streams.ingest.decode import ORDER, Decoded, Decoder
 from streams.ingest.epoch import NO_ORIGIN, OutRecord, home_of, origin_of
@@ -262,6 +263,10 @@ class Engine:
     def clocks(self) -> dict[tuple[str, int], int]:
         """The event time of each (topic, partition) that was heard, ms."""
         return self._counted.places.clocks()
+
+    def hold_counts(self) -> HoldCounts:
+        """The numbers that are held now, by rule and mode. It looks at every hold."""
+        return hold_counts(self.ledger, self.ledger.rules)
 
     def stats(self) -> dict[str, float]:
         return self._counted.stats() | {"active_holds": len(self.ledger)}

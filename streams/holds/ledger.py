@@ -64,6 +64,9 @@ class Ledger:
         self.rulings = Rulings()
         self.registrations = Registrations()
 
+    def __iter__(self) -> Iterator[LedgerHold]:
+        return iter(self._holds.values())
+
     def __len__(self) -> int:
         return sum(hold.active for hold in self._holds.values())
 
@@ -75,8 +78,6 @@ class Ledger:
     def in_force(self, number: int, lane: int) -> list[LedgerHold]:
         """Active holds of a number in the rules' file order."""
         return [hold for hold in self.holds_of(number, lane) if hold.active]
-
-    # -- across restarts ---------------------------------------------------------------------------------------
 
     def touched(self) -> list[int]:
         """Numbers whose holds have changed since the last call."""

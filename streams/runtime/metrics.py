@@ -48,6 +48,15 @@ class Tallies(Protocol):
     def orders(self) -> Mapping[tuple[str, str], int]: ...
 
 
+class HoldCounted(Protocol):
+    """The numbers that are held (streams.holds.tally.HoldCounts)."""
+
+    @property
+    def blocked(self) -> int: ...
+    @property
+    def held(self) -> Mapping[tuple[str, str], int]: ...
+
+
 class Metrics:
     """Counts of records are per input topic and feed; at most a thousand feeds have names, the rest are `others`."""
 
@@ -88,6 +97,8 @@ class Metrics:
         self._at_bound = made(
             Counter, "holds_at_bound", "Holds given up, or not opened, at a bound", "rule", "mode", "what"
         )
+        self._blocked = made(Gauge, "blocked_numbers", "Numbers that are blocked now, as `grayline blocks` lists them")
+        self._held = made(Gauge, "held_numbers", "Numbers that a rule holds now, in each mode", "rule", "mode")
         self._commit_age = made(Gauge, "commit_age_seconds", "Since the last commit, 0 without partitions to count")
         self._broker_silent = made(Gauge, "broker_silent_seconds", "Since a broker last answered")
         self._stuck = made(
@@ -211,6 +222,13 @@ class Metrics:
         for (scope, name), feeds in is_open.items():
             self._breaker.labels(scope, printable(name)).set(feeds)
         self._paused.set(paused)
+
+    def observe_holds(self, counts: HoldCounted) -> None:
+        """Shows the holds in force. A rule that holds nobody any more disappears."""
+        self._blocked.set(counts.blocked)
+        self._held.clear()
+        for (rule, mode), numbers in counts.held.items():
+            self._held.labels(printable(rule), mode).set(numbers)
 
     def observe_registry(self, registry: InForce, now_ms: int) -> None:
         """Shows how many entries are in force, over and to come: once a minute, since there may be millions."""

@@ -46,6 +46,7 @@ from streams.worker.wiring import Wiring, open_state
 log = logging.getLogger("grayline.worker")
 
 OBSERVE_INTERVAL_S = 1.0
+COUNT_HOLDS_S = 5.0  # between two looks at all holds, of which there may be a million
 
 
 class DrainTimedOut(Exception):
@@ -106,6 +107,7 @@ class Worker:
         self._health = Health()  # as of the last second
         self._idle_s = time.monotonic()  # when no partition was counted, for the last time
         self._ill: dict[str, str] = {}  # what was wrong a second ago
+        self._count_holds_s = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shell: Shell | None = None
         self._thread: threading.Thread | None = None
@@ -228,6 +230,9 @@ class Worker:
         self.metrics.observe_state(now.restoring, wiring.snapshots.ages_s(), len(flow.partitions.live))
         self.metrics.observe_safety(engine.breaker.open(engine.clocks()), engine.breaker.paused)
         self.metrics.observe_registry(engine.registry, self._clock())
+        if time.monotonic() >= self._count_holds_s:
+            self._count_holds_s = time.monotonic() + COUNT_HOLDS_S
+            self.metrics.observe_holds(engine.hold_counts())
         self._listen(flow)
         self._examine(flow)
 

@@ -65,10 +65,13 @@ class Worker:
             return {}
 
     def metric(self, name: str) -> float | None:
-        for line in self._get("metrics").decode().splitlines():
+        for line in self.page("metrics").splitlines():
             if line.startswith(f"grayline_{name} "):
                 return float(line.split()[-1])
         return None
+
+    def page(self, name: str) -> str:
+        return self._get(name).decode()
 
     def _get(self, page: str) -> bytes:
         headers = {"Authorization": f"Bearer {self.token}"}

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.holds.firings import ENFORCE, REVIEW, SHADOW, Firings
+from streams.holds.hold import LedgerHold
 from streams.holds.ids import block_id, event_id
 from streams.holds.ledger import NEVER, TOMBSTONE_AFTER_MS, Ledger
+from streams.holds.tally import hold_counts
 
 HOUR, DAY = 3_600_000, 86_400_000
 T = 1_794_798_000_000
@@ -218,3 +220,15 @@ def test_any_firings_cut_into_epochs_anywhere_change_what_a_plain_reading_change
         done += size
     assert got == want
     assert len(ledger) == sum(hold[2] for hold in plain.holds.values())
+
+
+def test_a_number_is_counted_once_as_blocked_and_once_for_each_rule_and_mode() -> None:
+    def hold(number: int, rule: int, lane: int, active: bool = True) -> LedgerHold:
+        return LedgerHold(number, rule, lane, 0, 10, active, b"{}", 0)
+
+    holds = [hold(1, 0, ENFORCE), hold(1, 1, ENFORCE), hold(2, 1, ENFORCE), hold(2, 1, REVIEW), hold(3, 0, SHADOW)]
+    counts = hold_counts([*holds, hold(4, 0, ENFORCE, active=False)], ["one", "two"])
+    assert counts.blocked == 2
+    assert counts.held == {
+        ("one", "enforce"): 1, ("two", "enforce"): 2, ("two", "review"): 1, ("one", "shadow"): 1,
+    }  # fmt: skip
