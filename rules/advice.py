@@ -12,6 +12,7 @@ from rules.document import Document, Node
 from rules.expression_check import dotted
 from rules.expressions import Expression
 from rules.kinds import KINDS
+from rules.limits_file import LEVELS
 from rules.model import Limit, Rule
 from rules.units import duration_text
 from schemas import topics
@@ -28,7 +29,7 @@ def advise(doc: Document, rules: Sequence[Rule], feed: str = "events") -> None:
     feed: "events" if the cdr feed sends each event as it happens, "complete" if it sends `complete` records only."""
     assert doc.root is not None
     sections = {key.text: value for key, value in doc.root.pairs}
-    for rule, node in zip(rules, sections["rules"].items, strict=True):
+    for rule, node in zip(rules, sections["rules"].items if rules else (), strict=True):
         keys = {key.text: value for key, value in node.pairs}
         _unused_limits(doc, rule, keys)
         _looser_limits(doc, rule, keys)
@@ -42,6 +43,10 @@ def advise(doc: Document, rules: Sequence[Rule], feed: str = "events") -> None:
     _counters_where(doc, rules, sections.get("counters"))
     _unused(doc, sections.get("counters"), "counter", {name for rule in rules for name in rule.counters})
     during = {name for rule in rules for limit in rule.limits.values() for name, _, _ in limit.during}
+    for _, value in sections["limits"].pairs if "limits" in sections else ():
+        during |= {hours.text for hours, _ in value.pairs}
+    _unused(doc, sections.get("limits"), "limit", {name for rule in rules for name in rule.limits})
+    _unused(doc, sections.get("lists"), "list", set(_lists_read(rules)))
     _unused(doc, sections.get("hours"), "hours", during)
 
 
@@ -49,6 +54,13 @@ def _unused(doc: Document, section: Node | None, what: str, used: set[str]) -> N
     for key, _ in section.pairs if section is not None else ():
         if key.text not in used:
             _warn(doc, key, f"{what} `{key.text}` is read by no rule of this file", "remove it, or use it in a rule")
+
+
+def _lists_read(rules: Sequence[Rule]) -> Iterator[str]:
+    for rule in rules:
+        conditions = [rule.when, *(one for c in rule.counters.values() for one in (c.where, c.condition))]
+        for condition in conditions:
+            yield from condition.lists if condition is not None else ()
 
 
 def _unused_limits(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
@@ -69,7 +81,7 @@ def _looser_limits(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
         if (limit.name in ceilings[True]) == (limit.name in ceilings[False]):
             continue
         values = _limit_nodes(keys, limit)
-        for hours, _, value in limit.during:
+        for hours, _, value in limit.during if values else ():
             looser = value > limit.always if limit.name in ceilings[True] else value < limit.always
             if looser:
                 message = f"limit `{limit.name}` is looser inside `{hours}` ({value:g}) than always ({limit.always:g})"
@@ -85,8 +97,7 @@ def _beyond_exact(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
                 continue
             hint = f"`{counter.name}` is exact up to {most} and beyond that {KINDS[counter.kind].beyond}"
             limit = rule.limits.get(dotted(other) or "")
-            if limit is not None:
-                values = _limit_nodes(keys, limit)
+            if limit is not None and (values := _limit_nodes(keys, limit)):
                 for hours_name, value in (("always", limit.always), *((h, v) for h, _, v in limit.during)):
                     if value > most:
                         _warn(doc, values[hours_name], f"limit `{limit.name}` is above {most}", hint)
@@ -170,9 +181,12 @@ def _complete_only(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
 
 
 def _limit_nodes(keys: dict[str, Node], limit: Limit) -> dict[str, Node]:
-    """The node of each value of a limit, by the name of its hours or `always`."""
-    node = next(value for key, value in keys["limits"].pairs if key.text == limit.name)
-    return {key.text: value for key, value in node.pairs} or {"always": node}
+    """The node of each value of a rule's own limit, by the name of its hours or `always`; none of other limits."""
+    listed = keys["limits"].pairs if "limits" in keys else ()
+    node = next((value for key, value in listed if key.text == limit.name), None)
+    if node is None:
+        return {}
+    return {key.text: value for key, value in node.pairs if key.text not in LEVELS} or {"always": node}
 
 
 def _comparisons(rule: Rule) -> Iterator[tuple[ast.expr, ast.cmpop, ast.expr, bool]]:

@@ -44,6 +44,12 @@ def texts(topics: Sequence[str]) -> dict[str, Hidden]:
     return out
 
 
+def enumerations() -> dict[str, Choice]:
+    """All fields that have names for values, of every topic and of the registry."""
+    found = {name: kind for feed in counted() for name, kind in fields(feed.name).items() if isinstance(kind, Choice)}
+    return found | dict.fromkeys(REGISTRY_FIELDS, Choice(ANSWERS))
+
+
 def registry_fields(topics: Iterable[str]) -> dict[str, Kind]:
     """Fields that `when` can read besides: what the registry says of the number, whichever the record's topic, and of
     other fields that records of one of these topics have."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rules.diagnostics import WARNING
 from rules.document import Document, Node
 from rules.expression_check import syntax
-from rules.expressions import Expression
+from rules.expressions import Expression, written_out
 from rules.kinds import KINDS, SAMPLES
 from rules.logic import Alternative, Between, Beyond, Clause, Logic, Term, contradiction
 from rules.model import Counter, Limit, Rule
@@ -39,7 +39,7 @@ class Judge:
 
     def rule(self, doc: Document, rule: Rule, node: Node) -> None:
         """Warns of a rule that never fires, or always does. node: its `when`."""
-        tree = syntax(node.text)
+        tree = written_out(syntax(node.text), rule.when.lists)
         logic = Logic(self._readings(rule))
         try:
             found = [one for one in logic.alternatives(tree) if logic.is_possible(one)]
@@ -58,7 +58,7 @@ class Judge:
         """Warns of a counter that counts nothing. node: its `where`."""
         assert counter.where is not None
         logic = Logic(_fields(counter.where))
-        tree = syntax(node.text)
+        tree = written_out(syntax(node.text), counter.where.lists)
         try:
             possible = any(map(logic.is_possible, logic.alternatives(tree)))
         except Beyond:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from rules.diagnostics import ERROR, Diagnostic
+from rules.expression_check import Hidden, ValueList
 from rules.yaml_slips import explained
 
 BYTES_MAX = 1_000_000
@@ -54,6 +55,7 @@ class Document:
         self.name = name
         self.lines = _BREAK.split(text.removeprefix("\ufeff"))
         self.diagnostics: list[Diagnostic] = []
+        self.lists: dict[str, ValueList | Hidden] = {}  # of values, which its expressions know
         self.root: Node | None = None
         if len(text.encode()) > BYTES_MAX:
             self.whole(f"larger than {BYTES_MAX:,} bytes", "split it into several files of a directory")

@@ -38,7 +38,16 @@ class Hidden:
     hint: str = ""
 
 
+@dataclass(frozen=True)
+class ValueList:
+    """A list of values with a name, which stands on the right of `in`."""
+
+    kind: Choice
+    values: tuple[str, ...]
+
+
 Kind = Numeric | Choice
+Known = Mapping[str, Kind | Hidden | ValueList]
 NUMBER = Numeric()
 
 
@@ -158,7 +167,7 @@ TEXT = "text"  # the kind of a quoted constant until it is compared with an enum
 class Checker:
     """Walks the tree once and notes every error. An operand that is wrong in itself causes no further errors."""
 
-    def __init__(self, source: str, names: Mapping[str, Kind | Hidden]) -> None:
+    def __init__(self, source: str, names: Known) -> None:
         self.source = _flat(source)
         self.names = names
         self.has_hidden = False  # names that are wrong elsewhere
@@ -223,6 +232,14 @@ class Checker:
             self.error(left, f"{self.text(left)} and {self.text(right)} have different values", end=right)
 
     def membership(self, left: ast.expr, kind: Any, right: ast.expr) -> None:
+        listed = self.names.get(dotted(right) or "")
+        if isinstance(listed, ValueList):
+            if kind is not None and kind != listed.kind:
+                message = f"{self.text(left)} has none of the values of {self.text(right)}"
+                self.error(
+                    left, message, f"its values are of a field with: {', '.join(listed.kind.choices)}", end=right
+                )
+            return
         if not isinstance(right, ast.Tuple | ast.List):
             self.value(right)
             self.error(right, "`in` needs a list on its right", 'like `origin in ("international", "roaming")`')
@@ -301,6 +318,9 @@ class Checker:
             if kind.message:
                 self.error(node, kind.message, kind.hint)
             return None
+        if isinstance(kind, ValueList):
+            self.error(node, f"`{name}` is a list of values", f"ask `in` for it: `{self._asked(kind)} in {name}`")
+            return None
         if kind is not None and name in self.names:
             self.used.add(name)
             return kind
@@ -315,6 +335,10 @@ class Checker:
             likely = tuple(n for n, kind in self.names.items() if not isinstance(kind, Hidden) or not kind.message)
             self.error(node, f"unknown name `{name}`", closest(name, likely), choices)
         return None
+
+    def _asked(self, listed: ValueList) -> str:
+        """A field that can have the values of a list."""
+        return next((name for name, kind in self.names.items() if kind == listed.kind), "field")
 
     def arithmetic(self, node: ast.BinOp) -> Kind | None:
         sides = [(side, self.value(side)) for side in (node.left, node.right)]

@@ -22,7 +22,9 @@ from rules.expression_check import (
     ExpressionErrors,
     Hidden,
     Kind,
+    Known,
     Numeric,
+    ValueList,
     dotted,
     syntax,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "Hidden",
     "Kind",
     "Numeric",
+    "ValueList",
     "parse",
 ]
 
@@ -54,6 +57,9 @@ class Expression:
     names: frozenset[str] = field(compare=False)
     choices: tuple[tuple[str, Choice], ...] = field(compare=False, repr=False)
     run: Compiled = field(compare=False, repr=False)
+    lists: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # as its file names them
 
     def evaluate(self, columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
         """bool[n]. `columns` holds one array of length n for each of `names`: numbers, or uint8 codes."""
@@ -79,7 +85,7 @@ class Expression:
         return present, np.asarray(result & present)
 
 
-def parse(source: str, known: Mapping[str, Kind | Hidden]) -> Expression:
+def parse(source: str, known: Known) -> Expression:
     """Compiles `source`, a condition over the `known` names (dotted ones like `gray.short` included).
 
     Raises ExpressionErrors with everything that is wrong with it; with nothing where it reads a name that is wrong
@@ -91,10 +97,38 @@ def parse(source: str, known: Mapping[str, Kind | Hidden]) -> Expression:
         checker.error(tree, "reads no counter and no field, so it is the same for every event")
     if checker.errors or checker.has_hidden:
         raise ExpressionErrors(checker.errors)
-    names = {name: kind for name, kind in known.items() if not isinstance(kind, Hidden)}
+    names: dict[str, Kind] = {n: kind for n, kind in known.items() if isinstance(kind, Numeric | Choice)}
+    words = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    lists = {name: kind.values for name, kind in known.items() if isinstance(kind, ValueList) and name in words}
+    tree = written_out(tree, lists)
     used = frozenset(checker.used)
     choices = tuple((name, kind) for name in sorted(used) if isinstance(kind := names[name], Choice))
-    return Expression(ast.unparse(tree), used, choices, _Compiler(names).condition(tree))
+    return Expression(ast.unparse(tree), used, choices, _Compiler(names).condition(tree), lists)
+
+
+def written_out(tree: ast.expr, lists: Mapping[str, tuple[str, ...]]) -> ast.expr:
+    """The same condition with its lists of values written out; expressions elsewhere know none."""
+    if lists:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare):
+                node.comparators = [_values(side, lists) for side in node.comparators]
+    return tree
+
+
+def renamed(source: str, names: Mapping[str, str]) -> str:
+    """The source of the same condition over other names."""
+    tree = ast.parse(source, mode="eval")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+    return ast.unparse(tree)
+
+
+def _values(node: ast.expr, lists: Mapping[str, tuple[str, ...]]) -> ast.expr:
+    if not isinstance(node, ast.Name) or node.id not in lists:
+        return node
+    items: list[ast.expr] = [ast.copy_location(ast.Constant(value), node) for value in lists[node.id]]
+    return ast.copy_location(ast.Tuple(items, ast.Load()), node)
 
 
 class _Compiler:

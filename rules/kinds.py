@@ -28,6 +28,7 @@ BUCKETS_MAX = 3_600
 ENDED = frozenset({"release", "complete"})
 AT_LEAST = "at_least"  # the key with the samples below which a counter has no reading
 SAMPLES = "samples"  # the output with the samples that there are
+SECONDS, EVENTS = "seconds", "events"  # units of readings
 DEFAULT = "default"  # the key with the value that stands in for a reading that is lacking
 
 
@@ -66,6 +67,7 @@ class Kind:
     can_lack = False
     exact_max: int | None = None
     beyond = ""
+    unit = ""  # of readings: SECONDS, or EVENTS in a window
     is_whole = False  # readings are whole numbers
     needs_live_calls = False  # sees nothing on a feed that tells of a call only when it has ended
 

@@ -6,42 +6,36 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rules import catalog
 from rules.advice import advise
 from rules.consequences import judge
-from rules.counters_file import read_counter
+from rules.definitions import SECTIONS, SHARED, Definitions, limit_of, read_own, read_shared
 from rules.diagnostics import ERROR, Diagnostic, RuleErrors, render
 from rules.document import BYTES_MAX, Document, Node
-from rules.expression_check import NUMBER, Hidden, Kind
-from rules.expressions import Expression
-from rules.hours import Hours
-from rules.hours_file import read_hours
+from rules.expression_check import NUMBER, ExpressionErrors, Hidden, Kind, Known
+from rules.expressions import Expression, parse, renamed
 from rules.kinds import ENDED
-from rules.model import BLOCKS, CUT_CALL, DIRECTIONS, MODES, OPERATOR, Counter, Limit, Rule, RuleSet
+from rules.limits_file import Levels, measured
+from rules.model import MODES, OPERATOR, Rule, RuleSet
 from rules.protected import check_protected, load_protected
-from rules.reading import choice, choice_list, duration, entries, expression, items, mapping, name, number, text
+from rules.reading import choice, entries, expression, items, mapping, name, text
 from rules.registry_file import check_registry
+from rules.then_file import RULE_NAME, Then, read_announcements, read_then
 from rules.unreviewed_file import read_unreviewed, review_of_rule
 from schemas.feeds import FEEDS, counted
 
-SECTIONS = ("hours", "announcements", "counters", "rules", "unreviewed")
+MORE_SECTIONS = ("announcements", "unreviewed", "rules")
 RULE_KEYS = ("name", "summary", "when", "then", "mode")
 RULE_EXTRAS = ("limits", "spoofable", "unreviewed")
-THEN_KEYS, THEN_EXTRAS = ("block", "directions", "for"), (CUT_CALL, "announcement")
-# The parts of an announcement, the last two of which its text must name: whoever hears it can ask for the number back.
-ANNOUNCED = ("text", "contact", "legal_ground")
-ANNOUNCEMENT_MAX = 500  # characters
-RULE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
-COLUMN_NAME = r"[a-z][a-z0-9_]*"
+WARNING_NAME = "{}-warning"  # of the rule that shows what is at its warning and not yet critical
+CRITICAL = "{}__critical"  # the critical value of a limit, in that rule
 STDIN = Path("-")
 TESTS = ".test.yaml"  # ends the name of a file of tests, which lies beside its rule file and holds no rules
-
-RESERVED = frozenset({"and", "or", "not", "in", "is", "if", "else", "for", "lambda", "await", "async", "always"})
 
 
 def load(
@@ -90,10 +84,13 @@ def check_texts(texts: Sequence[tuple[str, str]], feed: str = "events") -> tuple
     """Like `check`, for (name, text) pairs."""
     documents = [Document(name, content) for name, content in texts]
     taken: dict[str, str] = {}
-    read = [(doc, _file(doc, taken, feed)) for doc in documents]
+    shared = _shared(documents)
+    read = [found for doc in documents if (found := _file(doc, shared, taken, feed)) is not None]
     if not any(d.severity == ERROR for doc in documents for d in doc.diagnostics):
-        judge([(doc, found) for doc, found in read if found])
-    rules = [rule for _, found in read for rule in found]
+        judge([(found.doc, found.rules) for found in read if found.rules])
+    rules = [rule for found in read for rule in found.all()]
+    if not rules and documents and not any(doc.diagnostics for doc in documents):
+        documents[0].whole("holds no rule, nor do the other files", "definitions need rules that read them")
     diagnostics = [d for doc in documents for d in sorted(doc.diagnostics, key=lambda d: (d.line, d.column))]
     if any(d.severity == ERROR for d in diagnostics):
         return None, diagnostics
@@ -147,94 +144,62 @@ def _read(path: Path, unread: list[Diagnostic]) -> str | None:
     return None
 
 
-def _file(doc: Document, taken: dict[str, str], feed: str) -> list[Rule]:
+def _shared(documents: Sequence[Document]) -> Definitions:
+    """The definitions that any of the files shares with all."""
+    shared = Definitions()
+    for doc in documents:
+        for key, value in doc.root.pairs if doc.root is not None else ():
+            if key.text == SHARED:
+                read_shared(doc, value, shared)
+    return shared
+
+
+def _file(doc: Document, shared: Definitions, taken: dict[str, str], feed: str) -> _RuleReader | None:
+    """Reads the rules of a file."""
     if doc.root is None or doc.root.empty:
         if not doc.diagnostics:
             doc.whole("is empty", "it needs `counters:` and `rules:`")
-        return []
-    keys = mapping(doc, doc.root, "a rule file", ("rules",), SECTIONS)
-    if keys is None:
-        return []
-    hours = _hours(doc, keys["hours"]) if "hours" in keys else {}
-    counters = _counters(doc, keys["counters"]) if "counters" in keys else {}
-    announcements = _announcements(doc, keys["announcements"]) if "announcements" in keys else {}
-    review_ms = read_unreviewed(doc, keys["unreviewed"]) if "unreviewed" in keys else 0
-    reader = _RuleReader(doc, hours, counters, announcements, taken, review_ms or 0)
-    listed = items(doc, keys["rules"], "`rules`") if "rules" in keys else None
-    rules = [rule for item in listed or () if (rule := reader.rule(item)) is not None]
-    if not any(d.severity == ERROR for d in doc.diagnostics):
-        advise(doc, rules, feed)
-    return rules
-
-
-def _hours(doc: Document, node: Node) -> dict[str, Hours | None]:
-    """The hours by name. None stands for hours that are wrong, so that a rule that names them causes no further
-    error."""
-    out: dict[str, Hours | None] = {}
-    for key, value in entries(doc, node, "`hours`") or ():
-        if key.text == "always":
-            doc.error(key, "`always` is what a limit is outside all hours", "choose another name")
-        elif name(doc, key, "hours", r"[a-z][a-z0-9_-]*", "small letters, digits, _ and -"):
-            out[key.text] = read_hours(doc, key.text, value)
-    return out
-
-
-def _counters(doc: Document, node: Node) -> dict[str, Counter | None]:
-    """The counters by name. None stands for a counter that is wrong or has a wrong name, so that a rule that reads it
-    causes no further error."""
-    fields = catalog.all_fields()
-    out: dict[str, Counter | None] = {}
-    for key, value in entries(doc, node, "`counters`") or ():
-        if taken := key.text in fields or key.text in RESERVED:
-            what = "a record field has that name" if key.text in fields else "the word means something in expressions"
-            doc.error(key, f"a counter cannot be named `{key.text}`: {what}", "choose another name")
-        named = not taken and name(doc, key, "a counter", COLUMN_NAME, "small letters, digits and _")
-        counter = read_counter(doc, key.text, value)
-        out[key.text] = counter if named else None
-    return out
-
-
-def _announcements(doc: Document, node: Node) -> dict[str, str | None]:
-    """Announcements to callers of a blocked number by name, each with its contact and legal ground filled in. None
-    stands for one that is wrong."""
-    out: dict[str, str | None] = {}
-    for key, value in entries(doc, node, "`announcements`") or ():
-        if name(doc, key, "an announcement", RULE_NAME, "small letters and digits joined by -"):
-            out[key.text] = _announcement(doc, value)
-    return out
-
-
-def _announcement(doc: Document, node: Node) -> str | None:
-    keys = mapping(doc, node, "an announcement", ANNOUNCED) or {}
-    said = {key: text(doc, value, f"`{key}`") for key, value in keys.items()}
-    announced = said.get("text")
-    if announced is None or len(said) < len(ANNOUNCED):
         return None
-    for key in ANNOUNCED[1:]:
-        if f"{{{key}}}" not in announced:
-            doc.error(keys["text"], f"the text does not say the {key.replace('_', ' ')}", f"write {{{key}}} in it")
-        announced = announced.replace(f"{{{key}}}", said[key] or "")
-    if len(announced) > ANNOUNCEMENT_MAX:
-        doc.error(keys["text"], f"an announcement has at most {ANNOUNCEMENT_MAX} characters, not {len(announced)}")
-    return announced
+    needs = () if any(key.text == SHARED for key, _ in doc.root.pairs) else ("rules",)
+    keys = mapping(doc, doc.root, "a rule file", needs, (*SECTIONS, SHARED, *MORE_SECTIONS))
+    if keys is None:
+        return None
+    announcements = read_announcements(doc, keys["announcements"]) if "announcements" in keys else {}
+    review_ms = read_unreviewed(doc, keys["unreviewed"]) if "unreviewed" in keys else 0
+    reader = _RuleReader(doc, read_own(doc, keys, shared).beside(shared), announcements, taken, review_ms or 0)
+    reader.read(items(doc, keys["rules"], "`rules`") or () if "rules" in keys else ())
+    if not any(d.severity == ERROR for d in doc.diagnostics):
+        advise(doc, reader.rules, feed)
+    return reader
 
 
 # ----------------------------------------------------------------------------------------------------------- rules
 
 
 class _RuleReader:
+    """Reads the rules of a file. warnings: of rules with limits that have a warning, by the rule's name. review_ms: of
+    rules in review that do not say `unreviewed` themselves."""
+
     def __init__(
         self,
         doc: Document,
-        hours: dict[str, Hours | None],
-        counters: dict[str, Counter | None],
-        announcements: dict[str, str | None],
+        known: Definitions,
+        announcements: Mapping[str, str | None],
         taken: dict[str, str],
         review_ms: int,
     ) -> None:
-        """review_ms: of rules in review that do not say `unreviewed` themselves."""
-        self.doc, self.hours, self.counters, self.taken = doc, hours, counters, taken
+        self.doc, self.known, self.taken = doc, known, taken
         self.announcements, self.review_ms = announcements, review_ms
+        self.counters = known.counters
+        self.rules: list[Rule] = []
+        self.warnings: dict[str, Rule] = {}
+
+    def read(self, nodes: Sequence[Node]) -> None:
+        self.rules = [rule for node in nodes if (rule := self.rule(node)) is not None]
+
+    def all(self) -> list[Rule]:
+        """The rules in file order, each followed by the one that shows its warnings."""
+        return [one for rule in self.rules for one in (rule, self.warnings.get(rule.name)) if one is not None]
 
     def rule(self, node: Node) -> Rule | None:
         doc, before = self.doc, len(self.doc.diagnostics)
@@ -243,25 +208,28 @@ class _RuleReader:
             return None
         rule_name = self._name(keys["name"]) if "name" in keys else None
         summary = text(doc, keys["summary"], "summary") if "summary" in keys else None
-        limits = self._limits(keys["limits"]) if "limits" in keys else {}
-        when = self._when(keys["when"], limits) if "when" in keys else None
-        then = self._then(keys["then"]) if "then" in keys else _Then()
+        limits = {**self.known.limits, **(self._limits(keys["limits"]) if "limits" in keys else {})}
+        found = self._when(keys["when"], limits) if "when" in keys else None
+        then = read_then(doc, keys["then"], self.announcements) if "then" in keys else Then()
         mode = choice(doc, keys["mode"], "mode", MODES) if "mode" in keys else None
         review_ms = review_of_rule(doc, keys, mode, then.period_ms, self.review_ms)
         if "spoofable" in keys:
             choice(doc, keys["spoofable"], "value of `spoofable`", ("accepted",))
-        if len(doc.diagnostics) > before or when is None or rule_name is None or summary is None or mode is None:
+        if len(doc.diagnostics) > before or found is None or rule_name is None or summary is None or mode is None:
             return None
+        when, levels = found
         read = {n.split(".")[0] for n in when.names}
-        return Rule(
+        own = {key.text for key, _ in keys["limits"].pairs} if "limits" in keys else set()
+        rule = Rule(
             name=rule_name,
             summary=summary,
             when=when,
             counters={n: c for n, c in self.counters.items() if c is not None and n in read},
-            limits={n: limit for n, limit in limits.items() if limit is not None},
+            limits={n: one.critical for n, one in levels.items() if n in own or n in read},
             block=then.block,
             directions=then.directions,
             period_ms=then.period_ms,
+            again_ms=then.again_ms,
             cut_call=then.cut_call,
             announcement=then.announcement,
             mode=mode,
@@ -270,6 +238,32 @@ class _RuleReader:
             line=node.line + 1,
             review_ms=review_ms,
         )
+        if any(one.warning is not None and n in read for n, one in levels.items()):
+            self._warn_before(rule, levels, keys["name"])
+        return rule
+
+    def _warn_before(self, rule: Rule, levels: Mapping[str, Levels], node: Node) -> None:
+        """Adds the rule that shows to people what is beyond the warnings and not yet critical."""
+        taken = WARNING_NAME.format(rule.name)
+        if taken in self.taken:
+            hint = f"it is at {self.taken[taken]}"
+            self.doc.error(
+                node, f"a rule named `{taken}`, as that of the warnings of `{rule.name}`, exists already", hint
+            )
+            return
+        self.taken[taken] = f"{self.doc.name}:{node.line + 1}"
+        two = {n: one.warning for n, one in levels.items() if one.warning is not None and n in rule.when.names}
+        limits = {n: two.get(n) or one for n, one in rule.limits.items()}
+        limits |= {CRITICAL.format(n): replace(rule.limits[n], name=CRITICAL.format(n)) for n in two}
+        critical = renamed(rule.when.source, {n: CRITICAL.format(n) for n in two})
+        names: Known = dict.fromkeys((*rule.when.names, *limits), NUMBER) | dict(rule.when.choices)
+        mode = "shadow" if rule.mode == "shadow" else "review"
+        try:
+            when = parse(f"({rule.when.source}) and not ({critical})", names)
+        except ExpressionErrors as errors:
+            self.doc.error(node, f"the warnings of `{rule.name}`: {errors}", "make its `when` shorter")
+            return
+        self.warnings[rule.name] = replace(rule, name=taken, when=when, limits=limits, mode=mode, review_ms=0)
 
     def _name(self, node: Node) -> str | None:
         rule_name = name(self.doc, node, "a rule", RULE_NAME, "small letters and digits joined by -")
@@ -286,36 +280,22 @@ class _RuleReader:
         self.taken[rule_name] = f"{self.doc.name}:{node.line + 1}"
         return rule_name
 
-    def _limits(self, node: Node) -> dict[str, Limit | None]:
-        doc = self.doc
-        fields = catalog.all_fields()
-        out: dict[str, Limit | None] = {}
-        for key, value in entries(doc, node, "`limits`") or ():
-            if key.text in self.counters or key.text in fields or key.text in RESERVED:
-                what = "counter" if key.text in self.counters else "field" if key.text in fields else "word"
-                doc.error(key, f"a limit cannot be named `{key.text}`: a {what} has that name", "choose another name")
-            elif name(doc, key, "a limit", COLUMN_NAME, "small letters, digits and _"):
-                out[key.text] = self._limit(key.text, value)
+    def _limits(self, node: Node) -> dict[str, Levels | None]:
+        out: dict[str, Levels | None] = {}
+        for key, value in entries(self.doc, node, "`limits`") or ():
+            if key.text in self.known.limits:
+                hint = f"choose another name: that one is at {self.known.places[f'limits {key.text}']}"
+                self.doc.error(key, f"a limit named `{key.text}` is defined for all rules already", hint)
+            else:
+                found = limit_of(self.doc, key, value, self.known)
+                if found is not None or not self.known.names(key.text):
+                    out[key.text] = found
         return out
 
-    def _limit(self, limit_name: str, node: Node) -> Limit | None:
-        """Reads a limit: a plain number, or `always` and a number for each of some hours."""
-        doc = self.doc
-        if node.kind != "mapping":
-            value = number(doc, node, f"limit `{limit_name}`")
-            return Limit(limit_name, value) if value is not None else None
-        keys = mapping(doc, node, f"limit `{limit_name}`", ("always",), tuple(self.hours))
-        values = {key: number(doc, value, f"limit `{limit_name}`") for key, value in (keys or {}).items()}
-        if values.get("always") is None:
-            return None
-        during = []
-        for key, value in values.items():
-            hours = self.hours.get(key)
-            if key != "always" and hours is not None and value is not None:
-                during.append((key, hours, value))
-        return Limit(limit_name, values["always"] or 0.0, tuple(during))
-
-    def _when(self, node: Node, limits: dict[str, Limit | None]) -> Expression | None:
+    def _when(
+        self, node: Node, limits: dict[str, Levels | None]
+    ) -> tuple[Expression, dict[str, Levels]] | None:  # fmt: skip
+        """The condition, and the limits that it reads in the units of what they are compared with."""
         doc, source = self.doc, node.text
         words = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"\"[^\"]*\"|'[^']*'", "", source)))
         read = [c for n, c in self.counters.items() if n in words]
@@ -333,7 +313,7 @@ class _RuleReader:
         for n, counter in self.counters.items():
             for part in counter.outputs if counter is not None else ():
                 names[f"{n}.{part}" if part else n] = NUMBER
-        names |= {n: Hidden() for n, c in self.counters.items() if c is None}
+        names |= {n: Hidden() for n, c in {**self.counters, **limits}.items() if c is None}
         when = expression(doc, node, "when", names)
         if when is None:
             return None
@@ -344,34 +324,10 @@ class _RuleReader:
             hint = f"read a counter with {catalog.said_on(ENDED.issuperset)}"
             doc.error(node, "when: `duration` is not known before the call ends", hint)
             return None
-        return when
-
-    def _then(self, node: Node) -> _Then:
-        doc = self.doc
-        keys = mapping(doc, node, "then", THEN_KEYS, THEN_EXTRAS) or {}
-        block = choice_list(doc, keys["block"], "thing to block", BLOCKS) if "block" in keys else ()
-        directions = choice_list(doc, keys["directions"], "direction", DIRECTIONS) if "directions" in keys else ()
-        low, high = catalog.PERIOD_MS_MIN, catalog.PERIOD_MS_MAX
-        period_ms = duration(doc, keys["for"], "the period `for`", low, high) if "for" in keys else 0
-        cut = choice(doc, keys[CUT_CALL], f"value of `{CUT_CALL}`", ("true", "false")) if CUT_CALL in keys else "false"
-        if cut == "true" and block and "calls" not in block:
-            doc.error(keys[CUT_CALL], "a call can be cut only where calls are blocked", "add `calls` to `block:`")
-        named = None
-        if "announcement" in keys:
-            named = choice(doc, keys["announcement"], "announcement", tuple(self.announcements))
-        said = self.announcements.get(named) if named is not None else None
-        return _Then(block or (), directions or (), period_ms or 0, cut == "true", said)
-
-
-@dataclass(frozen=True)
-class _Then:
-    """A rule's `then`; empty where it is wrong."""
-
-    block: tuple[str, ...] = ()
-    directions: tuple[str, ...] = ()
-    period_ms: int = 0
-    cut_call: bool = False
-    announcement: str | None = None
+        usable = {n: one for n, one in limits.items() if one is not None}
+        read_limits = {n: one for n, one in usable.items() if n in when.names}
+        counters = {n: c for n, c in self.counters.items() if c is not None}
+        return when, usable | measured(doc, node, when, read_limits, counters)
 
 
 __all__ = ["RuleErrors", "check", "check_texts", "load", "load_protected", "load_text", "packs", "render", "rule_files"]

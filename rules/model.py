@@ -92,6 +92,7 @@ class Rule:
     mode: str  # from MODES
     cut_call: bool = False  # a call in progress is cut too
     announcement: str | None = None  # for whoever calls the number meanwhile
+    again_ms: int = 0  # the period for a number whose hold by this rule ended lately; 0: no other one
     spoofable: bool = False  # `spoofable: accepted`: blocks the line even on evidence that is not verified
     file: str = ""
     line: int = 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from rules.document import Document, Node
-from rules.expression_check import ExpressionErrors, Hidden, Kind, closest
+from rules.expression_check import ExpressionErrors, Known, closest
 from rules.expressions import Expression, parse
 from rules.units import duration_ms, duration_text
 
@@ -124,12 +124,12 @@ def name(doc: Document, node: Node, what: str, pattern: str, letters: str) -> st
     return None
 
 
-def expression(doc: Document, node: Node, what: str, names: Mapping[str, Kind | Hidden]) -> Expression | None:
+def expression(doc: Document, node: Node, what: str, names: Known) -> Expression | None:
     source = text(doc, node, what)
     if source is None:
         return None
     try:
-        return parse(source, names)
+        return parse(source, {**doc.lists, **names})
     except ExpressionErrors as errors:
         for e in errors.errors:
             doc.error_within(node, e.offset, e.length, f"{what}: {e.message}", e.hint, e.choices)

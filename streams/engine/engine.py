@@ -86,7 +86,7 @@ class Engine:
         self.expire_by_clock = expire_by_clock
         self.breaker = breaker or Breaker()
         self.partitions = 0  # of the inputs; 0 in a replay, which reads files
-        self.ledger = Ledger([rule.name for rule in rules.rules])
+        self.ledger = Ledger([rule.name for rule in rules.rules], _again_ms(rules))
         self.feeds = feeds or Feeds()
         self.decoders = {
             name: Decoder(name, _fields(rules, name), region, self.feeds, text_features(rules, name), rules.lexicon)
@@ -227,7 +227,7 @@ class Engine:
         )  # fmt: skip
         new.partitions = self.partitions
         new.registry = InForce(new.registry.files, self.registry.told)
-        new.ledger = self.ledger.under([rule.name for rule in rules.rules])
+        new.ledger = self.ledger.under([rule.name for rule in rules.rules], _again_ms(rules))
         new._output = Output(new.ledger)
         new._counted.inherit(self._counted)
         return new
@@ -376,6 +376,10 @@ class Engine:
 
 def awaited(topic: str, change: str, recorded_ms: int, at_ms: int) -> Awaited:
     return Awaited(topic, change, recorded_ms if recorded_ms >= KNOWN_FROM_MS else None, at_ms)
+
+
+def _again_ms(rules: RuleSet) -> dict[str, int]:
+    return {rule.name: rule.again_ms for rule in rules.rules if rule.again_ms}
 
 
 def _fields(rules: RuleSet, topic: str) -> frozenset[str]:

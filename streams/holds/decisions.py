@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from schemas.json_reading import JsonReader
+from streams.holds.again import period_of
 from streams.holds.firings import ENFORCE, REVIEW, SHADOW, Firings
 from streams.holds.hold import Change, Key, LedgerHold
 from streams.holds.number_order import Answer, NumberOrder
@@ -137,7 +138,8 @@ class Decisions:
             for over in ledger.quota.crowd(group):
                 yield from self._give_up(over, k)
         if change == "opened":
-            hold = ledger.open(key, at, at + period, partition)
+            held_ms = period_of(hold, at, period, ledger.again_ms.get(key[1], 0))
+            hold = ledger.open(key, at, at + held_ms, partition)
         elif hold is not None and change:
             if hold.released_ms is not None:  # by an order older than the hold: what began it opens nothing more
                 return

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +26,13 @@ from streams.holds import ledger_rows
 from streams.holds.decisions import Decisions
 from streams.holds.firings import ENFORCE, LANES, REVIEW, Firings
 from streams.holds.hold import Change, Key, LedgerHold
-from streams.holds.ledger_rows import KeptHold, Registration, Ruling
+from streams.holds.ledger_rows import KeptHold, Registration, Ruling, homes_of
 from streams.holds.number_order import Answer, NumberOrder
 from streams.holds.passes import NEVER
 from streams.holds.quota import Quota
 from streams.holds.registrations import REGISTRATIONS_MAX, Registrations
 from streams.holds.rulings import Rulings, end_of, with_ruling
 from streams.holds.silence import ReviewTimes, Silence
-from streams.kernels.partition import partition_of
 
 if TYPE_CHECKING:
     from streams.holds.breaker import Gate
@@ -44,15 +43,17 @@ STALE_MIN = 1024  # entries of a heap that may be stale, were there no hold at a
 
 
 class Ledger:
-    """All holds of one worker. rules: their names in file order; a rule's slot is its index there.
+    """All holds of one worker. rules: their names in file order; a rule's slot is its index there. again_ms: by name,
+    the longer period of rules that have one for who does it again.
 
     Rules that only loaded rows know get the slots after these. Among a number's holds they come last, by name: an order
     that does not depend on which row was read first."""
 
-    def __init__(self, rules: Sequence[str]) -> None:
+    def __init__(self, rules: Sequence[str], again_ms: Mapping[str, int] | None = None) -> None:
         self.rules = list(rules)
         self._loaded = len(self.rules)
         self._slots = {name: slot for slot, name in enumerate(self.rules)}
+        self.again_ms = {self._slots[name]: period_ms for name, period_ms in (again_ms or {}).items()}
         self._holds: dict[Key, LedgerHold] = {}
         self._by_number: dict[tuple[int, int], list[LedgerHold]] = {}  # (number, lane)
         self._ends: list[tuple[int, int, tuple[int, str], int, int]] = []  # heap of `_end`; stale entries stay
@@ -115,7 +116,7 @@ class Ledger:
             for number, value in last.items()
         }
         self.drop(kept)
-        homes = _homes(np.array(list(kept), np.int64), max(1, partitions)).tolist()
+        homes = homes_of(np.array(list(kept), np.int64), max(1, partitions)).tolist()
         for (number, (holds, rulings, registrations)), home in zip(kept.items(), homes, strict=True):
             for hold in holds:
                 rule, lane, content = self.slot(hold.rule), MODES.index(hold.mode), orjson.dumps(hold.content)
@@ -129,12 +130,12 @@ class Ledger:
         """The numbers with holds, rulings or registrations that belong to this partition, ascending."""
         known = [*(number for number, _ in self._by_number), *self.rulings, *self.registrations]
         numbers = np.unique(np.array(known, np.int64))
-        return numbers[_homes(numbers, partitions) == partition].tolist()
+        return numbers[homes_of(numbers, partitions) == partition].tolist()
 
     def enforced_by_partition(self, partitions: int) -> list[int]:
         """For each partition, how many enforced holds are in force."""
         held = [hold.number for hold in self._holds.values() if hold.active and hold.lane == ENFORCE]
-        return np.bincount(_homes(np.array(held, np.int64), partitions), minlength=partitions).tolist()
+        return np.bincount(homes_of(np.array(held, np.int64), partitions), minlength=partitions).tolist()
 
     def drop(self, numbers: Iterable[int]) -> None:
         """Forgets all holds of these numbers, as if they had never been: they are another worker's now."""
@@ -146,9 +147,9 @@ class Ledger:
                 for hold in list(self._by_number.get((number, lane), ())):
                     self._forget(hold)
 
-    def under(self, rules: Sequence[str]) -> Ledger:
+    def under(self, rules: Sequence[str], again_ms: Mapping[str, int] | None = None) -> Ledger:
         """The same holds under other rules; this ledger stays as it is."""
-        other = Ledger(rules)
+        other = Ledger(rules, again_ms)
         slots = {rule: other.slot(self.rules[rule]) for rule in {hold.rule for hold in self._holds.values()}}
         for hold in self._holds.values():
             other._adopt(replace(hold, rule=slots[hold.rule]))
@@ -340,13 +341,6 @@ class Ledger:
         if slot == len(self.rules):
             self.rules.append(name)
         return slot
-
-
-def _homes(numbers: np.ndarray, partitions: int) -> np.ndarray:
-    """int32[n]: the partition that each number belongs to."""
-    homes = np.empty(len(numbers), np.int32)
-    partition_of(numbers, partitions, homes)
-    return homes
 
 
 def _tombstone(hold: LedgerHold) -> tuple[int, int]:

@@ -12,11 +12,13 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 import orjson
 
 from rules.model import MODES
 from schemas.json_reading import Int64, JsonReader
 from schemas.numbers import E164_DIGITS_MAX, masked
+from streams.kernels.partition import partition_of
 
 FORMAT = 4  # of a row with registrations
 TAKEN = 3  # of any other with a hold that somebody has taken, or that silence will block: versions before 4 read it
@@ -175,3 +177,10 @@ def _number(key: bytes) -> int:
 
 def _problem(number: int, what: str) -> LedgerRowError:
     return LedgerRowError(f"ledger: the row of {masked(number)} cannot be read: {what}")
+
+
+def homes_of(numbers: np.ndarray, partitions: int) -> np.ndarray:
+    """int32[n]: the partition that each number belongs to."""
+    homes = np.empty(len(numbers), np.int32)
+    partition_of(numbers, partitions, homes)
+    return homes

@@ -13,6 +13,7 @@ A comment right before a block says what is special about it:
     <!-- map -->              a YAML block is a map of another system's files
     <!-- registry -->         a YAML block is a registry file
     <!-- feeds -->            a YAML block is a file of feeds
+    <!-- shared -->           a YAML block is a rule file of several, which a command checks
     <!-- rule tests -->       a YAML block is a file of rule tests
     <!-- no record -->        a JSON block is no record of a topic
 

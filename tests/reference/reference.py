@@ -378,6 +378,8 @@ class Reference:
             lane, more = "review", more | {"diverted": ruled}
             hold = self.holds.get((number, place, lane))
         if hold is None or at_ms >= end_of(hold):
+            lately = hold is not None and hold.released_ms is None and at_ms < hold.until_ms + 6 * 24 * HOUR_MS
+            until_ms = at_ms + max(rule.period_ms, rule.again_ms if lately else 0)
             hold = Hold(number, place, lane, at_ms, until_ms, evidence, more=more)
             self.holds[number, place, lane] = hold
             return "opened", hold

@@ -30,7 +30,7 @@ rules:
     summary: different people and texts
     limits: {most: 2.5, share: {always: 0.4, office: 0.6}}
     when: recipients + contents / 2 > most or contents / recipients < share
-    then: {block: [messages], directions: [outgoing], for: 10m}
+    then: {block: [messages], directions: [outgoing], for: {first: 10m, again: 25m}}
     mode: enforce
     spoofable: accepted
   - name: level

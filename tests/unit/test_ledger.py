@@ -52,6 +52,44 @@ def test_a_first_firing_opens_for_the_period_and_one_before_it_changes_nothing()
     assert told(Ledger(RULES), at(T, T - 1, T)) == [("opened", T, T + DAY)]
 
 
+def test_who_does_it_again_within_six_days_is_held_for_longer() -> None:
+    def holds(*times: int, **same: int) -> list[tuple[str, int, int]]:
+        return told(Ledger(RULES, {"burst": 30 * DAY}), at(*times, **same))
+
+    first = ("opened", T, T + DAY)
+    last = T + DAY + 6 * DAY  # the first moment at which it is not again any more
+    assert holds(T, T + DAY) == [first, ("opened", T + DAY, T + 31 * DAY)]
+    assert holds(T, last - 1) == [first, ("opened", last - 1, last - 1 + 30 * DAY)]
+    assert holds(T, last) == [first, ("opened", last, last + DAY)]
+    assert holds(T, T + DAY, rule=1) == [first, ("opened", T + DAY, T + 2 * DAY)], "another rule's period stays"
+
+
+def test_a_longer_hold_is_extended_by_the_first_period_alone() -> None:
+    ledger = Ledger(RULES, {"burst": 30 * DAY})
+    end = T + 31 * DAY
+    assert told(ledger, at(T, T + DAY, T + 2 * DAY, end - 1))[1:] == [
+        ("opened", T + DAY, end),
+        ("extended", T + DAY, end - 1 + DAY),
+    ]
+
+
+def test_who_did_it_before_is_known_from_the_rows_of_the_ledger_and_forgotten_after_a_release() -> None:
+    before, key = Ledger(RULES), str(NUMBER).encode()
+    assert told(before, at(T)) == [("opened", T, T + DAY)]
+    (hold,) = before.in_force(NUMBER, ENFORCE)
+    hold.content = (
+        b'{"rules_version": "v", "directions": ["outgoing"], "actions": ["block_calls"], "reason": "r", "evidence": []}'
+    )
+    for released in (False, True):
+        if released:
+            before.end(hold, T + HOUR)
+        row = before.row(NUMBER)
+        ledger = Ledger(RULES, {"burst": 30 * DAY})
+        ledger.load([(b"+" + key, row)])
+        (opened,) = told(ledger, at(T + 2 * DAY))
+        assert opened == ("opened", T + 2 * DAY, T + 2 * DAY + (DAY if released else 30 * DAY))
+
+
 def test_an_extension_must_gain_an_hour_and_a_twentieth_of_the_period() -> None:
     ledger = Ledger(RULES)
     gain = DAY // 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rules.kinds import Kind, bucketed_window, duration_events, duration_field
+from rules.kinds import SECONDS, Kind, bucketed_window, duration_events, duration_field
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.late import Late
 from streams.counting.kinds.pool import Pooled, SlotPool
@@ -24,6 +24,7 @@ else:
 
 class _Amount(Kind):
     may = ("resolution",)
+    unit = SECONDS
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
         return bucketed_window(doc, keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rules.kinds import AT_LEAST, SAMPLES, Kind, duration_events, duration_field, parted_window
+from rules.kinds import AT_LEAST, SAMPLES, SECONDS, Kind, duration_events, duration_field, parted_window
 from rules.reading import number
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.late import Late
@@ -28,6 +28,7 @@ class Quantile(Kind):
     name, key, needs = "quantile", "quantile", ("quantile", "of", "window", AT_LEAST)
     outputs = ("", SAMPLES)
     can_lack = True
+    unit = SECONDS
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
         window_ms = parted_window(doc, keys, PARTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rules.kinds import Kind, bucketed_window
+from rules.kinds import EVENTS, Kind, bucketed_window
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.late import Late
 from streams.counting.kinds.pool import Pooled, SlotPool
@@ -25,6 +25,7 @@ class Window(Kind):
 
     name, key, needs, may = "events", "count", ("count", "window"), ("resolution",)
     is_whole = True
+    unit = EVENTS
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
         return bucketed_window(doc, keys)
