@@ -29,7 +29,9 @@ from streams.holds.firings import ENFORCE
 from streams.holds.hold import Change, LedgerHold
 from streams.holds.ledger import Ledger
 from streams.holds.obey import held
+from streams.holds.passes import NEVER as FOREVER
 from streams.holds.registry_records import ToldEntries
+from streams.holds.rulings import Rulings
 from streams.ingest import strays
 from streams.ingest.admission import NEVER, Intake
 from streams.ingest.epoch import home_of
@@ -396,6 +398,14 @@ def releases_not_written() -> Any:
     return _both(patch.object(Ledger, "end", mutant), patch.object(Ledger, "add_ruling", lambda *_: None))
 
 
+def rulings_say_nothing() -> Any:
+    return patch.object(Rulings, "against", lambda self, number, rule, at_ms: ("", FOREVER))
+
+
+def orders_obeyed_each_time_they_come() -> Any:
+    return patch("streams.engine.order_reader.DUPLICATE", -1)
+
+
 def review_times_not_loaded() -> Any:
     load = Ledger.load
 
@@ -495,6 +505,13 @@ MUTATIONS = {
         Mutation("a recorded file has no timestamps", Rates(), recorded_without_timestamps),
         Mutation("a restore leaves out what orders left behind", CRASHES, rulings_not_loaded, {"rules": "ordered"}),
         Mutation("a release is not written to the ledger", CRASHES, releases_not_written, {"rules": "ordered"}),
+        Mutation("a release bars nothing of before it", Rates(), rulings_say_nothing, {"rules": "ordered"}),
+        Mutation(
+            "an order that comes twice is obeyed twice",
+            Rates(),
+            orders_obeyed_each_time_they_come,
+            {"rules": "ordered"},
+        ),
         Mutation("a restore leaves out when silence blocks", CRASHES, review_times_not_loaded, {"rules": "ordered"}),
         Mutation("silence ends by wall time", Rates(), silence_ends_by_wall_time, {"rules": "ordered"}),
         Mutation("an order asks whether an end was noticed", Rates(), orders_ask_for_notices, {"rules": "ordered"}),
