@@ -180,6 +180,16 @@ Exit codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start
     help="Log and show a feed as silent when it had records and then none for this long.",
 )
 @click.option(
+    "--watch",
+    "watch_s",
+    envvar="GRAYLINE_WATCH",
+    type=click.FloatRange(min=0.0),
+    default=0.0,
+    show_default="never",
+    metavar="SECONDS",
+    help="Look this often whether the rules and other files have changed, and read them again, as at SIGHUP.",
+)
+@click.option(
     "--breaker-opens",
     envvar="GRAYLINE_BREAKER_OPENS",
     type=click.IntRange(min=0),
@@ -222,6 +232,7 @@ def command(
     name: str,
     snapshot_interval_s: float,
     silent_after_s: float,
+    watch_s: float,
     breaker_opens: int,
     breaker_factor: float,
     feeds_path: Path | None,
@@ -236,7 +247,7 @@ def command(
     from streams.runtime.logs import log_to
     from streams.runtime.settings import WorkerSettings
     from streams.runtime.start_from import SettingsProblem, parse_start_from
-    from streams.worker.rereading import Files
+    from streams.worker.rereading import Files, seen
 
     log_to(sys.stderr)
     # Until the worker listens for it, a request to read the files again would end the process.
@@ -270,6 +281,7 @@ def command(
             state_dir=state_dir,
             snapshot_interval_ms=round(snapshot_interval_s * 1000),
             silent_after_ms=round(silent_after_s * 1000),
+            watch_ms=round(watch_s * 1000),
             breaker_opens=breaker_opens,
             breaker_factor=breaker_factor,
         )
@@ -285,13 +297,16 @@ def command(
     for chatty in ("faust", "mode", "streams"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
+    def look() -> object:
+        return seen([rules_path or packs(), *protected, *registry, *([feeds_path] if feeds_path is not None else [])])
+
     def check() -> None:
         read = tuple(sorted({*files.rules.topics, *settings.topics}))
         unbounded = check_topics(kafka, read, 0.8 * broker_wait_s)  # so that a short wait has a reason to tell
         worker.metrics.timestamps_unbounded(unbounded)
 
     worker = worker_for(
-        settings, files.rules, home_region=home_region, feeds=files.feeds, reload=read_files, check=check
+        settings, files.rules, home_region=home_region, feeds=files.feeds, reload=read_files, look=look, check=check
     )
     code = worker.run()
     # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.

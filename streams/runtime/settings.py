@@ -27,7 +27,7 @@ COLUMNS, MESSAGES = FETCHES = ("columns", "messages")
 
 LEAST = {
     "batch_size": 1, "commit_interval_ms": 1, "poll_timeout_ms": 1, "stop_after": 0, "snapshot_interval_ms": 1,
-    "silent_after_ms": 1, "breaker_opens": 0, "breaker_factor": 0, "broker_wait_ms": 1,
+    "silent_after_ms": 1, "breaker_opens": 0, "watch_ms": 0, "breaker_factor": 0, "broker_wait_ms": 1,
 }  # fmt: skip
 
 
@@ -59,6 +59,7 @@ class WorkerSettings:
     name: str = ""  # of this worker among the group's: a static member, its restarts move no partitions
     state_dir: Path | None = None  # snapshots are kept here too, so that a restart need not fetch them
     snapshot_interval_ms: int = SNAPSHOT_INTERVAL_MS  # per partition
+    watch_ms: int = 0  # how often the worker looks whether its files have changed; 0: never
     silent_after_ms: int = SILENT_AFTER_MS  # a feed that had records and then none for so long raises an alarm
 
     breaker_opens: int = BREAKER_OPENS  # of a rule in a partition within a minute, always let through; 0: no breaker

@@ -1,10 +1,10 @@
-"""The worker's pages: /health, /ready, /metrics and /why. Nothing here acts.
+"""The worker's pages: /health, /ready, /metrics, /why, and /reload, by which the worker reads its files again.
 
 The number that /why is asked about stands in the request's body: an address is kept in the logs of proxies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 import orjson
@@ -19,11 +19,14 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 JSON_TYPE = "application/json; charset=utf-8"
 
 
+NO_TOKEN = "set GRAYLINE_WEB_TOKEN: without a token no number is spoken of, and no file is read again\n"
 SEND_TOKEN = "send the token: Authorization: Bearer TOKEN\n"
 BODY_MAX = 1024  # bytes of a question
 
 # Asked about a number, masked in the answer or not; gives the status and the body.
 Why = Callable[[str, bool], tuple[int, Mapping[str, object]]]
+# Reads the files again; gives the same.
+Reload = Callable[[], Awaitable[tuple[int, Mapping[str, object]]]]
 
 
 class Question(msgspec.Struct):
@@ -41,14 +44,20 @@ def knows_nothing(number: str, unmasked: bool) -> tuple[int, Mapping[str, object
     return 404, {"problem": "this worker counts no number"}
 
 
+async def reloads_nothing() -> tuple[int, Mapping[str, object]]:
+    """The answer of a worker that has no files."""
+    return 404, {"ok": False, "problems": ["this worker was started without files"]}
+
+
 def pages(
     metrics: Metrics,
     status: Callable[[], Mapping[str, object]],
     token: str,
     why: Why = lambda number, unmasked: (404, {}),
+    reload: Reload = reloads_nothing,
 ) -> Answer:
-    """status() gives the body of /ready, with `ready` in it. With a token, all pages but /health ask for it; /why has
-    no answer without one."""
+    """status() gives the body of /ready, with `ready` in it. With a token, all pages but /health ask for it; /why and
+    /reload have no answer without one."""
 
     def health() -> web.Response:
         return web.Response(text="ok\n")
@@ -66,11 +75,14 @@ def pages(
         if request.method != "POST":
             return web.Response(text="405: Method Not Allowed", status=405, headers={"Allow": "POST"})
         if not token:
-            return web.Response(text="set GRAYLINE_WEB_TOKEN: without a token no number is spoken of\n", status=403)
+            return web.Response(text=NO_TOKEN, status=403)
         if not has_token(request, token):
             return web.Response(text=SEND_TOKEN, status=401)
         if (request.content_length or 0) > BODY_MAX or len(body := await request.content.read(BODY_MAX + 1)) > BODY_MAX:
             return web.Response(text="413: Content Too Large", status=413)
+        if request.path == "/reload":
+            code, found = await reload()
+            return _typed(JSON_TYPE, orjson.dumps(found), code)
         try:
             question = _question.read(body)
         except Unreadable as problem:
@@ -79,7 +91,7 @@ def pages(
         return _typed(JSON_TYPE, orjson.dumps(found), code)
 
     async def answer(request: web.BaseRequest) -> web.Response:
-        if request.path == "/why":
+        if request.path in ("/why", "/reload"):
             return await ask(request)
         if request.path not in answers:
             return web.Response(text="404: Not Found", status=404)

@@ -1,11 +1,13 @@
-"""SIGHUP: the files that a worker was started with are read again, all of them or none."""
+"""The files that a worker was started with are read again, all of them or none: at SIGHUP, when somebody asks its page,
+or when the watch sees that they have changed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rules.diagnostics import RuleErrors
@@ -41,6 +43,8 @@ class Rereading:
         self._watch = watch
         self._reading: asyncio.Task[None] | None = None
         self._again = False
+        self._problems: list[str] = []  # of the last reading
+        self._read_version = ""  # of the last rules that were read and taken
 
     def ask(self, loop: asyncio.AbstractEventLoop) -> None:
         """Files that are being read at the moment may be older than those that this request is about."""
@@ -48,6 +52,19 @@ class Rereading:
             self._reading = loop.create_task(self._reread())
         else:
             self._again = True
+
+    async def answer(self) -> tuple[int, Mapping[str, object]]:
+        """Reads the files, and says what became of it: the status and body of a page."""
+        if self._wiring.source is None:
+            return 503, {"ok": False, "problems": ["the worker is still at its start"]}
+        while self._reading is not None:  # begun before the question was asked
+            await asyncio.wait([self._reading])
+        self.ask(asyncio.get_running_loop())
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+        if self._problems:
+            return 422, {"ok": False, "problems": self._problems}
+        return 200, {"ok": True, "rules_version": self._read_version}
 
     def obey(self) -> None:
         """Does what was asked for while it could not be done."""
@@ -59,9 +76,11 @@ class Rereading:
         try:
             files = await asyncio.get_running_loop().run_in_executor(None, self._prepared)
             self._adopt(files)
+            self._problems, self._read_version = [], files.rules.version
             self._metrics.rules_read(True)
         except Exception as problem:
             log_lines = problem.lines if isinstance(problem, RuleErrors) else [str(problem)]
+            self._problems = [printable(line) for line in log_lines]
             log.error("the files were not read again, the old ones stay: %s", log_lines[0])
             for line in log_lines[1:]:
                 log.error("%s", line)
@@ -97,6 +116,42 @@ class Rereading:
         files = self._read()
         warm(files.rules)
         return files
+
+
+class FileWatch:
+    """Asks for a reading when files have changed, and are the same at two looks, so that one that is being written is
+    not read. look: what is seen of them now, equal while they stay as they are; may take a moment."""
+
+    def __init__(self, look: Callable[[], object], rereading: Rereading) -> None:
+        self._look, self._rereading = look, rereading
+        self._known: object = None  # as of the last reading
+        self._seen: object = None  # at the last look
+
+    async def turn(self) -> None:
+        """One look, to be taken every now and then."""
+        loop = asyncio.get_running_loop()
+        now = await loop.run_in_executor(None, self._look)
+        if self._known is None:
+            self._known = now
+        is_settled, self._seen = now == self._seen, now
+        if is_settled and now != self._known:
+            self._known = now
+            log.info("the files have changed")
+            self._rereading.ask(loop)
+
+
+def seen(paths: Sequence[Path]) -> object:
+    """Equal while the files of these paths, and those in these folders, stay as they are."""
+    found = []
+    for path in paths:
+        try:
+            files = sorted(path.iterdir()) if path.is_dir() else [path]
+            for file in files:
+                status = file.stat()
+                found.append((str(file), status.st_mtime_ns, status.st_size, status.st_ino))
+        except OSError as problem:
+            found.append((str(path), problem.errno or 0, 0, 0))
+    return found
 
 
 def said(files: Files) -> list[str]:

@@ -37,8 +37,8 @@ from streams.runtime.silence import FeedWatch
 from streams.runtime.threads import Threads
 from streams.runtime.web_server import serving
 from streams.worker.health import Health
-from streams.worker.pages import pages
-from streams.worker.rereading import Files, Rereading, said
+from streams.worker.pages import pages, reloads_nothing
+from streams.worker.rereading import Files, FileWatch, Rereading, said
 from streams.worker.shell import App, Shell
 from streams.worker.why import why
 from streams.worker.wiring import Wiring, open_state
@@ -77,7 +77,8 @@ class Worker:
     """One worker, from joining the group to leaving it.
 
     clock: wall time in ms, for expiry and ages. reload: reads the files
-    again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. check: asks the broker whether this
+    again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. look: what is seen of these files, every
+    `watch_ms` of the settings (streams.worker.rereading.FileWatch). check: asks the broker whether this
     worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a while. feeds: what is known of
     those who deliver."""
 
@@ -87,6 +88,7 @@ class Worker:
         engine: LiveEngine,
         *,
         reload: Callable[[], Files] | None = None,
+        look: Callable[[], object] | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         check: Callable[[], None] = nothing,
         warm: Callable[[], None] = nothing,
@@ -104,6 +106,9 @@ class Worker:
         self._wiring = Wiring(settings, engine, self._threads, clock, self.metrics, name=self.name)
         self._feeds = FeedWatch(settings.silent_after_ms, feeds.own_silence_ms)
         self._rereading = None if reload is None else Rereading(reload, self._wiring, self.metrics, self._feeds)
+        self._files = None
+        if look is not None and self._rereading is not None and settings.watch_ms:
+            self._files = FileWatch(look, self._rereading)
         self._health = Health()  # as of the last second
         self._idle_s = time.monotonic()  # when no partition was counted, for the last time
         self._ill: dict[str, str] = {}  # what was wrong a second ago
@@ -165,7 +170,7 @@ class Worker:
         """The pages are there before the broker is, and until the last: /health tells that the process lives."""
         self._loop = asyncio.get_running_loop()
         settings = self.settings
-        answer = pages(self.metrics, self._status, settings.web_token, self._why)
+        answer = pages(self.metrics, self._status, settings.web_token, self._why, self._reload)
         async with serving(answer, settings.web_bind, settings.web_port) if settings.web_port else nullcontext():
             await self._work()
 
@@ -219,6 +224,8 @@ class Worker:
         app.begin = lambda: self._begin(app)
         self._wiring.attach(app)
         self._wiring.every(app, OBSERVE_INTERVAL_S, self.observe)
+        if self._files is not None:
+            self._wiring.every(app, self.settings.watch_ms / 1000, self._files.turn)
         return app
 
     async def observe(self) -> None:
@@ -297,6 +304,10 @@ class Worker:
         if self._shell is not None:
             self._shell.set_shutdown_soon()
 
+    async def _reload(self) -> tuple[int, Mapping[str, object]]:
+        """The answer of /reload."""
+        return await reloads_nothing() if self._rereading is None else await self._rereading.answer()
+
     def _reload_soon(self) -> None:
         """Asks for a reload, at SIGHUP."""
         if self._loop is not None and self._rereading is not None:
@@ -330,6 +341,7 @@ def worker_for(
     feeds: FeedBook = NO_BOOK,
     warmed: bool = False,
     reload: Callable[[], Files] | None = None,
+    look: Callable[[], object] | None = None,
     check: Callable[[], None] = nothing,
 ) -> Worker:
     """A worker that runs these rules, its kernels compiled before it reads.
@@ -349,4 +361,5 @@ def worker_for(
     # The topics that are read stay the same for the worker's life: rules may begin and cease to count any of them.
     also = frozenset((*rules.topics, *settings.topics))
     engine = Engine(rules, also=also, region=home_region, breaker=breaker, feeds=Feeds(feeds))
-    return Worker(settings, engine, reload=reload, check=check, warm=nothing if warmed else prepare, feeds=feeds)
+    warm_up = nothing if warmed else prepare
+    return Worker(settings, engine, reload=reload, look=look, check=check, warm=warm_up, feeds=feeds)

@@ -385,3 +385,22 @@ def test_a_crowd_of_clients_that_dawdle_leaves_a_page_to_others(site: Site) -> N
         _wait_for_the_end(client)
     for client in crowd:
         client.close()
+
+
+def test_files_are_read_again_for_who_has_the_token_alone() -> None:
+    async def reload() -> tuple[int, dict[str, object]]:
+        return 200, {"ok": True}
+
+    def posted(headers: bytes, path: bytes = b"/reload", method: bytes = b"POST") -> bytes:
+        return method + b" " + path + b" HTTP/1.1\r\nHost: x\r\n" + headers + b"Content-Length: 0\r\n\r\n"
+
+    right = b"Authorization: Bearer " + TOKEN.encode() + b"\r\n"
+    with Site(pages(Metrics(), lambda: STATUS, TOKEN, reload=reload)) as site:
+        status, answer = site.ask(posted(right))
+        assert (status, answer.split(b"\r\n\r\n")[1]) == (200, b'{"ok":true}')
+        assert site.ask(posted(b""))[0] == 401
+        assert site.ask(posted(right, method=b"GET"))[0] == 405
+    with Site(pages(Metrics(), lambda: STATUS, "", reload=reload)) as site:
+        assert site.ask(posted(right))[0] == 403
+    with Site(pages(Metrics(), lambda: STATUS, TOKEN)) as site:
+        assert site.ask(posted(right))[0] == 404
