@@ -16,9 +16,9 @@ set -eu
 
 inputs="message-relay cdr reports traps control"
 global="control-global"
-outputs="block-events block-history review-queue shadow-events dead-letters block-status"
+outputs="block-events block-history review-queue shadow-events sanctions dead-letters block-status"
 acks="block-acks"
-internal="ledger snapshots rekeyed"
+internal="ledger snapshots rekeyed derived"
 
 allow() {  # OPERATIONS RESOURCES: words of operations, then resources as kafka-acls.sh takes them
     operations=$1

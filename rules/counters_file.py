@@ -26,6 +26,7 @@ def read_counter(doc: Document, name: str, node: Node) -> Counter | None:
     topic, events = sources[on] if on else ("", frozenset())
     if topic and "per" in keys:
         _check_per(doc, keys["per"], topic)
+    per = keys["per"].text if "per" in keys else ""
     if kind is None:
         return None
     if topic:
@@ -38,7 +39,7 @@ def read_counter(doc: Document, name: str, node: Node) -> Counter | None:
     if len(doc.diagnostics) > before:
         return None
     return Counter(
-        name, topic, events, FEEDS[topic].number, kind.name, field, tuple(sorted(settings.items())), where, condition,
+        name, topic, events, per, kind.name, field, tuple(sorted(settings.items())), where, condition,
         at_least, default,
     )  # fmt: skip
 
@@ -88,11 +89,13 @@ def _kind(doc: Document, name: str, node: Node, keys: Keys) -> Kind | None:
 
 
 def _check_per(doc: Document, node: Node, topic: str) -> None:
-    valid = FEEDS[topic].number
-    if node.text == valid:
+    feed = FEEDS[topic]
+    valid = (feed.number, *feed.others)
+    if node.text in valid:
         return
     if node.text in catalog.other_subjects():
-        message = f"counters per {node.text} need a topic keyed by {node.text}, which does not exist yet"
-        doc.error(node, message, f"records of {topic} are counted per {valid}")
+        message = f"counters per {node.text} do not exist yet: its events would have to be sent on to it"
+        doc.error(node, message, f"records of {topic} are counted per {' or '.join(valid)}")
     else:
-        doc.error(node, f"`{node.text}` is not a key of {topic}", f"write `per: {valid}`", (valid,))
+        hint = f"write `per: {feed.number}`"
+        doc.error(node, f"`{node.text}` is not a key of {topic}", hint, valid)

@@ -21,12 +21,13 @@ from rules.expression_check import NUMBER, ExpressionErrors, Hidden, Kind, Known
 from rules.expressions import Expression, parse, renamed
 from rules.kinds import ENDED
 from rules.limits_file import Levels, measured
-from rules.model import MODES, OPERATOR, Rule, RuleSet
+from rules.model import MODES, OPERATOR, Counter, Rule, RuleSet
 from rules.protected import check_protected, load_protected
 from rules.reading import choice, entries, expression, items, mapping, name, text
 from rules.registry_file import check_registry
 from rules.then_file import RULE_NAME, Then, read_announcements, read_then
 from rules.unreviewed_file import read_unreviewed, review_of_rule
+from schemas import subjects
 from schemas.feeds import FEEDS, counted
 
 MORE_SECTIONS = ("announcements", "unreviewed", "rules")
@@ -210,7 +211,10 @@ class _RuleReader:
         summary = text(doc, keys["summary"], "summary") if "summary" in keys else None
         limits = {**self.known.limits, **(self._limits(keys["limits"]) if "limits" in keys else {})}
         found = self._when(keys["when"], limits) if "when" in keys else None
-        then = read_then(doc, keys["then"], self.announcements) if "then" in keys else Then()
+        read = {n.split(".")[0] for n in found[0].names} if found is not None else _words(keys.get("when"))
+        counters = {n: c for n, c in self.counters.items() if c is not None and n in read}
+        about = self._subject(keys["when"], counters) if "when" in keys else subjects.NUMBER.name
+        then = read_then(doc, keys["then"], about, self.announcements) if "then" in keys else Then()
         mode = choice(doc, keys["mode"], "mode", MODES) if "mode" in keys else None
         review_ms = review_of_rule(doc, keys, mode, then.period_ms, self.review_ms)
         if "spoofable" in keys:
@@ -218,13 +222,12 @@ class _RuleReader:
         if len(doc.diagnostics) > before or found is None or rule_name is None or summary is None or mode is None:
             return None
         when, levels = found
-        read = {n.split(".")[0] for n in when.names}
         own = {key.text for key, _ in keys["limits"].pairs} if "limits" in keys else set()
         rule = Rule(
             name=rule_name,
             summary=summary,
             when=when,
-            counters={n: c for n, c in self.counters.items() if c is not None and n in read},
+            counters=counters,
             limits={n: one.critical for n, one in levels.items() if n in own or n in read},
             block=then.block,
             directions=then.directions,
@@ -232,6 +235,7 @@ class _RuleReader:
             again_ms=then.again_ms,
             cut_call=then.cut_call,
             announcement=then.announcement,
+            recommend=then.recommend,
             mode=mode,
             spoofable="spoofable" in keys,
             file=doc.name,
@@ -265,6 +269,14 @@ class _RuleReader:
             return
         self.warnings[rule.name] = replace(rule, name=taken, when=when, limits=limits, mode=mode, review_ms=0)
 
+    def _subject(self, node: Node, counters: dict[str, Counter]) -> str:
+        """Whom the rule is about. Its counters must agree."""
+        by_subject = {counter.subject: name for name, counter in counters.items()}
+        if len(by_subject) > 1:
+            said = " and ".join(f"`{name}` is per {subject}" for subject, name in sorted(by_subject.items()))
+            self.doc.error(node, f"when: {said}, and a rule is about one of them", "write a rule for each")
+        return next(iter(by_subject), subjects.NUMBER.name)
+
     def _name(self, node: Node) -> str | None:
         rule_name = name(self.doc, node, "a rule", RULE_NAME, "small letters and digits joined by -")
         if rule_name is None:
@@ -296,14 +308,15 @@ class _RuleReader:
         self, node: Node, limits: dict[str, Levels | None]
     ) -> tuple[Expression, dict[str, Levels]] | None:  # fmt: skip
         """The condition, and the limits that it reads in the units of what they are compared with."""
-        doc, source = self.doc, node.text
-        words = set(re.findall(r"[A-Za-z_]\w*", re.sub(r"\"[^\"]*\"|'[^']*'", "", source)))
+        doc = self.doc
+        words = _words(node)
         read = [c for n, c in self.counters.items() if n in words]
         known = [c for c in read if c is not None]
         topics = sorted({c.topic for c in known}) or [f.name for f in counted() if f.vouching]
         names: dict[str, Kind | Hidden] = {}
         names |= catalog.texts(topics)
-        names |= catalog.registry_fields(topics)
+        if {c.subject for c in known} <= {subjects.NUMBER.name}:
+            names |= catalog.registry_fields(topics)
         names |= dict.fromkeys(limits, NUMBER)
         # Of a counter that is wrong, which has been noted, the topic is not known.
         likely = topics if None not in read else [f.name for f in counted()]
@@ -328,6 +341,12 @@ class _RuleReader:
         read_limits = {n: one for n, one in usable.items() if n in when.names}
         counters = {n: c for n, c in self.counters.items() if c is not None}
         return when, usable | measured(doc, node, when, read_limits, counters)
+
+
+def _words(node: Node | None) -> set[str]:
+    """The words of an expression that may be names, whatever is wrong with it."""
+    source = "" if node is None else node.text
+    return set(re.findall(r"[A-Za-z_]\w*", re.sub(r"\"[^\"]*\"|'[^']*'", "", source)))
 
 
 __all__ = ["RuleErrors", "check", "check_texts", "load", "load_protected", "load_text", "packs", "render", "rule_files"]

@@ -12,24 +12,27 @@ from rules.hours import Hours
 from rules.kinds import KINDS
 from rules.lexicon import Lexicon
 from rules.registry import Registry
+from schemas.subjects import NUMBER, subject_of
+from schemas.topics import DERIVED
 
 MODES = ("enforce", "shadow", "review")
 BLOCKS = ("calls", "messages")
 DIRECTIONS = ("outgoing", "incoming")
 CUT_CALL = "cut_call"  # beside what is blocked, the action that also ends a call in progress
 ACTIONS = (*(f"block_{what}" for what in BLOCKS), CUT_CALL)
+RECOMMENDATIONS = ("warn", "throttle", "suspend", "inspect")  # about those whom nobody can block
 OPERATOR = "operator"  # stands for the rule on a hold that an operator ordered; no rule is called so
 
 
 @dataclass(frozen=True)
 class Counter:
-    """One time-windowed measurement of one topic per number. Two counters that say the same are equal whatever
-    their names, so that rule files can share state."""
+    """One time-windowed measurement of one topic per number, or per another subject of its records. Two counters that
+    say the same are equal whatever their names, so that rule files can share state."""
 
     name: str = of(compare=False)
     topic: str  # a name of schemas.feeds
     events: frozenset[str]  # which events of the topic count, names from schemas.feeds.EVENTS
-    per: str  # the field with the number that is counted
+    per: str  # the field with the number, or the other subject, that is counted
     kind: str  # a name of rules.kinds
     field: str | None = None  # what the kind looks at in the record, if it looks at something
     settings: tuple[tuple[str, int], ...] = ()  # the kind's own numbers by name, in the order of the names
@@ -58,6 +61,11 @@ class Counter:
 
     def setting(self, name: str, default: int) -> int:
         return dict(self.settings).get(name, default)
+
+    @property
+    def subject(self) -> str:
+        """Whom it is per: a name of schemas.subjects."""
+        return subject_of(self.per).name
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -94,6 +102,7 @@ class Rule:
     announcement: str | None = None  # for whoever calls the number meanwhile
     again_ms: int = 0  # the period for a number whose hold by this rule ended lately; 0: no other one
     spoofable: bool = False  # `spoofable: accepted`: blocks the line even on evidence that is not verified
+    recommend: tuple[str, ...] = ()  # from RECOMMENDATIONS, of a rule about those whom nobody can block
     file: str = ""
     line: int = 0
     review_ms: int = 0  # `unreviewed`: how long silence in review may last before it blocks; 0: it never does
@@ -102,6 +111,11 @@ class Rule:
     def actions(self) -> list[str]:
         """As block events name them."""
         return [f"block_{what}" for what in BLOCKS if what in self.block] + [CUT_CALL] * self.cut_call
+
+    @property
+    def subject(self) -> str:
+        """Whom it is about, which is whom all its counters are per: a name of schemas.subjects."""
+        return next(iter(self.counters.values())).subject
 
 
 @dataclass(frozen=True)
@@ -118,6 +132,16 @@ class RuleSet:
     @property
     def topics(self) -> tuple[str, ...]:
         return tuple(sorted({c.topic for r in self.rules for c in r.counters.values()}))
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The subjects besides numbers that rules are about."""
+        return tuple(sorted({rule.subject for rule in self.rules} - {NUMBER.name}))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The topics that a worker needs for them: the inputs, and `derived` if they are about others than numbers."""
+        return (*self.topics, DERIVED) if self.others else self.topics
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from rules import catalog
 from rules.document import Document, Node
-from rules.model import BLOCKS, CUT_CALL, DIRECTIONS
+from rules.model import BLOCKS, CUT_CALL, DIRECTIONS, RECOMMENDATIONS
 from rules.reading import choice, choice_list, duration, entries, mapping, name, text
+from schemas.subjects import SUBJECTS
 
 RULE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
-THEN_KEYS, THEN_EXTRAS = ("block", "for"), ("directions", CUT_CALL, "announcement")
+BLOCKING = ("block", "for"), ("directions", CUT_CALL, "announcement")  # keys that are needed, and others
+RECOMMENDING = ("recommend", "for"), ()
 PERIODS = ("first", "again")
 # The parts of an announcement, the last two of which its text must name: whoever hears it can ask for the number back.
 ANNOUNCED = ("text", "contact", "legal_ground")
@@ -28,14 +30,18 @@ class Then:
     again_ms: int = 0
     cut_call: bool = False
     announcement: str | None = None
+    recommend: tuple[str, ...] = ()
 
 
-def read_then(doc: Document, node: Node, announcements: Mapping[str, str | None]) -> Then:
-    keys = mapping(doc, node, "then", THEN_KEYS, THEN_EXTRAS) or {}
+def read_then(doc: Document, node: Node, about: str, announcements: Mapping[str, str | None]) -> Then:
+    """about: the subject of the rule. Whom nobody can block, a rule recommends something about."""
+    blocks = SUBJECTS[about].blocks is not None
+    what, known = ("then", BLOCKING) if blocks else (f"`then` of a rule per {about}", RECOMMENDING)
+    keys = mapping(doc, node, what, *known) or {}
     block = choice_list(doc, keys["block"], "thing to block", BLOCKS) if "block" in keys else ()
-    outgoing = DIRECTIONS[:1]
+    outgoing = DIRECTIONS[:1] if blocks else ()
     directions = choice_list(doc, keys["directions"], "direction", DIRECTIONS) if "directions" in keys else outgoing
-    period_ms, again_ms = _periods(doc, keys["for"]) if "for" in keys else (0, 0)
+    period_ms, again_ms = _periods(doc, keys["for"], blocks) if "for" in keys else (0, 0)
     cut = choice(doc, keys[CUT_CALL], f"value of `{CUT_CALL}`", ("true", "false")) if CUT_CALL in keys else "false"
     if cut == "true" and block and "calls" not in block:
         doc.error(keys[CUT_CALL], "a call can be cut only where calls are blocked", "add `calls` to `block:`")
@@ -43,12 +49,15 @@ def read_then(doc: Document, node: Node, announcements: Mapping[str, str | None]
     if "announcement" in keys:
         named = choice(doc, keys["announcement"], "announcement", tuple(announcements))
     said = announcements.get(named) if named is not None else None
-    return Then(block or (), directions or (), period_ms, again_ms, cut == "true", said)
+    recommend: tuple[str, ...] = ()
+    if "recommend" in keys:
+        recommend = choice_list(doc, keys["recommend"], "thing to recommend", RECOMMENDATIONS) or ()
+    return Then(block or (), directions or (), period_ms, again_ms, cut == "true", said, recommend)
 
 
-def _periods(doc: Document, node: Node) -> tuple[int, int]:
+def _periods(doc: Document, node: Node, can_repeat: bool) -> tuple[int, int]:
     """The period, and that of who does it again, 0 where it is no other."""
-    if node.kind != "mapping":
+    if node.kind != "mapping" or not can_repeat:
         return _period(doc, node, "the period `for`"), 0
     periods = mapping(doc, node, "`for`", PERIODS) or {}
     first, again = (_period(doc, periods[one], f"the period `{one}`") if one in periods else 0 for one in PERIODS)

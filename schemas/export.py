@@ -115,6 +115,26 @@ PUBLISHED: dict[str, tuple[type[msgspec.Struct], dict[str, Any]]] = {
         },
     ),
     topics.BLOCK_HISTORY: (records.BlockHistory, _CHANGE | {"hold": _HOLD}),
+    topics.SANCTIONS: (
+        records.Sanction,
+        {
+            "event_id": "51be07c9d2f4138a",
+            "subject": "recipient",
+            "name": "+821099900001",
+            "change": "opened",
+            "mode": "enforce",
+            "rule": "flooded-recipient",
+            "rules_version": "3f2a9c01d4be",
+            "recommend": ["warn"],
+            "from": 1795312800000,
+            "until": 1795399200000,
+            "reason": "many people write to one number at once",
+            "evidence": [
+                {"counter": "got", "value": 41, "window": "10m", "limit": 30, "as_of": 1795312800000},
+                {"counter": "senders", "value": 20, "window": "1h", "limit": 20, "as_of": 1795312800000},
+            ],
+        },
+    ),
     topics.BLOCK_STATUS: (
         records.BlockStatus,
         {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from schemas import codes, topics
 from schemas.features import FEATURE_CHOICES, FEATURE_HASHES, FEATURE_NUMBERS, FEATURES
-from schemas.subjects import NUMBER
+from schemas.subjects import NUMBER, SUBJECTS
 
 if TYPE_CHECKING:
     from msgspec import Struct
@@ -151,7 +151,19 @@ class InputTopic:
 
     def distinct_columns(self, field: str) -> tuple[str, ...]:
         """The columns in which the values of a `distinct:` may stand, the first that is present."""
-        return ("peer",) if field == self.peer else self.content if field == "content" else (field,)
+        if field == "content":
+            return self.content
+        return (self.column_of(field),)
+
+    def column_of(self, field: str) -> str:
+        """The column of a field that names somebody."""
+        return {self.number: "number", self.peer: "peer"}.get(field, field)
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """The fields, besides its number, that name whom a record's events can be counted for."""
+        counted = {field for subject in SUBJECTS.values() if subject.is_counted for field in subject.fields}
+        return tuple(field for field in self.distinct if field in counted and field != self.number)
 
 
 FEEDS: dict[str, InputTopic] = {}

@@ -215,6 +215,23 @@ class BlockHistory(Struct, kw_only=True, omit_defaults=True):
     why: Annotated[str | None, Meta(description="of an answer: the reason why the order was refused")] = None
 
 
+class Sanction(Struct, kw_only=True):
+    """A recommendation about one whom nobody can block, as it stands from here on: from `from` to `until`."""
+
+    event_id: Id
+    subject: Literal["recipient", "callee"]
+    name: Digits
+    change: Literal["opened", "extended"]
+    mode: Literal["enforce", "shadow", "review"]
+    rule: Id
+    rules_version: Id
+    recommend: list[Literal["warn", "throttle", "suspend", "inspect"]]
+    from_: Annotated[TimeMs, Meta(description="the event that began it")] = field(name="from")
+    until: TimeMs
+    reason: Text
+    evidence: list[Evidence]
+
+
 class BlockStatus(Struct, kw_only=True):
     """A partition's heartbeat. What the inputs held before `offsets` is decided, and everything that follows from it
     lies before this record in the partition of the same number of block-events."""

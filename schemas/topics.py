@@ -20,6 +20,8 @@ BLOCK_ACKS = "block-acks"
 LEDGER = "ledger"
 SNAPSHOTS = "snapshots"
 REKEYED = "rekeyed"
+DERIVED = "derived"
+SANCTIONS = "sanctions"
 CONTROL_GLOBAL = "control-global"
 
 DAY_MS = 86_400_000
@@ -83,6 +85,12 @@ _SPECS = (
     TopicSpec(REVIEW_QUEUE, True, _kept(days=90), "output: holds for people to look at, which block nobody"),
     TopicSpec(SHADOW_EVENTS, True, _kept(days=30), "output: holds of rules in shadow mode, which block nobody"),
     TopicSpec(
+        SANCTIONS,
+        True,
+        _kept(days=365),
+        "output: recommendations about callees, recipients and others who are blocked by nobody",
+    ),
+    TopicSpec(
         DEAD_LETTERS,
         False,
         # Twice the broker's default for records: a dead letter is the record as it came, plus its headers.
@@ -126,6 +134,13 @@ _SPECS = (
         # A stray is its record verbatim, plus its headers.
         _kept(days=7) | {"max.message.bytes": str(2 * MEGABYTE)},
         "internal: strays, sent on to their number's partition",
+    ),
+    TopicSpec(
+        DERIVED,
+        True,
+        # A record holds the events of one commit, in pieces of half a megabyte.
+        _kept(days=7) | {"max.message.bytes": str(2 * MEGABYTE)},
+        "internal: events on their way to those whom they are counted for besides their own number",
     ),
 )
 TOPICS: dict[str, TopicSpec] = {spec.name: spec for spec in _SPECS}

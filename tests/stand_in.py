@@ -14,6 +14,7 @@ import numpy as np
 from rules.model import RuleSet
 from rules.registry import InForce, empty
 from schemas.feed_settings import FeedBook
+from schemas.topics import REKEYED
 from streams.engine.contract import Known, Outcome
 from streams.holds.breaker import Breaker
 from streams.holds.tally import HoldCounts
@@ -57,6 +58,10 @@ class Rules:
     topics: tuple[str, ...]
     version: str = "stand-in"
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return self.topics
+
 
 class StandIn:
     """Values that start with `block` come out on `block-events`; one that is `crash` raises."""
@@ -70,6 +75,7 @@ class StandIn:
         self.expired_at: list[int] = []
         self.keep = True
         self.partitions = 0
+        self.group = ""
         self.rules: Rules | RuleSet = Rules(topics)
         self.feeds_version = ""
         self.ledger = Ledger()
@@ -79,6 +85,10 @@ class StandIn:
         self.loaded: list[int] = []
         self.dropped: list[int] = []
         self.begun: list[tuple[int, str, bool]] = []
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (*self.topics, REKEYED)
 
     def step(self, decoded: list[Decoded]) -> Outcome:
         outcome = Outcome([letter for one in decoded for letter in one.dead_letters])

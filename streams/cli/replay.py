@@ -120,7 +120,7 @@ def command(
     from streams.holds.breaker import Breaker
     from streams.ingest.feed_codes import Feeds
 
-    outputs = [topics.BLOCK_EVENTS, topics.BLOCK_HISTORY, topics.REVIEW_QUEUE, topics.SHADOW_EVENTS]
+    outputs = [topics.BLOCK_EVENTS, topics.BLOCK_HISTORY, topics.REVIEW_QUEUE, topics.SHADOW_EVENTS, topics.SANCTIONS]
     chosen = [name.strip() for name in wanted.split(",")]
     if unknown := [name for name in chosen if name not in outputs]:
         raise click.BadParameter(f"no such output topic: {', '.join(unknown)}; choose from {', '.join(outputs)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from schemas.feeds import order_topics
+from schemas.feeds import FEEDS, order_topics
 from streams.cli.options import feeds_file, home_region
 from streams.cli.topics import kafka_options
 from streams.runtime.saying import say_problem
@@ -301,7 +301,7 @@ def command(
         return seen([rules_path or packs(), *protected, *registry, *([feeds_path] if feeds_path is not None else [])])
 
     def check() -> None:
-        read = tuple(sorted({*files.rules.topics, *settings.topics}))
+        read = tuple(sorted({*files.rules.reads, *settings.topics}))
         unbounded = check_topics(kafka, read, 0.8 * broker_wait_s)  # so that a short wait has a reason to tell
         worker.metrics.timestamps_unbounded(unbounded)
 
@@ -322,6 +322,7 @@ def check_topics(kafka: KafkaSettings, inputs: tuple[str, ...], limit_s: float) 
 
     timeout_s = min(topics.TIMEOUT_S, limit_s)
     topics.check_topics(kafka, inputs, timeout_s=timeout_s)
+    inputs = tuple(topic for topic in inputs if topic in FEEDS)
     for note in topics.check_limits(kafka, inputs, timeout_s):
         logging.getLogger("grayline.kafka").info("%s", note)
     unbounded = topics.check_timestamps(kafka, inputs, timeout_s)

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 import numpy as np
 
 from schemas import codes
+from schemas.topics import DERIVED
 from streams.counting.image import Images
+from streams.counting.others import Others
 from streams.counting.plan import Plan
 from streams.counting.table import ALL, READINGS, VOUCHED, TopicState
 from streams.ingest.admission import NEVER, Accepted, Intake
@@ -39,7 +41,7 @@ class Counted:
     ) -> None:
         """own_lateness_ms, legs: by the code of a feed (see streams.ingest.admission.Intake)."""
         self.topics = plan.topics
-        self.uncounted = plan.uncounted
+        self.uncounted, self.ignored = plan.uncounted, plan.ignored
         self.crosses = plan.crosses
         self.states = {name: TopicState(name, counters, numbers_max) for name, counters in plan.counters.items()}
         self._reads_duration = plan.reads_duration
@@ -48,7 +50,8 @@ class Counted:
             lateness_ms, track_answers=self._reads_duration, own_lateness_ms=own_lateness_ms, legs=legs
         )
         self.places = Places(self.intake)
-        self.images = Images(self.states, self.places)
+        self.others = Others(plan.others, plan.other_columns, numbers_max)
+        self.images = Images(self.states, self.places, self.others)
 
     def accept(self, events: Merged) -> Accepted:
         """Judges an epoch's events, and adds the column `vouched`."""
@@ -100,6 +103,21 @@ class Counted:
             state.count(as_vouched(events), events["vouched"], VOUCHED)
             state.count(events, apart & ~events["first_vouched"], ALL)
 
+    def begin(self, partition: int, topic: str) -> None:
+        """Counters of a place begin without its past."""
+        if topic == DERIVED:
+            self.others.begin(partition)
+        elif topic in self.states and origin_of(partition) == NO_ORIGIN:
+            self.places.begin((topic, partition), self.states[topic].counters)
+
+    def of_numbers(self, events: Merged, places: np.ndarray) -> tuple[Merged, np.ndarray]:
+        """Those of the events that count for their numbers, and of their places."""
+        others_alone = set(self.uncounted) - set(self.ignored)
+        if not others_alone:
+            return events, places
+        index = np.flatnonzero(~np.logical_or.reduce([events.of_topic(topic) for topic in sorted(others_alone)]))
+        return events.take(index), places[index]
+
     def reclaim(self, partitions: int) -> None:
         """Does a bounded piece of reclaiming work; changes no later reading. partitions: their count, 0 if it is not
         known."""
@@ -110,14 +128,17 @@ class Counted:
             if heard:
                 state.reclaim(self._horizons_ms(name, heard, partitions), RECLAIM_ROWS)
         self.places.settle()
+        self.others.reclaim(partitions)
 
-    def inherit(self, old: Counted) -> None:
-        """Takes over the counters that both have, under other rules. `old` must not be used any more."""
+    def inherit(self, old: Counted, partitions: int) -> None:
+        """Takes over the counters that both have, under other rules. `old` must not be used any more. partitions: their
+        count, 0 if it is not known."""
         if self._reads_duration:
             old.intake.track_answers()
         self.intake, self.places = old.intake, old.places
         self.intake.put_under(*self._of_feeds)
-        self.images = Images(self.states, self.places)
+        self.others.inherit(old.others, range(partitions))
+        self.images = Images(self.states, self.places, self.others)
         same = self.topics == old.topics
         for name, state in self.states.items():
             known = old.states[name].counters.keys() if name in old.states else {}
@@ -145,6 +166,7 @@ class Counted:
             horizons = [max(clocks[place] - self.intake.lateness_max_ms, self.places.horizon(place)) for place in heard]
             horizon_ms = max(horizons, default=NEVER)
             digest.update(state.digest(partition, partitions, horizon_ms))
+        digest.update(self.others.digest(partition, partitions))
         return digest.digest()
 
     def readings(
@@ -162,10 +184,14 @@ class Counted:
 
     def stats(self) -> dict[str, float]:
         stores = [state.stores[reading] for state in self.states.values() for reading in READINGS]
+        others = self.others.stats()
         return {
             "tracked_numbers": sum(len(store) for store in stores),
-            "untracked_events": sum(store.untracked for store in stores),
-            "state_bytes": sum(state.nbytes() for state in self.states.values()) + self.intake.nbytes(),
+            "tracked_others": others["tracked_others"],
+            "untracked_events": sum(store.untracked for store in stores) + others["untracked_events"],
+            "state_bytes": sum(state.nbytes() for state in self.states.values())
+            + self.intake.nbytes()
+            + others["state_bytes"],
             "ids_bytes": self.intake.nbytes(),  # of them, for remembered ids
             "remembered_ids": self.intake.remembered(),
             "narrowed_events": self.intake.narrowed,

@@ -3,6 +3,7 @@
     start     a whole image begins: what was known of the partition goes
     place     one place's clock and memories of ids, since when its warming counters have counted
     rows      numbers and their counters
+    subject   what is known of all who are counted besides numbers (streams/counting/others.py); their rows follow it
 
 A whole image holds all, one on top of it what has changed since. Pieces are loaded in the order in which they were
 taken. Holds are not in it: they lie in the ledger. The codec is in `streams.counting.chunk`.
@@ -17,6 +18,7 @@ import numpy as np
 
 from streams.counting import chunk
 from streams.counting.chunk import ImageError, decode
+from streams.counting.others import Others
 from streams.counting.table import TopicState
 from streams.ingest.admission import NEVER, Saved
 from streams.ingest.epoch import Place, home_of, origin_of, partition_of_strays
@@ -32,15 +34,16 @@ _CLOCKS = chunk.BYTES // 2 // (8 * SAVED_COLUMNS)
 class Images:
     """Takes and loads the images of one engine's partitions."""
 
-    def __init__(self, states: Mapping[str, TopicState], places: Places) -> None:
+    def __init__(self, states: Mapping[str, TopicState], places: Places, others: Others) -> None:
         self._states = states
+        self._others = others
         self._places = places
         self._taken: set[int] = set()  # partitions that the next image may build on the last one of
         self._last_marks: dict[Place, tuple[int, int]] = {}  # events, floor
 
     def must_be_whole(self, partition: int) -> bool:
         """True if the next image cannot build on the one before: there was none, or it holds other counters."""
-        return partition not in self._taken
+        return partition not in self._taken or self._others.must_be_whole(partition)
 
     def take(self, partition: int, partitions: int, whole: bool) -> list[bytes]:
         """The pieces of an image, each of half a megabyte at most."""
@@ -55,7 +58,7 @@ class Images:
         for state in self._states.values():
             for fields, arrays in state.save(partition, partitions, whole):
                 out.append(chunk.encode({"kind": "rows", **common, **fields}, arrays))
-        return out
+        return [*out, *self._others.take(partition, partitions, whole)]
 
     def load(self, partition: int, partitions: int, piece: bytes) -> int:
         """Loads one piece; returns how many numbers it had. Raises ImageError, and then nothing has changed."""
@@ -68,7 +71,10 @@ class Images:
         if fields["kind"] == "start":
             self.drop(partition, partitions)
             self._taken.add(partition)
+            self._others.begin(partition)  # but for those of which the image has a piece
             return 0
+        if self._others.holds(fields):
+            return self._others.load(fields, arrays)
         state = self._states.get(fields["topic"])
         if state is None:
             return 0  # no rule reads this topic any more
@@ -84,6 +90,7 @@ class Images:
         self._taken.discard(partition)
         self._last_marks = {place: m for place, m in self._last_marks.items() if home_of(place[1]) != partition}
         self._places.drop(partition)
+        self._others.drop(partition, partitions)
         for state in self._states.values():
             state.drop(partition, partitions)
 

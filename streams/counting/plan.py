@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from rules.kinds import KINDS
 from rules.model import Counter, RuleSet
 from schemas.feeds import FEEDS
+from schemas.subjects import NUMBER
+from schemas.topics import DERIVED
 
 
 @dataclass(frozen=True)
 class Plan:
-    """counters: by topic, each once, in the order of the rules; none of a topic that is read and not counted. crosses:
-    some rule reads several topics.
-    reads_duration: something looks at how long calls lasted, so that answers are remembered."""
+    """counters: by topic, each once, in the order of the rules; none of a topic that no rule about numbers counts.
+    others: the counters per other subjects, likewise, by subject. other_columns: those that
+    the conditions of such counters and of their rules read. crosses: some rule about numbers reads several
+    topics. reads_duration: something looks at how long calls lasted, so that answers are remembered."""
 
     counters: dict[str, list[Counter]]
+    others: dict[str, list[Counter]]
+    other_columns: tuple[str, ...]
     crosses: bool
     reads_duration: bool
 
@@ -26,18 +31,41 @@ class Plan:
 
     @property
     def uncounted(self) -> tuple[str, ...]:
-        """Topics whose records are read, checked and told apart, and count nowhere."""
+        """Topics whose records are read, checked and told apart, and count for no number."""
         return tuple(topic for topic, counters in self.counters.items() if not counters)
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Those of them whose records count for nobody else either."""
+        counted = {counter.topic for counters in self.others.values() for counter in counters}
+        return tuple(topic for topic in self.uncounted if topic not in counted)
 
 
 def plan_of(rules: RuleSet, also: Collection[str] = ()) -> Plan:
     """also: topics that are read besides, whether rules count them or not."""
-    distinct = dict.fromkeys(c for rule in rules.rules for c in rule.counters.values())
+    every = dict.fromkeys(c for rule in rules.rules for c in rule.counters.values())
+    of_numbers = [counter for counter in every if counter.subject == NUMBER.name]
+    crossing = (rule for rule in rules.rules if rule.subject == NUMBER.name)
     return Plan(
-        {topic: [c for c in distinct if c.topic == topic] for topic in sorted({*rules.topics, *also})},
-        any(len({c.topic for c in rule.counters.values()}) > 1 for rule in rules.rules),
-        any("duration" in rule.when.names for rule in rules.rules) or any(map(_reads_duration, distinct)),
+        {topic: [c for c in of_numbers if c.topic == topic] for topic in sorted({*rules.topics, *also} - {DERIVED})},
+        {subject: [c for c in every if c.subject == subject] for subject in rules.others},
+        tuple(sorted(_read_by_others(rules))),
+        any(len({c.topic for c in rule.counters.values()}) > 1 for rule in crossing),
+        any("duration" in rule.when.names for rule in rules.rules) or any(map(_reads_duration, every)),
     )
+
+
+def _read_by_others(rules: RuleSet) -> set[str]:
+    """The columns of fields that the conditions of rules about others than numbers read, and of their counters."""
+    out = set()
+    for rule in rules.rules:
+        if rule.subject != NUMBER.name:
+            for counter in rule.counters.values():
+                columns = FEEDS[counter.topic].columns
+                conditions = (rule.when, counter.where, counter.condition)
+                names = {name for asked in conditions if asked is not None for name in asked.names}
+                out |= {columns[name] for name in names & columns.keys()}
+    return out | ({"peer"} if "peer_type" in out else set())
 
 
 def value_columns(counter: Counter) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from rules.expressions import Expression
 from rules.kinds import KINDS
 from rules.model import Counter
 from streams.counting.chunk import BYTES
+from streams.counting.identity import identity_of
 from streams.counting.kinds.base import CounterState, Events
 from streams.counting.plan import value_columns, weights
 from streams.counting.rows import HEADER, NEWEST, NUMBER, Store
@@ -61,6 +62,8 @@ class Readings:
 
 
 class TopicState:
+    KEY = "number"  # the column of those who have rows
+
     def __init__(self, name: str, counters: list[Counter], numbers_max: int) -> None:
         self.name = name
         self.counters: dict[Counter, CounterState] = {}
@@ -69,7 +72,7 @@ class TopicState:
             state = KINDS[counter.kind].state(counter, at)
             self.counters[counter] = state
             at += state.words
-        self.ids = {counter_id(counter, state): counter for counter, state in self.counters.items()}
+        self.ids = {identity_of(counter, state): counter for counter, state in self.counters.items()}
         self.stores = {reading: Store(at - HEADER, numbers_max) for reading in READINGS}
 
     def inherit(self, old: TopicState) -> None:
@@ -110,12 +113,16 @@ class TopicState:
         """Gives every number of this topic a row in VOUCHED and notes the times; rows in ALL are there already. among:
         bool[n], the reading's events. `whole`: look at the other topics' events too."""
         store = self.stores[reading]
-        mine = events.of_topic(self.name) & among
+        mine = self.mine(events) & among
         index = np.flatnonzero(among if whole else mine)
         if len(index) < events.n:
             events, mine = events.take(index), mine[index]
-        rows = store.rows_of(events["number"], mine if reading == VOUCHED else False)
+        rows = store.rows_of(events[self.KEY], mine if reading == VOUCHED else False)
         return View(store, events, index, mine, rows, store.note_times(rows, events["at"], mine))
+
+    def mine(self, events: Merged) -> np.ndarray:
+        """bool[n]: the events that this table may count."""
+        return events.of_topic(self.name)
 
     def hits(self, view: View) -> dict[Counter, np.ndarray]:
         """bool[n] per counter: events that count in it. Counters that count the same events share one array."""
@@ -127,15 +134,19 @@ class TopicState:
             if same not in masks:
                 if counter.events not in kinds:
                     kinds[counter.events] = view.mine & view.events.of_events(counter.events)
-                masks[same] = self._hit(counter, view, kinds[counter.events])
+                masks[same] = self._hit(counter, view.events, kinds[counter.events])
             out[counter] = masks[same]
         return out
 
-    def _hit(self, counter: Counter, view: View, of_kind: np.ndarray) -> np.ndarray:
-        hit = of_kind & self._counts_in(counter, view.events)
-        again = np.flatnonzero(hit & view.events["amends"])
+    def hit(self, counter: Counter, events: Merged, mine: np.ndarray) -> np.ndarray:
+        """bool[n]: those of `mine` that count in it."""
+        return self._hit(counter, events, mine & events.of_events(counter.events))
+
+    def _hit(self, counter: Counter, events: Merged, of_kind: np.ndarray) -> np.ndarray:
+        hit = of_kind & self._counts_in(counter, events)
+        again = np.flatnonzero(hit & events["amends"])
         if len(again):  # what has counted without a duration counts no second time
-            before = view.events.take(again)
+            before = events.take(again)
             before.columns["duration"] = np.full(len(again), -1, np.int64)
             hit[again] = ~self._counts_in(counter, before)
         return hit
@@ -377,23 +388,3 @@ def _interleaved(batch: Events, as_of: Sequence[np.ndarray]) -> Events:
         batch.row[each], batch.at[each], np.stack((batch.as_of, *as_of), axis=1).ravel(), batch.hit[each] & first,
         batch.read[each], batch.value[each], batch.event[each], batch.closed[each],
     )  # fmt: skip
-
-
-def _plain(value: object) -> object:
-    """A form of a definition's field that is the same for equal values in every process."""
-    if isinstance(value, frozenset):
-        return sorted(value)
-    return value.source if isinstance(value, Expression) else value
-
-
-def counter_id(counter: Counter, state: CounterState) -> str:
-    """The identity of a counter: a hash of its definition and of the form in which it is kept. Rows of one id mean the
-    same in any worker. A part of the definition that came later and says nothing is left out, so that older rows keep
-    their id."""
-    said = [(field, getattr(counter, field.name)) for field in fields(counter) if field.compare]
-    said = [(field, value) for field, value in said if value is not None or "came_later" not in field.metadata]
-    definition = (
-        [(field.name, _plain(value)) for field, value in said],
-        state.words, [(name, pool.cells.shape[1], pool.cells.dtype.name) for name, pool in state.pools().items()],
-    )  # fmt: skip
-    return hashlib.blake2b(repr(definition).encode(), digest_size=8).hexdigest()

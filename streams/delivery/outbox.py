@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from schemas.topics import BLOCK_EVENTS
 from streams.ingest.decode import RECORDS
+from streams.ingest.derived import pack
 from streams.ingest.epoch import OutRecord
 from streams.runtime.metrics import Metrics
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from schemas.feed_settings import FeedBook
     from streams.engine.contract import Awaited, LiveEngine, Outcome
     from streams.ingest.decode import Decoded
+    from streams.ingest.merge import Merged
 
 log = logging.getLogger("grayline.flow")
 
@@ -37,6 +39,7 @@ class Outbox:
         self.delivered: Counter[str] = Counter()  # records by feed, until somebody takes them
         self._metrics = metrics
         self._records: list[OutRecord] = []
+        self._derived: dict[str, list[Merged]] = {}  # by subject, events on their way to others than their number
         self._awaited: list[Awaited] = []
 
     def step(self, decoded: list[Decoded]) -> None:
@@ -66,6 +69,8 @@ class Outbox:
     def take(self) -> list[OutRecord]:
         """Takes out all records, for a commit that begins; nothing is due after that."""
         records, self._records = self._records, []
+        derived, self._derived = self._derived, {}
+        records += pack(derived, self.engine.partitions, self.engine.group)
         self.size_bytes, self.is_due, self.has_blocks = 0, False, False
         return records
 
@@ -83,6 +88,9 @@ class Outbox:
         for record in (*outcome.records, *outcome.ledger):
             self.put(record)
         self._awaited += outcome.awaited
+        for subject, events in outcome.derived.items():
+            self._derived.setdefault(subject, []).append(events)
+            self.size_bytes += sum(column.nbytes for column in events.columns.values())
         self._metrics.outcome(outcome)
         self.delivered.update({told[1]: n for told, n in outcome.by_feed.items() if told[2] == RECORDS})
         for trip in outcome.trips:

@@ -17,6 +17,7 @@ from streams.holds.tally import HoldCounts
 from streams.ingest.decode import Decoded
 from streams.ingest.decode_share import Decodes
 from streams.ingest.epoch import OutRecord, Place
+from streams.ingest.merge import Merged
 
 
 class Awaited(NamedTuple):
@@ -40,6 +41,8 @@ class Outcome:
     by_feed: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     skew_ms: dict[tuple[str, str], int] = field(default_factory=dict)  # by (topic, feed): see streams.ingest.skew
     changes: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (rule, lane, change)
+    # By subject, events that are to be counted for others than their number, in the order of their records.
+    derived: dict[str, Merged] = field(default_factory=dict)
     ledger: list[OutRecord] = field(default_factory=list)  # for topic LEDGER: a row per number whose holds changed
     diverted: Counter[str] = field(default_factory=Counter)  # changes in review that would have been enforced, by why
     at_bound: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (rule, lane, given_up or not_opened)
@@ -83,6 +86,11 @@ class Versioned(Protocol):
         """The inputs that they count."""
         ...
 
+    @property
+    def reads(self) -> Sequence[str]:
+        """Those, and `derived` if they need it."""
+        ...
+
 
 class Enforced(Protocol):
     """The part of holds that heartbeats need."""
@@ -98,9 +106,17 @@ class LiveEngine(Protocol):
     partitions: int
     """Of every input topic. Whoever connects the worker sets it, before anything is counted."""
 
+    group: str
+    """The consumer group that it counts for. Set likewise."""
+
     @property
     def topics(self) -> Sequence[str]:
         """The inputs that are read, without `rekeyed`: those that the rules count, and perhaps others."""
+        ...
+
+    @property
+    def reads(self) -> Sequence[str]:
+        """All topics that are read: the inputs, `rekeyed`, and `derived` if some rule needs it."""
         ...
 
     @property

@@ -6,6 +6,7 @@
     rules     `when` in one kernel, in two readings            streams/engine/evaluate.py, conditions.py beside it
     ledger    firings become changes of holds                  streams/holds/ledger.py
     output    changes become records                           streams/holds/output.py
+    others    events of others than numbers are evaluated      streams/engine/others.py
 
 Counters never depend on the ledger, so each stage runs over the whole epoch before the next one starts, and where
 epochs end changes no output.
@@ -30,12 +31,14 @@ from schemas.numbers import published
 from streams.counting.counts import Counted, kept
 from streams.counting.plan import plan_of
 from streams.counting.table import ALL
+from streams.engine.account import account
 from streams.engine.compiled_rule import CompiledRule
 from streams.engine.contract import Awaited, Known, Outcome
 from streams.engine.evaluate import Evaluator, Fired, Watch
 from streams.engine.known import known_of
 from streams.engine.listed import RegisteredSenders
 from streams.engine.order_reader import OrderReader
+from streams.engine.others import OtherRules, about_numbers
 from streams.holds.breaker import Breaker, Gate, gate_of
 from streams.holds.firings import ENFORCE
 from streams.holds.hold import Change
@@ -46,16 +49,14 @@ from streams.holds.silence import Silence
 from streams.holds.tally import HoldCounts, hold_counts
 from streams.ingest.admission import Accepted
 from streams.ingest.decode import ORDER, Decoded, Decoder
-from streams.ingest.epoch import NO_ORIGIN, OutRecord, home_of, origin_of
-from streams.ingest.feed_codes import Feeds, present
+from streams.ingest.epoch import OutRecord, home_of
+from streams.ingest.feed_codes import Feeds
 from streams.ingest.fields import record_fields, text_features
 from streams.ingest.merge import Merged, merge
-from streams.ingest.skew import skews
 from streams.kernels.clocks import KNOWN_FROM_MS
 
 (ORDERS,) = order_topics()
 LATENESS_MS = 3_600_000
-REUSED = "reused_ids"
 NUMBERS_MAX = 1 << 25
 
 
@@ -86,6 +87,7 @@ class Engine:
         self.expire_by_clock = expire_by_clock
         self.breaker = breaker or Breaker()
         self.partitions = 0  # of the inputs; 0 in a replay, which reads files
+        self.group = ""
         self.ledger = Ledger([rule.name for rule in rules.rules], _again_ms(rules))
         self.feeds = feeds or Feeds()
         self.decoders = {
@@ -95,8 +97,9 @@ class Engine:
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
         self._counted = Counted(plan, lateness_ms, numbers_max, self.feeds.lateness_ms, self.feeds.leg)
-        self._compiled = compiled
-        self._evaluator = Evaluator(rules, compiled, self._counted)
+        self._compiled = about_numbers(compiled)
+        self._evaluator = Evaluator(rules, self._compiled, self._counted)
+        self._others = OtherRules(rules, compiled, self._counted.others)
         self._output = Output(self.ledger)
         self._orders = OrderReader(self._evaluator)
         self._waits_for_review = any(rule.review_ms for rule in rules.rules)
@@ -119,11 +122,15 @@ class Engine:
         last_line = max((part.last_line for part in decoded), default=-1)
         ended = -1  # the last line before which holds have expired
         clock_before = self._clock_max()
+        derived = self._others.known(decoded)
         if events.n:
             accepted = self._counted.accept(events)
-            self._account(outcome, events, accepted)
+            account(outcome, events, accepted, self.topics, self.feeds)
             before = accepted.clock_max_before[events.first_of_line()]
-            counting, places = kept(events, accepted, self._counted.uncounted)
+            counting, places = kept(events, accepted, self._counted.ignored)
+            if self._others:
+                outcome.derived = self._others.gather(counting)
+                counting, places = self._counted.of_numbers(counting, places)
             orders = self._orders.of(events, accepted) if ORDER in events.columns else ()
             registered = RegisteredSenders(self.ledger.registrations, self.ledger.registrations.during(orders))
             fired = self._evaluator.firings(counting, before[places], registered)
@@ -141,7 +148,9 @@ class Engine:
             clock_before = int(before[-1]) if events["line"][-1] == last_line else self._clock_max()
         if self.expire_by_clock and ended < last_line:
             self._emit(outcome, ((-1, change) for change in self.ledger.expire(clock_before)))
-        outcome.ledger = self._ledger_rows()
+        if self._others:
+            self._others.recommend(outcome, derived if self.partitions else outcome.derived, self.partitions)
+        outcome.ledger += self._ledger_rows()
         return outcome
 
     def expire(self, now_ms: int) -> Outcome:
@@ -156,6 +165,8 @@ class Engine:
     def load_ledger(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """(key, value) rows of a partition's ledger in log order. Raises LedgerRowError, and then nothing has
         changed."""
+        rows = list(rows)
+        self._others.sanctions.load(rows)
         self.ledger.load(rows, self.partitions)
 
     def maintain(self) -> None:
@@ -168,8 +179,9 @@ class Engine:
         """Counts an epoch that was evaluated before: no rule, no hold, nothing to produce."""
         events = merge(decoded, self._kinds)
         if events.n:
-            counting, _ = kept(events, self._counted.accept(events), self._counted.uncounted)
-            self._counted.count(counting)
+            counting, places = kept(events, self._counted.accept(events), self._counted.ignored)
+            self._counted.count(self._counted.of_numbers(counting, places)[0])
+        self._others.count(self._others.known(decoded))
 
     def image(self, partition: int, whole: bool) -> list[bytes]:
         """Returns the image of a partition as chunks of half a megabyte at most: all of it, or the changes since its
@@ -189,17 +201,18 @@ class Engine:
         """Forgets everything of the partition: counters, memories, clocks, holds."""
         self._counted.images.drop(partition, self._known_partitions())
         self.ledger.drop(self.ledger.numbers_of(partition, self.partitions))
+        self._others.sanctions.drop(partition, self.partitions)
         self.breaker.drop(partition)
 
     def begin(self, partition: int, topic: str, complete: bool) -> None:
         """A place starts without a snapshot, before its first event. `complete`: its log is read from its very first
         record; otherwise its counters may lack events at first, and evidence says so."""
-        if not complete and topic in self._counted.states and origin_of(partition) == NO_ORIGIN:
-            self._counted.places.begin((topic, partition), self._counted.states[topic].counters)
+        if not complete:
+            self._counted.begin(partition, topic)
 
     def warming(self) -> int:
         """The number of (counter, place) that may lack events."""
-        return self._counted.places.warming()
+        return self._counted.places.warming() + self._counted.others.warming()
 
     def digest(self, partition: int) -> str:
         """Equal for engines whose readings, clocks, memories and holds of the partition are equal, however they came
@@ -207,6 +220,7 @@ class Engine:
         digest = hashlib.blake2b(self._counted.digest(partition, self._known_partitions()), digest_size=16)
         for number in self.ledger.numbers_of(partition, self.partitions):
             digest.update(b"%d=%b\n" % (number, self.ledger.row(number) or b""))
+        digest.update(self._others.sanctions.digest(partition, self.partitions))
         digest.update(self.breaker.row(partition) or b"")
         return digest.hexdigest()
 
@@ -225,12 +239,19 @@ class Engine:
             rules, also=self._also, region=self._region, lateness_ms=self.lateness_ms, numbers_max=self._numbers_max,
             expire_by_clock=self.expire_by_clock, breaker=self.breaker, feeds=known,
         )  # fmt: skip
-        new.partitions = self.partitions
+        new.partitions, new.group = self.partitions, self.group
         new.registry = InForce(new.registry.files, self.registry.told)
         new.ledger = self.ledger.under([rule.name for rule in rules.rules], _again_ms(rules))
         new._output = Output(new.ledger)
-        new._counted.inherit(self._counted)
+        new._others.sanctions = self._others.sanctions
+        new._counted.inherit(self._counted, self.partitions)
         return new
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The topics that a worker reads: the inputs, those of strays and of events that are counted for others."""
+        derived = self._others or topics.DERIVED in self._also
+        return (*self.topics, topics.REKEYED, *((topics.DERIVED,) if derived else ()))
 
     @property
     def feeds_version(self) -> str:
@@ -280,22 +301,6 @@ class Engine:
 
     def _clock_max(self) -> int:
         return self._counted.intake.clock_max()
-
-    def _account(self, outcome: Outcome, events: Merged, accepted: Accepted) -> None:
-        for topic in outcome.feeds.keys() & set(self.topics):  # damaged records of `rekeyed` are of no topic
-            tally, mine = outcome.feeds[topic], events.of_topic(topic)
-            every = slice(None) if mine.all() else mine
-            for code, ahead_ms in skews(*(events[name][every] for name in ("feed", "at", "timestamp"))).items():
-                outcome.skew_ms[topic, self.feeds.name(code, topic)] = ahead_ms
-            found = {name: mine & (accepted.verdict == v) for v, name in enumerate(("accepted", "late", "duplicate"))}
-            found |= {"future": mine & accepted.future, REUSED: mine & accepted.reused}
-            for name, which in found.items():
-                tally[name] += (total := int(np.count_nonzero(which)))
-                if not total:
-                    continue
-                what = (REUSED, "") if name == REUSED else ("events", name)
-                for code, count in zip(*present(events["feed"][which]), strict=True):
-                    outcome.by_feed[(topic, self.feeds.name(code, topic), *what)] += count
 
     def _silence(self, events: Merged, accepted: Accepted) -> Silence | None:
         """None while silence blocks nothing."""

@@ -88,7 +88,7 @@ class Evaluator:
         self._compiled = compiled
         self._counted = counted
         self._periods = np.array([rule.period_ms for rule in rules.rules], np.int64)
-        self._programs = Programs([rule.when for rule in rules.rules], lambda r, name: compiled[r].source(name))
+        self._programs = Programs([rule.rule.when for rule in compiled], lambda r, name: compiled[r].source(name))
         self._readers = {
             counter: [rule for rule in compiled if counter in rule.counters]
             for counter in dict.fromkeys(c for rule in compiled for c in rule.counters)
@@ -107,11 +107,12 @@ class Evaluator:
         parts = self._evaluate(events, listed)
         fired = [part.fired for part in parts]
         part = np.repeat(np.arange(len(fired)), [len(index) for index in fired])
-        event = np.concatenate([part.view.index[index] for part, index in zip(parts, fired, strict=True)])
-        index = np.concatenate(fired)
-        rule = np.array([part.rule.slot for part in parts])[part]
-        lane = np.array([part.lane for part in parts])[part]
-        review_ms = np.array([part.review_ms for part in parts])[part]
+        none = np.empty(0, np.int64)  # there may be no rule
+        event = np.concatenate([none, *(part.view.index[index] for part, index in zip(parts, fired, strict=True))])
+        index = np.concatenate([none, *fired])
+        rule = np.array([part.rule.slot for part in parts], np.int64)[part]
+        lane = np.array([part.lane for part in parts], np.int64)[part]
+        review_ms = np.array([part.review_ms for part in parts], np.int64)[part]
         order = np.lexsort((rule, event))
         order = order[_may_be_blocked(events["number"][event[order]], self._protected)]
         rule, event, lane = rule[order], event[order], lane[order]
@@ -192,12 +193,12 @@ class Evaluator:
         crossed = dict.fromkeys(rule.topics for rule in self._compiled if not rule.alone)
         newest = {of: np.maximum.reduce([views[topic].as_of for topic in of]) for of in crossed}
         either: dict[frozenset[int], np.ndarray] = {}
-        wanted = [_either([hits[c] for c in rule.counters], either) for rule in self._compiled]
+        wanted = {rule.slot: either_of([hits[c] for c in rule.counters], either) for rule in self._compiled}
         readings: dict[tuple[str, ...], dict[Counter, tuple[np.ndarray, ...]]] = {}
         for name, state in states.items():
             for counter in state.counters:
                 readers = self._readers[counter]
-                asked = _either([wanted[rule.slot] for rule in readers], either)
+                asked = either_of([wanted[rule.slot] for rule in readers], either)
                 others = list(dict.fromkeys(rule.topics for rule in readers if not rule.alone))
                 found = state.read(counter, views[name], hits[counter], asked, [newest[of] for of in others])
                 for of, outputs in zip(((name,), *others), found, strict=True):
@@ -207,7 +208,8 @@ class Evaluator:
         for source, place in self._programs.sources.items():
             source.put(values, place, read)
         out = []
-        for rule, looks, fired in zip(self._compiled, wanted, self._programs.fired(wanted, values), strict=True):
+        fires = self._programs.fired(list(wanted.values()), values)
+        for rule, looks, fired in zip(self._compiled, wanted.values(), fires, strict=True):
             view = views[rule.topics[0]]
             as_of = newest.get(rule.topics, view.as_of)
             out.append(Evaluated(rule, reading, MODES.index(rule.rule.mode), view, looks, fired, as_of, read))
@@ -223,7 +225,7 @@ def _may_be_blocked(numbers: np.ndarray, protected: Protected | None) -> np.ndar
     return allowed[inverse]
 
 
-def _either(masks: list[np.ndarray], known: dict[frozenset[int], np.ndarray]) -> np.ndarray:
+def either_of(masks: list[np.ndarray], known: dict[frozenset[int], np.ndarray]) -> np.ndarray:
     """bool[n], True where any of them is true. Many of them are one and the same array, and many rules ask for the same
     ones. known: what was made of masks that are still there."""
     distinct = {id(mask): mask for mask in masks}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,14 @@ from rules.kinds import KINDS
 from rules.load import load, packs
 from rules.model import Counter, RuleSet
 from schemas.feeds import FEEDS
+from schemas.topics import DERIVED
 from streams.counting.kinds.base import Events
 from streams.counting.rows import HEADER
 from streams.engine.engine import Engine
 from streams.engine.warm_records import records
 from streams.ingest.decode import Decoded
 from streams.ingest.decode_share import decode_share
+from streams.ingest.derived import pack
 from streams.ingest.epoch import RawBatch
 
 RECORDS = 3_000  # more than every table holds at first
@@ -55,12 +57,14 @@ def _warm_engine(rules: RuleSet, region: str) -> None:
     restored = Engine(rules, region=region)
     engine.partitions = restored.partitions = 1  # known, so that strays are looked for
     for start_ms, count in EPOCHS:
-        engine.step(_decoded(engine, start_ms, count))
+        derived = engine.step(_decoded(engine, start_ms, count)).derived
+        sent = [record.value for record in pack({name: [events] for name, events in derived.items()}, 1, "")]
+        engine.step([part for raw in _batches(DERIVED, sent, start_ms) for part in decode_share(engine, raw)])
         for piece in engine.image(0, whole=True):
             restored.load(0, piece)
         engine.maintain()
     # The clock of so few records is not believed for long enough to give rows back.
-    for state in engine._counted.states.values():
+    for state in (*engine._counted.states.values(), *engine._counted.others.states.values()):
         state.reclaim(np.full(1, START_MS + MUCH_LATER_MS), RECORDS)
     engine.expire(START_MS + MUCH_LATER_MS)
 
@@ -107,15 +111,16 @@ def _decoded(engine: Engine, start_ms: int, count: int) -> list[Decoded]:
     return [
         part
         for topic in engine.topics
-        if (values := list(records(FEEDS[topic], start_ms, count)))
-        for part in decode_share(engine, _batch(topic, values, start_ms))
+        for raw in _batches(topic, list(records(FEEDS[topic], start_ms, count)), start_ms)
+        for part in decode_share(engine, raw)
     ]
 
 
-def _batch(topic: str, values: list[bytes], start_ms: int) -> RawBatch:
+def _batches(topic: str, values: Sequence[bytes | None], start_ms: int) -> Iterator[RawBatch]:
     n = len(values)
     order = np.arange(n)
-    return RawBatch(topic, order, np.zeros(n, np.int32), start_ms + order, np.full(n, start_ms), values)
+    if n:
+        yield RawBatch(topic, order, np.zeros(n, np.int32), start_ms + order, np.full(n, start_ms), values)
 
 
 def main(kinds: list[str]) -> None:

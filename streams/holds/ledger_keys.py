@@ -8,6 +8,7 @@ SNAPSHOT_KEY = b"#snapshot"
 RULES_KEY = b"#rules"
 
 
+SANCTION_KEY = b"#sanction"  # starts the keys of recommendations (streams/holds/sanctions.py)
 INTERNAL_KEY = b"#"  # starts the keys of ledger rows that are not about a number
 
 

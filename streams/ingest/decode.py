@@ -55,6 +55,8 @@ class Decoded:
     counts: Counter[str] = field(default_factory=Counter)  # dead letters by reason; "records" counts all
     by_feed: Counter[Told] = field(default_factory=Counter)
     rekeyed: list[OutRecord] = field(default_factory=list)  # strays (streams.ingest.strays), which have no columns here
+    # Events that are counted for others than their number, in columns by subject (streams.ingest.derived).
+    derived: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns["line"])

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.topics import REKEYED
+from schemas.topics import DERIVED, REKEYED
 from streams.ingest.decode import RECORDS, Decoded
+from streams.ingest.derived import unpack
 from streams.ingest.epoch import RawBatch
 from streams.ingest.strays import sort_out, unwrap
 
@@ -22,6 +23,7 @@ class Decoding(Protocol):
     """The part of an engine that decoding needs."""
 
     partitions: int  # of every input topic; 0 if unknown
+    group: str  # the consumer group that it counts for
 
     @property
     def decoders(self) -> Mapping[str, Decodes]:
@@ -52,6 +54,8 @@ def decoded_share(engine: Decoding, raw: RawBatch) -> list[Decoded]:
 def decode_share(engine: Decoding, raw: RawBatch) -> list[Decoded]:
     """One for each topic that the share's records are about, without the records whose number belongs to another
     partition (streams.ingest.strays)."""
+    if raw.topic == DERIVED:
+        return [unpack(raw, engine.group)]
     if raw.topic != REKEYED:
         return [_decode(engine, raw)]
     batches, wrong = unwrap(raw, engine.decoders, engine.partitions)

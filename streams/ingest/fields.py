@@ -36,7 +36,7 @@ def _read_of(rules: RuleSet, topic: str) -> frozenset[str]:
         names = set(rule.when.names) if counters else set()
         for counter in counters:
             names |= counter.where.names if counter.where is not None else set()
-            wanted |= set(KINDS[counter.kind].value_columns(counter, feed))
+            wanted |= {counter.per, *KINDS[counter.kind].value_columns(counter, feed)}
         wanted |= {feed.columns[name] for name in names & feed.columns.keys()}
         wanted |= {field for name in names & REGISTRY_FIELDS.keys() for field in REGISTRY_FIELDS[name]}
     return frozenset(wanted)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemas.feeds import order_topics
-from schemas.topics import LEDGER, REKEYED
+from schemas.topics import DERIVED, LEDGER, REKEYED
 from streams.ingest.epoch import Place
 from streams.kafka.errors import Meaning, meaning_of
 from streams.kafka.notes import noted_id, noted_ledger, noted_parts
@@ -30,7 +30,7 @@ STABLE_TIMEOUT_S = 30.0
 SETTLE_S = 0.2
 
 # Topics of ours: only a group that came from a version without them has never committed them.
-INTERNAL = (REKEYED,)
+INTERNAL = (REKEYED, DERIVED)
 
 
 class Refused(Exception):
@@ -154,7 +154,8 @@ def lacks_the_group(group: str, error: KafkaError, which: str = "") -> str:
 
 def _chosen(consumer: Consumer, entry: TopicPartition, choice: StartFrom, low: int, high: int) -> int:
     if choice.kind == "earliest" or entry.topic in INTERNAL:
-        # A stray that was re-keyed behind a committed offset exists nowhere else: none is ever skipped.
+        # A stray that was re-keyed behind a committed offset exists nowhere else, nor does a derived event: none is
+        # ever skipped.
         return low
     if choice.kind == "latest":
         return high
@@ -177,7 +178,7 @@ def refuse_changed_count(notes: Mapping[tuple[str, int], str], partitions: int, 
                 f"partitions, and now they have {partitions}: numbers belong to other partitions than those where "
                 f"their counts, holds and published blocks lie. Either make all topics anew with {before} partitions "
                 f"and go on as before. Or go on with {partitions}: stop all workers, delete `ledger`, `snapshots`, "
-                f"`rekeyed` and the output topics, make them anew with `grayline topics create --partitions "
+                f"`rekeyed`, `derived` and the output topics, make them anew with `grayline topics create --partitions "
                 f"{partitions}`, and start a new --group with --from earliest, latest or TIME. The inputs' records "
                 "from there on are counted again, old ones in the wrong partition included, and numbers that fire are "
                 "blocked again. All other blocks are forgotten: running blockers keep them until their `until`, "

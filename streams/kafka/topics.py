@@ -13,8 +13,10 @@ from schemas.topics import (
     BLOCK_EVENTS,
     CREATE_TIME,
     DEAD_LETTERS,
+    DERIVED,
     LEDGER,
     REKEYED,
+    SANCTIONS,
     SNAPSHOTS,
     TIMESTAMP_TYPE,
     TOPICS,
@@ -50,6 +52,8 @@ LOST_WITH = {
     LEDGER: "the holds in force: such a number is opened again when it fires again, and no notice of its end comes",
     SNAPSHOTS: "the counters, which start empty and warm up",
     REKEYED: "records that are on their way to their number's partition",
+    DERIVED: "events that are on their way to those whom they are counted for besides their number",
+    SANCTIONS: "what was recommended so far",
 }
 
 
@@ -167,10 +171,11 @@ def check_topics(
 
     A number's holds, state and strays are looked for in the partition that its records lie in. Raises KafkaProblem,
     with the way out, when one of the topics is missing or has another count. Inputs that nobody reads may be missing,
-    and what blockers write.
+    and what blockers write; and what only rules about others than numbers need.
     """
     read = list(inputs)
-    ours = [spec for spec in specs if spec.name not in (*FEEDS, BLOCK_ACKS, *read)]
+    unused = () if DERIVED in read else (DERIVED, SANCTIONS)
+    ours = [spec for spec in specs if spec.name not in (*FEEDS, BLOCK_ACKS, *unused, *read)]
     counts = _counts(settings, [*read, *(spec.name for spec in ours)], timeout_s)
     count = _one_count({name: counts[name] for name in read})
     other = {spec.name: counts[spec.name] for spec in ours if spec.partitions_like_input and counts[spec.name] != count}

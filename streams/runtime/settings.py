@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from schemas.feeds import FEEDS
+from schemas.topics import DERIVED
 from streams.runtime.start_from import SettingsProblem, StartFrom
 
 DEFAULT_GROUP = "grayline"
@@ -69,8 +70,8 @@ class WorkerSettings:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise SettingsProblem(f"{name} is {getattr(self, name)}; it must be at least {least}")
-        if unknown := [topic for topic in self.topics if topic not in FEEDS]:
-            raise SettingsProblem(f"--topics {','.join(unknown)}: the inputs are {', '.join(FEEDS)}")
+        if unknown := [topic for topic in self.topics if topic not in (*FEEDS, DERIVED)]:
+            raise SettingsProblem(f"--topics {','.join(unknown)}: the inputs are {', '.join((*FEEDS, DERIVED))}")
         if self.delivery not in DELIVERIES:
             raise SettingsProblem(f"delivery {self.delivery!r}; it is one of {', '.join(DELIVERIES)}")
         if self.fetch not in FETCHES:

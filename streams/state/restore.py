@@ -20,7 +20,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
-from schemas.topics import LEDGER, SNAPSHOTS
+from schemas.topics import DERIVED, LEDGER, SNAPSHOTS
 from streams.counting.chunk import NewerImage
 from streams.counting.image import ImageError
 from streams.engine.contract import LiveEngine
@@ -28,6 +28,7 @@ from streams.holds.breaker import BreakerRowError
 from streams.holds.ledger_keys import (
     INTERNAL_KEY,
     RULES_KEY,
+    SANCTION_KEY,
     breaker_key,
     manifest_key,
     pause_key,
@@ -145,7 +146,7 @@ class Restore:
         version, registry = (rows.get(key(self._group)) for key in (rules_key, registry_key))
         self._warn_of_other_groups(rows)
         try:
-            self._engine.load_ledger([(k, v) for k, v in rows.items() if not k.startswith(INTERNAL_KEY)])  # 6
+            self._engine.load_ledger([(k, v) for k, v in rows.items() if _is_of_the_engine(k)])  # 6
         except LedgerRowError as problem:
             raise Refused(f"partition {p}: {problem}") from problem
         self._load_breaker(rows.get(breaker_key(self._group)))
@@ -244,12 +245,15 @@ class Restore:
         """Places that no snapshot covers start to count where the partition's first commit says, or else at their
         committed offset."""
         began = {} if manifest is None else manifest.offsets
-        for topic in self._engine.topics:
+        starts = [began.get(topic, self.committed[topic]) for topic in self._engine.topics if topic in self.committed]
+        for topic in (*self._engine.topics, DERIVED):
             if topic not in self.committed:  # no rule counts it, and it is nobody's at the moment
                 continue
             if topic in began and manifest is not None and manifest.chunks:
                 continue
             first = began.get(topic, self.committed[topic]) == 0
+            if topic == DERIVED:  # it holds what was derived of the inputs that were read since
+                first = not any(starts) and (manifest is None or topic in began)
             self._engine.begin(self.partition, topic, complete=first)
             if topic not in self._fresh and topic not in began and not first:
                 log.warning("partition %d of %s has no snapshot: its counters start empty", self.partition, topic)
@@ -360,3 +364,8 @@ class Restore:
     def _count(self, span: Span, messages: list[Any]) -> None:
         raw = batch_of(messages, span.topic, self._reader.message_type)
         self._engine.count(self._decode(raw))
+
+
+def _is_of_the_engine(key: bytes) -> bool:
+    """True for rows of holds and of recommendations."""
+    return key.startswith(SANCTION_KEY) or not key.startswith(INTERNAL_KEY)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.topics import REKEYED
 from streams.worker.agent_pipeline import Lineup
 
 STEP = "step"
@@ -15,7 +14,7 @@ STEP = "step"
 def attach(app: Any, lineup: Lineup) -> None:
     """Registers all agents that the engine's topics need, and connects the line-up to them."""
     parts = _step(app, lineup)
-    lineup.connect({topic: _decoding(app, lineup, topic, parts) for topic in (*lineup.engine().topics, REKEYED)})
+    lineup.connect({topic: _decoding(app, lineup, topic, parts) for topic in lineup.engine().reads})
 
 
 def _decoding(app: Any, lineup: Lineup, topic: str, parts: Any) -> Any:
@@ -37,8 +36,8 @@ def _decoding(app: Any, lineup: Lineup, topic: str, parts: Any) -> Any:
 
 def _step(app: Any, lineup: Lineup) -> Any:
     """Registers the agent that counts whole epochs; returns its channel, which takes `Part`s."""
-    # Room for one part of each topic and of `rekeyed`: no agent waits for another of the same epoch.
-    channel = app.channel(maxsize=len(lineup.engine().topics) + 1)
+    # Room for one part of each topic: no agent waits for another of the same epoch.
+    channel = app.channel(maxsize=len(lineup.engine().reads))
 
     async def step(stream: Any) -> None:
         async for part in stream:

@@ -92,14 +92,14 @@ class Rereading:
     def _adopt(self, files: Files) -> None:
         wiring, rules = self._wiring, files.rules
         assert wiring.flow is not None
-        if unread := set(rules.topics) - set(wiring.engine.topics):
+        if unread := set(rules.reads) - set(wiring.engine.reads):
             added = ",".join(sorted(unread))
             raise ValueError(
                 f"the new rules count {added}, which this worker does not read: every member of the group must "
                 f"read it first, so restart one after the other with --topics {added}, and then change the rules"
             )
         before = getattr(wiring.engine.rules, "protected", None)
-        wiring.fetcher.count(rules.topics)
+        wiring.fetcher.count(rules.reads)
         wiring.orders.adopt_rules(rules, files.feeds)
         self._watch.expect(files.feeds.own_silence_ms)
         later = " that follows the restore under way" if wiring.flow.partitions.restoring else ""

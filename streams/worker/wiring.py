@@ -154,11 +154,12 @@ class Wiring:
         what went wrong. Raises Refused, StateRefused, DeliveryFailed, BrokerAway, KafkaException."""
         settings, engine = self.settings, self.engine
         monotonic = asyncio.get_running_loop().time
-        read = (*engine.topics, REKEYED)
+        read = tuple(engine.reads)
         ids = self.ids = TopicIds(clients, consumer_config(settings), (*read, LEDGER), _written_to())
         fetcher = self.fetcher = Fetcher(
-            settings, read, clients, ids, self.metrics.trouble, (*engine.rules.topics, REKEYED)
+            settings, read, clients, ids, self.metrics.trouble, (*engine.rules.reads, REKEYED)
         )
+        engine.group = settings.group
         cluster, engine.partitions = await asking.fetch(fetcher.topology)
         self.local = open_local(cluster)
         delivery = delivery_of(

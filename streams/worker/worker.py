@@ -359,7 +359,7 @@ def worker_for(
         log.info("%s", line)
     breaker = Breaker(settings.breaker_opens, settings.breaker_factor)
     # The topics that are read stay the same for the worker's life: rules may begin and cease to count any of them.
-    also = frozenset((*rules.topics, *settings.topics))
+    also = frozenset((*rules.reads, *settings.topics))
     engine = Engine(rules, also=also, region=home_region, breaker=breaker, feeds=Feeds(feeds))
     warm_up = nothing if warmed else prepare
     return Worker(settings, engine, reload=reload, look=look, check=check, warm=warm_up, feeds=feeds)

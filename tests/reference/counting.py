@@ -62,6 +62,13 @@ def readings(counter: Counter, counted: list[Event], as_of_ms: int) -> tuple[Val
     return (counter.default if first is None else first, *others)
 
 
+def period_ms(counter: Counter, output: str) -> int:
+    """The window, habit or greatest age of a counter that has one, or the half-life of a gray level."""
+    said = dict(counter.settings)
+    one = said.get("window_ms") or said.get("max_age_ms") or said.get("habit_ms")
+    return one or (counter["short_ms"] if output == "short" else counter["long_ms"])
+
+
 def _readings(counter: Counter, counted: list[Event], as_of_ms: int) -> tuple[Value, ...]:
     """The same, whatever the file says of lacking readings."""
     if counter.kind == "gray":

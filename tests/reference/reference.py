@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from rules.model import BLOCKS, DIRECTIONS, Counter, Rule, RuleSet
+from rules.model import BLOCKS, DIRECTIONS, Rule, RuleSet
 from rules.registry import Entry
 from rules.units import duration_text
 from schemas import topics
@@ -28,8 +28,9 @@ from streams.ingest.epoch import home_of
 from streams.ingest.feed_codes import name_of
 from tests.reference.admission import HOUR_MS, Partition
 from tests.reference.conditions import Value, compared_with, holds, limit_at
-from tests.reference.counting import Event, counts, readings
+from tests.reference.counting import Event, counts, period_ms, readings
 from tests.reference.orders import OPERATOR, Order, Orders, end_of, stands
+from tests.reference.others import OtherRules
 
 LANES = {"enforce": topics.BLOCK_EVENTS, "shadow": topics.SHADOW_EVENTS, "review": topics.REVIEW_QUEUE}
 # (id, number, other number) by topic. A hit of a trap has no id: its number, the other and the time tell it.
@@ -90,6 +91,7 @@ class Reference:
         self.apart: int | None = None  # a number whose events are admitted, and counted by nobody
         self.topics = {*rules.topics, *also}
         self.orders = Orders(self)
+        self.others = OtherRules(rules)
         self.out: list[Produced] = []
         self.seen: set[tuple[str, int, int]] = set()
         self.partitions: defaultdict[tuple[str, int], Partition] = defaultdict(Partition)
@@ -121,6 +123,7 @@ class Reference:
             self._silence(line)
             return
         changes: defaultdict[str, list[tuple[str, Hold, list[Hold]]]] = defaultdict(list)
+        told: list[tuple[bytes, bytes]] = []
         feed = name_of(None, line.value, FEEDS[line.topic].naming) or ""
         for event in self._events(line.topic, record):
             for seen in self.partitions[line.topic, line.partition].accept(event, line.ts_ms, feed):
@@ -134,8 +137,11 @@ class Reference:
                     of = hold.number, hold.rule, hold.lane
                     hold.partition = self.homes.setdefault(of, home_of(line.partition))
                     changes[hold.lane].append((change, replace(hold), self._in_force(hold)))
+                if "all" in seen:
+                    told += self.others.count(seen["all"])
         for made in changes.values():
             self._publish(made)
+        self.out += [Produced(topics.SANCTIONS, key, value) for key, value in told]
         self._silence(line)
 
     def _order(self, line: Line, record: dict[str, Any]) -> None:
@@ -247,7 +253,11 @@ class Reference:
             "duration": None,
         }
         things = {name: record.get(name) for name in ("relay", "reseller", "account", "carrier", "source_ip")}
-        things |= {peer_name: peer.key if peer else None, "content": record.get("content_hash") or record.get("text")}
+        things |= {
+            number_name: number.key,
+            peer_name: peer.key if peer else None,
+            "content": record.get("content_hash") or record.get("text"),
+        }
         forged = kind != "international" and record.get("origin") == "international"
         vouched = record.get("verified") == "full" and not forged
         things["forged"] = forged
@@ -269,6 +279,8 @@ class Reference:
         """The changes by the event, which the readings see so. A rule is evaluated in each in which the event can
         change one of its counters."""
         for place, rule in enumerate(self.rules.rules):
+            if rule.subject != "number":
+                continue
             able = []
             for reading, event in seen.items():
                 hits = [name for name, counter in rule.counters.items() if counts(counter, event)]
@@ -312,8 +324,7 @@ class Reference:
             for output, value in zip(counter.outputs, values, strict=True):
                 full = f"{name}.{output}" if output else name
                 read[full] = value
-                one = _window_ms(counter)
-                periods[full] = one or (counter["short_ms"] if output == "short" else counter["long_ms"])
+                periods[full] = period_ms(counter, output)
         listed = self._what_the_registry_says(event)
         limits: dict[str, Value] = {name: limit_at(limit, event.at_ms) for name, limit in rule.limits.items()}
         if not holds(rule.when.source, rule.when.names, event.fields | listed | limits | read):
@@ -488,9 +499,3 @@ def dead_letter(line: Line, error: RecordError) -> Produced:
     if (feed := name_of(None, line.value, FEEDS[line.topic].naming)) is not None:
         headers += (("feed", feed.encode()),)
     return Produced(topics.DEAD_LETTERS, line.key, line.value, headers)
-
-
-def _window_ms(counter: Counter) -> int:
-    """The window, habit or greatest age of a counter that has one, 0 for gray levels."""
-    said = dict(counter.settings)
-    return said.get("window_ms") or said.get("max_age_ms") or said.get("habit_ms") or 0

@@ -276,6 +276,51 @@ rules:
     mode: shadow
 """
 
+ABOUT_OTHERS = """
+hours:
+  office: {location: Asia/Seoul, weekdays: ["monday:friday"], times: [{start_time: "09:00", end_time: "18:00"}]}
+counters:
+  got: {on: message-relay, per: recipient, count: events, window: 10m}
+  foreign: {on: message-relay, per: recipient, count: events, window: 1h, where: origin == "international"}
+  senders: {on: message-relay, per: recipient, distinct: sender, window: 1h}
+  texts: {on: message-relay, per: recipient, distinct: content, window: 1h}
+  gray: {on: message-relay, per: recipient, gray: {short: 1m, long: 30m}}
+  rung: {on: cdr.setup, per: callee, count: events, window: 10m}
+  callers: {on: cdr.setup, per: callee, distinct: caller, window: 2m}
+  lines: {on: cdr, per: callee, count: concurrent, max_age: 1h}
+  most: {on: cdr, per: callee, peak: concurrent, max_age: 1h, window: 2m}
+  talked: {on: cdr.release, per: callee, mean: duration, window: 1h}
+  brief: {on: cdr.complete, per: callee, share: duration < 30, window: 1h, at_least: 1, default: 0}
+  sent: {on: message-relay, per: sender, count: events, window: 10m}
+rules:
+  - name: flooded
+    summary: many messages from several people
+    limits: {rate: {always: 3, office: 2}}
+    when: got >= rate and senders >= 2 or foreign >= 2
+    then: {recommend: [warn], for: 2h}
+    mode: enforce
+  - name: one-text
+    summary: texts, and who sends them
+    when: texts >= 1 and gray.short + gray.long > 1.5 and sender_type == "mobile"
+    then: {recommend: [inspect, warn], for: 30d}
+    mode: review
+  - name: rung-up
+    summary: calls, and calls at once
+    when: callers >= 2 and rung >= 2 or lines >= 2 and most.now < most
+    then: {recommend: [throttle], for: 20m}
+    mode: enforce
+  - name: brief
+    summary: talks that end soon
+    when: talked < 60.5 or brief > 0.3 and duration < 100
+    then: {recommend: [suspend], for: 1d}
+    mode: shadow
+  - name: sends
+    summary: a number's own
+    when: sent >= 2
+    then: {block: [messages], directions: [outgoing], for: 2h}
+    mode: enforce
+"""
+
 _SENT = """
 counters:
   sent: {on: message-relay, per: sender, count: events, window: 1m}
@@ -288,7 +333,7 @@ rules:
 """
 
 RULE_FILES = {"messages": MESSAGES, "calls": CALLS, "both": BOTH}
-OTHER_FILES = {"others": SAID_BY_OTHERS, "orders": TO_BE_ORDERED_ABOUT}
+OTHER_FILES = {"others": SAID_BY_OTHERS, "orders": TO_BE_ORDERED_ABOUT, "derived": ABOUT_OTHERS}
 SMALL_FILES = {
     "many": _SENT.replace("CONDITION", "sent >= 3"),
     "among": _SENT.replace("CONDITION", "sent in (2, 9)"),

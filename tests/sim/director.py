@@ -25,6 +25,7 @@ from streams.state import manifest
 from streams.state.restore import Restore
 from tests.sim.checkers import (
     blocks_followed,
+    derived_once,
     expected_blocks,
     holds_add_up,
     ledger_matches,
@@ -85,7 +86,7 @@ class Plan:
             bursts=random.randint(3, 12),
         )
         if plan.delivery == "exactly_once":
-            plan.rules = random.choice(("alone", "across", "others", "read", "ordered"))
+            plan.rules = random.choice(("alone", "across", "others", "read", "ordered", "derived"))
             if random.random() < 0.3:
                 plan.breaker = random.choice(((1, 0.0), (2, 3.0)))
             if random.random() < 0.2:
@@ -178,6 +179,7 @@ class History:
         if world.counted.is_made_up_for:
             return
         made = expected(world)
+        derived_once.check(world, made, once)
         expected_blocks.check(world, made, once, self._is_plain())
         state_matches.check(world, made, self._running())
         ledger_matches.check(world, made)
@@ -261,7 +263,7 @@ class History:
         """Something comes in every partition, and a snapshot of each covers it."""
         world = self.world
         for topic, partition in world.input_places():
-            if topic != REKEYED:
+            if topic in world.topics:
                 world.broker.logs[topic, partition].append(world.now_ms, b"k", b"{")
         self._until(lambda: self.is_caught_up() and all(self._is_covered(p) for p in range(world.partitions)))
 

@@ -14,9 +14,10 @@ from unittest.mock import patch
 
 from confluent_kafka import TopicPartition
 
-from schemas.topics import LEDGER
+from schemas.topics import DERIVED, LEDGER
 from streams.captures.writing import CaptureWriter
 from streams.counting.image import Images
+from streams.counting.others import Others
 from streams.counting.table import VOUCHED, TopicState
 from streams.delivery.flow import Flow
 from streams.delivery.orders import Orders
@@ -32,8 +33,10 @@ from streams.holds.obey import held
 from streams.holds.passes import NEVER as FOREVER
 from streams.holds.registry_records import ToldEntries
 from streams.holds.rulings import Rulings
+from streams.holds.sanctions import Sanctions
 from streams.ingest import strays
 from streams.ingest.admission import NEVER, Intake
+from streams.ingest.derived import pack
 from streams.ingest.epoch import home_of
 from streams.ingest.memory import PlaceMemories
 from streams.kafka.consumer_calls import Group
@@ -58,6 +61,7 @@ TURNS = Rates(turn=0.5)
 ENTERS = Rates(enter=0.8, crash=0.01, scale=0.3, stop=0.2)
 LATE_MARKERS = Rates(late_marker=0.5, scale=0.6, stop=0.4, slow=0.02)
 FROZEN_BETWEEN = Rates(freeze_between=0.6, scale=0.6, stop=0.3)
+OTHERS = {"rules": "derived"}
 COMES_AND_GOES = Rates(freeze=0.06, slow=0.1, scale=0.5, stop=0.4)
 
 
@@ -439,6 +443,40 @@ def orders_ask_for_notices() -> Any:
     return patch.object(LedgerHold, "stands", lambda self, at_ms: self.active)
 
 
+def derived_events_sent_outside_of_the_transaction() -> Any:
+    """They leave with the next commit, which another worker may make."""
+    take = Outbox.take
+
+    def mutant(self: Any) -> list[Any]:
+        records = take(self)
+        held = self.__dict__.pop("held", [])
+        self.__dict__["held"] = [record for record in records if record.topic == DERIVED]
+        return [*held, *(record for record in records if record.topic != DERIVED)]
+
+    return patch.object(Outbox, "take", mutant)
+
+
+def derived_events_not_counted_again() -> Any:
+    return patch.object(Others, "count", lambda self, parts: None)
+
+
+def others_left_out_of_images() -> Any:
+    return patch.object(Others, "take", lambda self, partition, partitions, whole: iter(()))
+
+
+def recommendations_not_loaded() -> Any:
+    return patch.object(Sanctions, "load", lambda self, rows: None)
+
+
+def derived_events_sent_to_their_own_partition() -> Any:
+    def mutant(parts: Any, partitions: int, group: str) -> Any:
+        here = {name: int(events[0]["partition"][0]) % (1 << 16) for name, events in parts.items()}
+        for record in pack(parts, partitions, group):
+            yield replace(record, partition=next(iter(here.values())))
+
+    return patch("streams.delivery.outbox.pack", mutant)
+
+
 MUTATIONS = {
     mutation.apply.__name__: mutation
     for mutation in (
@@ -515,6 +553,11 @@ MUTATIONS = {
         Mutation("a restore leaves out when silence blocks", CRASHES, review_times_not_loaded, {"rules": "ordered"}),
         Mutation("silence ends by wall time", Rates(), silence_ends_by_wall_time, {"rules": "ordered"}),
         Mutation("an order asks whether an end was noticed", Rates(), orders_ask_for_notices, {"rules": "ordered"}),
+        Mutation("derived events leave a commit late", CRASHES, derived_events_sent_outside_of_the_transaction, OTHERS),
+        Mutation("a restore does not count derived events", CRASHES, derived_events_not_counted_again, OTHERS),
+        Mutation("an image leaves out all but numbers", CRASHES, others_left_out_of_images, OTHERS),
+        Mutation("a restore leaves recommendations out", CRASHES, recommendations_not_loaded, OTHERS),
+        Mutation("derived events stay in their partition", Rates(), derived_events_sent_to_their_own_partition, OTHERS),
     )
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rules.model import RuleSet
 from rules.registry import Entry, Registry
-from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, REKEYED, REVIEW_QUEUE, TOPICS
+from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, DERIVED, REKEYED, REVIEW_QUEUE, TOPICS
 from streams.engine.engine import Engine
 from streams.holds.breaker import Breaker
 from streams.holds.pause import Pause
@@ -82,19 +82,24 @@ class World:
     def engine(self, rules_version: str) -> Engine:
         """A new one, as workers have it."""
         engine = Engine(by_version(rules_version), also=self.also, breaker=Breaker(*self.breaker))
-        engine.partitions = self.partitions
+        engine.partitions, engine.group = self.partitions, GROUP
         return engine
 
     def disk_of(self, name: str) -> Disk:
         return self.disks.setdefault(name, Disk())
 
     def input_places(self) -> list[tuple[str, int]]:
-        return [(topic, p) for topic in (*self.topics, REKEYED) for p in range(self.partitions)]
+        return [(topic, p) for topic in self.reads for p in range(self.partitions)]
 
     @property
     def topics(self) -> tuple[str, ...]:
         """The inputs that workers read."""
         return tuple(dict.fromkeys((*self.rules_in_force.topics, *self.also)))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """All topics that they read."""
+        return (*self.topics, REKEYED, *((DERIVED,) if self.rules_in_force.others else ()))
 
     def output_places(self) -> list[tuple[str, int]]:
         return [(topic, p) for p in range(self.partitions) for topic in (BLOCK_EVENTS, BLOCK_HISTORY, REVIEW_QUEUE)]

@@ -136,7 +136,7 @@ def test_a_kind_of_a_name_that_another_has_is_refused() -> None:
 def test_a_subject_that_cannot_be_counted_yet_is_told_apart_from_a_slip_of_the_pen() -> None:
     assert not SUBJECTS["site"].is_counted
     rules = (HERE / "rules.yaml").read_text(encoding="utf-8")
-    told = {"site": "counters per site need a topic keyed by site", "sites": "`sites` is not a key of pings"}
+    told = {"site": "counters per site do not exist yet", "sites": "`sites` is not a key of pings"}
     for per, says in told.items():
         wrong = rules.replace("per: number, distinct", f"per: {per}, distinct")
         assert says in "\n".join(render(d) for d in check_texts([("rules.yaml", wrong)])[1])

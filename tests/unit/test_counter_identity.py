@@ -15,10 +15,11 @@ from rules.kinds import KINDS
 from rules.load import load_text
 from rules.model import Counter, RuleSet
 from schemas.topics import CDR, MESSAGE_RELAY
-from streams.counting import table
+from streams.counting import identity as identities
+from streams.counting.identity import identity_of
 from streams.counting.kinds.base import Events
 from streams.counting.rows import HEADER
-from streams.counting.table import ALL, READINGS, VOUCHED, counter_id
+from streams.counting.table import ALL, READINGS, VOUCHED
 from streams.engine.engine import Engine
 from streams.ingest.epoch import RawBatch
 
@@ -113,7 +114,7 @@ def counter_of(said: str) -> Counter:
 
 
 def identity(counter: Counter) -> str:
-    return counter_id(counter, KINDS[counter.kind].state(counter, HEADER))
+    return identity_of(counter, KINDS[counter.kind].state(counter, HEADER))
 
 
 def variants(kind: str) -> Iterator[tuple[str, Counter]]:
@@ -183,7 +184,7 @@ def test_every_kind_is_among_the_variants() -> None:
 def test_an_identity_that_leaves_out_a_field_of_the_definition_is_noticed(
     left_out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table, "fields", lambda c: [f for f in dataclasses.fields(c) if f.name != left_out])
+    monkeypatch.setattr(identities, "fields", lambda c: [f for f in dataclasses.fields(c) if f.name != left_out])
     assert any(confused(kind) for kind in KINDS)
 
 
@@ -255,7 +256,7 @@ def test_without_the_field_a_worker_would_take_another_counters_state_for_its_ow
     left_out: str, said: str, other: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not any(value > 0 for value in restored(said, other))
-    monkeypatch.setattr(table, "fields", lambda c: [f for f in dataclasses.fields(c) if f.name != left_out])
+    monkeypatch.setattr(identities, "fields", lambda c: [f for f in dataclasses.fields(c) if f.name != left_out])
     assert any(value > 0 for value in restored(said, other))
 
 

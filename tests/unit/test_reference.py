@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import orjson
 import pytest
@@ -27,7 +28,14 @@ from tests.reference.rule_files import OTHER_FILES, RULE_FILES, SMALL_FILES
 from tests.reference.small_traffic import MONDAY_0859_MS, as_printed, kcat_line, laid_out, steps, traffic
 
 EVERY = (topics.MESSAGE_RELAY, topics.CDR, topics.REPORTS, topics.TRAPS)
-OUTPUTS = (topics.BLOCK_EVENTS, topics.BLOCK_HISTORY, topics.REVIEW_QUEUE, topics.SHADOW_EVENTS, topics.DEAD_LETTERS)
+OUTPUTS = (
+    topics.BLOCK_EVENTS,
+    topics.BLOCK_HISTORY,
+    topics.REVIEW_QUEUE,
+    topics.SHADOW_EVENTS,
+    topics.SANCTIONS,
+    topics.DEAD_LETTERS,
+)
 
 _MANY = re.compile(rb'("counter":"(?:callees|callees_1d|recipients|contents)","value":)(?:3[3-9]|[4-9]\d|\d{3,})\.\d+')
 
@@ -99,6 +107,29 @@ def test_reports_and_traps_beside_calls_and_messages_give_what_the_reference_giv
 ) -> None:
     rules = rules_of("others")
     assert_same(replayed(rules, lines, batch_lines), referred(rules, lines))
+
+
+@given(lines=traffic(most=60), batch_lines=st.integers(1, 50))
+@settings(max_examples=100, deadline=None)
+def test_counts_for_callees_and_recipients_give_what_the_reference_gives(lines: list[Line], batch_lines: int) -> None:
+    rules = rules_of("derived")
+    assert_same(replayed(rules, lines, batch_lines), referred(rules, lines))
+
+
+def test_the_traffic_that_is_drawn_makes_every_rule_about_others_recommend_something() -> None:
+    made: Counter[tuple[str, str]] = Counter()
+
+    @given(lines=st.lists(steps((topics.MESSAGE_RELAY, topics.CDR)), min_size=60, max_size=90))
+    @settings(max_examples=100, deadline=None, derandomize=True, database=None)
+    def run(lines: list[dict[str, Any]]) -> None:
+        for record in referred(rules_of("derived"), laid_out(MONDAY_0859_MS, lines)):
+            if record.topic == topics.SANCTIONS:
+                told = orjson.loads(record.value or b"")
+                made[told["rule"], told["change"]] += 1
+
+    run()
+    assert made.keys() >= {(rule.name, "opened") for rule in rules_of("derived").rules if rule.recommend}
+    assert {change for _, change in made} == {"opened", "extended"}
 
 
 ORDERED = (topics.MESSAGE_RELAY, topics.CONTROL)

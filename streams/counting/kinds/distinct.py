@@ -39,7 +39,10 @@ class DistinctValues(Kind):
     def field(self, doc: Document, keys: Keys, feed: InputTopic) -> str | None:
         if "distinct" not in keys:
             return None
-        return choice(doc, keys["distinct"], "field to count distinct values of", feed.distinct)
+        valid = feed.distinct
+        if "per" in keys and keys["per"].text in feed.others:
+            valid = (feed.number, *(name for name in valid if name != keys["per"].text))
+        return choice(doc, keys["distinct"], "field to count distinct values of", valid)
 
     def value_columns(self, counter: Definition, feed: InputTopic) -> tuple[str, ...]:
         assert counter.field is not None

@@ -14,6 +14,7 @@ from schemas.topics import REKEYED
 from streams.engine.engine import Engine
 from streams.ingest.decode_share import decode_share
 from streams.ingest.epoch import OutRecord, RawBatch
+from streams.ingest.merge import Merged
 from tests.sim.checkers.inputs import once_per_input
 from tests.sim.counted import Counted
 from tests.sim.log import Record
@@ -27,6 +28,7 @@ class Expected:
 
     engine: Engine
     outputs: list[OutRecord] = field(default_factory=list)
+    derived: list[dict[str, Merged]] = field(default_factory=list)  # by subject, epoch by epoch
 
 
 def expected(world: World) -> list[Expected]:
@@ -44,7 +46,7 @@ def _counted(world: World, partition: int) -> Expected:
     _check_whole(world, logs, order)
     made = Expected(world.engine(order[0].mode.rules_version if order else world.rules_in_force.version))
     for place in logs:
-        if place[0] != REKEYED:
+        if place[0] in world.topics:
             made.engine.begin(partition, place[0], complete=True)
     for mode, run in groupby(order, key=lambda one: one.mode):
         if made.engine.rules.version != mode.rules_version:
@@ -52,7 +54,9 @@ def _counted(world: World, partition: int) -> Expected:
         made.engine.breaker.paused = mode.paused
         made.engine.registry = replace(made.engine.registry, told=world.registries[mode.told])
         decoded = [part for raw in _batches(world, logs, list(run)) for part in decode_share(made.engine, raw)]
-        made.outputs += made.engine.step(decoded).records
+        outcome = made.engine.step(decoded)
+        made.outputs += outcome.records
+        made.derived.append(outcome.derived)
     return made
 
 
@@ -66,7 +70,7 @@ def _check_whole(world: World, logs: dict[tuple[str, int], dict[int, Record]], o
 
 
 def _batches(world: World, logs: dict[tuple[str, int], dict[int, Record]], run: list[Counted]) -> Iterator[RawBatch]:
-    for topic in (*world.topics, REKEYED):
+    for topic in world.reads:
         found = [(i, logs[one.place][one.offset]) for i, one in enumerate(run) if one.place[0] == topic]
         if found:
             raw = RawBatch(

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from schemas.decoding import RecordError, decode
 from schemas.feeds import FEEDS
-from schemas.topics import REKEYED
+from schemas.topics import DERIVED, REKEYED
 from streams.ingest.epoch import partition_of_strays
 from tests.reference.reference import Line
 from tests.sim.history import home_of
@@ -40,6 +40,8 @@ def lines(world: World) -> Iterator[Line]:
     for partition in range(world.partitions):
         logs: dict[str, dict[int, Record]] = {}
         for (topic, _), offset, _ in world.counted.order[partition]:
+            if topic == DERIVED:
+                continue
             if topic not in logs:
                 logs[topic] = {r.offset: r for r in world.broker.logs[topic, partition].committed()}
             r = logs[topic][offset]

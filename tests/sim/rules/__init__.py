@@ -13,6 +13,7 @@ FILES = {
     "alone": ("alone",), "across": ("alone", "across"), "changed": ("changed",),
     "others": ("alone", "others"),
     "ordered": ("alone", "silence"),
+    "derived": ("alone", "derived"), "derived-changed": ("changed", "derived-changed"),
     "read": ("alone",), "asked": ("alone", "asked"), "others-changed": ("changed", "others-changed"),
 }  # fmt: skip
 CHANGED = {
@@ -21,6 +22,7 @@ CHANGED = {
     "others": "others-changed",
     "read": "asked",
     "ordered": "changed",
+    "derived": "derived-changed",
 }  # what an operator makes of each
 READ = {
     "read": ("reports", "traps"),
