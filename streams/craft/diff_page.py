@@ -11,7 +11,7 @@ import numpy as np
 from rules.model import Rule
 from streams.craft import plots
 from streams.craft.diff import ENFORCE, Difference, Moved
-from streams.craft.diff_words import DIVERTED, HELD, Name, shift_text
+from streams.craft.diff_words import COME, DIVERTED, HELD, Name, shift_text
 from streams.craft.spread import Compared, Spread
 from streams.craft.standing import Decided, first_ms
 
@@ -86,7 +86,7 @@ def _hour(hour: int, zone: tzinfo) -> str:
 def _numbers(found: Difference, name: Name) -> Iterator[str]:
     heads = ("number", "rules", "from", "until", "reason", "", "known good")
     for mode, one in found.modes.items():
-        for title, moved in ((f"Become {HELD[mode]}", one.new), (f"Are {HELD[mode]} no longer", one.lost)):
+        for title, moved in ((COME[mode].capitalize(), one.new), (f"Are {HELD[mode]} no longer", one.lost)):
             if moved:
                 yield plots.table(title, heads, list(_rows(moved[:ROWS_MAX], name)), _more(moved))
     if found.changed:

@@ -10,6 +10,7 @@ from streams.craft.diff import ENFORCE, Difference, Moved, Shifted
 
 Name = Callable[[str], str]  # how a number is shown
 HELD = {"enforce": "blocked", "review": "in review", "shadow": "in shadow"}
+COME = {"enforce": "become blocked", "review": "come to review", "shadow": "come to shadow"}
 DIVERTED = {"allow_listed": "on the allow list"}
 
 
@@ -22,7 +23,7 @@ def lines(found: Difference, name: Name, most: int) -> Iterator[str]:
         yield f"{HELD[mode]:<16}{one.before:>9,}{one.after:>9,}{len(one.new):>9,}{len(one.lost):>9,}"
     yield from _known_good(found, name)
     for mode, one in found.modes.items():
-        yield from _listed(f"become {HELD[mode]}", one.new, name, most)
+        yield from _listed(COME[mode], one.new, name, most)
         yield from _listed(f"are {HELD[mode]} no longer", one.lost, name, most)
     yield from _changed(found.changed, name, most)
     yield from _tables(found)
@@ -100,12 +101,12 @@ def _known_good(found: Difference, name: Name) -> Iterator[str]:
         good = [moved for moved in one.new if moved.known_good or moved.stay.diverted == "allow_listed"]
         if good and mode != "shadow":
             yield ""
-            yield f"KNOWN-GOOD NUMBERS that become {HELD[mode]}: {len(good):,}"
+            yield f"KNOWN-GOOD NUMBERS that {COME[mode]}: {len(good):,}"
             yield from (f"  {moved_text(moved, name)}" for moved in good)
 
 
 def _listed(title: str, moved: Sequence[Moved], name: Name, most: int) -> Iterator[str]:
-    if moved:
+    if moved and most:
         yield ""
         yield f"{title}: {len(moved):,}"
         yield from (f"  {moved_text(one, name)}" for one in moved[:most])
@@ -113,7 +114,7 @@ def _listed(title: str, moved: Sequence[Moved], name: Name, most: int) -> Iterat
 
 
 def _changed(changed: Sequence[Shifted], name: Name, most: int) -> Iterator[str]:
-    if changed:
+    if changed and most:
         yield ""
         yield f"stay blocked, with a change: {len(changed):,}"
         for one in changed[:most]:

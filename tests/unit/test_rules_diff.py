@@ -149,8 +149,12 @@ def test_known_good_numbers_of_a_file_and_of_the_registry_stand_on_top(tmp_path:
         (number(2), "A"), (number(3), "Saint Mary"), (number(1), None),
     ]  # fmt: skip
     assert out["counts"]["known_good_blocks"] == 2
-    said = diff(tmp_path, lower, *options, "--show", "0", files=files).output
-    assert said.index("KNOWN-GOOD NUMBERS that become blocked: 2") < said.index("become blocked: 3")
+    said = diff(tmp_path, lower, *options, "--show", "1", files=files).output
+    assert said.index("KNOWN-GOOD NUMBERS that become blocked: 2") < said.index("\nbecome blocked: 3")
+    assert "... and 2 more" in said
+    hidden = diff(tmp_path, lower, *options, "--show", "0", files=files).output
+    assert "KNOWN-GOOD NUMBERS that become blocked: 2" in hidden
+    assert "\nbecome blocked" not in hidden
     assert "[known good: Saint Mary]" in said
 
 
@@ -305,3 +309,10 @@ rules:
         ("gray.short + gray.long", True, [("", 60.0), ("night", 24.0)]),
         ("people", False, [("", 30.0), ("night", 12.0)]),
     ]
+
+
+def test_the_page_about_tuning_names_every_count() -> None:
+    from streams.craft.diff import COUNTS
+
+    text = (Path(__file__).parents[2] / "docs" / "tuning.md").read_text("utf-8")
+    assert [name for name in COUNTS if f"`{name}`" not in text] == []
