@@ -14,8 +14,8 @@ _GREAT = {"만": 10_000, "억": 100_000_000}
 _WON = r"(?:원(?![장룸피주천])|won(?![a-z])|krw(?![a-z]))"
 _DIGITS = r"\d{1,3}(?:[,.]\d{3})+(?!\d)|\d+"
 _COUNTED = re.compile(
-    rf"(?<![\d,.])(?P<first>{_DIGITS})[ ]?(?P<unit>백만|천만|억|만|천|백)?[ ]?"
-    rf"(?:(?P<more>{_DIGITS})[ ]?(?P<little>천|백)?)?[ ]?{_WON}"
+    rf"(?<![\d,.])(?P<first>{_DIGITS})(?:[ ]?(?P<unit>백만|천만|억|만|천|백)"
+    rf"(?:[ ]?(?P<more>{_DIGITS})[ ]?(?P<little>천|백)?)?)?[ ]?{_WON}"
 )
 _SIGNED = re.compile(rf"(?:₩|krw)[ ]?(?P<first>{_DIGITS})")
 _SPELLED = re.compile(
@@ -33,7 +33,7 @@ class Amount:
 
 
 def amounts_in(folded: str) -> list[Amount]:
-    found = [Amount(won, *m.span()) for m in _COUNTED.finditer(folded) if (won := _counted(m)) is not None]
+    found = [Amount(_counted(m), *m.span()) for m in _COUNTED.finditer(folded)]
     found += [Amount(_digits(m["first"]), *m.span()) for m in _SIGNED.finditer(folded)]
     found += [Amount(won, *m.span()) for m in _SPELLED.finditer(folded) if (won := _spelled(m["spelled"]))]
     kept: list[Amount] = []
@@ -43,10 +43,10 @@ def amounts_in(folded: str) -> list[Amount]:
     return kept
 
 
-def _counted(match: re.Match[str]) -> int | None:
+def _counted(match: re.Match[str]) -> int:
     first, unit, more, little = match["first"], match["unit"], match["more"], match["little"]
     if unit is None:
-        return _digits(first) if more is None else None  # two numbers, of which the second is in won
+        return _digits(first)
     return _digits(first) * _UNITS[unit] + (0 if more is None else _digits(more) * _UNITS.get(little or "", 1))
 
 

@@ -22,17 +22,17 @@ DIGITS_MIN, DIGITS_MAX = 8, 20
 _HYPHENS = frozenset("-._~*·")  # between groups of one number; behind other marks a number may begin as well
 _BREAKS = frozenset(":;=%#@&")  # no number goes on behind one
 _TENS = ("공일이삼사오육칠팔구", "零一二三四五六七八九", "零壹貳參肆伍陸柒捌玖", "零壹贰叁肆伍陆柒捌玖")
-_NUMERALS = {
+NUMERALS = {
     **{c: str(i) for tens in _TENS for i, c in enumerate(tens)},
     **dict.fromkeys(("영", "령", "빵", "〇", "제로", "zero", "oh"), "0"), "륙": "6", "하나": "1", "둘": "2", "셋": "3",
     "넷": "4", "다섯": "5", "여섯": "6", "일곱": "7", "여덟": "8", "아홉": "9", "one": "1", "two": "2", "three": "3",
     "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
 }  # fmt: skip
-_LETTERS = {
+DRAWN = {
     "o": "0", "ㅇ": "0", "○": "0", "◯": "0", "l": "1", "i": "1", "|": "1", "ㅣ": "1", "z": "2", "s": "5", "b": "8",
 }  # fmt: skip
 _LATIN_WORD = re.compile(r"[a-z|]+")
-_NUMERAL = re.compile("|".join(sorted(map(re.escape, _NUMERALS), key=len, reverse=True)))
+_NUMERAL = re.compile("|".join(sorted(map(re.escape, NUMERALS), key=len, reverse=True)))
 _INTERNATIONAL = NUMBER_TYPES.index("international")
 
 
@@ -165,23 +165,23 @@ def _runs(text: str) -> Iterator[list[_Group]]:
         elif symbols_of(mark) or mark in _BREAKS or len(marks.strip()) > MARKS_MAX or len(marks) > 2 * MARKS_MAX:
             if run:
                 yield run
-            run, plus = [], False
+            run, plus, marks = [], False, None
     if run:
         yield run
 
 
 def _characters(text: str) -> Iterator[tuple[int, int, str, int]]:
     """(start, end, digit or "", how sure it is) of each character, or word for a digit, of a text."""
-    drawn = {at for m in _LATIN_WORD.finditer(text) if set(m[0]) <= _LETTERS.keys() for at in range(*m.span())}
+    drawn = {at for m in _LATIN_WORD.finditer(text) if set(m[0]) <= DRAWN.keys() for at in range(*m.span())}
     at = 0
     while at < len(text):
         c = text[at]
         if c.isdigit() and c.isascii():
             yield at, at + 1, c, PLAIN
-        elif c in _LETTERS and (at in drawn or not c.isascii()):
-            yield at, at + 1, _LETTERS[c], LETTER
+        elif c in DRAWN and (at in drawn or not c.isascii()):
+            yield at, at + 1, DRAWN[c], LETTER
         elif m := _NUMERAL.match(text, at):
-            yield at, m.end(), _NUMERALS[m[0]], NUMERAL
+            yield at, m.end(), NUMERALS[m[0]], NUMERAL
             at = m.end()
             continue
         else:

@@ -15,6 +15,7 @@ from streams.content.likeness import fingerprint
 from streams.content.links import NONE, Link, Links
 from streams.content.vocabulary import BRAND, WORD, Found, Vocabulary
 
+CHARACTERS_MAX = 2_000
 TOLL_FREE = codes.NUMBER_TYPES.index("toll_free")
 MESSENGERS = ("kakao", "line-app")  # words that name one
 ASKS = ("add", "talk")  # words that ask to be added there
@@ -91,7 +92,7 @@ class Content:
         implied = self.implied(sender)
         shown = {
             NUMBER: implied is not None and implied.number.key != sender,
-            AMOUNT: bool(self.amounts),
+            AMOUNT: self.amount > 0,
             MESSENGER: self.messenger > NO_ASK,
             LINK: bool(self.links),
         }
@@ -111,7 +112,8 @@ class TextReader:
         self._links = Links(lexicon)
 
     def read(self, text: str, links: bool = True) -> Content:
-        """links: False leaves them unread."""
+        """links: False leaves them unread. Of a text that is longer than any message only the beginning is read."""
+        text = text[:CHARACTERS_MAX]
         folded = fold(text)
         amounts = amounts_in(folded)
         numbers = numbers_in(folded, self.region, [(amount.start, amount.end) for amount in amounts])

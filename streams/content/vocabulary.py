@@ -59,7 +59,7 @@ class Vocabulary:
         self.names = tuple(sorted(lexicon.words))
         self.hashes = tuple(_name_hash(name) for name in self.names)
         self.brands = tuple(brand.name for brand in lexicon.brands)
-        self._root = _Step()
+        self.root = _Step()
         for kind, index, spelling in self.spellings():
             self._add(spelling, kind, index)
 
@@ -91,14 +91,14 @@ class Vocabulary:
         return mixed
 
     def _add(self, symbols: Sequence[int], kind: int, index: int) -> None:
-        step = self._root
+        step = self.root
         for symbol in symbols:
             step = step.following.setdefault(symbol, _Step())
         step.of = step.of or (kind, index)
 
     def _longest(self, letters: Sequence[TextLetter], start: int) -> tuple[int, tuple[int, int] | None]:
         """(the index behind the longest spelling that begins at `start`, its kind and index or None)."""
-        step, best, end = self._root, None, start
+        step, best, end = self.root, None, start
         first = letters[start]
         if not first.begins and LATIN_FIRST <= first.symbols[0] <= LATIN_LAST and letters[start - 1].is_latin:
             return start, None

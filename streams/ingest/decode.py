@@ -95,7 +95,7 @@ class Decoder:
         self._choice_words = {name: name_words(values) for name, values in choices.items() if name in self.names}
         for event in np.flatnonzero([not name for name in self._events]) if "event" in choices else ():
             self._choice_words["event"][event] = 0  # that name belongs to another topic
-        self._texts = TextColumns(features, region, lexicon)
+        self.texts = TextColumns(features, region, lexicon)
         self._effects = FeedEffects(self.feeds, topic, region)
 
     def decode(self, raw: RawBatch) -> Decoded:
@@ -196,7 +196,7 @@ class Decoder:
                 out[name] = np.zeros(n, np.int64)
         out["event"] = np.full(n, self._only_event(), np.uint8)
         out["topic"] = np.full(n, self.feed.code, np.uint8)
-        out |= self._texts.zeros(n)
+        out |= self.texts.zeros(n)
         if "verified" in out:
             out["verified"][:] = UNVERIFIED
         return out
@@ -255,10 +255,8 @@ class Decoder:
         if self.feed.complete:
             status[_inconsistent(columns)] = SLOW
         np.maximum(status, skip, out=status)
-        if (text := self.feed.text) in self.field_index:
-            at = self.field_index[text]
-            longest = self.feed.fields[text].max_length
-            self._texts.read(buffer, spans[:, at], kinds[:, at], longest, status, columns)
+        if self.feed.text in self.field_index:
+            self.texts.read(base, buffer, spans, kinds, self.field_index[self.feed.text], status, columns)
         flawed[status == SLOW] = 0  # the exact decoder says
         return buffer, status, flawed
 
@@ -288,7 +286,7 @@ class Decoder:
             elif (name := "id" if name == feed.id else name) in columns:
                 columns[name][i] = text_hash(str(item))
         if feed.text is not None:
-            self._texts.read_one(record.get(feed.text), i, columns)
+            self.texts.read_one(record.get(feed.text), i, columns)
         return [str(flaw.field) for flaw in flaws]
 
 

@@ -20,7 +20,7 @@ class NumberReader:
     def __init__(self, region: str, number_format: str = numbers.ANY) -> None:
         self.region, self.number_format = region, number_format
         self._country = country_code_for_region(region)
-        self._classes = _fast_classes(region if number_format in (numbers.ANY, numbers.E164) else "")
+        self._classes = fast_classes(region if number_format in (numbers.ANY, numbers.E164) else "")
         self._spellings = np.zeros((1 << 12, 4), np.uint64)
         self._spellings_used = 0
 
@@ -78,7 +78,7 @@ class NumberReader:
         self._spellings_used += 1
 
 
-def _fast_classes(region: str) -> np.ndarray:
+def fast_classes(region: str) -> np.ndarray:
     """uint8[1000, 16] for `identity.numbers`; only Korea's numbering plan is written down."""
     classes = np.full((1000, 16), identity.NOT_FAST, np.uint8)
     if region == "KR":

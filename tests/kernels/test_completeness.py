@@ -26,6 +26,8 @@ ELSEWHERE = {
     "words": "tests/unit/test_decode.py",
     "lines": "tests/unit/test_replay.py",  # the exact reader of lines is the oracle
     "fetch": "tests/unit/test_native.py",  # confluent-kafka's messages are the oracle
+    "texts": "tests/content/test_text_kernel.py",  # the exact reader is the oracle
+    "text_numbers": "tests/content/test_text_kernel.py",
     "holds": "tests/unit/test_reference.py",  # the reference's ledger is the oracle
     "partition": "tests/kernels/test_partition.py",  # Kafka's own client is the oracle
     "dated": "tests/kernels/test_distinct.py",
