@@ -15,6 +15,7 @@ from streams.ingest.number_reader import fast_classes
 from streams.kernels import text_numbers
 from streams.kernels import texts as kernel
 
+KNOWN_MAX = 2_000
 _NO_NUMBER = 1  # in the choices of implied_type
 _OF_NUMBERS = ("implied_type", "implied", AMOUNT)
 _PLACES = {
@@ -31,6 +32,7 @@ class TextColumns:
     def __init__(self, features: Collection[str], region: str, lexicon: Lexicon | None = None) -> None:
         self._features = tuple(name for name in FEATURES if name in features)
         self.exact = 0
+        self._known: dict[str, Content] = {}  # texts that were read exactly; no state, and gone with the process
         if not features:
             return
         self._reader = TextReader(lexicon or load_lexicon(), region)
@@ -45,7 +47,7 @@ class TextColumns:
         self._scratch = (
             np.empty(kernel.CHARACTERS_MAX, np.uint64),
             np.empty(kernel.CHARACTERS_MAX, np.int64),
-            np.empty((text_numbers.GROUPS_MAX, 4), np.int64),
+            np.empty((text_numbers.GROUPS_MAX, text_numbers.GROUP_WORDS), np.int64),
             np.empty(text_numbers.RESULTS, np.int64),
         )
 
@@ -84,9 +86,18 @@ class TextColumns:
         """Fills row i by the exact reading of its text, if it has one; `columns` has its number already."""
         if not self._features or not isinstance(text, str):
             return
-        values = values_of(self._reader.read(text, self._links), int(columns["number"][i]))
+        values = values_of(self._content(text), int(columns["number"][i]))
         for name in self._features:
             columns[name][i] = values[name]
+
+    def _content(self, text: str) -> Content:
+        """Bulk says the same again and again, and most of it has a link."""
+        found = self._known.get(text)
+        if found is None:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            found = self._known[text] = self._reader.read(text, self._links)
+        return found
 
 
 def values_of(content: Content, sender: int) -> dict[str, int]:

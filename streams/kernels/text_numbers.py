@@ -15,13 +15,16 @@ NUMERAL, PAIRED, DRAWN = 1 << 44, 1 << 45, 1 << 46  # a digit; may be, with the 
 CONSONANT, VOWEL = 1 << 47, 1 << 48  # a loose one
 NAMES_ID = 1 << 49  # of a word behind which an id may stand
 UNIT = 1 << 50  # 십 백 천 만 억
+HEEDED = 1 << 51  # may begin a number or end an amount: digits of all kinds, letters of words for them, 원 +
 AMOUNT_MAX = 10**12
 GROUPS_MAX = 24  # of digits in a row that are read here
 DIGITS_MIN, DIGITS_MAX, NUMBER_GROUPS_MAX, MARKS_MAX = 8, 20, 16, 3  # as the exact reader has them
 NOT_PLANNED = 255
 TOLL_FREE = 6  # a type of number
-# A group of digits: its place, the one behind it, a hash of the marks before it, whether a number may begin with it.
-START, END, MARKS, MAY_BEGIN = range(4)
+# A group of digits: its place, the one behind it, a hash of the marks before it, whether a number may begin with it,
+# the part of the run that it belongs to: between two parts are digits of another kind.
+START, END, MARKS, MAY_BEGIN, PART = range(5)
+GROUP_WORDS = 5
 # Results: the greatest amount; the first number, the first that is not the sender's own, and the first of these that is
 # not toll free: key and type of each.
 AMOUNT, ANY, OTHER, CALLED = 0, 1, 3, 5
@@ -182,14 +185,14 @@ def are_times(codes, groups, at, end):
 
 @njit(**INNER)
 def numbers_among(codes, groups, count, classes, sender, out):
-    """Notes the numbers in groups[:count]; SLOW for those that are not plain domestic ones."""
-    at = 0
+    """Notes the numbers in groups[:count]; returns how many, -1 for SLOW: there are others than plain domestic ones."""
+    at, noted = 0, 0
     while at < count:
         best_end, best_key, best_kind, best_alike = at + 1, np.int64(0), np.int64(0), False
         length, alike, marks = 0, True, np.int64(0)
         for g in range(at, min(at + NUMBER_GROUPS_MAX, count) if groups[at, MAY_BEGIN] else at):
             length += groups[g, END] - groups[g, START]
-            if length > DIGITS_MAX:
+            if length > DIGITS_MAX or groups[g, PART] != groups[at, PART]:
                 break
             if g > at:
                 alike &= marks == 0 or marks == groups[g, MARKS]
@@ -198,13 +201,14 @@ def numbers_among(codes, groups, count, classes, sender, out):
                 continue
             key, kind = planned(codes, groups, at, g + 1, length, classes)
             if key < 0:
-                return SLOW
+                return -1
             if key > 0 and (best_key == 0 or alike or not best_alike):
                 best_end, best_key, best_kind, best_alike = g + 1, key, kind, alike
         if best_key > 0:
             note(best_key, best_kind, sender, out)
+            noted += 1
         at = best_end
-    return OK
+    return noted
 
 
 @njit(**INNER)
@@ -296,21 +300,25 @@ def digit_at(codes, entries, at, n, word_end):
 @njit(**INNER)
 def read_numbers(codes, entries, n, classes, sender, groups, out):
     """Notes the amounts and numbers of a text in `out` (int64[RESULTS], zeroed), or says SLOW."""
-    count, digits, word_end, at = 0, 0, 0, 0
-    odd = plus = other = False
+    count, digits, parts, word_end, at = 0, 0, 0, 0, 0
+    crowded = plus = other = False
     marks, length, first, last = np.int64(0), 0, -1, -1  # between groups: a hash, how many, the seen ones among them
     while at <= n:
+        while digits == 0 and not plus and at < n and not has(entries[at], HEEDED):
+            at += 1
         kind, behind = 0, at + 1
         if at < n:
             kind, behind, word_end = digit_at(codes, entries, at, n, word_end)
         if kind:
-            if kind == 2 or (count == GROUPS_MAX and not (length == 0 and groups[count - 1, END] == at)):
-                odd = True
+            if kind == 2:
+                parts += 1
             elif count > 0 and length == 0 and groups[count - 1, END] == at:
                 groups[count - 1, END] = behind
+            elif count == GROUPS_MAX:
+                crowded = True
             else:
                 groups[count, START], groups[count, END], groups[count, MARKS] = at, behind, marks
-                groups[count, MAY_BEGIN] = count == 0 or other
+                groups[count, MAY_BEGIN], groups[count, PART] = digits == 0 or length == 0 or other, parts
                 count += 1
             digits += 1
             marks, length, first, last, other = np.int64(0), 0, -1, -1, False
@@ -335,10 +343,15 @@ def read_numbers(codes, entries, n, classes, sender, groups, out):
         if at == n or (c != 43 and (symbols_in(entries[at]) > 0 or is_break(c) or many)):
             if digits >= DIGITS_MIN:
                 is_amount = at < n and has(entries[at], UNIT)  # its last digits may be: 5678만원
-                if odd or plus or is_amount or numbers_among(codes, groups, count, classes, sender, out) == SLOW:
+                noted = -1
+                if not (crowded or plus or is_amount):
+                    noted = numbers_among(codes, groups, count, classes, sender, out)
+                if noted < 0 or (
+                    noted == 0 and parts > 0
+                ):  # digits of other kinds count where plain ones are no number
                     return SLOW
-            count, digits = 0, 0
-            odd = plus = other = False
+            count, digits, parts = 0, 0, 0
+            crowded = plus = other = False
             marks, length, first, last = np.int64(0), 0, -1, -1
         at = behind
     return OK

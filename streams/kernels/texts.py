@@ -235,7 +235,7 @@ def read_texts(
     sender: int64[n]; wanted: WANT_... bits; table: uint64[65536], entries of characters; roots, firsts, symbols,
     targets, ends: see `words`; combinations: see `imposture_of`; hashes: int64[W], of words; messengers, asks: uint64,
     sets of words; classes: types of number as `identity.numbers` has them. entries: uint64[CHARACTERS_MAX], codes:
-    int64[CHARACTERS_MAX], groups: int64[GROUPS_MAX, 4], results: int64[RESULTS]: scratch. columns: int64[n, 7]."""
+    int64[CHARACTERS_MAX], groups: int64[GROUPS_MAX, 5], results: int64[RESULTS]: scratch. columns: int64[n, 7]."""
     missed = 0
     for i in range(status.shape[0]):
         at, length = spans[i, field, 0], spans[i, field, 1]

@@ -25,16 +25,33 @@ from streams.traffic import texts
 
 AT_MS = 1_794_790_800_000
 SENDER = 8228301234
-PIECES = (
-    *("엄마", "아빠", "폰", "액정", "고장", "카톡", "추가", "번호", "답장", "쿠폰", "센터", "고객센터", "승인", "해외", "톡줘", "mom", "moment"),
-    *("phone", "broken", "my", "텔레그램", "아이디", "fam1234", "id", "라인", "won", "krw", "one", "zero", "oil", "so", "seven"),
-    *("010-1234-5678", "02-830-1234", "(02)830-1234", "1588-1234", "080-123-4567", "0505-123-4567", "070 7893 1234"),
-    *("+44 7911 123456", "006-1-212-555-1234", "8210-1234-5678", "01012345678", "110-025-123456", "1500-1800", "20261130"),
-    *("959,000원", "95만9천원", "3만원", "5천 원", "1,23원", "12,345.678원", "0원", "2 원장", "구십오만원", "만원", "원", "₩959,000", "1234 won"),
-    *("공일공", "일이삼사", "오육칠팔", "하나", "다섯", "①", "０１０", "ㅋㅋ", "ㅠㅠ", "ㅇㅇ", "ㅋr톡", "ㅇㅓㅁ마", "엄.마", "엄 마", "수고 장난"),
-    *("http://bit.ly/a", "bit.ly", "1.2.3.4/a", "...", "…", "㈜", "“", "：", "❤️", "😀", "👨‍👩‍👧", "\u200b", "한글", "x", "이", "가", "천", "백"),
-    *(" ", "  ", "\n", "-", ".", ",", "/", "(", ")", ":", "+", "|", "~", "·", "!", "1", "0", "82", "15", "ㅣ", "○", "é", "Б", "漢", "二"),
-)  # fmt: skip
+ENDS = {"at": AT_MS, "sender": f"+{SENDER}", "recipient": "+821055550000"}
+WORDS = (
+    "엄마 아빠 폰 액정 고장 카톡 추가 번호 답장 쿠폰 센터 고객센터 승인 해외 톡줘 mom moment"
+    " phone broken my 텔레그램 아이디 fam1234 id 라인"
+    " won krw one zero oil so seven"
+    " 공일공 일이삼사 오육칠팔 하나 다섯 ① ０１０ ㅋㅋ ㅠㅠ ㅇㅇ ㅋr톡 ㅇㅓㅁ마 엄.마 한글 x 이 가 천 백 é Б 漢 二"
+)
+NUMBERS = (
+    "010-1234-5678 02-830-1234 (02)830-1234 1588-1234 080-123-4567 0505-123-4567 01012345678 8210-1234-5678"
+    " 110-025-123456 1500-1800 20261130 959,000원 95만9천원 3만원 1,23원 12,345.678원"
+    " 0원 구십오만원 만원 원 ₩959,000 1 0 82 15"
+)
+MARKS = "http://bit.ly/a bit.ly 1.2.3.4/a ... … ㈜ “ ： ❤️ 😀 👨‍👩‍👧 \u200b - . , / ( ) : + | ~ · ! ㅣ ○"
+SPACED = (
+    "엄 마",
+    "수고 장난",
+    "070 7893 1234",
+    "+44 7911 123456",
+    "006-1-212-555-1234",
+    "5천 원",
+    "2 원장",
+    "1234 won",
+    " ",
+    "  ",
+    "\n",
+)
+PIECES = (*WORDS.split(" "), *NUMBERS.split(" "), *MARKS.split(" "), *SPACED)
 
 
 @lru_cache(maxsize=1)
@@ -50,10 +67,8 @@ def reader() -> TextReader:
 def by_kernel(texts_: list[str]) -> tuple[list[dict[str, int]], int]:
     """(features of each text, how many of them were left to the exact reader)"""
     values: list[bytes | None] = [
-        orjson.dumps({"message_id": f"m{i}", "at": AT_MS, "sender": f"+{SENDER}", "recipient": "+821055550000", "text": text},
-                     option=orjson.OPT_APPEND_NEWLINE)
-        for i, text in enumerate(texts_)
-    ]  # fmt: skip
+        orjson.dumps(ENDS | {"message_id": f"m{i}", "text": text}) for i, text in enumerate(texts_)
+    ]
     order = np.arange(len(values))
     before = decoder().texts.exact
     found = decoder().decode(

@@ -74,6 +74,7 @@ def from_a(number: str) -> Change:
 
 CHANGES: dict[str, Change] = {
     "below its limit": Change(more=-1),
+    "names a mobile": Change(text=lambda text, place: text.replace("02-2345-1000", "010-2345-1000")),
     "registered": Change(line=lambda line: replace(line, registered=True)),
     "an institution": Change(line=lambda line: replace(line, institution=True)),
     "not registered": Change(line=lambda line: replace(line, registered=False)),
@@ -127,6 +128,18 @@ INNOCENT_IF: dict[str, tuple[str, ...]] = {
     ),
     "trapped-from-abroad": ("below its limit", "from a VoIP number", "registered", "to one trap"),
     "trapped": ("an institution", "below its limit", "registered", "to one trap"),
+    "trusted-relative": ("an institution", "below its limit"),
+    "trusted-relative-slow": ("an institution", "below its limit"),
+    "fake-payment-abroad": ("below its limit", "from a VoIP number", "names a mobile", "registered"),
+    "fake-payment": (
+        "an institution",
+        "below its limit",
+        "from a representative number",
+        "names a mobile",
+        "registered",
+    ),
+    "fake-payment-many-desks": ("below its limit", "registered"),
+    "look-alike-links": ("an institution", "below its limit", "registered"),
     "recipient-spread": (
         "an institution",
         "registered",

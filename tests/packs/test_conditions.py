@@ -8,12 +8,12 @@ import pytest
 
 from bench.packs.variants import Variant, without_conditions
 from rules.load import packs, witnesses
-from tests.packs import messages, traps, voice
+from tests.packs import impostures, messages, traps, voice
 from tests.packs.near import CHANGES, INNOCENT_IF
 from tests.packs.registry import INNOCENTS, OFFENCES
 from tests.packs.traffic import Hits, Traffic, hits_of, shipped
 
-STORIES = (messages, traps, voice)  # importing them fills the registry
+STORIES = (impostures, messages, traps, voice)  # importing them fills the registry
 RULES, VARIANTS = without_conditions([packs(), witnesses() / "traps.yaml"])
 NEAR = [(rule, change) for rule, changes in INNOCENT_IF.items() for change in changes]
 

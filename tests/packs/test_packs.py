@@ -11,7 +11,7 @@ from functools import lru_cache
 import pytest
 
 from rules.model import Protected
-from tests.packs import messages, traps, voice
+from tests.packs import impostures, messages, traps, voice
 from tests.packs.registry import INNOCENTS, OFFENCES, Innocent, Offence
 from tests.packs.traffic import (
     NIGHT,
@@ -26,7 +26,7 @@ from tests.packs.traffic import (
     shipped,
 )
 
-STORIES = (messages, traps, voice)  # importing them fills the registry
+STORIES = (impostures, messages, traps, voice)  # importing them fills the registry
 
 # Starts, and whether the limits of the night hold there; each offence is over before the night is.
 STARTS = {"working hours": (WORKING_HOURS, False), "holiday": (ON_HOLIDAY, False), "night": (NIGHT, True)}
