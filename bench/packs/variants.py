@@ -67,6 +67,8 @@ def without_conditions(paths: Sequence[Path]) -> tuple[RuleSet, list[Variant]]:
     for file in _files(paths):
         document = yaml.load(file.read_text("utf-8"), Loader=_Loader)  # a SafeLoader
         less = [(rule, *each) for rule in document["rules"] for each in _fewer(str(rule["when"]))]
+        # Without its only counter a rule would be none.
+        less = [each for each in less if any(re.search(rf"\b{name}\b", each[2]) for name in document["counters"])]
         document["rules"] = []
         for i, (rule, condition, when) in enumerate(less):
             variant = Variant(rule["name"], condition, 0.0, f"{rule['name']}-without-{i}")
