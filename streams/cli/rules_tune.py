@@ -52,6 +52,7 @@ def tune(
     page: Path | None,
     as_json: bool,
 ) -> None:
+    from schemas.subjects import NUMBER
     from streams.cli.replay import progress
     from streams.craft import tune_words
     from streams.craft.tune import settings_of, sweep
@@ -61,6 +62,8 @@ def tune(
     chosen = next((one for one in rules.rules if one.name == rule), None)
     if chosen is None:
         raise click.BadParameter(f"no such rule: {rule}", param_hint="RULE")
+    if chosen.subject != NUMBER.name:
+        raise click.ClickException(f"{rule} is about {chosen.subject}s: labels tell the truth about numbers")
     settings = settings_of(chosen, _asked(limits, [name for name in chosen.limits if name in chosen.when.names]))
     if not settings:
         raise click.ClickException(f"{rule} has no limit: name a number of its `when` under `limits`")

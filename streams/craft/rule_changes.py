@@ -3,7 +3,7 @@ differences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rules.filled import shown
@@ -12,6 +12,18 @@ from rules.units import duration_text
 
 ADDED, REMOVED, PROMOTED, DEMOTED, CHANGED = "added", "removed", "promoted", "demoted", "changed"
 _RANKS = ("shadow", "review", "enforce")  # a promotion goes up
+# The parts of a rule that a few words say whole.
+_PLAIN: dict[str, Callable[[Rule], str]] = {
+    "for": lambda rule: duration_text(rule.period_ms),
+    "again": lambda rule: duration_text(rule.again_ms) if rule.again_ms else "",
+    "block": lambda rule: " ".join(rule.actions),
+    "directions": lambda rule: " ".join(rule.directions),
+    "recommend": lambda rule: " ".join(rule.recommend),
+    "announcement": lambda rule: rule.announcement or "",
+    "spoofable": lambda rule: "accepted" if rule.spoofable else "",
+    "unreviewed": lambda rule: f"block after {duration_text(rule.review_ms)}" if rule.review_ms else "",
+    "summary": lambda rule: rule.summary,
+}
 
 
 @dataclass(frozen=True)
@@ -58,16 +70,10 @@ def _details(old: Rule, new: Rule) -> Iterator[str]:
     for name in sorted(old.counters.keys() | new.counters.keys()):
         if _counter(old.counters.get(name)) != _counter(new.counters.get(name)):
             yield f"counter {name}"
-    if old.period_ms != new.period_ms:
-        yield f"for {duration_text(old.period_ms)} -> {duration_text(new.period_ms)}"
-    if old.block != new.block:
-        yield f"block {' '.join(old.block)} -> {' '.join(new.block)}"
-    if old.directions != new.directions:
-        yield f"directions {' '.join(old.directions)} -> {' '.join(new.directions)}"
-    if old.spoofable != new.spoofable:
-        yield f"spoofable {'accepted' if new.spoofable else 'no longer accepted'}"
-    if old.summary != new.summary:
-        yield f"summary {old.summary} -> {new.summary}"
+    for what, of in _PLAIN.items():
+        was, now = of(old), of(new)
+        if was != now:
+            yield f"{what} {was or 'none'} -> {now or 'none'}"
 
 
 def _limit(limit: Limit) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.load import load_text
+from rules.model import Rule
 from streams.cli import command
+from streams.craft.rule_changes import rule_changes
 from streams.craft.side_by_side import side_by_side
 from streams.craft.spread import Furthest, compared
 
@@ -316,3 +319,19 @@ def test_the_page_about_tuning_names_every_count() -> None:
 
     text = (Path(__file__).parents[2] / "docs" / "tuning.md").read_text("utf-8")
     assert [name for name in COUNTS if f"`{name}`" not in text] == []
+
+
+OTHERWISE: dict[str, Any] = {
+    "summary": "other", "block": ("calls",), "directions": ("incoming",), "period_ms": 1000, "mode": "review",
+    "cut_call": True, "announcement": "call us", "again_ms": 5000, "spoofable": True, "recommend": ("warn",),
+    "review_ms": 9000, "limits": {}, "counters": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Rule) if each.name not in ("name", "file", "line")])
+def test_a_change_of_any_part_of_a_rule_is_a_difference(name: str) -> None:
+    rules = load_text(RULES)
+    other = OTHERWISE | {"when": load_text(RULES.replace("rate >= most", "rate > most")).rules[0].when}
+    changed = replace(rules, rules=(replace(rules.rules[0], **{name: other[name]}), rules.rules[1]))
+    (change,) = rule_changes(rules, changed)
+    assert len(change.details) == 1
