@@ -6,6 +6,8 @@
 #     acls.sh worker   User:grayline         grayline reports       ... and reads these inputs besides
 #     acls.sh carrier  User:carrier-a        message-relay          writes that topic
 #     acls.sh blocker  User:blocker-a        blocker-a              reads who is blocked, in that group or none, and acknowledges
+#     acls.sh relay    User:relay-3          relay-3                reads which senders to stop at its side, in that group or none
+#     acls.sh sharer   User:carrier-a-share  carrier-a-share        shares numbers with other carriers, and reads theirs
 #     acls.sh operator User:operator                               may pause, release and block, and enter numbers into the registry
 #     acls.sh desk     User:review-desk      review-desk            reads the review queue and the history, and decides
 #     acls.sh redriver User:redriver                               lists, shows and redrives dead letters
@@ -18,6 +20,8 @@ inputs="message-relay cdr reports traps control"
 global="control-global"
 outputs="block-events block-history review-queue shadow-events sanctions dead-letters block-status"
 acks="block-acks"
+origins="relay-actions"
+shared="shared-numbers"
 internal="ledger snapshots rekeyed derived"
 
 allow() {  # OPERATIONS RESOURCES: words of operations, then resources as kafka-acls.sh takes them
@@ -41,13 +45,13 @@ topics() {
 grant() {
     case $role in
     maker)
-        allow "Create Describe DescribeConfigs" $(topics $inputs $global $outputs $acks $internal)
+        allow "Create Describe DescribeConfigs" $(topics $inputs $global $outputs $acks $origins $shared $internal)
         ;;
     worker)
         group=$1
         shift
         allow "Read" $(topics message-relay cdr control "$@" $global $internal) --group "$group"
-        allow "Write" $(topics $outputs $internal)
+        allow "Write" $(topics $outputs $origins $internal)
         allow "DescribeConfigs" $(topics message-relay cdr control "$@" dead-letters rekeyed)
         allow "Write" --transactional-id "$group" --resource-pattern-type prefixed
         ;;
@@ -57,6 +61,13 @@ grant() {
     blocker)
         allow "Read" $(topics block-events block-status) --group "$1"
         allow "Write" $(topics $acks)
+        ;;
+    relay)
+        allow "Read" $(topics $origins) --group "$1"
+        ;;
+    sharer)
+        allow "Read" $(topics block-events $shared) --group "$1"
+        allow "Write" $(topics $shared)
         ;;
     operator)
         allow "Read Write" $(topics $global)
@@ -78,7 +89,7 @@ grant() {
 role=${1:-}
 case $role in
 maker | operator | redriver) wanted=2 ;;
-worker | carrier | blocker | desk) wanted=3 ;;
+worker | carrier | blocker | relay | sharer | desk) wanted=3 ;;
 *) wanted=0 ;;
 esac
 if [ "$wanted" -eq 0 ] || [ "$#" -lt "$wanted" ]; then

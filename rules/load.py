@@ -236,6 +236,7 @@ class _RuleReader:
             cut_call=then.cut_call,
             announcement=then.announcement,
             recommend=then.recommend,
+            stop_at_origin=then.stop_at_origin,
             mode=mode,
             spoofable="spoofable" in keys,
             file=doc.name,

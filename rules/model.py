@@ -101,6 +101,7 @@ class Rule:
     cut_call: bool = False  # a call in progress is cut too
     announcement: str | None = None  # for whoever calls the number meanwhile
     again_ms: int = 0  # the period for a number whose hold by this rule ended lately; 0: no other one
+    stop_at_origin: bool = False  # `origin: stop`: the relays that it came through are told to stop it at their side
     spoofable: bool = False  # `spoofable: accepted`: blocks the line even on evidence that is not verified
     recommend: tuple[str, ...] = ()  # from RECOMMENDATIONS, of a rule about those whom nobody can block
     file: str = ""
@@ -142,6 +143,10 @@ class RuleSet:
     def reads(self) -> tuple[str, ...]:
         """The topics that a worker needs for them: the inputs, and `derived` if they are about others than numbers."""
         return (*self.topics, DERIVED) if self.others else self.topics
+
+    @property
+    def stop_at_origin(self) -> bool:
+        return any(rule.stop_at_origin for rule in self.rules)
 
 
 @dataclass(frozen=True)

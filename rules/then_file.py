@@ -12,7 +12,7 @@ from rules.reading import choice, choice_list, duration, entries, mapping, name,
 from schemas.subjects import SUBJECTS
 
 RULE_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
-BLOCKING = ("block", "for"), ("directions", CUT_CALL, "announcement")  # keys that are needed, and others
+BLOCKING = ("block", "for"), ("directions", CUT_CALL, "announcement", "origin")  # keys that are needed, and others
 RECOMMENDING = ("recommend", "for"), ()
 PERIODS = ("first", "again")
 # The parts of an announcement, the last two of which its text must name: whoever hears it can ask for the number back.
@@ -31,6 +31,7 @@ class Then:
     cut_call: bool = False
     announcement: str | None = None
     recommend: tuple[str, ...] = ()
+    stop_at_origin: bool = False
 
 
 def read_then(doc: Document, node: Node, about: str, announcements: Mapping[str, str | None]) -> Then:
@@ -49,10 +50,11 @@ def read_then(doc: Document, node: Node, about: str, announcements: Mapping[str,
     if "announcement" in keys:
         named = choice(doc, keys["announcement"], "announcement", tuple(announcements))
     said = announcements.get(named) if named is not None else None
+    origin = choice(doc, keys["origin"], "value of `origin`", ("stop",)) if "origin" in keys else None
     recommend: tuple[str, ...] = ()
     if "recommend" in keys:
         recommend = choice_list(doc, keys["recommend"], "thing to recommend", RECOMMENDATIONS) or ()
-    return Then(block or (), directions or (), period_ms, again_ms, cut == "true", said, recommend)
+    return Then(block or (), directions or (), period_ms, again_ms, cut == "true", said, recommend, origin == "stop")
 
 
 def _periods(doc: Document, node: Node, can_repeat: bool) -> tuple[int, int]:

@@ -155,6 +155,32 @@ PUBLISHED: dict[str, tuple[type[msgspec.Struct], dict[str, Any]]] = {
         records.BlockAck,
         {"event_id": "51be07c9d2f4138a", "blocker": "switch-7", "applied_at": 1795312801420},
     ),
+    topics.RELAY_ACTIONS: (
+        records.RelayAction,
+        {
+            "event_id": "51be07c9d2f4138a",
+            "relay": "relay-3",
+            "number": "+827011110001",
+            "action": "stop",
+            "block_id": "9c1f7a40b2de5508",
+            "rule": "bulk-in-another-name",
+            "reason": "bulk in the name of a number that is another account's",
+            "from": 1795312800000,
+            "until": 1797904800000,
+        },
+    ),
+    topics.SHARED_NUMBERS: (
+        records.SharedNumber,
+        {
+            "event_id": "51be07c9d2f4138a",
+            "number": "+827011110001",
+            "origin": "carrier-a",
+            "confidence": 0.95,
+            "category": "voice phishing",
+            "since": 1795312800000,
+            "until": 1797904800000,
+        },
+    ),
     topics.DEAD_LETTERS: (
         records.DeadLetter,
         {

@@ -169,6 +169,7 @@ class Hold(Struct, kw_only=True, omit_defaults=True):
     evidence: list[Evidence]
     announcement: str | None = None
     registry_version: Annotated[str | None, Meta(description="only if the rule reads the registry")] = None
+    relays: Annotated[list[Id], Meta(description="that are told to stop the number at their side")] = []
     unreviewed: Annotated[bool, Meta(description="it was in review, and blocks since nobody decided in time")] = False
 
 
@@ -255,6 +256,34 @@ class BlockAck(Struct, kw_only=True):
     event_id: Annotated[str, Meta(description="of the block event")]
     blocker: Annotated[Id, Meta(description="who applied it: one name for each device or site")]
     applied_at: Annotated[TimeMs, Meta(description="when, by the blocker's clock")]
+
+
+class RelayAction(Struct, kw_only=True):
+    """The word to a relay about a sender: stop it at its side, or let it send again. The same `block_id` again moves
+    the end, or lifts it."""
+
+    event_id: Annotated[str, Meta(description="of the change on block-history")]
+    relay: Id
+    number: Digits
+    action: Literal["stop", "lift"]
+    block_id: Id
+    rule: Id
+    reason: str
+    from_: TimeMs = field(name="from")
+    until: Annotated[int, Meta(ge=YEAR_2000_MS, lt=YEAR_10000_MS, description="it ends then without another record")]
+
+
+class SharedNumber(Struct, kw_only=True, omit_defaults=True):
+    """A number that a carrier is confident of, for other carriers. Keyed by number and origin."""
+
+    event_id: Annotated[str, Meta(description="of the origin's block event")]
+    number: Digits
+    origin: Annotated[Id, Meta(description="the carrier whose word it is")]
+    confidence: Annotated[float, Meta(gt=0, le=1)]
+    category: Id
+    since: TimeMs
+    until: TimeMs
+    withdrawn: Annotated[bool, Meta(description="the origin takes it back")] = False
 
 
 class DeadLetter(Struct, kw_only=True, omit_defaults=True):

@@ -17,6 +17,8 @@ SHADOW_EVENTS = "shadow-events"
 DEAD_LETTERS = "dead-letters"
 BLOCK_STATUS = "block-status"
 BLOCK_ACKS = "block-acks"
+RELAY_ACTIONS = "relay-actions"
+SHARED_NUMBERS = "shared-numbers"
 LEDGER = "ledger"
 SNAPSHOTS = "snapshots"
 REKEYED = "rekeyed"
@@ -111,6 +113,14 @@ _SPECS = (
         _kept(days=90) | {TIMESTAMP_TYPE: APPEND_TIME},
         "output of blockers: which change each has applied, and when",
     ),
+    TopicSpec(RELAY_ACTIONS, False, _kept(90), "output: which sender a relay is to stop at its side, keyed by relay"),
+    TopicSpec(
+        SHARED_NUMBERS,
+        False,
+        # Nobody who was away for a month goes on believing what was withdrawn meanwhile.
+        {"cleanup.policy": "compact", "delete.retention.ms": str(30 * DAY_MS)},
+        "shared: numbers that carriers are confident of, each carrier's own; written and read by several",
+    ),
     TopicSpec(
         LEDGER,
         True,
@@ -144,6 +154,8 @@ _SPECS = (
     ),
 )
 TOPICS: dict[str, TopicSpec] = {spec.name: spec for spec in _SPECS}
+# Those that workers run without: others write them, or only what some rules ask for does.
+SPARED = (BLOCK_ACKS, RELAY_ACTIONS, SHARED_NUMBERS)
 
 
 def for_history(spec: TopicSpec) -> TopicSpec:

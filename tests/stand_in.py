@@ -57,6 +57,7 @@ class Ledger:
 class Rules:
     topics: tuple[str, ...]
     version: str = "stand-in"
+    stop_at_origin: bool = False
 
     @property
     def reads(self) -> tuple[str, ...]:

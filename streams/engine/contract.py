@@ -91,6 +91,11 @@ class Versioned(Protocol):
         """Those, and `derived` if they need it."""
         ...
 
+    @property
+    def stop_at_origin(self) -> bool:
+        """Some rule tells relays to stop a number at their side."""
+        ...
+
 
 class Enforced(Protocol):
     """The part of holds that heartbeats need."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter as Tally
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -26,7 +26,7 @@ from rules.model import MODES, RuleSet
 from rules.registry import InForce
 from schemas import topics
 from schemas.feed_settings import FeedBook
-from schemas.feeds import FEEDS, order_topics, topic_of
+from schemas.feeds import order_topics, topic_of
 from schemas.numbers import published
 from streams.counting.counts import Counted, kept
 from streams.counting.plan import plan_of
@@ -34,6 +34,7 @@ from streams.counting.table import ALL
 from streams.engine.account import account
 from streams.engine.compiled_rule import CompiledRule
 from streams.engine.contract import Awaited, Known, Outcome
+from streams.engine.decoders import decoders_of
 from streams.engine.evaluate import Evaluator, Fired, Watch
 from streams.engine.known import known_of
 from streams.engine.listed import RegisteredSenders
@@ -44,14 +45,15 @@ from streams.holds.firings import ENFORCE
 from streams.holds.hold import Change
 from streams.holds.ledger import Ledger
 from streams.holds.number_order import Answer, NumberOrder
+from streams.holds.origins import relays_of
 from streams.holds.output import FrozenChange, Output
 from streams.holds.silence import Silence
 from streams.holds.tally import HoldCounts, hold_counts
 from streams.ingest.admission import Accepted
-from streams.ingest.decode import ORDER, Decoded, Decoder
+from streams.ingest.decode import ORDER, Decoded
 from streams.ingest.epoch import OutRecord, home_of
 from streams.ingest.feed_codes import Feeds
-from streams.ingest.fields import record_fields, text_features
+from streams.ingest.fields import RELAY
 from streams.ingest.merge import Merged, merge
 from streams.kernels.clocks import KNOWN_FROM_MS
 
@@ -90,10 +92,7 @@ class Engine:
         self.group = ""
         self.ledger = Ledger([rule.name for rule in rules.rules], _again_ms(rules))
         self.feeds = feeds or Feeds()
-        self.decoders = {
-            name: Decoder(name, _fields(rules, name), region, self.feeds, text_features(rules, name), rules.lexicon)
-            for name in self.topics
-        }
+        self.decoders = decoders_of(rules, self.topics, region, self.feeds)
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
         self._counted = Counted(plan, lateness_ms, numbers_max, self.feeds.lateness_ms, self.feeds.leg)
@@ -138,7 +137,8 @@ class Engine:
             gate = gate_of(
                 self.breaker, self.ledger.rules, self._spoofable, firings, events, accepted.place_clock, places
             )
-            changes = self._changes(fired, gate, orders, self._silence(events, accepted))
+            names = {code: name for part in decoded for code, name in part.relays.items()}
+            changes = self._changes(fired, gate, orders, self._silence(events, accepted), counting, names)
             self._emit(outcome, self._awaited(outcome, counting, fired, changes))
             outcome.listed = fired.matches
             outcome.at_bound = self.ledger.at_bound()
@@ -310,9 +310,16 @@ class Engine:
         return Silence(home_of(events["partition"]), events["line"], *clocks, self._evaluator.may_be_blocked)
 
     def _changes(
-        self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder], silence: Silence | None
+        self,
+        fired: Fired,
+        gate: Gate | None,
+        orders: Sequence[NumberOrder],
+        silence: Silence | None,
+        counting: Merged,
+        names: Mapping[int, str],
     ) -> Iterator[tuple[int, Change | Answer]]:
-        """(line, change or answer) in order, each hold's content brought up to date."""
+        """(line, change or answer) in order, each hold's content brought up to date. names: of relays, by their
+        hashes."""
         for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate, orders, silence):
             if isinstance(change, Answer) or change.firing < 0:
                 yield -1 if change.order is None else change.order.line, change
@@ -322,6 +329,9 @@ class Engine:
                 content = self._evaluator.content(fired, change.firing)
                 if change.diverted:
                     content["diverted"] = change.diverted
+                if fired.rule(change.firing).stop_at_origin:
+                    code = int(counting[RELAY][fired.firings.event[change.firing]])
+                    content["relays"] = relays_of(change, names.get(code, ""))
                 change.hold.content = orjson.dumps(content)
             yield int(fired.firings.line[change.firing]), change
 
@@ -385,9 +395,3 @@ def awaited(topic: str, change: str, recorded_ms: int, at_ms: int) -> Awaited:
 
 def _again_ms(rules: RuleSet) -> dict[str, int]:
     return {rule.name: rule.again_ms for rule in rules.rules if rule.again_ms}
-
-
-def _fields(rules: RuleSet, topic: str) -> frozenset[str]:
-    """The optional fields that are decoded: those that rules read; all of a topic that no rule can read."""
-    feed = FEEDS[topic]
-    return record_fields(rules, topic) if feed.is_counted else frozenset(feed.optional)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rules.model import DIRECTIONS, MODES, Counter, Protected, RuleSet
+from rules.model import DIRECTIONS, MODES, Counter, Protected, Rule, RuleSet
 from rules.registry import InForce, empty
 from schemas.registry import ALLOWED
 from streams.counting.counts import Counted, as_vouched
@@ -67,6 +67,10 @@ class Fired:
     index: np.ndarray  # int64[m]
     allowed: np.ndarray  # int64[m]: the registry's entry that sends it to review instead of enforcing it; -1 for none
     matches: Tally[str]  # by kind of entry: events of numbers that have one, as far as it was asked
+
+    def rule(self, k: int) -> Rule:
+        """The rule of the k-th firing."""
+        return self.parts[int(self.part[k])].rule.rule
 
     def diverted(self, k: int) -> str:
         """Returns why the k-th firing is for people, though its rule enforces; "" where it is not."""

@@ -18,13 +18,14 @@ from streams.holds.hold import Change, LedgerHold
 from streams.holds.ids import block_id, event_id
 from streams.holds.ledger import Ledger
 from streams.holds.number_order import Answer, NumberOrder
+from streams.holds.origins import relay_actions
 from streams.ingest.epoch import OutRecord
 
 LANE_TOPICS = {ENFORCE: topics.BLOCK_EVENTS, SHADOW: topics.SHADOW_EVENTS, REVIEW: topics.REVIEW_QUEUE}
 _content: JsonReader[dict[str, Any]] = JsonReader(dict)
 # Why people look at a hold although its rule enforces; the registry's entry that made it so; the registry in force, if
-# it had a part in it; whether it blocks because nobody decided.
-SOMETIMES = ("diverted", "listed", "registry_version", "unreviewed")
+# it had a part in it; the relays that are told to stop the number; whether it blocks because nobody decided.
+SOMETIMES = ("diverted", "listed", "registry_version", "relays", "unreviewed")
 # The state of a number whose last hold in force a change has ended.
 OVER_BY = {"released": "released", "suspended": "suspended", "approved": "released", "rejected": "released"}
 
@@ -78,6 +79,7 @@ class Output:
         out = [OutRecord(LANE_TOPICS[first.lane], number.encode(), orjson.dumps(state))]
         if first.lane == ENFORCE:
             out += [OutRecord(topics.BLOCK_HISTORY, number.encode(), _history(number, c)) for c in changes]
+            out += [action for change in changes for action in relay_actions(number, change)]
         return out
 
     def answer(self, answer: Answer) -> OutRecord:

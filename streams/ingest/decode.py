@@ -22,6 +22,7 @@ from schemas.feeds import EVENTS, FEEDS
 from streams.ingest.epoch import OutRecord, RawBatch
 from streams.ingest.feed_codes import HEADER, Feeds, name_of, present, text_hash
 from streams.ingest.feed_effects import FeedEffects
+from streams.ingest.fields import RELAY
 from streams.ingest.number_reader import NumberReader
 from streams.ingest.packed import Packed
 from streams.ingest.text_columns import TextColumns
@@ -40,6 +41,7 @@ CUT = "grayline.cut"
 # (feed, RECORDS, ""), (feed, DEAD, reason) or (feed, FLAWED, field of a record that counts).
 Told = tuple[str, str, str]
 RECORDS, DEAD, FLAWED = "records", "dead", "flawed"
+NAMES_MAX = 100_000  # of relays that a decoder remembers
 ORDER = "order"  # the column with the whole record and its offset, of topics whose records are orders
 
 
@@ -54,6 +56,7 @@ class Decoded:
     dead_lines: list[int] = field(default_factory=list)  # each dead letter's index in the epoch
     counts: Counter[str] = field(default_factory=Counter)  # dead letters by reason; "records" counts all
     by_feed: Counter[Told] = field(default_factory=Counter)
+    relays: dict[int, str] = field(default_factory=dict)  # names by their hashes in the column, where rules ask
     rekeyed: list[OutRecord] = field(default_factory=list)  # strays (streams.ingest.strays), which have no columns here
     # Events that are counted for others than their number, in columns by subject (streams.ingest.derived).
     derived: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
@@ -65,7 +68,8 @@ class Decoded:
 class Decoder:
     """Decodes one topic. `wanted`: the optional fields that loaded rules read; others are not looked at, except those
     that say who vouches for the number and who delivered the record. feeds: shared by the decoders of an engine.
-    features: of its texts, those that loaded rules read; lexicon: by which, the one that ships unless given."""
+    features: of its texts, those that loaded rules read; lexicon: by which, the one that ships unless given.
+    tells_relays: names the relays of its records, which `wanted` has then."""
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class Decoder:
         feeds: Feeds | None = None,
         features: frozenset[str] = frozenset(),
         lexicon: Lexicon | None = None,
+        tells_relays: bool = False,
     ) -> None:
         self.topic = topic
         self.feed = feed = FEEDS[topic]
@@ -97,6 +102,7 @@ class Decoder:
             self._choice_words["event"][event] = 0  # that name belongs to another topic
         self.texts = TextColumns(features, region, lexicon)
         self._effects = FeedEffects(self.feeds, topic, region)
+        self.tells_relays, self._names = tells_relays, dict[int, str]()
 
     def decode(self, raw: RawBatch) -> Decoded:
         n = len(raw.values)
@@ -129,9 +135,26 @@ class Decoder:
             columns["id"] = _identity(columns)
         if self.feed.is_order:
             columns[ORDER] = self._orders(raw, values, np.flatnonzero(keep))
+        relays = self._relays(raw, values, np.flatnonzero(keep), columns[RELAY]) if self.tells_relays else {}
         if self.feed.complete:
             columns = _expand(columns)
-        return Decoded(self.topic, columns, int(raw.order[-1]) if n else -1, dead, dead_lines, counts, by_feed)
+        last = int(raw.order[-1]) if n else -1
+        return Decoded(self.topic, columns, last, dead, dead_lines, counts, by_feed, relays)
+
+    def _relays(
+        self, raw: RawBatch, values: Sequence[bytes | None], kept: np.ndarray, hashes: np.ndarray
+    ) -> dict[int, str]:
+        """The names of the relays of these records by their hashes, int64[k]. Each name is read once: they are few."""
+        found, first = np.unique(hashes, return_index=True)
+        if len(self._names) > NAMES_MAX:
+            self._names.clear()
+        for code, k in zip(found.tolist(), first.tolist(), strict=True):
+            if code and code not in self._names:
+                i = int(kept[k])
+                zone_of = self._effects.zone_of(raw.feeds[i] if raw.feeds else None)
+                name = str(decoding.read(self.topic, values[i], frozenset({RELAY}), zone_of)[0].get(RELAY, ""))
+                self._names[code] = name if name.isprintable() else ""  # half a character has no bytes
+        return {code: self._names[code] for code in found.tolist() if self._names.get(code)}
 
     def _orders(self, raw: RawBatch, values: Sequence[bytes | None], kept: np.ndarray) -> np.ndarray:
         """object[k]: the records that are kept, whole: other columns have hashes of their texts. They come by hand, a

@@ -12,6 +12,14 @@ from schemas.features import FEATURE_NUMBERS, FEATURES
 from schemas.feeds import FEEDS
 from schemas.registry import REGISTRY_FIELDS
 
+RELAY = "relay"
+
+
+def tells_relays(rules: RuleSet, topic: str) -> bool:
+    """True if some rule asks which relays the topic's records came through."""
+    asked = (rule for rule in rules.rules if rule.stop_at_origin)
+    return RELAY in FEEDS[topic].optional and any(c.topic == topic for rule in asked for c in rule.counters.values())
+
 
 def record_fields(rules: RuleSet, topic: str) -> frozenset[str]:
     """The optional fields of the topic's records that these rules read."""
@@ -38,6 +46,7 @@ def _read_of(rules: RuleSet, topic: str) -> frozenset[str]:
             names |= counter.where.names if counter.where is not None else set()
             wanted |= {counter.per, *KINDS[counter.kind].value_columns(counter, feed)}
         wanted |= {feed.columns[name] for name in names & feed.columns.keys()}
+        wanted |= {RELAY} if counters and rule.stop_at_origin else set()
         wanted |= {field for name in names & REGISTRY_FIELDS.keys() for field in REGISTRY_FIELDS[name]}
     return frozenset(wanted)
 

@@ -9,7 +9,6 @@ from typing import Any
 from schemas.feeds import FEEDS
 from schemas.topics import (
     APPEND_TIME,
-    BLOCK_ACKS,
     BLOCK_EVENTS,
     CREATE_TIME,
     DEAD_LETTERS,
@@ -18,6 +17,7 @@ from schemas.topics import (
     REKEYED,
     SANCTIONS,
     SNAPSHOTS,
+    SPARED,
     TIMESTAMP_TYPE,
     TOPICS,
     TopicSpec,
@@ -175,7 +175,7 @@ def check_topics(
     """
     read = list(inputs)
     unused = () if DERIVED in read else (DERIVED, SANCTIONS)
-    ours = [spec for spec in specs if spec.name not in (*FEEDS, BLOCK_ACKS, *unused, *read)]
+    ours = [spec for spec in specs if spec.name not in (*FEEDS, *SPARED, *unused, *read)]
     counts = _counts(settings, [*read, *(spec.name for spec in ours)], timeout_s)
     count = _one_count({name: counts[name] for name in read})
     other = {spec.name: counts[spec.name] for spec in ours if spec.partitions_like_input and counts[spec.name] != count}

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from schemas.feeds import FEEDS
-from schemas.topics import BLOCK_ACKS, CONTROL_GLOBAL, LEDGER, REKEYED, SNAPSHOTS, TOPICS
+from schemas.topics import CONTROL_GLOBAL, LEDGER, REKEYED, RELAY_ACTIONS, SNAPSHOTS, SPARED, TOPICS
 from streams.delivery.contract import Delivery
 from streams.delivery.flow import Flow
 from streams.delivery.guarantees import delivery_of
@@ -23,7 +23,7 @@ from streams.delivery.orders import Orders
 from streams.delivery.outbox import Outbox
 from streams.delivery.partitions import Partitions
 from streams.delivery.reading import KafkaSource
-from streams.engine.contract import LiveEngine
+from streams.engine.contract import LiveEngine, Versioned
 from streams.kafka.clients import Clients
 from streams.kafka.fetcher import Fetcher
 from streams.kafka.patience import Asking, in_words
@@ -155,7 +155,7 @@ class Wiring:
         settings, engine = self.settings, self.engine
         monotonic = asyncio.get_running_loop().time
         read = tuple(engine.reads)
-        ids = self.ids = TopicIds(clients, consumer_config(settings), (*read, LEDGER), _written_to())
+        ids = self.ids = TopicIds(clients, consumer_config(settings), (*read, LEDGER), _written_to(engine.rules))
         fetcher = self.fetcher = Fetcher(
             settings, read, clients, ids, self.metrics.trouble, (*engine.rules.reads, REKEYED)
         )
@@ -251,9 +251,10 @@ class Wiring:
                 await asyncio.wait_for(self._runner.control(self.control.close), CLOSE_LIMIT_S)
 
 
-def _written_to() -> list[str]:
+def _written_to(rules: Versioned) -> list[str]:
     """The topics that a worker writes to."""
-    return [name for name in TOPICS if name not in (*FEEDS, CONTROL_GLOBAL, BLOCK_ACKS)]
+    always = [name for name in TOPICS if name not in (*FEEDS, CONTROL_GLOBAL, *SPARED)]
+    return [*always, RELAY_ACTIONS] if rules.stop_at_origin else always
 
 
 def open_state(settings: WorkerSettings, cluster: str) -> LocalState | None:

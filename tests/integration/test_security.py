@@ -40,6 +40,7 @@ from schemas.topics import (
     LEDGER,
     MESSAGE_RELAY,
     REKEYED,
+    SHARED_NUMBERS,
     TOPICS,
 )
 from streams.kafka.partition import partition_of
@@ -62,7 +63,7 @@ counters:
   calls: {on: cdr.setup, per: caller, count: events, window: 1m}
 rules:
   - {name: many-messages, summary: s, when: sent > 20, mode: enforce,
-     then: {block: [messages], directions: [outgoing], for: 1d}}
+     then: {block: [messages], directions: [outgoing], for: 1d, origin: stop}}
   - {name: some-messages, summary: s, when: sent > 10, mode: review,
      then: {block: [messages], directions: [outgoing], for: 1d}}
   - {name: few-messages, summary: s, when: sent > 5, mode: shadow,
@@ -76,6 +77,8 @@ ROLES = {
     "worker": ("grayline", ("grayline",)),
     "carrier": ("carrier-a", (MESSAGE_RELAY,)),
     "blocker": ("blocker-a", ("blocker-a",)),
+    "relay": ("relay-3", ("relay-3",)),
+    "sharer": ("sharer", ("sharer",)),
     "operator": ("operator", ()),
     "desk": ("desk", ("desk",)),
     "redriver": ("redriver", ()),
@@ -235,6 +238,7 @@ def grant(broker: Broker, folder: Path, word: str) -> None:
 def message(i: int, sender: str) -> bytes:
     at = time.time_ns() // 1_000_000
     told = {"message_id": f"{sender}-{i}", "at": at, "sender": sender, "recipient": f"+8210{i:08d}", "verified": "full"}
+    told["relay"] = "relay-3"
     return json.dumps(told).encode()
 
 
@@ -247,6 +251,10 @@ def test_everything_works_with_the_rights_that_the_script_gives(place: Place) ->
     elsewhere = 1 - partition_of(STRAY.encode(), PARTITIONS)
     producer.produce(MESSAGE_RELAY, message(0, STRAY), key=STRAY.encode(), partition=elsewhere)
     assert producer.flush(LONG_S) == 0
+
+    sharing = Producer(place.client("sharer"))
+    sharing.produce(SHARED_NUMBERS, b"{}", OFFENDER)
+    assert sharing.flush(LONG_S) == 0
 
     acknowledging = Producer(place.client("blocker-a"))
     acknowledging.produce(BLOCK_ACKS, b'{"event_id":"e","blocker":"a","applied_at":1795312801420}', OFFENDER)
