@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.blocks import as_published
-from streams.cli.recorded import Given, capture_problems, recorded_traffic
+from streams.cli.recorded import Given, capture_problems, day_zone, recorded_traffic
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ Exit codes: 0 done, 1 the number is not in the files or they cannot be read, 2 u
               help="Rule file or folder. [default: the shipped packs]")  # fmt: skip
 @click.option("--at", "at_text", metavar="TIME", help="As of this time, RFC 3339 with a zone. [default: all of it]")
 @click.option("--rule", "only", multiple=True, metavar="NAME", help="Only this rule. Repeatable.")
+@click.option("--zone", metavar="NAME", help="Time zone of the days. [default: that of the rules' hours, else UTC]")
 @click.option("--unmasked", is_flag=True, help="Print the number in full.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def explain(
@@ -46,6 +47,7 @@ def explain(
     rules_path: Path | None,
     at_text: str | None,
     only: tuple[str, ...],
+    zone: str | None,
     unmasked: bool,
     as_json: bool,
 ) -> None:
@@ -62,7 +64,7 @@ def explain(
     rules, recorded = traffic.rules(rules_path), traffic.recorded()
     if unknown := set(only) - {rule.name for rule in rules.rules}:
         raise click.BadParameter(f"no such rule: {', '.join(sorted(unknown))}", param_hint="--rule")
-    explainer = Explainer(rules, int(published), at_ms)
+    explainer = Explainer(rules, int(published), at_ms, day_zone(zone, rules))
     trial = recorded.trial(rules, explainer.take, explainer.answer)
     trial.engine.watch(explainer.watch)
     with capture_problems(), progress(recorded.each(), "explain") as advance:

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 from rules.model import MODES, RuleSet
+from streams.craft.days import day_of
 from streams.craft.known_good import KnownGood
 from streams.craft.rule_changes import RuleChange, rule_changes
 from streams.craft.standing import Decided, Numbers, Stay, first_ms, last_ms, responsible
@@ -155,7 +156,7 @@ def _days(before: Numbers, after: Numbers, zone: tzinfo) -> dict[str, dict[str, 
     for name, numbers, other in (("before", before, after), ("after", after, before)):
         moved = "lost" if name == "before" else "new"
         for number, stays in numbers.items():
-            day = datetime.fromtimestamp(first_ms(stays) / 1000, zone).date().isoformat()
+            day = day_of(first_ms(stays), zone)
             row = out.setdefault(day, dict.fromkeys(("before", "after", "new", "lost"), 0))
             row[name] += 1
             row[moved] += number not in other

@@ -4,8 +4,10 @@ what was decided."""
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from rules.expression_check import Kind
 from rules.expressions import NUMBER, Expression, parse
 from rules.filled import Value, conjuncts
 from rules.model import MODES, Rule, RuleSet
+from streams.craft.days import by_day
 from streams.craft.told import Sight, Told, told_of
 from streams.craft.trial import HoldChange
 from streams.engine.compiled_rule import CompiledRule
@@ -41,6 +44,12 @@ class Look:
     last: Sight | None = None
     held: int = -1  # conditions that held at the nearest
     ruled: bool = False  # it fired, and an operator's order stands against it
+    looks_by_day: Counter[str] = field(default_factory=Counter)
+    fired_by_day: Counter[str] = field(default_factory=Counter)
+
+    def days(self) -> dict[str, tuple[int, int]]:
+        """By day: how often it looked, and how often it fired."""
+        return {day: (count, self.fired_by_day[day]) for day, count in sorted(self.looks_by_day.items())}
 
 
 @dataclass(frozen=True)
@@ -70,14 +79,14 @@ class Explained:
 
 
 class Explainer:
-    """Watches a run, and keeps what concerns one number. at_ms: nothing after this time is told."""
+    """Watches a run, and keeps what concerns one number. at_ms: nothing after this time is told. zone: of the days."""
 
-    def __init__(self, rules: RuleSet, number: int, at_ms: int | None = None) -> None:
+    def __init__(self, rules: RuleSet, number: int, at_ms: int | None = None, zone: tzinfo = UTC) -> None:
         self._number, self._until_ms = number, FOREVER_MS if at_ms is None else at_ms
-        self._rules = rules
+        self._rules, self._zone = rules, zone
         self._looks: dict[tuple[str, str], Look] = {}
         self._conditions: dict[str, list[Expression]] = {}
-        self._periods = {rule.name: rule.period_ms for rule in rules.rules}
+        self._periods = {rule.name: (rule.period_ms, rule.again_ms or rule.period_ms) for rule in rules.rules}
         self._out = Explained(number)
 
     def watch(self, events: Merged, fired: Fired) -> None:
@@ -110,10 +119,17 @@ class Explainer:
         elif change.change == "opened":
             at_ms = change.from_ms
         elif change.change == "extended":
-            at_ms = change.until_ms - self._periods.get(change.rule, 0)
+            at_ms = self._extended_at(change)
         else:
             at_ms = change.until_ms
         self._decided(Decision(at_ms, change.mode, change.change, change.hold, change.order))
+
+    def _extended_at(self, change: HoldChange) -> int:
+        """The event's time: one of the rule's periods before the end, the one nearest to what the evidence is as of."""
+        evidence = change.hold.get("evidence") or [{}]
+        as_of = int(evidence[0].get("as_of", change.until_ms))
+        times = [change.until_ms - period for period in self._periods.get(change.rule, (0, 0))]
+        return min(times, key=lambda at_ms: abs(at_ms - as_of))
 
     def answer(self, row: Mapping[str, Any]) -> None:
         """Takes the answer to an order."""
@@ -144,6 +160,8 @@ class Explainer:
         look.count += len(found)
         fires = np.intersect1d(found, part.fired)
         look.fired += len(fires)
+        look.looks_by_day += by_day(part.view.events["at"][found], self._zone)
+        look.fired_by_day += by_day(part.view.events["at"][fires], self._zone)
         if look.first_fired is None and len(fires):
             look.first_fired = sight_of(part, int(fires[0]))
         look.last = sight_of(part, int(found[-1]))
@@ -194,4 +212,13 @@ def told(look: Look, at_last: bool, unblockable: str) -> Told:
     assert sight is not None
     becomes = unblockable or ("ruled" if look.ruled else ALLOW_LISTED if look.allowed else MODES[look.lane])
     first = None if look.first_fired is None else look.first_fired.at_ms
-    return told_of(look.rule, look.reading, sight, becomes, count=look.count, fired=look.fired, first_fired_ms=first)
+    return told_of(
+        look.rule,
+        look.reading,
+        sight,
+        becomes,
+        count=look.count,
+        fired=look.fired,
+        first_fired_ms=first,
+        days=look.days(),
+    )

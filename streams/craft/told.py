@@ -57,6 +57,7 @@ class Told:
     limits: tuple[str, ...]
     expression: str
     conditions: tuple[Condition, ...]
+    days: Mapping[str, tuple[int, int]]  # looks and firings of each
     becomes: str  # what its firings become: enforce, review, shadow, or why nothing
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,6 +70,7 @@ class Told:
                 for one in self.counters
             ],
             "limits": list(self.limits), "expression": self.expression,
+            "days": [{"day": day, "looks": looks, "fired": fired} for day, (looks, fired) in self.days.items()],
             "conditions": [part.to_dict() for part in self.conditions], "becomes": self.becomes,
         }  # fmt: skip
 
@@ -83,6 +85,7 @@ def told_of(
     fired: int,
     first_fired_ms: int | None,
     warming: frozenset[str] = frozenset(),
+    days: Mapping[str, tuple[int, int]] | None = None,
 ) -> Told:
     """warming: the counters, by name in `when`, that may lack events."""
     counters = tuple(
@@ -92,7 +95,7 @@ def told_of(
     limits = tuple(limit_text(rule.limits[name], sight.at_ms) for name in sorted(rule.when.names & rule.limits.keys()))
     return Told(
         rule, reading, count, fired, first_fired_ms, sight, counters, limits, filled(rule, sight.values, sight.at_ms),
-        tuple(taken_apart(rule, sight.values, sight.at_ms)), becomes,
+        tuple(taken_apart(rule, sight.values, sight.at_ms)), days or {}, becomes,
     )  # fmt: skip
 
 
@@ -115,6 +118,8 @@ def told_lines(one: Told) -> Iterator[str]:
     yield f"    counters: {', '.join(read)}"
     if one.limits:
         yield f"    limits: {'; '.join(one.limits)}"
+    if len(one.days) > 1:
+        yield f"    by day, fired of looks: {', '.join(f'{d} {f:,}/{n:,}' for d, (n, f) in one.days.items())}"
     missing = [line for part in one.conditions for line in _missing(part)]
     if missing:
         yield "    missing:"

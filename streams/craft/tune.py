@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from statistics import median
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from rules.model import Limit, Rule, RuleSet
 from schemas.registry import ALLOWED
 from streams.captures.replay import ReplaySummary
+from streams.craft.days import day_of
 from streams.craft.recorded import Recorded
 from streams.engine.engine import Engine
 from streams.engine.evaluate import Evaluated, Fired
@@ -211,7 +212,7 @@ def _outcome(
         if not label.innocent:
             out.contacts.append(hit.contacts)
             out.seconds.append((hit.at_ms - label.first_at) / 1000)
-        day = datetime.fromtimestamp(hit.at_ms / 1000, zone).date().isoformat()
+        day = day_of(hit.at_ms, zone)
         caught, innocents = out.days.get(day, (0, 0))
         out.days[day] = caught + (not label.innocent), innocents + label.innocent
     out.days = dict(sorted(out.days.items()))

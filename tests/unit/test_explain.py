@@ -177,3 +177,22 @@ def test_slips_in_options_are_wrong_use(tmp_path: Path, options: list[str], word
     said = explain(tmp_path, traffic(), BUSY, *options)
     assert said.exit_code == 2
     assert words in said.output
+
+
+def test_many_days_give_looks_and_firings_of_each(tmp_path: Path) -> None:
+    evening = AT_MS + 11 * 3_600_000  # 23:00 in Seoul
+    days = [message(n, BUSY, n % 4, at=evening + n * 720_000 + n * 1000) for n in range(10)]
+    days += [message(n + 20, BUSY, n % 4, at=AT_MS + 86_400_000 + n * 1000) for n in range(5)]
+    told = json.loads(explain(tmp_path, days, BUSY, "--json").output)["rules"][0]
+    assert told["days"] == [
+        {"day": "2026-11-16", "looks": 5, "fired": 0}, {"day": "2026-11-17", "looks": 10, "fired": 2},
+    ]  # fmt: skip
+    assert "by day, fired of looks: 2026-11-16 0/5, 2026-11-17 2/10" in explain(tmp_path, days, BUSY).output
+    west = json.loads(explain(tmp_path, days, BUSY, "--json", "--zone", "Pacific/Honolulu").output)["rules"][0]
+    assert [one["day"] for one in west["days"]] == ["2026-11-16"]
+
+
+def test_an_extension_is_told_at_its_events_time(tmp_path: Path) -> None:
+    later = [message(n + 20, BUSY, n % 4, at=AT_MS + 86_400_000 + n * 1000) for n in range(5)]
+    said = explain(tmp_path, [*traffic(), *later], BUSY)
+    assert "2026-11-17T03:00:03.000Z  extended burst (enforce) until 2026-11-24T03:00:03.000Z" in said.output
