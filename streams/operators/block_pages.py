@@ -100,12 +100,14 @@ class _Served:
         query = request.query
         if unknown := query.keys() - {"startup", "cursor", "wait"}:
             raise Refusal(400, f"unknown: {', '.join(sorted(map(ascii, unknown)))}; there are startup, cursor and wait")
-        startup, cursor = query.get("startup", "false"), query.get("cursor")
+        if len(query) > len(set(query)):
+            raise Refusal(400, "each of startup, cursor and wait may be said once")
+        startup, cursor, wait_s = query.get("startup", "false"), query.get("cursor"), _seconds(query.get("wait", "0"))
         if startup not in ("true", "false") or (startup == "true") == (cursor is not None):
             raise Refusal(400, "say startup=true to get all, or cursor=... to get what is new since an earlier answer")
         if cursor is None:
             return await self._send(request, self._copy.everything())
-        return await self._send(request, await self._news(cursor, _seconds(query.get("wait", "0"))))
+        return await self._send(request, await self._news(cursor, wait_s))
 
     async def _news(self, cursor: str, wait_s: float) -> Delta:
         loop = asyncio.get_running_loop()

@@ -194,7 +194,8 @@ def test_what_is_not_understood_is_refused_in_words(served: tuple[EmbeddedBroker
         ("/v1/blocks/", 404), ("/v1/blocks", 404), ("/v2", 404), ("/v1/blocks/stream", 400),
         ("/v1/blocks/stream?startup=true&cursor=x", 400), ("/v1/blocks/stream?cursor=x", 410),
         ("/v1/blocks/stream?startup=yes", 400), ("/v1/blocks/stream?cursor=x&wait=900", 400),
-        ("/v1/blocks/stream?since=1", 400),
+        ("/v1/blocks/stream?since=1", 400), ("/v1/blocks/stream?startup=true&wait=x", 400),
+        ("/v1/blocks/stream?startup=true&wait=1&wait=2", 400), ("/v1/blocks/stream?startup=true&startup=true", 400),
     ):  # fmt: skip
         got, told = ask(site, path)
         assert (got, list(told)) == (status, ["error"]), path
