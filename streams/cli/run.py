@@ -208,6 +208,25 @@ Exit codes: 0 ended in order, 1 failed or no broker answered, 2 refused to start
     metavar="K",
     help="New blocks also pass up to this multiple of the mean of the hour before.",
 )
+@click.option(
+    "--reload-opens",
+    envvar="GRAYLINE_RELOAD_OPENS",
+    type=click.IntRange(min=0),
+    default=500,
+    show_default=True,
+    metavar="N",
+    help="New blocks that rules may bring in a partition within the hour behind their change. Beyond this and "
+    "--reload-share, they go to review until the same rules are read once more. 0 and 0: no guard.",
+)
+@click.option(
+    "--reload-share",
+    envvar="GRAYLINE_RELOAD_SHARE",
+    type=click.FloatRange(min=0.0),
+    default=0.1,
+    show_default=True,
+    metavar="X",
+    help="They also pass up to this share of the partition's blocks in force.",
+)
 @feeds_file
 @home_region()
 @click.option("--stop-after", type=int, default=0, metavar="N", help="End after N records, for measurements.")
@@ -235,6 +254,8 @@ def command(
     watch_s: float,
     breaker_opens: int,
     breaker_factor: float,
+    reload_opens: int,
+    reload_share: float,
     feeds_path: Path | None,
     home_region: str,
     stop_after: int,
@@ -284,6 +305,8 @@ def command(
             watch_ms=round(watch_s * 1000),
             breaker_opens=breaker_opens,
             breaker_factor=breaker_factor,
+            reload_opens=reload_opens,
+            reload_share=reload_share,
         )
     except (SettingsProblem, KafkaProblem, RuleErrors) as problem:
         say_problem(problem)

@@ -245,6 +245,7 @@ class Engine:
         new._output = Output(new.ledger)
         new._others.sanctions = self._others.sanctions
         new._counted.inherit(self._counted, self.partitions)
+        self.breaker.change(self.rules, rules, new.ledger, max(1, self.partitions))
         return new
 
     @property

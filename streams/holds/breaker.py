@@ -35,17 +35,21 @@ import orjson
 
 from schemas.feeds import CODES, FEEDS
 from schemas.json_reading import Int64, JsonReader, Unreadable
+from streams.holds.rules_guard import HELD, Guarded, GuardLimits, RulesGuard
 from streams.ingest.epoch import Place, home_of
 
 if TYPE_CHECKING:
+    from rules.model import RuleSet
     from streams.holds.firings import Firings
+    from streams.holds.ledger import Ledger
     from streams.ingest.merge import Merged
 
 MINUTE_MS = 60_000
 MEAN_MINUTES = 60
 WAITING_MAX = 1000
-FORMAT = 2
-FORMATS = 1, FORMAT  # 1: all openings were counted together, and are taken for those on vouched-for evidence
+PLAIN = 2  # the format of a row without a guard: versions before 3 read it too
+FORMAT = 3
+FORMATS = 1, PLAIN, FORMAT  # 1: all openings were counted together, and are taken for those on vouched-for evidence
 PAUSED = "paused"
 RULE, FEED, TOTAL = ("rule", "feed", "total")
 SPOOFABLE = "spoofable-"  # before `feed` and `total`, where they are of openings on spoofable evidence
@@ -66,6 +70,12 @@ class Trip:
     limit: int  # openings a minute
 
     def __str__(self) -> str:
+        if self.scope == HELD:
+            return (
+                f"the changed rules block too much: in partition {self.partition} they asked for more than "
+                f"{self.limit} holds; what they would open goes to the review queue, until the same rules are read "
+                "once more"
+            )
         what = f"{self.scope} {self.name}".rstrip()
         return (
             f"too many blocks at once: {what} of partition {self.partition} asked for more than {self.limit} within a "
@@ -129,12 +139,14 @@ class PlaceMinutes(msgspec.Struct):
         return 0
 
 
-class _BreakerRow(msgspec.Struct):
+class _BreakerRow(msgspec.Struct, omit_defaults=True):
     format: Int64
     feeds: list[PlaceMinutes]
+    guarded: Guarded | None = None
 
 
 _ROW = JsonReader(_BreakerRow)
+NOTHING = orjson.dumps({"format": PLAIN, "feeds": []})
 
 
 @dataclass(slots=True)
@@ -166,8 +178,9 @@ class Breaker:
     """Decides which openings are held back. opens: openings per rule, minute and partition that always pass; 0 means no
     breaker. factor: the multiple of the last hour's mean that passes. paused: all openings are held back."""
 
-    def __init__(self, opens: int = 0, factor: float = 0.0) -> None:
+    def __init__(self, opens: int = 0, factor: float = 0.0, guard: GuardLimits | None = None) -> None:
         self.opens, self.factor = opens, factor
+        self.guard = RulesGuard(guard or GuardLimits())
         self.paused = False
         self._feeds: dict[tuple[Place, bool], PlaceMinutes] = {}  # by the place, and whether on spoofable evidence
         self._changed: set[int] = set()
@@ -175,11 +188,31 @@ class Breaker:
 
     @property
     def is_idle(self) -> bool:
-        return not (self.opens or self.paused)
+        return not (self.opens or self.paused) and self.guard.is_idle
+
+    def change(self, before: RuleSet, now: RuleSet, ledger: Ledger, partitions: int) -> None:
+        """Guards what changed rules open from here on. partitions: the partition count of the inputs."""
+        self.guard.active = lambda partition: ledger.enforced_by_partition(partitions)[partition]
+        self._changed |= self.guard.begin(before, now)
 
     def ask(self, place: Place, minute: int, rule: str, number: int, spoofable: bool = False) -> str:
         if self.paused:
             return PAUSED
+        partition = home_of(place[1])
+        held_before = (of := self.guard.row(partition)) is not None and of.holds
+        if self.guard.ask(partition, minute, rule):
+            guarded = self.guard.row(partition)
+            if guarded is not None and not held_before:
+                self._trips.append(Trip(HELD, "", partition, guarded.limit))
+            self._changed.add(partition)
+            return HELD
+        why = self._ask(place, minute, rule, number, spoofable) if self.opens else ""
+        if not why:
+            self.guard.opened(partition, rule)
+            self._changed.add(partition)
+        return why
+
+    def _ask(self, place: Place, minute: int, rule: str, number: int, spoofable: bool) -> str:
         feed = self._feeds.get((place, spoofable))
         if feed is None:
             feed = self._feeds[place, spoofable] = PlaceMinutes(*place, minute, spoofable=spoofable)
@@ -257,14 +290,17 @@ class Breaker:
     def changed_rows(self) -> list[tuple[int, bytes]]:
         """(partition, state) of the partitions that changed since the last call."""
         changed, self._changed = sorted(self._changed), set()
-        return [(partition, row) for partition in changed if (row := self.row(partition)) is not None]
+        # A guard that is over must not come back at a restart, so that a row says that there is nothing.
+        return [(partition, self.row(partition) or NOTHING) for partition in changed]
 
     def row(self, partition: int) -> bytes | None:
         """The whole state of a partition, equal bytes for equal states; None when there is none."""
         feeds = [feed for (place, _), feed in sorted(self._feeds.items()) if home_of(place[1]) == partition]
-        if not feeds:
+        guarded = self.guard.row(partition)
+        if not feeds and guarded is None:
             return None
-        return orjson.dumps(_BreakerRow(FORMAT, feeds), _plain, orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
+        row = _BreakerRow(PLAIN if guarded is None else FORMAT, feeds, guarded)
+        return orjson.dumps(row, _plain, orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS)
 
     def load(self, partition: int, row: bytes | None) -> None:
         """Takes over the kept state of a partition. Raises BreakerRowError; nothing is then known of the partition."""
@@ -280,11 +316,13 @@ class Breaker:
                 f"the breaker's row of partition {partition} has format {read.format}, and this version reads formats "
                 f"up to {FORMAT}"
             )
+        self.guard.load(partition, read.guarded)
         self._feeds |= {((feed.topic, feed.partition), feed.spoofable): feed for feed in read.feeds}
 
     def drop(self, partition: int) -> None:
         """Forgets the partition."""
         self._feeds = {key: feed for key, feed in self._feeds.items() if home_of(key[0][1]) != partition}
+        self.guard.drop(partition)
         self._changed.discard(partition)
 
 
@@ -323,7 +361,10 @@ def _topics() -> dict[int, str]:
 
 
 def _plain(value: object) -> object:
-    return sorted(value) if isinstance(value, set) else msgspec.structs.asdict(value)  # type: ignore[arg-type]
+    if isinstance(value, set):
+        return sorted(value)
+    found = msgspec.structs.asdict(value)  # type: ignore[arg-type]
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _hash(rule: str, number: int) -> int:

@@ -22,6 +22,8 @@ SNAPSHOT_INTERVAL_MS = 10_000
 SILENT_AFTER_MS = 300_000
 BREAKER_OPENS = 100
 BREAKER_FACTOR = 10.0
+RELOAD_OPENS = 500
+RELOAD_SHARE = 0.1
 EXACTLY_ONCE, AT_LEAST_ONCE = DELIVERIES = ("exactly_once", "at_least_once")
 COLUMNS, MESSAGES = FETCHES = ("columns", "messages")
 
@@ -29,6 +31,7 @@ COLUMNS, MESSAGES = FETCHES = ("columns", "messages")
 LEAST = {
     "batch_size": 1, "commit_interval_ms": 1, "poll_timeout_ms": 1, "stop_after": 0, "snapshot_interval_ms": 1,
     "silent_after_ms": 1, "breaker_opens": 0, "watch_ms": 0, "breaker_factor": 0, "broker_wait_ms": 1,
+    "reload_opens": 0, "reload_share": 0,
 }  # fmt: skip
 
 
@@ -64,6 +67,9 @@ class WorkerSettings:
     silent_after_ms: int = SILENT_AFTER_MS  # a feed that had records and then none for so long raises an alarm
 
     breaker_opens: int = BREAKER_OPENS  # of a rule in a partition within a minute, always let through; 0: no breaker
+    # Behind a change of rules, the changed ones open so many holds in a partition, or this share of those in force.
+    reload_opens: int = RELOAD_OPENS
+    reload_share: float = RELOAD_SHARE
     breaker_factor: float = BREAKER_FACTOR  # and so many times the mean of the hour before
 
     def __post_init__(self) -> None:

@@ -27,6 +27,7 @@ from schemas.printable import printable
 from streams.delivery.flow import Flow
 from streams.engine.contract import LiveEngine
 from streams.holds.breaker import Breaker
+from streams.holds.rules_guard import GuardLimits
 from streams.ingest.epoch import OutRecord
 from streams.kafka.clients import Clients
 from streams.kafka.native_check import library_or_none
@@ -357,7 +358,8 @@ def worker_for(
 
     for line in said(Files(rules, feeds)):
         log.info("%s", line)
-    breaker = Breaker(settings.breaker_opens, settings.breaker_factor)
+    guard = GuardLimits(settings.reload_opens, settings.reload_share)
+    breaker = Breaker(settings.breaker_opens, settings.breaker_factor, guard)
     # The topics that are read stay the same for the worker's life: rules may begin and cease to count any of them.
     also = frozenset((*rules.reads, *settings.topics))
     engine = Engine(rules, also=also, region=home_region, breaker=breaker, feeds=Feeds(feeds))
