@@ -18,7 +18,6 @@ from streams.runtime.web_server import Answer, has_token
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 JSON_TYPE = "application/json; charset=utf-8"
 
-
 NO_TOKEN = "set GRAYLINE_WEB_TOKEN: without a token no number is spoken of, and no file is read again\n"
 SEND_TOKEN = "send the token: Authorization: Bearer TOKEN\n"
 BODY_MAX = 1024  # bytes of a question
@@ -53,7 +52,7 @@ def pages(
     metrics: Metrics,
     status: Callable[[], Mapping[str, object]],
     token: str,
-    why: Why = lambda number, unmasked: (404, {}),
+    why: Why = knows_nothing,
     reload: Reload = reloads_nothing,
 ) -> Answer:
     """status() gives the body of /ready, with `ready` in it. With a token, all pages but /health ask for it; /why and
@@ -78,7 +77,8 @@ def pages(
             return web.Response(text=NO_TOKEN, status=403)
         if not has_token(request, token):
             return web.Response(text=SEND_TOKEN, status=401)
-        if (request.content_length or 0) > BODY_MAX or len(body := await request.content.read(BODY_MAX + 1)) > BODY_MAX:
+        body = await _body(request)
+        if len(body) > BODY_MAX:
             return web.Response(text="413: Content Too Large", status=413)
         if request.path == "/reload":
             code, found = await reload()
@@ -102,6 +102,14 @@ def pages(
         return answers[request.path]()
 
     return answer
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """The whole body, which may come in pieces; of one that is too large a byte more than may be."""
+    body = b""
+    while piece := await request.content.read(BODY_MAX + 1 - len(body)):
+        body += piece
+    return body
 
 
 def _typed(content_type: str, body: bytes, status: int = 200) -> web.Response:

@@ -228,6 +228,17 @@ def test_a_question_that_is_none_is_refused(knowing: Site, body: bytes, status: 
     assert knowing.ask(asked(body))[0] == status
 
 
+def test_a_question_may_come_in_pieces(knowing: Site) -> None:
+    whole = asked(ASKED)
+    with knowing.connect(whole[: -len(ASKED)]) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in ASKED:
+            client.sendall(bytes([byte]))
+        got = _to_the_end(client)
+    assert got.startswith(b"HTTP/1.1 200 ")
+    assert got.endswith(b'{"+821011110001":false}')
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_a_question_is_posted(knowing: Site, method: str) -> None:
     status, answer = knowing.ask(asked(b"", method=method))
