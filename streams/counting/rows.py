@@ -35,7 +35,7 @@ class Store:
         self.maximum = maximum
         self.rows = aligned_zeros((min(_ROWS_FIRST, maximum), HEADER + words), np.int64)
         self._dirty = np.zeros(len(self.rows), np.uint8)  # 1: an event has touched the row since it was last clean
-        self._table = aligned_zeros((2 * _ROWS_FIRST, 2), np.int64)
+        self._table = aligned_zeros((2 * _ROWS_FIRST, 1), np.int64)
         self._free = np.zeros(0, np.int64)
         self._state = np.zeros(4, np.int64)
         self._cursor = 0  # the next row that `reclaim` looks at
@@ -49,7 +49,7 @@ class Store:
         keys = np.ascontiguousarray(keys, np.int64)
         out = np.empty(len(keys), np.int64)
         if insert is False:
-            kernels.find(self._table, keys, out)
+            kernels.find(self._table, self.rows, keys, out)
             return out
         wanted = np.ones(len(keys), np.bool_) if insert is True else np.ascontiguousarray(insert, np.bool_)
         if len(wanted) != len(keys):
@@ -102,7 +102,7 @@ class Store:
         self._free[free : free + len(gone)] = gone[::-1]
         self._state[kernels.FREE] += len(gone)
         self._returned += len(gone)
-        self._state[kernels.USED] -= kernels.delete(self._table, self.rows[gone, NUMBER])
+        self._state[kernels.USED] -= kernels.delete(self._table, self.rows, self.rows[gone, NUMBER])
         self.rows[gone] = 0
         self._dirty[gone] = 0
 
@@ -183,6 +183,6 @@ class Store:
             self.rows = rows
             self._dirty = np.concatenate([self._dirty, np.zeros(len(rows) - fresh, np.uint8)])
         if (len(self) + 1) * 10 > len(self._table) * kernels.LOAD_TENTHS:
-            table = aligned_zeros((2 * len(self._table), 2), np.int64)
-            kernels.rehash(self._table, table)
+            table = aligned_zeros((2 * len(self._table), 1), np.int64)
+            kernels.refill(table, self.rows, fresh)
             self._table = table

@@ -23,7 +23,7 @@ clocks there, one of the events that somebody vouches for and one of the others;
 
 Two different events of one partition are confused with a chance of 2**-64 a pair: the memory keeps 64-bit hashes.
 
-Memory: 16 bytes a slot at a load between 0.2 and 0.6, so 27 to 80 bytes x events/s x lateness in seconds; double
+Memory: 16 bytes a slot at a load between 0.25 and 0.7, so 23 to 64 bytes x events/s x lateness in seconds; double
 that for a moment while a table is rebuilt. A table does not shrink. A partition remembers `remembered_max` ids at
 most. At that bound it forgets the older half and from then on takes every event before the oldest it still knows as
 late, as if lateness were shorter: a redelivered event is still recognised or late, never counted twice, which could
@@ -39,7 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streams.ingest.feed_clocks import FeedClocks
-from streams.ingest.memory import Memory, PlaceMemories, Saved, last_of_each, live
+from streams.ingest.memory import FULL_TENTHS, Memory, PlaceMemories, Saved, last_of_each, live
 from streams.kernels import intake as kernels
 from streams.kernels.clocks import DUPLICATE, LATE, NEVER, OK
 
@@ -75,7 +75,7 @@ class Accepted:
 class Intake:
     """Clocks and memories of all partitions a worker owns, of all topics. Times in ms.
 
-    remembered_max: ids a partition remembers at most (rounded up to what a table of a power of two holds at 0.6).
+    remembered_max: ids a partition remembers at most (rounded up to what a table of a power of two holds).
     own_lateness_ms: int64[FEED_CODES], that of the feeds that have one of their own, -1 for the others. legs:
     uint8[FEED_CODES], the end of a call that a feed tells, 0 for both or unknown."""
 
@@ -92,7 +92,7 @@ class Intake:
         self.ahead_ms = ahead_ms
         self.answer_memory_ms = answer_memory_ms
         self._slots_max = 16
-        while self._slots_max * 6 // 10 < remembered_max:
+        while self._slots_max * FULL_TENTHS // 10 < remembered_max:
             self._slots_max *= 2
         self._answers_slots_max = self._slots_max if track_answers else 0
         self._partitions: list[PlaceMemories] = []

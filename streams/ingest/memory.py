@@ -10,6 +10,8 @@ from streams.kernels import intake as kernels
 from streams.kernels.clocks import NEVER
 
 _SLOTS_FIRST = 1024
+FULL_TENTHS = 7  # of a table's slots: it must be rebuilt
+_REBUILT_TENTHS = 5  # that a rebuilt table may hold, so that the next rebuild is a fifth of its slots away
 _JOURNAL_MIN, _JOURNAL_MAX = 1 << 16, 1 << 22  # entries of 16 bytes; pages that nothing was written to cost nothing
 
 
@@ -22,14 +24,14 @@ class Memory:
 
     @property
     def limit(self) -> int:
-        """Entries at which it must be rebuilt: a load of 0.6."""
-        return len(self.table) * 6 // 10
+        """Entries at which it must be rebuilt."""
+        return len(self.table) * FULL_TENTHS // 10
 
     def make_room(self, oldest: int) -> tuple[int, int]:
-        """Rebuilds without entries before `oldest`, doubled if that leaves a load above 0.4. At `slots_max` the older
+        """Rebuilds without entries before `oldest`, doubled if that leaves more than half. At `slots_max` the older
         half goes as well. Returns (entries, time before which nothing is remembered any more)."""
         slots = len(self.table)
-        if kernels.count_since(self.table, oldest) * 10 > slots * 4:
+        if kernels.count_since(self.table, oldest) * 10 > slots * _REBUILT_TENTHS:
             if slots < self.slots_max:
                 slots *= 2
             else:

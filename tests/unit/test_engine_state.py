@@ -323,7 +323,7 @@ def evidence(records: list[OutRecord]) -> dict[str, dict[str, object]]:
 
 def test_what_a_full_memory_forgets_for_a_duplicate_is_in_the_delta(monkeypatch):
     """The duplicate itself is not noted, and moves no clock."""
-    monkeypatch.setattr("streams.counting.counts.Intake", partial(Intake, remembered_max=9))
+    monkeypatch.setattr("streams.counting.counts.Intake", partial(Intake, remembered_max=11))
     engine = engine_of("messages")
     lines = [message(n) for n in range(9)]
     _, ledger = run(engine, lines)
