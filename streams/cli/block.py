@@ -20,7 +20,7 @@ def command(
     """Block NUMBER: no calls, no messages, neither from it nor to it.
 
     The hold stands beside those of rules, under the name `operator`; a later order moves its end. A number that is
-    protected or on the allow list is refused. The reason is shown to blockers.
+    protected or on the allow list is refused. The reason is shown to blockers. `grayline release NUMBER` takes it back.
 
     \b
     Example:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
+from click.testing import CliRunner
 
 from rules import catalog, kinds
 from rules.diagnostics import render
@@ -410,6 +412,33 @@ def test_every_file_and_module_that_a_page_for_contributors_names_is_there(page:
             place = ROOT.joinpath(*module.split("."))
             assert place.exists() or place.with_suffix(".py").exists(), f"{page}: no such module: {module}"
     assert named_here > 10
+
+
+def test_the_way_from_an_alarm_to_a_released_number_is_written_down() -> None:
+    """Each place names the next: the alarm its entry, the entry the page, the page and the help the command."""
+    alarms = yaml.safe_load((ROOT / "docker" / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))
+    told = [rule for group in alarms["groups"] for rule in group["rules"]]
+    (jump,) = [alarm for alarm in told if alarm["alert"] == "GraylineBlocksJump"]
+    assert jump["annotations"]["runbook"] == "docs/operations.md#blocks-that-jump-or-stop"
+    entry = said_in("docs/operations.md").partition("### Blocks that jump, or stop\n")[2].partition("\n### ")[0]
+    assert "(emergency.md" in entry
+    page = said_in("docs/emergency.md")
+    first = page.partition("\n## ")[2].partition("\n## ")[0]
+    assert "$ grayline release 010-5550-0199 --brokers" in first, "the first section says how"
+    helped = {name: helped_with(*name.split()) for name in ("", "release", "block", "audit")}
+    assert "  release " in helped[""]
+    assert 'grayline release 010-1111-0001 --reason "the holder called"' in helped[""]
+    assert "grayline release NUMBER" in helped["block"]
+    assert "grayline audit NUMBER" in helped["release"]
+    for command in re.findall(r"^\$ (grayline (?:release|block) .*)$", first, re.M):
+        options = set(re.findall(r" (--[a-z-]+)", command))
+        assert options <= set(re.findall(r"(--[a-z-]+)", helped[command.split()[1]])), command
+
+
+def helped_with(*words: str) -> str:
+    from streams.cli import command
+
+    return CliRunner().invoke(command, [*words, "--help"]).output
 
 
 def row_of(step: Step) -> str:
