@@ -24,6 +24,7 @@ from streams.engine.engine import Engine
 from streams.engine.evaluate import ALLOW_LISTED, Evaluated, Fired
 from streams.holds.firings import ENFORCE
 from streams.holds.rulings import NOTHING
+from streams.holds.steps import UNREVIEWED
 from streams.ingest.merge import Merged
 
 FOREVER_MS = 1 << 62
@@ -120,6 +121,8 @@ class Explainer:
             at_ms = change.from_ms
         elif change.change == "extended":
             at_ms = self._extended_at(change)
+        elif change.change == UNREVIEWED:
+            at_ms = int(change.hold.get("review_by") or change.until_ms)
         else:
             at_ms = change.until_ms
         self._decided(Decision(at_ms, change.mode, change.change, change.hold, change.order))

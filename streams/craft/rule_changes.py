@@ -3,8 +3,8 @@ differences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 from rules.filled import shown
 from rules.model import Counter, Limit, Rule, RuleSet
@@ -12,18 +12,10 @@ from rules.units import duration_text
 
 ADDED, REMOVED, PROMOTED, DEMOTED, CHANGED = "added", "removed", "promoted", "demoted", "changed"
 _RANKS = ("shadow", "review", "enforce")  # a promotion goes up
-# The parts of a rule that a few words say whole.
-_PLAIN: dict[str, Callable[[Rule], str]] = {
-    "for": lambda rule: duration_text(rule.period_ms),
-    "again": lambda rule: duration_text(rule.again_ms) if rule.again_ms else "",
-    "block": lambda rule: " ".join(rule.actions),
-    "directions": lambda rule: " ".join(rule.directions),
-    "recommend": lambda rule: " ".join(rule.recommend),
-    "announcement": lambda rule: rule.announcement or "",
-    "spoofable": lambda rule: "accepted" if rule.spoofable else "",
-    "unreviewed": lambda rule: f"block after {duration_text(rule.review_ms)}" if rule.review_ms else "",
-    "summary": lambda rule: rule.summary,
-}
+# Parts of a rule that are told in other ways, or are its place.
+_TOLD_APART = ("name", "file", "line", "mode", "when", "counters", "limits")
+# The words by which a rule file has a part, where they are others.
+_WORDS = {"period_ms": "for", "again_ms": "for, again", "review_ms": "unreviewed: block after"}
 
 
 @dataclass(frozen=True)
@@ -70,10 +62,19 @@ def _details(old: Rule, new: Rule) -> Iterator[str]:
     for name in sorted(old.counters.keys() | new.counters.keys()):
         if _counter(old.counters.get(name)) != _counter(new.counters.get(name)):
             yield f"counter {name}"
-    for what, of in _PLAIN.items():
-        was, now = of(old), of(new)
-        if was != now:
-            yield f"{what} {was or 'none'} -> {now or 'none'}"
+    for part in fields(Rule):
+        was, now = getattr(old, part.name), getattr(new, part.name)
+        if part.name not in _TOLD_APART and was != now:
+            what = _WORDS.get(part.name, part.name.replace("_", " "))
+            yield f"{what} {_said(part.name, was)} -> {_said(part.name, now)}"
+
+
+def _said(name: str, value: object) -> str:
+    if name.endswith("_ms") and isinstance(value, int):
+        return duration_text(value) if value else "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return (" ".join(map(str, value)) if isinstance(value, tuple) else str(value or "")) or "none"
 
 
 def _limit(limit: Limit) -> str:

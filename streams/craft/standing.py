@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rules.model import MODES
 from streams.captures.replay import ReplaySummary
 from streams.craft.trial import HoldChange
+from streams.holds.steps import OVER
 
 Numbers = dict[str, list["Stay"]]  # by number, in the order in which they were opened
 
@@ -43,7 +44,7 @@ class Decided:
                 str(hold["reason"]), str(hold.get("diverted") or ""),
             )  # fmt: skip
             stays.append(stay)
-        ended = change.order is not None and change.change in ("released", "rejected")
+        ended = change.order is not None and change.change in OVER
         stay.until_ms = int(change.order["at"]) if ended and change.order else change.until_ms
 
 

@@ -321,17 +321,37 @@ def test_the_page_about_tuning_names_every_count() -> None:
     assert [name for name in COUNTS if f"`{name}`" not in text] == []
 
 
-OTHERWISE: dict[str, Any] = {
-    "summary": "other", "block": ("calls",), "directions": ("incoming",), "period_ms": 1000, "mode": "review",
-    "cut_call": True, "announcement": "call us", "again_ms": 5000, "spoofable": True, "recommend": ("warn",),
-    "review_ms": 9000, "limits": {}, "counters": {},
-}  # fmt: skip
+def otherwise(value: Any) -> Any:
+    """Another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1000
+    if isinstance(value, tuple):
+        return (*value, "other")
+    return {} if isinstance(value, dict) else "review"
 
 
 @pytest.mark.parametrize("name", [each.name for each in fields(Rule) if each.name not in ("name", "file", "line")])
 def test_a_change_of_any_part_of_a_rule_is_a_difference(name: str) -> None:
+    """Of parts that come later, too."""
     rules = load_text(RULES)
-    other = OTHERWISE | {"when": load_text(RULES.replace("rate >= most", "rate > most")).rules[0].when}
-    changed = replace(rules, rules=(replace(rules.rules[0], **{name: other[name]}), rules.rules[1]))
+    when = load_text(RULES.replace("rate >= most", "rate > most")).rules[0].when
+    other = when if name == "when" else otherwise(getattr(rules.rules[0], name))
+    changed = replace(rules, rules=(replace(rules.rules[0], **{name: other}), rules.rules[1]))
     (change,) = rule_changes(rules, changed)
     assert len(change.details) == 1
+    assert " -> " in change.details[0] or name == "counters"
+
+
+@pytest.mark.parametrize("action", ["release", "suspend"])
+def test_a_hold_that_an_order_ended_ends_with_it(tmp_path: Path, action: str) -> None:
+    file = capture(tmp_path, {3: 8})
+    order = {
+        "id": "o1", "at": AT_MS + 400_000, "number": number(3), "action": action, "operator": "kim", "reason": "r",
+    }  # fmt: skip
+    line = {"topic": "control", "partition": 0, "offset": 0, "ts": order["at"], "payload": json.dumps(order)}
+    file.write_text(file.read_text() + json.dumps(line) + "\n")
+    out = found(tmp_path, RULES.replace("name: burst", "name: flood").replace("for: 7d", "for: 8d"), files=[file])
+    (changed,) = out["changed"]
+    assert changed.keys() == {"number", "known_good", "reason"}, "both ended with the order"
