@@ -69,6 +69,7 @@ class Kind:
     beyond = ""
     unit = ""  # of readings: SECONDS, or EVENTS in a window
     is_whole = False  # readings are whole numbers
+    reads_credit = False  # a reading depends on what became of people's reports before, as the registry has it
     needs_live_calls = False  # sees nothing on a feed that tells of a call only when it has ended
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:

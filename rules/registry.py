@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rules.credit import Credit
 from schemas.registry import ENTRY_KINDS, EntryKind
 from schemas.times import rfc3339
 
@@ -246,6 +247,11 @@ class InForce:
         if not len(self.told):
             return self.files.version
         return hashlib.sha256(f"{self.files.version}+{self.told.version}".encode()).hexdigest()[:12]
+
+    @cached_property
+    def credit(self) -> Credit:
+        """The credit of reporters, by all that was judged."""
+        return Credit((self.files, self.told))
 
     def find(self, kind: EntryKind, numbers: np.ndarray, at_ms: np.ndarray) -> np.ndarray:
         """int64[m], as of each registry; a file's entry comes first."""

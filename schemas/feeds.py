@@ -41,8 +41,10 @@ class InputTopic:
     choices: values of each field that has few of them by their code, 0 being absent; `event` has codes of its own.
     complete: fields with the times of an event that tells a whole call, in order.
     distinct: fields of which a rule can count distinct values. content: the fields that `distinct: content` looks at,
-    the first that is present.
+    the first that is present. judged: those of `distinct` with people whose records others judge: they have credit.
     text: the field that people wrote, whose features (schemas.features) rules can read; None for none.
+    repeats_ms: records about a number by one and the same peer, less than so long behind the newest that counts, are
+    one, whatever their ids; 0 where ids tell.
     is_strict: any flaw makes a record a dead letter, since what is left would say something else.
     is_order: its records are orders about a number, which change its holds; the texts of each are kept.
     is_counted: rules can count it. is_steady: its records come all the time, so that silence means something is wrong.
@@ -59,6 +61,8 @@ class InputTopic:
     complete: tuple[str, ...] = ()
     distinct: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
+    judged: tuple[str, ...] = ()
+    repeats_ms: int = 0
     text: str | None = None
     is_strict: bool = False
     is_order: bool = False
@@ -247,6 +251,8 @@ register(
         events=("report",),
         choices={"kind": codes.REPORT_KINDS, "reporter_known": codes.VERIFIED},
         distinct=("reporter", "content", "relay", "reseller", *FEATURE_HASHES),
+        judged=("reporter",),
+        repeats_ms=60_000,
         content=("text",),
         text="text",
         missing={

@@ -35,7 +35,15 @@ INSTITUTION = EntryKind(
 ALLOWED = EntryKind("allowed", 2, "", "a number that no rule blocks; what would have been a block goes to review")
 ACCOUNT = EntryKind("account", 3, "account_registered", "an account that is registered to send", of="account")
 
-ENTRY_KINDS: dict[str, EntryKind] = {kind.name: kind for kind in (BULK_SENDER, INSTITUTION, ALLOWED, ACCOUNT)}
+REPORT_UPHELD = EntryKind("report_upheld", 16, "", "a reporter one of whose reports people have found to be right")
+REPORT_REJECTED = EntryKind("report_rejected", 17, "", "a reporter one of whose reports people have found to be wrong")
+
+# Of these a reporter has one for each order that judged him, which the reason names.
+JUDGEMENTS = (REPORT_UPHELD, REPORT_REJECTED)
+
+ENTRY_KINDS: dict[str, EntryKind] = {
+    kind.name: kind for kind in (BULK_SENDER, INSTITUTION, ALLOWED, ACCOUNT, *JUDGEMENTS)
+}
 # The names of the values that say whom an entry is about.
 ABOUT = ("number", *dict.fromkeys(kind.of for kind in ENTRY_KINDS.values() if kind.of))
 

@@ -160,9 +160,12 @@ def remove(
     wanted = entry_of_values(values, home_region)
     settings = load_settings(brokers, kafka_config)
     told = told_entries(settings)
-    if not any(key_of(told.entry(i)) == key_of(wanted) for i in range(len(told))):
+    entries = (told.entry(i) for i in range(len(told)))
+    gone = [key_of(entry) for entry in entries if (entry.kind, entry.number) == (wanted.kind, wanted.number)]
+    if not gone:
         raise click.ClickException(f"{CONTROL_GLOBAL} has no such entry; those of files are taken out there")
-    produce(settings, OutRecord(CONTROL_GLOBAL, key_of(wanted), None, partition=0))
+    for key in gone:
+        produce(settings, OutRecord(CONTROL_GLOBAL, key, None, partition=0))
     _print("removed", wanted, as_json)
 
 

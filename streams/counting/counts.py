@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
+from rules.credit import Credit
 from schemas import codes
 from schemas.topics import DERIVED
 from streams.counting.image import Images
@@ -52,6 +53,11 @@ class Counted:
         self.places = Places(self.intake)
         self.others = Others(plan.others, plan.other_columns, numbers_max)
         self.images = Images(self.states, self.places, self.others)
+
+    def go_by(self, credit: Credit) -> None:
+        """Reads by this credit of reporters from here on."""
+        for state in self.states.values():
+            state.go_by(credit)
 
     def accept(self, events: Merged) -> Accepted:
         """Judges an epoch's events, and adds the column `vouched`."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rules.credit import FINGERPRINT, NO_CREDIT, Credit
 from rules.expressions import Expression
 from rules.kinds import KINDS
 from rules.model import Counter
@@ -74,6 +75,7 @@ class TopicState:
             at += state.words
         self.ids = {identity_of(counter, state): counter for counter, state in self.counters.items()}
         self.stores = {reading: Store(at - HEADER, numbers_max) for reading in READINGS}
+        self._credit = NO_CREDIT
 
     def inherit(self, old: TopicState) -> None:
         """Takes over all numbers, and the counts of the counters that both have. `old` must not be used any more."""
@@ -282,10 +284,17 @@ class TopicState:
         reading needs as of the horizon."""
         return self._readings(self._rows_by_reading(partition, partitions, horizon_ms), reading, 0.0)
 
+    def go_by(self, credit: Credit) -> None:
+        """Reads by this credit of reporters from here on."""
+        self._credit = credit
+        for state in self.counters.values():
+            state.go_by(credit)
+
     def digest(self, partition: int, partitions: int, horizon_ms: int) -> bytes:
         """Returns a hash of everything that can be read of the partition's numbers, now and later, whatever its form in
-        memory. Levels are rounded to nine digits."""
-        digest = hashlib.blake2b(digest_size=16)
+        memory, and whatever credit reporters have. Levels are rounded to nine digits."""
+        credit, digest = self._credit, hashlib.blake2b(digest_size=16)
+        self.go_by(FINGERPRINT)
         rows = self._rows_by_reading(partition, partitions, horizon_ms)
         for eighths in range(8):
             vouched, every = (self._readings(rows, reading, eighths / 8) for reading in READINGS)
@@ -297,6 +306,7 @@ class TopicState:
                 digest.update(column.tobytes())
             for column in (every.numbers, every.newest_ms, others):
                 digest.update(column[differs].tobytes())
+        self.go_by(credit)
         return digest.digest()
 
     def _rounded(self, readings: Readings) -> np.ndarray:

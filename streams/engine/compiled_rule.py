@@ -115,6 +115,7 @@ class CompiledRule:
         self.fields = [
             name for name in sorted(rule.when.names) if any(name in FEEDS[topic].columns for topic in self.topics)
         ]
+        self.reads_credit = any(KINDS[counter.kind].reads_credit for counter in self.counters)
         self.listed = [name for name in sorted(rule.when.names) if name in REGISTRY_FIELDS]
         self.numeric = [reading.name for reading in self.readings] + [limit.name for limit in self.limits]
         self._compared = _compared(rule)

@@ -99,6 +99,7 @@ class Engine:
         self._compiled = about_numbers(compiled)
         self._evaluator = Evaluator(rules, self._compiled, self._counted)
         self._others = OtherRules(rules, compiled, self._counted.others)
+        self.registry = self._evaluator.registry
         self._output = Output(self.ledger)
         self._orders = OrderReader(self._evaluator)
         self._waits_for_review = any(rule.review_ms for rule in rules.rules)
@@ -240,12 +241,12 @@ class Engine:
             expire_by_clock=self.expire_by_clock, breaker=self.breaker, feeds=known,
         )  # fmt: skip
         new.partitions, new.group = self.partitions, self.group
-        new.registry = InForce(new.registry.files, self.registry.told)
         new.ledger = self.ledger.under([rule.name for rule in rules.rules], _again_ms(rules))
         new._output = Output(new.ledger)
         new._others.sanctions = self._others.sanctions
         new._counted.inherit(self._counted, self.partitions)
         self.breaker.change(self.rules, rules, new.ledger, max(1, self.partitions))
+        new.registry = InForce(new.registry.files, self.registry.told)
         return new
 
     @property
@@ -267,6 +268,7 @@ class Engine:
     @registry.setter
     def registry(self, registry: InForce) -> None:
         self._evaluator.registry = registry
+        self._counted.go_by(registry.credit)
 
     def watch(self, watch: Watch) -> None:
         """Shows every later epoch to `watch`: its events, and each rule's columns and firings."""

@@ -154,7 +154,7 @@ class Evaluator:
             content["announcement"] = rule.announcement
         if fired.allowed[k] >= 0:
             content["listed"] = self.registry.entry(int(fired.allowed[k])).shown()
-        if fired.allowed[k] >= 0 or part.rule.listed:
+        if fired.allowed[k] >= 0 or part.rule.listed or part.rule.reads_credit:
             content["registry_version"] = self.registry.version
         return content
 

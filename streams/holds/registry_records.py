@@ -1,5 +1,6 @@
 """Entries of the registry as records of `control-global`: key `registry/KIND/NUMBER`, compacted, a tombstone takes the
-entry back. All workers go by the same records, in the same order."""
+entry back. A judgement of a reporter has the order behind it, `registry/KIND/NUMBER/ORDER`: one order judges him once.
+All workers go by the same records, in the same order."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from rules.registry import Entry, Registry
 from rules.registry_file import EntryProblem, entry_of
 from schemas.json_reading import Int64, JsonReader, Unreadable
 from schemas.printable import printable
-from schemas.registry import ABOUT, about_of
+from schemas.registry import ABOUT, JUDGEMENTS, about_of
 from schemas.topics import CONTROL_GLOBAL
 from streams.ingest.epoch import OutRecord
 
@@ -42,7 +43,8 @@ class TooManyEntries(ValueError):
 
 
 def key_of(entry: Entry) -> bytes:
-    return PREFIX + f"{entry.kind.name}/{entry.number}".encode()
+    judged_by = f"/{entry.reason}" if entry.kind in JUDGEMENTS else ""
+    return PREFIX + f"{entry.kind.name}/{entry.number}{judged_by}".encode()
 
 
 def record_of(entry: Entry, id: str, at_ms: int, operator: str) -> OutRecord:
@@ -54,6 +56,8 @@ def told_entry(key: bytes, value: bytes) -> Entry:
     """Reads a record. Raises ValueError, with words that hold no number."""
     try:
         kind, _, number = key[len(PREFIX) :].decode().partition("/")
+        if kind in [judgement.name for judgement in JUDGEMENTS]:
+            number = number.partition("/")[0]
         record = _RECORD.read(value)
         values = {"kind": kind, about_of(kind): number, "owner": record.owner, "reason": record.reason}
         times = {"until": str(record.until), "since": "" if record.since is None else str(record.since)}

@@ -13,7 +13,9 @@ clocks there, one of the events that somebody vouches for and one of the others;
    been silent for a million events of the partition: nobody needs ids from before the longest lateness behind that.
 4. An event whose kind, id, number and peer were first seen at a time no more than `lateness_ms` behind the clock is a
    duplicate. It changes nothing but the clock, and does not renew the first time. But a set-up later than both the
-   set-up and the release that are remembered is another call, and so are the events behind it.
+   set-up and the release that are remembered is another call, and so are the events behind it. Where repetitions are
+   one (schemas.feeds, `repeats_ms`: reports), the id says nothing: an event is a duplicate that is not so much later
+   than the newest that counted of its number and peer.
 5. Everything else is remembered and counts.
 6. In the vouched reading events that nobody vouches for are not looked up and not remembered: a duplicate of one, the
    answer or release of one, is none there. In the reading of all, a vouched-for event takes the place of such an
@@ -38,6 +40,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from schemas.feeds import CODES, EVENTS, FEEDS
 from streams.ingest.feed_clocks import FeedClocks
 from streams.ingest.memory import FULL_TENTHS, Memory, PlaceMemories, Saved, last_of_each, live
 from streams.kernels import intake as kernels
@@ -99,6 +102,7 @@ class Intake:
         self._recent = np.zeros(_RECENT, np.int64)
         self._clocks = FeedClocks(lateness_ms, own_lateness_ms)
         self._legs = legs if legs is not None and legs.any() else None
+        self._repeats = repeats_of_events()
 
     @property
     def lateness_max_ms(self) -> int:
@@ -147,7 +151,7 @@ class Intake:
             (time, clock, horizon, behind, verdict, future, clock_max_before, place_clock),
         )  # fmt: skip
         leg = np.zeros(n, np.uint8) if self._legs is None else self._legs[feed]
-        kernels.identities(event, id_hash, number, peer, leg, identity)
+        kernels.identities(event, id_hash, number, peer, leg, self._repeats, identity)
         kernels.ids_used_again(self._recent, source, event, id_hash, identity, reused)
         # The partitions know nothing of each other, so each one's events can be taken together.
         for slot, order in _by_source(source):
@@ -286,7 +290,8 @@ class Intake:
         while True:
             start = kernels.sift(
                 partition.seen.table, partition.answers.table, partition.state, partition.journal,
-                partition.answers_journal, order, start, *events, self.lateness_max_ms, self.answer_memory_ms, *out,
+                partition.answers_journal, order, start, *events, self.lateness_max_ms, self.answer_memory_ms,
+                self._repeats, *out,
             )  # fmt: skip
             if start == len(order):
                 return
@@ -302,3 +307,11 @@ def _by_source(source: np.ndarray) -> list[tuple[int, np.ndarray]]:
     narrow = source.astype(np.uint16) if len(counts) <= 1 << 16 else source  # numpy sorts 16 bits in one pass
     orders = np.split(np.argsort(narrow, kind="stable"), np.cumsum(counts[present])[:-1])
     return list(zip(present, orders, strict=True)) if len(source) else []
+
+
+def repeats_of_events() -> np.ndarray:
+    """int64[CODES]: by code of the event, how long repetitions are one; 0 where ids tell them apart."""
+    out = np.zeros(CODES, np.int64)
+    for row in FEEDS.values():
+        out[[EVENTS.index(event) for event in row.events]] = row.repeats_ms
+    return out

@@ -1,7 +1,8 @@
 """Decides which events count: duplicates, calls set up again, and the memory of answers.
 
 An event is known by its *identity*: the mix of its id, number and peer. Ids alone are chosen by whoever calls, and
-repeat among relays and callers.
+repeat among relays and callers. Where repetitions are one (`repeats`), it is number and peer alone, and the newest that
+counted is remembered.
 
 A memory is int64[capacity, 2], an open-addressing table of (key, mark): the key is the identity, changed by the kind of
 event (`event_key`), and being a mix it is its own hash; 0 is an empty slot. The mark is 2 x time, and 1 more where
@@ -38,11 +39,13 @@ SEEN, SEEN_LIMIT, ANSWERS, ANSWERS_LIMIT, FLOOR, NARROWED, NOTED, ANSWERS_NOTED 
 
 
 @njit(**COMPILED)
-def identities(event, id_hash, number, peer, leg, out):
+def identities(event, id_hash, number, peer, leg, repeats, out):
     """out[i] (int64): what tells an event from all others of its kind. leg: uint8[n], not 0 for a feed that tells one
-    end of calls: the other end's feed has ids of its own, so the id says nothing."""
+    end of calls: the other end's feed has ids of its own, so the id says nothing. repeats: int64[codes], by event, ms,
+    not 0 where number and peer alone tell."""
     for i in range(len(id_hash)):
-        id = LEG if leg[i] > 0 and SETUP <= event[i] <= COMPLETE else id_hash[i]
+        is_leg = leg[i] > 0 and SETUP <= event[i] <= COMPLETE
+        id = LEG if is_leg or repeats[event[i]] > 0 else id_hash[i]
         out[i] = mix(mix(id ^ np.int64(np.uint64(number[i]) * GOLDEN)) ^ peer[i])
 
 
@@ -71,7 +74,7 @@ def event_key(event, mixed):
 @njit(**COMPILED)
 def sift(
     seen, answers, state, journal, answers_journal, order, start, event, identity, vouched, leg, time,
-    clock, horizon, behind, lateness_max, answer_memory,
+    clock, horizon, behind, lateness_max, answer_memory, repeats,
     verdict, closed, duration, first_vouched, closed_vouched, duration_vouched, released,
 ):  # fmt: skip
     """Duplicates, known releases and call durations of one place's events.
@@ -110,9 +113,12 @@ def sift(
         elif time_of(seen[slot, 1]) >= (oldest if is_vouched(seen[slot, 1]) and not vouched[i] else horizon[i]):
             mark = seen[slot, 1]
             earlier = time_of(mark)
-            again = is_of_another_call(
-                seen, mark, event[i], identity[i], leg[i], time[i], vouched[i], horizon[i], copies
-            )
+            if repeats[event[i]] > 0:
+                again = is_another(mark, time[i], vouched[i], repeats[event[i]])
+            else:
+                again = is_of_another_call(
+                    seen, mark, event[i], identity[i], leg[i], time[i], vouched[i], horizon[i], copies
+                )
             again_vouched = again and is_vouched(mark)
             if not again:
                 verdict[i] = DUPLICATE
@@ -142,6 +148,12 @@ def look_ahead(seen, answers, event, identity):
         prefetch_row(seen, event_key(RELEASE, identity) & mask, 0)
     if event == ANSWER or event == RELEASE:
         prefetch_row(answers, event_key(ANSWER, identity) & (len(answers) - 1), 0)
+
+
+@njit(**HOT)
+def is_another(mark, time, vouched, repeats):
+    """True of an event that is no repetition of the remembered one by the same peer about the same number."""
+    return time >= time_of(mark) + repeats and (vouched or not is_vouched(mark))
 
 
 @njit(**INNER)

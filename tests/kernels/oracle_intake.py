@@ -38,9 +38,13 @@ class Memory:
 
 
 class PartitionOracle:
-    """own: lateness by feed, where it has one of its own."""
+    """own: lateness by feed, where it has one of its own. repeats: by event, where number and peer alone tell."""
 
-    def __init__(self, lateness: int, ahead: int, answer_memory: int, own: dict[int, int] | None = None) -> None:
+    def __init__(
+        self, lateness: int, ahead: int, answer_memory: int, own: dict[int, int] | None = None,
+        repeats: dict[int, int] | None = None,
+    ) -> None:  # fmt: skip
+        self.repeats = repeats or {}
         self.place = PlaceOracle(lateness, ahead, own)
         self.answer_memory = answer_memory
         self.all, self.vouched = Memory(), Memory()
@@ -52,7 +56,7 @@ class PartitionOracle:
         t, late, future = self.place.judge(feed, vouched, at, timestamp, number)
         if late:
             return Judged(t, 1, future, duration=duration, duration_vouched=duration)
-        who = id_hash, number, peer
+        who = 0 if event in self.repeats else id_hash, number, peer
         known, again, earlier = self._known_before(self.all, t, event, who, vouched)
         if known and not vouched:
             return Judged(t, 2, future, duration=duration, duration_vouched=duration)
@@ -75,6 +79,9 @@ class PartitionOracle:
         floor = self.place.behind - self.place.lateness_max
         if first is None or first < (floor if by_vouched and not vouched else self.place.horizon):
             return False, False, None
+        if event in self.repeats:
+            again = t >= first + self.repeats[event] and (vouched or not by_vouched)
+            return not again, again, first if again else None
         other, other_by_vouched = of.first.get((RELEASE if event == SETUP else SETUP, who), (None, False))
         again = event in (SETUP, ANSWER, RELEASE, COMPLETE)
         again &= other is not None and other >= self.place.horizon

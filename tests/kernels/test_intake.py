@@ -16,6 +16,7 @@ from tests.kernels.oracle_intake import Judged, PartitionOracle
 
 LATENESS, AHEAD, ANSWERS = 1200, 240, 1800
 OWN = {7: 2400}
+REPORT, REPEATS = 5, {5: 300}
 START = 1_795_312_800_000
 SPELT = {field.name for field in fields(Judged)}
 EVENT = st.tuples(
@@ -24,7 +25,7 @@ EVENT = st.tuples(
     # Most within the lateness of each other, some far off.
     st.one_of(st.integers(START, START + 1500), st.integers(START - 7200, START + 7200)),  # at
     st.sampled_from([0, -1, START // 1000, START + 300, START + 1000, START + 7200]),  # Kafka timestamp
-    st.integers(0, 4),
+    st.integers(0, REPORT),
     st.integers(0, 2),  # id
     st.sampled_from([1, 1, 2, 3, 4, 5]),  # number
     st.integers(1, 2),  # peer
@@ -37,7 +38,10 @@ TYPES = (np.int32, np.int32, np.int64, np.int64, np.uint8, np.int64, np.int64, n
 def _intake(**options) -> Intake:
     own = np.full(1 << 16, -1)
     own[7] = OWN[7]
-    return Intake(LATENESS, AHEAD, ANSWERS, track_answers=True, own_lateness_ms=own, **options)
+    intake = Intake(LATENESS, AHEAD, ANSWERS, track_answers=True, own_lateness_ms=own, **options)
+    assert intake._repeats.nonzero()[0].tolist() == [REPORT]
+    intake._repeats[REPORT] = REPEATS[REPORT]
+    return intake
 
 
 def _accept(intake: Intake, events: list[tuple]) -> list[tuple[Judged, int]]:
@@ -67,7 +71,11 @@ def test_the_kernel_and_the_records_use_the_same_codes():
 @settings(max_examples=400, deadline=None)
 @given(st.lists(EVENT, max_size=300), st.lists(st.integers(0, 300), max_size=5))
 def test_any_cut_into_batches_and_any_interleaving_agree_with_each_partition_alone(events, cuts):
-    intake, oracles, largest = _intake(), [PartitionOracle(LATENESS, AHEAD, ANSWERS, OWN) for _ in range(3)], NEVER
+    intake, oracles, largest = (
+        _intake(),
+        [PartitionOracle(LATENESS, AHEAD, ANSWERS, OWN, REPEATS) for _ in range(3)],
+        NEVER,
+    )
     expected = []
     for source, *rest in events:
         expected.append((oracles[source].accept(*rest), largest))
@@ -80,7 +88,7 @@ def test_any_cut_into_batches_and_any_interleaving_agree_with_each_partition_alo
 
 def test_rebuilt_and_grown_memories_answer_like_ones_that_forget_nothing():
     random = np.random.default_rng(20261122)
-    n, oracle, intake = 60_000, PartitionOracle(LATENESS, AHEAD, ANSWERS, OWN), _intake()
+    n, oracle, intake = 60_000, PartitionOracle(LATENESS, AHEAD, ANSWERS, OWN, REPEATS), _intake()
     at = START + np.arange(n) // 4 - random.integers(0, 1500, n)  # a tenth or so late; thousands of ids live
     ids = np.maximum(0, np.arange(n) // 2 - random.integers(0, 4000, n))
     kinds, vouched = random.integers(0, 5, n), random.integers(0, 3, n) > 0
@@ -242,7 +250,7 @@ def test_the_way_back_from_a_clock_that_is_ahead_for_good_is_to_read_on_without_
 def test_the_clock_of_a_place_is_the_newest_of_its_feeds_and_may_go_back_with_it(events):
     columns = zip(*events, strict=True) if events else [()] * len(TYPES)
     got = _intake().accept(*(np.array(c, t) for c, t in zip(columns, TYPES, strict=True))).place_clock.tolist()
-    oracles, expected = [PartitionOracle(LATENESS, AHEAD, ANSWERS, OWN) for _ in range(3)], []
+    oracles, expected = [PartitionOracle(LATENESS, AHEAD, ANSWERS, OWN, REPEATS) for _ in range(3)], []
     for source, *rest in events:
         oracles[source].accept(*rest)
         expected.append(oracles[source].place.newest)

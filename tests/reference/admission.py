@@ -13,6 +13,7 @@ AHEAD_MS = 5 * MINUTE_MS
 LATENESS_MS = HOUR_MS
 ANSWER_MEMORY_MS = 4 * HOUR_MS
 COPIES_MS = 250
+REPEATS_MS = {"report": MINUTE_MS}  # one and the same peer's, whatever their ids
 CALLS = ("setup", "answer", "release", "complete")
 READINGS = ("vouched", "all")
 
@@ -42,6 +43,9 @@ class Memory:
         like = self.find(event.event, event.id, until_ms)
         if like is None:
             return False, None
+        if event.event in REPEATS_MS:
+            is_later = event.at_ms >= like[0] + REPEATS_MS[event.event] and (event.vouched or not like[1])
+            return (False, like[0]) if is_later else (True, None)
         other = self.find("release" if event.event == "setup" else "setup", event.id, clock_ms)
         if event.event not in CALLS or other is None or (like[1] and not (event.vouched and other[1])):
             return True, None
@@ -66,6 +70,8 @@ class Partition:
         event.at_ms, is_late, _ = self.clocks.judge(feed, event.vouched, event.at_ms, ts_ms, event.number)
         if is_late:
             return []
+        if event.event in REPEATS_MS:
+            event.id = ("", *event.id[1:])
         clock_ms, behind_ms = self.clocks.clock, self.clocks.behind
         found = {reading: memory.before(event, clock_ms, behind_ms) for reading, memory in self.memories.items()}
         fresh = {

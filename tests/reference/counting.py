@@ -42,7 +42,7 @@ def counts(counter: Counter, event: Event) -> bool:
     assert event.event in EVENTS
     if event.topic != counter.topic or event.event not in counter.events:
         return False
-    if counter.kind == "distinct" and event.things[counter.field or ""] is None:
+    if counter.kind in ("distinct", "credited") and event.things[counter.field or ""] is None:
         return False
     if counter.field == "duration" and event.duration_ms is None:
         return False
@@ -78,6 +78,13 @@ def _readings(counter: Counter, counted: list[Event], as_of_ms: int) -> tuple[Va
     if counter.kind == "distinct":
         inside = [event for event in counted if as_of_ms - event.at_ms < counter["window_ms"]]
         return (float(len({event.things[counter.field or ""] for event in inside})),)
+    if counter.kind == "credited":  # nobody has been judged
+        newest: dict[object, int] = {}
+        for event in counted:
+            who = event.things[counter.field or ""]
+            newest[who] = max(newest.get(who, 0), event.at_ms)
+        latest = sorted(newest.values(), reverse=True)[:64]
+        return (float(sum(as_of_ms - at_ms < counter["window_ms"] for at_ms in latest)),)
     if counter.kind == "peak":
         now = _live(counted, as_of_ms, counter["max_age_ms"])
         return (_peak(counted, as_of_ms, counter["max_age_ms"], counter["window_ms"]), now)

@@ -232,7 +232,7 @@ class Reference:
             if mine and REGISTRY_FIELDS.keys() & rule.when.names:
                 wanted |= {"account", "relay"}
             for counter in mine:
-                if counter.kind == "distinct":
+                if counter.kind in ("distinct", "credited"):
                     wanted |= {"content_hash", "text"} if counter.field == "content" else {str(counter.field)}
         return frozenset(wanted & set(FEEDS[topic].optional))
 
@@ -247,6 +247,7 @@ class Reference:
             "channel": record.get("channel"),
             "kind": record.get("kind"),
             "depth": record.get("depth"),
+            "reporter_known": record.get("reporter_known"),
             "access_code": ACCESS_CODES[number.access] or None,
             f"{number_name}_type": kind,
             f"{peer_name}_type": NUMBER_TYPES[peer.type] if peer else None,

@@ -171,6 +171,7 @@ rules:
 SAID_BY_OTHERS = """
 counters:
   people: {on: reports, per: number, distinct: reporter, window: 1h}
+  credit: {on: reports, per: number, credited: reporter, window: 20m, where: reporter_known == "full"}
   told: {on: reports, per: number, count: events, window: 10m, where: kind == "call"}
   texts: {on: reports, per: number, distinct: content, window: 1h}
   resellers: {on: reports, per: number, distinct: reseller, window: 1h}
@@ -208,6 +209,12 @@ rules:
     when: depths >= 6 or depths + sent >= 3 and sent >= 1
     then: {block: [calls, messages], directions: [outgoing], for: 1d}
     mode: review
+  - name: reported-by-the-known
+    summary: reporters of whom the network knows the handset
+    when: credit >= 2 or credit >= 1 and sent >= 1
+    then: {block: [calls, messages], directions: [outgoing], for: 1d}
+    mode: enforce
+    spoofable: accepted
   - name: sends-and-is-reported
     summary: messages and reports
     when: sent >= 1 and people >= 1

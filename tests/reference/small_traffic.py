@@ -63,7 +63,12 @@ CALL = st.fixed_dictionaries(
 )
 REPORT = st.fixed_dictionaries(
     {"report_id": few(*"abcdefgh"), "number": few(*NUMBERS[:4]), "reporter": few(*NUMBERS)},
-    optional={"kind": few("call", "message", "fax", None), "text": few("hello", "한글"), "reseller": few("s1", "s2")},
+    optional={
+        "reporter_known": few("full", "full", "none", 7),
+        "kind": few("call", "message", "fax", None),
+        "text": few("hello", "한글"),
+        "reseller": few("s1", "s2"),
+    },
 )
 HIT = st.fixed_dictionaries(
     {"sender": few(*NUMBERS[:6]), "trap": few(*NUMBERS[:4]), "depth": few("record", "limited", "full")},

@@ -14,6 +14,7 @@ from rules import kinds
 from rules.kinds import KINDS
 from rules.load import load_text
 from rules.model import Counter, RuleSet
+from schemas.feeds import FEEDS
 from schemas.topics import CDR, MESSAGE_RELAY
 from streams.counting import identity as identities
 from streams.counting.identity import identity_of
@@ -49,6 +50,11 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
         "on: cdr.setup, per: caller, distinct: callee, window: 1h",
         {"window_ms": "on: cdr.setup, per: caller, distinct: callee, window: 2h",
          "field": "on: cdr.setup, per: caller, distinct: carrier, window: 1h"},
+    ),
+    "credited": (
+        "on: cdr.setup, per: caller, credited: callee, window: 1h",
+        {"window_ms": "on: cdr.setup, per: caller, credited: callee, window: 2h",
+         "field": "on: cdr.setup, per: caller, credited: carrier, window: 1h"},
     ),
     "sum": (
         "on: cdr.release, per: caller, sum: duration, window: 10m",
@@ -91,6 +97,12 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     ),
 }  # fmt: skip
 COMPARED = [field.name for field in dataclasses.fields(Counter) if field.compare]
+
+
+@pytest.fixture(autouse=True)
+def _callees_have_credit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As reporters do, so that calls serve every kind."""
+    monkeypatch.setitem(FEEDS, CDR, dataclasses.replace(FEEDS[CDR], judged=("callee", "carrier")))
 
 
 def rules_of(**counters: str) -> RuleSet:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
+    from rules.credit import Credit
     from streams.counting.kinds.pool import Saved, SlotPool
 
 
@@ -31,6 +32,10 @@ class CounterState(Protocol):
 
     at: int  # its first word in the row
     words: int  # words of the row it owns
+
+    def go_by(self, credit: Credit) -> None:
+        """Reads by this credit of reporters from here on. Nothing that is counted depends on it."""
+        ...
 
     def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
         """Counts every hit and reads where asked, event by event in order.

@@ -20,6 +20,7 @@ from streams.counting.kinds.late import Late
 if TYPE_CHECKING:
     import numpy as np
 
+    from rules.credit import Credit
     from streams.counting import aligned
     from streams.counting.kinds.base import Events
 
@@ -104,6 +105,9 @@ class Pooled:
     at: int
     words: int
     outputs = 1  # arrays that `process` returns
+
+    def go_by(self, credit: Credit) -> None:
+        """See CounterState. This version is for counters that weigh nobody."""
 
     def process(self, rows: np.ndarray, events: Events) -> tuple[np.ndarray, ...]:
         """See CounterState. Raises PoolFull when a pool's bound is reached."""

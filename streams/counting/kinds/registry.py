@@ -5,6 +5,7 @@ from __future__ import annotations
 from rules.kinds import register
 from streams.counting.kinds.amounts import Mean, Sum
 from streams.counting.kinds.concurrent import Live
+from streams.counting.kinds.credited import CreditedReporters
 from streams.counting.kinds.distinct import DistinctValues
 from streams.counting.kinds.gray import GrayLevels
 from streams.counting.kinds.peak import Peak
@@ -16,7 +17,7 @@ from streams.counting.kinds.window import Window
 
 KINDS = (
     Window(), Live(), GrayLevels(), DistinctValues(), Sum(), Mean(), Weight(), ShareOfEvents(), Quantile(), Peak(),
-    Ratio(),
+    Ratio(), CreditedReporters(),
 )  # fmt: skip
 for kind in KINDS:
     register(kind)
