@@ -42,6 +42,7 @@ class InputTopic:
     complete: fields with the times of an event that tells a whole call, in order.
     distinct: fields of which a rule can count distinct values. content: the fields that `distinct: content` looks at,
     the first that is present. judged: those of `distinct` with people whose records others judge: they have credit.
+    known: the field that says how far it is known that a record is from the one whom `judged` names.
     text: the field that people wrote, whose features (schemas.features) rules can read; None for none.
     repeats_ms: records about a number by one and the same peer, less than so long behind the newest that counts, are
     one, whatever their ids; 0 where ids tell.
@@ -62,6 +63,7 @@ class InputTopic:
     distinct: tuple[str, ...] = ()
     content: tuple[str, ...] = ()
     judged: tuple[str, ...] = ()
+    known: str | None = None
     repeats_ms: int = 0
     text: str | None = None
     is_strict: bool = False
@@ -252,6 +254,7 @@ register(
         choices={"kind": codes.REPORT_KINDS, "reporter_known": codes.VERIFIED},
         distinct=("reporter", "content", "relay", "reseller", *FEATURE_HASHES),
         judged=("reporter",),
+        known="reporter_known",
         repeats_ms=60_000,
         content=("text",),
         text="text",

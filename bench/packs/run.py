@@ -23,6 +23,7 @@ from streams.holds.breaker import Gate
 from streams.holds.firings import ENFORCE, REVIEW
 from streams.holds.ledger import Change
 from streams.holds.number_order import Answer, NumberOrder
+from streams.holds.silence import Silence
 from streams.ingest.decode import Decoded
 from streams.ingest.epoch import RawBatch
 
@@ -48,9 +49,9 @@ class Watched(Engine):
         self._evidence = evidence
 
     def _changes(
-        self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder]
+        self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder], silence: Silence | None
     ) -> Iterator[tuple[int, Change | Answer]]:
-        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate, orders):
+        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate, orders, silence):
             if isinstance(change, Answer):
                 continue
             key = (change.hold.number, change.hold.lane, self.ledger.rules[change.hold.rule])

@@ -31,6 +31,7 @@ COMMANDS = {
     "serve": "Answer over HTTP which numbers are blocked.",
     "allow": "The allow list: add a number and end its blocks, remove, list.",
     "review": "List, show and decide what is in review.",
+    "reporters": "Show which reporters count less, and judge them.",
     "why": "Ask running workers why a number is blocked, or why not.",
     "shadow": "List whom rules in shadow mode would block.",
     "audit": "Show the whole history of a number.",

@@ -9,6 +9,7 @@ import click
 from streams.cli.options import Duration
 from streams.cli.ordering import EXIT_CODES, Asked, Desk, options
 from streams.cli.reading import states_in_force
+from streams.cli.reporters import decide, reports_option
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ SAMPLE = 5  # numbers that are shown before the question
 @click.option("--until", default="", metavar="TIME", help="Without NUMBER: only blocks that began before.")
 @click.option("--yes", is_flag=True, help="Without NUMBER: do not ask before all these numbers are released.")
 @click.option("--preview", is_flag=True, help="Without NUMBER: only show which numbers it would release.")
+@reports_option("unjudged", "`wrong`: the number was reported falsely.")
 @options
 def command(
     number: str | None,
@@ -37,6 +39,7 @@ def command(
     until: str,
     yes: bool,
     preview: bool,
+    verdict: str,
     asked: Asked,
 ) -> None:
     """End the blocks of NUMBER: all of them, or that of one rule. `grayline audit NUMBER` shows why it is blocked.
@@ -70,7 +73,7 @@ def command(
             return
         _ask(numbers, rule, yes, asked.as_json)
     orders = [desk.order("release", one, rule=rule, for_ms=cool_down_ms) for one in numbers]
-    desk.give(orders, max(asked.timeout_s, len(numbers) / 500))
+    decide(desk, orders, verdict, max(asked.timeout_s, len(numbers) / 500))
 
 
 def _time(option: str, text: str) -> int | None:

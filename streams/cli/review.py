@@ -13,6 +13,7 @@ from streams.cli.blocks import as_published, rfc3339
 from streams.cli.options import Duration, home_region
 from streams.cli.ordering import EXIT_CODES, Asked, Desk, options
 from streams.cli.reading import holds_in_force, states_in_force
+from streams.cli.reporters import decide, reports_option
 from streams.cli.topics import kafka_options, load_settings
 from streams.cli.trails import evidence_lines, hold_text, load_rules, rules_option
 from streams.runtime.clock import now_ms
@@ -163,11 +164,13 @@ def take(number: str, rule: str, asked: Asked) -> None:
 @click.option(
     "--for", "for_ms", type=Duration(), metavar="DURATION", help="How long from now. [default: the hold's own end]"
 )
+@reports_option("right", "`unjudged`: the block has other grounds.")
 @options
 def approve(
     number: str,
     rule: str,
     for_ms: int | None,
+    verdict: str,
     asked: Asked,
 ) -> None:
     """Enforce the holds on NUMBER that are in review, with their evidence.
@@ -177,7 +180,7 @@ def approve(
       grayline review approve 010-1111-0001 --rule varied-bulk --reason "lottery texts, seen by two"
     """
     desk = Desk(asked)
-    desk.give([desk.order("approve", desk.published(number), rule=rule, for_ms=for_ms)])
+    decide(desk, [desk.order("approve", desk.published(number), rule=rule, for_ms=for_ms)], verdict)
 
 
 @command.command("reject", short_help="Let what is in review go.", epilog=EXIT_CODES)
@@ -187,11 +190,13 @@ def approve(
     "--for", "for_ms", type=Duration(), metavar="DURATION",
     help="How long from now the rule's hits on this number are passed over. [default: until the hold's own end]",
 )  # fmt: skip
+@reports_option("wrong", "`unjudged`: they reported in good faith.")
 @options
 def reject(
     number: str,
     rule: str,
     for_ms: int | None,
+    verdict: str,
     asked: Asked,
 ) -> None:
     """End the holds on NUMBER that are in review, and do not ask again until their end.
@@ -201,7 +206,7 @@ def reject(
       grayline review reject 010-1111-0001 --rule varied-bulk --for 30d --reason "an opinion poll; the firm's line"
     """
     desk = Desk(asked)
-    desk.give([desk.order("reject", desk.published(number), rule=rule, for_ms=for_ms)])
+    decide(desk, [desk.order("reject", desk.published(number), rule=rule, for_ms=for_ms)], verdict)
 
 
 def _in_review(settings: KafkaSettings) -> list[BlockChange]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from rules.registry import Entry, Registry
 from schemas.decoding import RecordError, decode
+from schemas.feeds import FEEDS
 from schemas.numbers import normalise
 from schemas.registry import JUDGEMENTS, REPORT_REJECTED, REPORT_UPHELD, EntryKind
-from schemas.topics import REPORTS
 from streams.holds.registry_records import TOLD_MAX, record_of
 from streams.kafka.partition import partition_of
 from streams.kafka.settings import KafkaProblem, KafkaSettings
@@ -22,6 +22,7 @@ from streams.kafka.topics import check_inputs
 from streams.operators.spans import committed
 from streams.operators.telling import write
 
+(REPORTED,) = (row for row in FEEDS.values() if row.judged)
 DAY_MS = 86_400_000
 REACH_MS = 8 * DAY_MS  # before a decision: a hold of a week, and the day of reports that led to it
 KEPT_MS = 182 * DAY_MS  # a judgement ends then
@@ -70,13 +71,14 @@ def judge(settings: KafkaSettings, verdict: Verdict, told: Registry) -> int:
 def reporters_of(settings: KafkaSettings, verdict: Verdict) -> list[int]:
     """Keys of those who reported the number from `since_ms` to `at_ms` by handsets that the network knows, the newest
     first. Raises KafkaProblem."""
-    partitions = check_inputs(settings, (REPORTS,), TIMEOUT_S)
+    partitions = check_inputs(settings, (REPORTED.name,), TIMEOUT_S)
     partition = partition_of(verdict.number.encode(), partitions)
     newest: dict[int, int] = {}
-    for report in _reports(message.value() for message in committed(settings, REPORTS, [partition], verdict.since_ms)):
-        at, reporter = int(str(report["at"])), normalise(str(report["reporter"]))
-        is_his = normalise(str(report["number"])).text == verdict.number
-        if is_his and report.get("reporter_known") == KNOWN and verdict.since_ms <= at <= verdict.at_ms:
+    messages = committed(settings, REPORTED.name, [partition], verdict.since_ms)
+    for report in _reports(message.value() for message in messages):
+        at, reporter = int(str(report["at"])), normalise(str(report[REPORTED.judged[0]]))
+        is_his = normalise(str(report[REPORTED.number])).text == verdict.number
+        if is_his and report.get(str(REPORTED.known)) == KNOWN and verdict.since_ms <= at <= verdict.at_ms:
             if reporter.key > 0:  # a number: whoever has none cannot be told from others
                 newest[reporter.key] = max(newest.get(reporter.key, 0), at)
     return sorted(newest, key=lambda key: (-newest[key], key))[:JUDGED_MAX]
@@ -85,7 +87,7 @@ def reporters_of(settings: KafkaSettings, verdict: Verdict) -> list[int]:
 def _reports(values: Iterable[bytes | None]) -> Iterable[dict[str, object]]:
     for value in values:
         try:
-            yield decode(REPORTS, value, frozenset({"reporter_known"}))
+            yield decode(REPORTED.name, value, frozenset({str(REPORTED.known)}))
         except RecordError:  # a dead letter, as for the workers
             continue
 

@@ -304,7 +304,8 @@ class Reference:
                 if allowed is not None:
                     lane = "review"
                     more |= {"diverted": "allow_listed", "listed": allowed.shown()}
-                if allowed is not None or REGISTRY_FIELDS.keys() & rule.when.names:
+                has_credit = any(counter.kind == "credited" for counter in rule.counters.values())
+                if allowed is not None or has_credit or REGISTRY_FIELDS.keys() & rule.when.names:
                     more["registry_version"] = self.rules.registry.version if self.rules.registry else ""
                 change = self._ledger(place, rule, lane, number, at_ms, evidence, more)
                 if change is not None:
