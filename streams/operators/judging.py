@@ -93,7 +93,7 @@ def _reports(values: Iterable[bytes | None]) -> Iterable[dict[str, object]]:
 
 
 @dataclass(frozen=True)
-class Standing:
+class JudgedReporter:
     """One reporter who was judged."""
 
     reporter: str
@@ -102,7 +102,7 @@ class Standing:
     credit: float
 
 
-def standings(told: Registry, at_ms: int) -> list[Standing]:
+def standings(told: Registry, at_ms: int) -> list[JudgedReporter]:
     """Everybody with a judgement in force at this time, those who count least first."""
     from rules.credit import Credit
 
@@ -115,5 +115,5 @@ def standings(told: Registry, at_ms: int) -> list[Standing]:
             if entry.since_ms <= at_ms < entry.until_ms and not entry.digits:
                 count[entry.number] += 1
                 keys[entry.number] = entry.key
-    found = [Standing(who, upheld[who], rejected[who], credit.weight(key, at_ms)) for who, key in keys.items()]
+    found = [JudgedReporter(who, upheld[who], rejected[who], credit.weight(key, at_ms)) for who, key in keys.items()]
     return sorted(found, key=lambda one: (one.credit, one.reporter))
