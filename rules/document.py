@@ -32,6 +32,7 @@ class Node:
     end_column: int
     text: str = ""  # of a scalar
     quoted: bool = False
+    flow: bool = False  # of a sequence or mapping in brackets
     items: list[Node] = field(default_factory=list)  # of a sequence
     pairs: list[tuple[Node, Node]] = field(default_factory=list)  # of a mapping, keys scalar
 
@@ -152,6 +153,8 @@ def _compose(text: str) -> Node | None:
             raise _Refused(event.start_mark, f"more than {NODES_MAX:,} values")
         if isinstance(event, yaml.CollectionEndEvent):
             done, children = stack.pop()
+            end: Any = event.end_mark
+            done.end_line, done.end_column = end.line, end.column
             if done.kind == "mapping":
                 done.pairs = list(zip(children[::2], children[1::2], strict=True))
             else:
@@ -190,4 +193,5 @@ def _node(event: Any) -> Node:
     position = (start.line, start.column, end.line, end.column)
     if isinstance(event, yaml.ScalarEvent):
         return Node("scalar", *position, text=event.value, quoted=event.style in ("'", '"'))
-    return Node("sequence" if isinstance(event, yaml.SequenceStartEvent) else "mapping", *position)
+    kind = "sequence" if isinstance(event, yaml.SequenceStartEvent) else "mapping"
+    return Node(kind, *position, flow=bool(event.flow_style))

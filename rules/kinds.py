@@ -29,6 +29,12 @@ ENDED = frozenset({"release", "complete"})
 AT_LEAST = "at_least"  # the key with the samples below which a counter has no reading
 SAMPLES = "samples"  # the output with the samples that there are
 SECONDS, EVENTS = "seconds", "events"  # units of readings
+# A duration as editors know it.
+DURATION_FORM: dict[str, Any] = {
+    "type": "string",
+    "pattern": r"^(?:[0-9]{1,9}(?:ms|[wdhms]))+$",
+    "description": "a whole number with a unit, or several from large to small: 90s, 10m, 1h30m, 30d, 2w",
+}
 DEFAULT = "default"  # the key with the value that stands in for a reading that is lacking
 
 
@@ -64,6 +70,7 @@ class Kind:
     needs: tuple[str, ...]
     may: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ("",)
+    form: Mapping[str, Any] = {}  # the JSON Schema of the value of its key, for editors
     can_lack = False
     exact_max: int | None = None
     beyond = ""
@@ -149,6 +156,12 @@ def all_keys() -> tuple[str, ...]:
 def _kinds() -> Mapping[str, Kind]:
     import_module(rules.KINDS_FROM)
     return KINDS
+
+
+def two_durations(one: str, other: str) -> dict[str, Any]:
+    """The form of two durations by name."""
+    both = {one: DURATION_FORM, other: DURATION_FORM}
+    return {"type": "object", "properties": both, "required": [one, other], "additionalProperties": False}
 
 
 # -- readers that several kinds share ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import click
 from streams.cli.options import home_region
 from streams.cli.rules_diff import diff
 from streams.cli.rules_explain import explain
+from streams.cli.rules_format import fmt, schema
 from streams.cli.rules_test import test
 from streams.cli.rules_tune import tune
 from streams.runtime.saying import say, say_coloured, say_json
@@ -40,12 +41,15 @@ def command() -> None:
     \b
     Examples:
       grayline rules check night.yaml
+      grayline rules fmt rules/
       grayline rules test night.test.yaml
       grayline rules explain 010-1111-0001 day.jsonl
       grayline rules diff rules/ night.yaml day.jsonl
     """
 
 
+command.add_command(fmt)
+command.add_command(schema)
 command.add_command(test)
 command.add_command(explain)
 command.add_command(diff)

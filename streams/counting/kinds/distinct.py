@@ -30,6 +30,7 @@ class DistinctValues(Kind):
     """`distinct: FIELD`"""
 
     name, key, needs = "distinct", "distinct", ("distinct", "window")
+    form = {"type": "string", "description": "Different values of a field in the window."}  # noqa: RUF012
     exact_max, beyond = 32, "an estimate"
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:

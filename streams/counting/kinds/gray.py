@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rules.kinds import Kind
+from rules.kinds import Kind, two_durations
 from rules.reading import duration, mapping
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.late import Late
@@ -28,6 +28,7 @@ class GrayLevels(Kind):
     """`gray: {short, long}`"""
 
     name, key, needs = "gray", "gray", ("gray",)
+    form = two_durations("short", "long")
     outputs = ("short", "long")
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:

@@ -26,6 +26,7 @@ PARTS = 12  # of the window; the kernel's BUCKETS
 
 class Quantile(Kind):
     name, key, needs = "quantile", "quantile", ("quantile", "of", "window", AT_LEAST)
+    form = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}  # noqa: RUF012
     outputs = ("", SAMPLES)
     can_lack = True
     unit = SECONDS

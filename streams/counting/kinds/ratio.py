@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rules.kinds import AT_LEAST, BUCKETS_DEFAULT, SAMPLES, WINDOW_MS_MAX, WINDOW_MS_MIN, Kind
+from rules.kinds import AT_LEAST, BUCKETS_DEFAULT, SAMPLES, WINDOW_MS_MAX, WINDOW_MS_MIN, Kind, two_durations
 from rules.reading import duration, mapping
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.joined import Joined
@@ -25,6 +25,7 @@ APART_MIN = 4  # times the recent window; nearer together their ends, cut into 6
 
 class Ratio(Kind):
     name, key, needs = "ratio", "ratio", ("ratio", AT_LEAST)
+    form = two_durations("recent", "habit")
     outputs = ("", SAMPLES)
     can_lack = True
 

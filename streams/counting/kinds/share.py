@@ -26,6 +26,7 @@ else:
 
 class ShareOfEvents(Kind):
     name, key, needs, may = "share", "share", ("share", "window", AT_LEAST), ("resolution",)
+    form = {"type": "string", "description": "The part of the events for which this is true."}  # noqa: RUF012
     outputs = ("", SAMPLES)
     can_lack = True
 
