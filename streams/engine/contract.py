@@ -23,7 +23,8 @@ from streams.ingest.merge import Merged
 class Awaited(NamedTuple):
     """A block that was opened, or a release: a change that somebody waits for since a record came.
 
-    topic: of that record. recorded_ms: its Kafka timestamp, None where that is unknown. at_ms: its event time."""
+    topic: of that record; `review-queue` for a block that was in review, since the event by which it was proposed.
+    recorded_ms: its Kafka timestamp, None where that is unknown. at_ms: its event time."""
 
     topic: str
     change: str

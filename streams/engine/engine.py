@@ -26,14 +26,14 @@ from rules.model import MODES, RuleSet
 from rules.registry import InForce
 from schemas import topics
 from schemas.feed_settings import FeedBook
-from schemas.feeds import order_topics, topic_of
 from schemas.numbers import published
 from streams.counting.counts import Counted, kept
 from streams.counting.plan import plan_of
 from streams.counting.table import ALL
 from streams.engine.account import account
+from streams.engine.awaited import noted
 from streams.engine.compiled_rule import CompiledRule
-from streams.engine.contract import Awaited, Known, Outcome
+from streams.engine.contract import Known, Outcome
 from streams.engine.decoders import decoders_of
 from streams.engine.evaluate import Evaluator, Fired, Watch
 from streams.engine.known import known_of
@@ -41,7 +41,6 @@ from streams.engine.listed import RegisteredSenders
 from streams.engine.order_reader import OrderReader
 from streams.engine.others import OtherRules, about_numbers
 from streams.holds.breaker import Breaker, Gate, gate_of
-from streams.holds.firings import ENFORCE
 from streams.holds.hold import Change
 from streams.holds.ledger import Ledger
 from streams.holds.number_order import Answer, NumberOrder
@@ -55,9 +54,7 @@ from streams.ingest.epoch import OutRecord, home_of
 from streams.ingest.feed_codes import Feeds
 from streams.ingest.fields import RELAY
 from streams.ingest.merge import Merged, merge
-from streams.kernels.clocks import KNOWN_FROM_MS
 
-(ORDERS,) = order_topics()
 LATENESS_MS = 3_600_000
 NUMBERS_MAX = 1 << 25
 
@@ -140,7 +137,7 @@ class Engine:
             )
             names = {code: name for part in decoded for code, name in part.relays.items()}
             changes = self._changes(fired, gate, orders, self._silence(events, accepted), counting, names)
-            self._emit(outcome, self._awaited(outcome, counting, fired, changes))
+            self._emit(outcome, noted(changes, outcome.awaited, counting, fired))
             outcome.listed = fired.matches
             outcome.at_bound = self.ledger.at_bound()
             outcome.trips = self.breaker.trips()
@@ -338,21 +335,6 @@ class Engine:
                 change.hold.content = orjson.dumps(content)
             yield int(fired.firings.line[change.firing]), change
 
-    def _awaited(
-        self, outcome: Outcome, counting: Merged, fired: Fired, changes: Iterator[tuple[int, Change | Answer]]
-    ) -> Iterator[tuple[int, Change | Answer]]:
-        """The same changes, noting the records behind those that somebody waits for."""
-        for line, change in changes:
-            if isinstance(change, Change) and change.hold.lane == ENFORCE:
-                order, k = change.order, change.firing
-                if order is not None and change.change in ("opened", "released"):
-                    outcome.awaited.append(awaited(ORDERS, change.change, order.recorded_ms, order.at_ms))
-                elif order is None and change.change == "opened" and k >= 0:
-                    event = int(fired.firings.event[k])
-                    topic, recorded_ms, at_ms = (int(counting[name][event]) for name in ("topic", "timestamp", "at"))
-                    outcome.awaited.append(awaited(topic_of(topic), change.change, recorded_ms, at_ms))
-            yield line, change
-
     def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change | Answer]]) -> None:
         """One state record per input record, number and lane. Expiries stand alone; those by the clock (line -1) end
         what came before."""
@@ -390,10 +372,6 @@ class Engine:
         for changes in pending.values():
             outcome.records += self._output.records(changes)
         pending.clear()
-
-
-def awaited(topic: str, change: str, recorded_ms: int, at_ms: int) -> Awaited:
-    return Awaited(topic, change, recorded_ms if recorded_ms >= KNOWN_FROM_MS else None, at_ms)
 
 
 def _again_ms(rules: RuleSet) -> dict[str, int]:

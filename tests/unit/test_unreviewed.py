@@ -12,6 +12,7 @@ from rules.load import load_text
 from rules.registry import Entry, InForce, Registry, empty
 from schemas.registry import ALLOWED
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CONTROL, MESSAGE_RELAY, REVIEW_QUEUE
+from streams.engine.contract import Awaited
 from streams.engine.engine import Engine
 from streams.ingest.epoch import OutRecord, RawBatch
 
@@ -44,6 +45,7 @@ class Desk:
         self.engine.partitions = 1
         self.records: list[OutRecord] = []
         self.count = 0
+        self.awaited: list[Awaited] = []
 
     def send(self, at_ms: int, number: int = NUMBER, count: int = 2, **more: Any) -> Desk:
         for i in range(count):
@@ -69,7 +71,9 @@ class Desk:
         one = np.arange(1)
         value = [json.dumps(told).encode()]
         raw = RawBatch(topic, one, np.zeros(1, np.int32), np.array([self.count]), np.array([at_ms]), value)
-        self.records += self.engine.step([self.engine.decoders[topic].decode(raw)]).records
+        outcome = self.engine.step([self.engine.decoders[topic].decode(raw)])
+        self.records += outcome.records
+        self.awaited += outcome.awaited
 
     def said(self, topic: str) -> list[str]:
         states = [json.loads(r.value or b"{}") for r in self.records if r.topic == topic]
@@ -186,3 +190,14 @@ def test_stale_times_do_not_pile_up() -> None:
     for _ in range(5000):
         desk.engine.ledger.load(row)
     assert len(desk.engine.ledger.review_times) < 3000
+
+
+@pytest.mark.parametrize("how", ["approve", "silence"])
+def test_a_block_through_review_is_waited_for_since_the_event_by_which_it_was_proposed(how: str) -> None:
+    desk = Desk().send(T0)
+    if how == "approve":
+        desk.order(T0 + MINUTE, "approve")
+    else:
+        desk.tick(T0 + HOUR)
+    assert ("review-queue", "opened", None, T0 + 1) in desk.awaited
+    assert ("control" in {one.topic for one in desk.awaited}) == (how == "approve")
