@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 
 from streams.cli.options import feeds_file, home_region
+from streams.runtime.saying import say
 
 if TYPE_CHECKING:
     from rules.model import RuleSet
@@ -62,7 +63,10 @@ class Given:
         return Recorded(self.files, self.topic, self.merge, self.region, feeds)
 
     def complain(self, summary: ReplaySummary) -> None:
-        """Raises ClickException where nothing, or no more than half, of the traffic was counted."""
+        """Says what of the traffic was not counted. Raises ClickException where that is all, or more than half."""
+        if summary.seen_before:
+            skipped = f"{summary.seen_before:,} of {summary.lines:,} records were skipped"
+            say(f"warning: {skipped}: their topic, partition and offset had been read before", err=True)
         if complaint := summary.complaint(", ".join(map(str, self.files)), self.merge):
             raise click.ClickException(complaint)
 

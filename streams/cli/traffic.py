@@ -88,6 +88,10 @@ class _Instant(click.ParamType):
 @click.option(
     "--partitions", type=click.IntRange(1), default=4, show_default=True, help="Partitions of each topic, with --out."
 )
+@click.option(
+    "--first-offset", type=click.IntRange(0, 1 << 62), default=0, show_default=True, metavar="N",
+    help="Offset at which each partition begins, with --out: for a file that follows another one.",
+)  # fmt: skip
 @kafka_options
 @click.option("--speed", type=click.FloatRange(0, min_open=True), help="Speed into Kafka, as a multiple of real time.")
 @click.option(
@@ -104,8 +108,8 @@ class _Instant(click.ParamType):
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     seed: int, start: int | None, duration: int, rate: float, offenders: int, only: str | None, out: str | None,
-    partitions: int, brokers: str | None, kafka_config: str | None, speed: float | None, labels: Path | None,
-    feed: str, every_kind: bool, reports: bool, report_labels: Path | None, as_json: bool,
+    partitions: int, first_offset: int, brokers: str | None, kafka_config: str | None, speed: float | None,
+    labels: Path | None, feed: str, every_kind: bool, reports: bool, report_labels: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Generate phone traffic with planted offenders, into a file or into Kafka, with labels that name them.
 
@@ -157,7 +161,9 @@ def command(
     traffic = Traffic(settings)
     try:
         with ExitStack() as stack:
-            topics = _count(_progress(_outlet(traffic, out, partitions, kafka, speed, stack), traffic, stack))
+            topics = _count(
+                _progress(_outlet(traffic, out, partitions, first_offset, kafka, speed, stack), traffic, stack)
+            )
         if labels is not None:
             write_labels(labels, traffic.labels())
         if report_labels is not None:
@@ -198,6 +204,7 @@ def _outlet(
     traffic: Traffic,
     out: str | None,
     partitions: int,
+    first_offset: int,
     kafka: KafkaSettings | None,
     speed: float | None,
     stack: ExitStack,
@@ -208,7 +215,7 @@ def _outlet(
         return produce(traffic, kafka, traffic.topics, speed)
     assert out is not None
     file = stack.enter_context(click.open_file(out, "wb"))
-    return write_lines(traffic, file, partitions)
+    return write_lines(traffic, file, partitions, first_offset)
 
 
 def _progress(records: Iterable[TrafficRecord], traffic: Traffic, stack: ExitStack) -> Iterator[TrafficRecord]:

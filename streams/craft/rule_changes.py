@@ -37,6 +37,8 @@ def rule_changes(old: RuleSet, new: RuleSet) -> list[RuleChange]:
     for name, rule in after.items():
         if name in before and (details := tuple(_details(before[name], rule))):
             out.append(RuleChange(name, _kind(before[name].mode, rule.mode), details))
+    if old.lexicon != new.lexicon:
+        out.append(RuleChange("lexicon", CHANGED, ("the words by which texts are read",)))
     return out
 
 
@@ -83,4 +85,4 @@ def _limit(limit: Limit) -> str:
 
 def _counter(counter: Counter | None) -> object:
     """All that it counts and how it is read; two counters are equal although they are read in different ways."""
-    return None if counter is None else (counter, counter.at_least, counter.default)
+    return None if counter is None else [getattr(counter, part.name) for part in fields(Counter) if part.name != "name"]

@@ -25,17 +25,19 @@ class OutletError(Exception):
     """The records cannot go where they should; the message says why and what to do."""
 
 
-def write_lines(records: Iterable[TrafficRecord], out: IO[bytes], partitions: int) -> Iterator[TrafficRecord]:
+def write_lines(
+    records: Iterable[TrafficRecord], out: IO[bytes], partitions: int, first_offset: int = 0
+) -> Iterator[TrafficRecord]:
     """Write each record as one line and pass it on. Partitions as Java's default partitioner gives them; offsets count
-    from 0 in each topic and partition."""
+    from the first one in each topic and partition."""
     offsets: Counter[tuple[str, int]] = Counter()
     partition_by_key: dict[bytes, int] = {}
     for record in records:
         partition = partition_by_key.get(record.key)
         if partition is None:
             partition = partition_by_key[record.key] = partition_of(record.key, partitions)
-        offset = offsets[record.topic, partition]
-        offsets[record.topic, partition] = offset + 1
+        offset = first_offset + offsets[record.topic, partition]
+        offsets[record.topic, partition] += 1
         payload = orjson.dumps(record.value.decode())
         out.write(
             b'{"topic":"%b","partition":%d,"offset":%d,"tstype":"create","ts":%d,"broker":-1,"key":"%b","payload":%b}\n'

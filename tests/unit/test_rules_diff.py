@@ -355,3 +355,13 @@ def test_a_hold_that_an_order_ended_ends_with_it(tmp_path: Path, action: str) ->
     out = found(tmp_path, RULES.replace("name: burst", "name: flood").replace("for: 7d", "for: 8d"), files=[file])
     (changed,) = out["changed"]
     assert changed.keys() == {"number", "known_good", "reason"}, "both ended with the order"
+
+
+def test_records_that_are_skipped_are_told(tmp_path: Path) -> None:
+    file = capture(tmp_path, {1: 5})
+    twice = [file, tmp_path / "again.jsonl"]
+    twice[1].write_bytes(file.read_bytes())
+    said = diff(tmp_path, RULES, files=twice)
+    assert (
+        "warning: 5 of 10 records were skipped: their topic, partition and offset had been read before" in said.output
+    )

@@ -34,6 +34,17 @@ def test_lines_have_consecutive_offsets_in_each_topic_and_partition_and_the_whol
     assert len(offsets) == 8
 
 
+def test_a_file_that_follows_another_begins_where_it_is_told_to(tmp_path):
+    files = [tmp_path / "mon.jsonl", tmp_path / "tue.jsonl"]
+    for file, first in zip(files, ("0", "1000000"), strict=True):
+        given = ["--duration", "10m", "--out", str(file), "--first-offset", first]
+        assert CliRunner().invoke(command, given).exit_code == 0
+    low = [min(orjson.loads(line)["offset"] for line in file.read_bytes().splitlines()) for file in files]
+    assert low == [0, 1_000_000]
+    same = [[orjson.loads(line)["payload"] for line in file.read_bytes().splitlines()] for file in files]
+    assert same[0] == same[1]
+
+
 def test_the_command_writes_records_labels_and_a_summary(tmp_path):
     out, labels = tmp_path / "t.jsonl", tmp_path / "labels.jsonl"
     result = CliRunner().invoke(
