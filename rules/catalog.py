@@ -52,8 +52,8 @@ def enumerations() -> dict[str, Choice]:
 
 def registry_fields(topics: Iterable[str]) -> dict[str, Kind]:
     """Fields that `when` can read besides: what the registry says of the number, whichever the record's topic, and of
-    other fields that records of one of these topics have."""
-    found = {field for topic in topics for field in FEEDS[topic].fields}
+    other fields that records of one of these topics have: texts, so that their values can be counted."""
+    found = {field for topic in topics for field in FEEDS[topic].distinct}
     of = {name: KIND_OF_FIELD[name].of if name in KIND_OF_FIELD else "" for name in REGISTRY_FIELDS}
     return {name: Choice(ANSWERS) for name, field in of.items() if not field or field in found}
 
