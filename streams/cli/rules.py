@@ -12,6 +12,7 @@ from streams.cli.options import home_region
 from streams.cli.rules_diff import diff
 from streams.cli.rules_explain import explain
 from streams.cli.rules_format import fmt, schema
+from streams.cli.rules_reload import reload
 from streams.cli.rules_test import test
 from streams.cli.rules_tune import tune
 from streams.runtime.saying import say, say_coloured, say_json
@@ -49,6 +50,7 @@ def command() -> None:
 
 
 command.add_command(fmt)
+command.add_command(reload)
 command.add_command(schema)
 command.add_command(test)
 command.add_command(explain)

@@ -1,8 +1,10 @@
-"""Tells every worker to pause or to resume, and waits until their heartbeats say that they do."""
+"""Tells every worker to pause, to resume or to go on with other rules, and waits until their heartbeats say that they
+do."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -24,12 +26,15 @@ SILENT_AFTER_S = 7.0
 READ_S = 3.0
 
 
-class _Beat(msgspec.Struct):
+class Beat(msgspec.Struct):
+    """A heartbeat, as far as it says what is obeyed."""
+
     worker: str
     paused: bool
+    rules_version: str = ""
 
 
-_BEAT = JsonReader(_Beat)
+_BEAT = JsonReader(Beat)
 
 
 @dataclass(slots=True)
@@ -48,12 +53,18 @@ class OrderResult:
 
 
 def say_and_wait(settings: KafkaSettings, order: Pause, timeout_s: float) -> OrderResult:
-    """Gives the order and waits for workers to obey. Raises KafkaProblem, also when the broker falls silent before that
-    is known."""
+    """Pauses or resumes. Raises KafkaProblem, also when the broker falls silent before it is known who obeys."""
+    return order_and_wait(settings, order.record(), lambda beat: beat.paused == order.paused, timeout_s)
+
+
+def order_and_wait(
+    settings: KafkaSettings, order: OutRecord, obeys: Callable[[Beat], bool], timeout_s: float
+) -> OrderResult:
+    """Gives the order and waits for workers to obey, as their heartbeats say. Raises KafkaProblem like say_and_wait."""
     with broker_problems(settings), _Status(settings, "control") as status:
         status.rewind()
-        produce(settings, order.record())
-        return status.wait(order.paused, timeout_s)
+        produce(settings, order)
+        return status.wait(obeys, timeout_s)
 
 
 def heard(settings: KafkaSettings) -> dict[int, bool]:
@@ -91,10 +102,10 @@ class _Status(Listener):
             )
         self._consumer.assign(starts)
 
-    def wait(self, paused: bool, timeout_s: float) -> OrderResult:
+    def wait(self, obeys: Callable[[Beat], bool], timeout_s: float) -> OrderResult:
         """Waits until the heartbeat of every partition that has a worker shows the order obeyed."""
         began_s = time.monotonic()
-        live: dict[int, _Beat] = {}  # the newest beat of each
+        live: dict[int, Beat] = {}  # the newest beat of each
         since: set[int] = set()  # partitions that have beaten since the word was out
         while True:
             for partition, offset, beat in self._beats():
@@ -102,8 +113,8 @@ class _Status(Listener):
                 if offset >= self._ends[partition]:
                     since.add(partition)
             result = OrderResult(
-                sorted(p for p, beat in live.items() if p in since and beat.paused == paused),
-                {p: beat.worker for p, beat in live.items() if p not in since or beat.paused != paused},
+                sorted(p for p, beat in live.items() if p in since and obeys(beat)),
+                {p: beat.worker for p, beat in live.items() if p not in since or not obeys(beat)},
                 sorted(self._ends.keys() - live.keys()),
                 self._unread,
             )
@@ -132,7 +143,7 @@ class _Status(Listener):
                     f"any more: {problem.args[0].str()}"
                 ) from problem
 
-    def _beats(self) -> list[tuple[int, int, _Beat]]:
+    def _beats(self) -> list[tuple[int, int, Beat]]:
         """(partition, offset, beat) in order."""
         beats = []
         for message in self.messages(BLOCK_STATUS, POLL_S):

@@ -1,8 +1,9 @@
-"""Orders of operators to every worker at once: a pause of new blocks and its end, and entries of the registry.
+"""Orders of operators to every worker at once: a pause of new blocks and its end, other rules, and entries of the
+registry.
 
-They are records on the topic control-global, compacted: key `pause`, and a key for each entry. The newest of a key is
-in force, also for a worker that starts later. A worker reads the topic with a consumer of its own, outside of its
-group, and obeys between two commits."""
+They are records on the topic control-global, compacted: keys `pause` and `rules`, and a key for each entry. The newest
+of a key is in force, also for a worker that starts later. A worker reads the topic with a consumer of its own, outside
+of its group, and obeys between two commits."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from rules.registry import Registry, empty
 from schemas.topics import CONTROL_GLOBAL
 from streams.holds.pause import PAUSE_KEY, Pause, pause_of
 from streams.holds.registry_records import PREFIX, ToldEntries
+from streams.holds.rules_order import RULES_ORDER_KEY, RulesOrder, rules_order_of
 from streams.kafka.clients import Clients, outsider
 from streams.kafka.errors import Meaning, meaning_of, passes_for_readers
 from streams.kafka.ownership import Refused
@@ -45,6 +47,7 @@ class Said:
 
     pause: Pause | None = None
     registry: Registry = field(default_factory=empty)
+    rules: RulesOrder | None = None
 
 
 class ControlWatch:
@@ -59,6 +62,7 @@ class ControlWatch:
         self._ask_again_s = 0.0
         self._is_whole = False  # the topic was read to its end since it was assigned
         self._pause: Pause | None = None
+        self._rules: RulesOrder | None = None
         self._entries = ToldEntries()
         self.said = Said()
 
@@ -101,7 +105,7 @@ class ControlWatch:
         low, _ = self._consumer.get_watermark_offsets(TopicPartition(CONTROL_GLOBAL, 0), timeout=BROKER_TIMEOUT_S)
         self._consumer.assign([TopicPartition(CONTROL_GLOBAL, 0, low)])
         self._is_assigned, self._is_whole = True, False
-        self._pause, self._entries = None, ToldEntries()
+        self._pause, self._rules, self._entries = None, None, ToldEntries()
         return True
 
     def _read(self, timeout_s: float) -> bool:
@@ -127,13 +131,15 @@ class ControlWatch:
         registry = self._entries.registry()
         if registry.version == self.said.registry.version:
             registry = self.said.registry
-        self.said = Said(self._pause, registry)
+        self.said = Said(self._pause, registry, self._rules)
 
     def _take(self, key: bytes, value: bytes | None) -> None:
         """Takes one record. One that cannot be read changes nothing: a slip of a tool must not end a pause."""
         try:
             if key == PAUSE_KEY:
                 self._pause = pause_of(value)
+            elif key == RULES_ORDER_KEY:
+                self._rules = rules_order_of(value)
             elif key.startswith(PREFIX):
                 self._entries.take(key, value)
         except ValueError as problem:

@@ -16,6 +16,7 @@ from schemas.printable import printable
 
 if TYPE_CHECKING:
     from rules.model import RuleSet
+    from streams.holds.rules_order import RulesOrder
     from streams.runtime.metrics import Metrics
     from streams.runtime.silence import FeedWatch
     from streams.worker.wiring import Wiring
@@ -43,6 +44,8 @@ class Rereading:
         self._watch = watch
         self._reading: asyncio.Task[None] | None = None
         self._again = False
+        self._followed: str | None = None  # the id of the newest order about rules; None before the first look
+        self._wanted = ""  # the version of the rules that it asks for
         self._problems: list[str] = []  # of the last reading
         self._read_version = ""  # of the last rules that were read and taken
 
@@ -52,6 +55,19 @@ class Rereading:
             self._reading = loop.create_task(self._reread())
         else:
             self._again = True
+
+    def follow(self, order: RulesOrder | None) -> None:
+        """Obeys an operator's order to every worker, if it is new."""
+        is_first, before = self._followed is None, self._followed
+        self._followed = "" if order is None else order.id
+        if order is None or order.id == before:
+            return
+        if not is_first:
+            self._wanted = order.version
+            self.ask(asyncio.get_running_loop())
+        elif order.version != self._wiring.engine.rules.version:
+            ours = self._wiring.engine.rules.version
+            log.warning("operators had every worker go on with rules %s; the files here say %s", order.version, ours)
 
     async def answer(self) -> tuple[int, Mapping[str, object]]:
         """Reads the files, and says what became of it: the status and body of a page."""
@@ -73,8 +89,14 @@ class Rereading:
             self.ask(asyncio.get_running_loop())
 
     async def _reread(self) -> None:
+        wanted, self._wanted = self._wanted, ""
         try:
             files = await asyncio.get_running_loop().run_in_executor(None, self._prepared)
+            if wanted not in ("", files.rules.version):
+                raise ValueError(
+                    f"an operator asks every worker for rules {wanted}, and the files here say {files.rules.version}: "
+                    "bring the files first, and order it again"
+                )
             self._adopt(files)
             self._problems, self._read_version = [], files.rules.version
             self._metrics.rules_read(True)

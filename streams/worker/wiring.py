@@ -24,6 +24,7 @@ from streams.delivery.outbox import Outbox
 from streams.delivery.partitions import Partitions
 from streams.delivery.reading import KafkaSource
 from streams.engine.contract import LiveEngine, Versioned
+from streams.holds.rules_order import RulesOrder
 from streams.kafka.clients import Clients
 from streams.kafka.fetcher import Fetcher
 from streams.kafka.patience import Asking, in_words
@@ -86,6 +87,8 @@ class Wiring:
         self.source: KafkaSource | None = None
         self.local: LocalState | None = None
         self.control: ControlWatch | None = None
+        # Gets the newest order to go on with other rules, first the one that stood at the start.
+        self.follow_rules: Callable[[RulesOrder | None], None] = lambda order: None
         self.ids: TopicIds
         self.fetcher: Fetcher
         self.snapshots: Snapshots
@@ -126,6 +129,7 @@ class Wiring:
         said = await self._runner.control(self.control.poll)
         self.orders.adopt_pause(said.pause and said.pause.as_of(self._clock()))
         self.orders.adopt_registry(said.registry)
+        self.follow_rules(said.rules)
 
     async def look_at_topics(self) -> None:
         """Tells of the topics written to that were made anew: what they held is lost, and counting goes on."""
@@ -181,6 +185,7 @@ class Wiring:
         said = await asking.control(self.control.start)
         self.orders.adopt_pause(said.pause and said.pause.as_of(self._clock()), at_once=True)
         self.orders.adopt_registry(said.registry, at_once=True)
+        self.follow_rules(said.rules)
         owner = FlowOwner(flow, asyncio.get_running_loop(), fetcher.group)
         self.source = KafkaSource(settings, fetcher, flow, self._runner, owner, self.lineup.decode_ahead, ended)
         return self.source

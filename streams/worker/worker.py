@@ -107,6 +107,8 @@ class Worker:
         self._wiring = Wiring(settings, engine, self._threads, clock, self.metrics, name=self.name)
         self._feeds = FeedWatch(settings.silent_after_ms, feeds.own_silence_ms)
         self._rereading = None if reload is None else Rereading(reload, self._wiring, self.metrics, self._feeds)
+        if self._rereading is not None:
+            self._wiring.follow_rules = self._rereading.follow
         self._files = None
         if look is not None and self._rereading is not None and settings.watch_ms:
             self._files = FileWatch(look, self._rereading)

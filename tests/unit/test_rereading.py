@@ -12,6 +12,7 @@ import pytest
 
 from rules.load import load
 from schemas.feed_settings import NO_BOOK
+from streams.holds.rules_order import RulesOrder, rules_order_of
 from streams.runtime.metrics import Metrics
 from streams.runtime.silence import FeedWatch
 from streams.worker.rereading import Files, FileWatch, Rereading, seen
@@ -38,7 +39,7 @@ def rereading_of(path: Path) -> tuple[Rereading, Taken]:
     wiring: Any = SimpleNamespace(
         source=object(),
         flow=SimpleNamespace(partitions=SimpleNamespace(restoring={})),
-        engine=SimpleNamespace(rules=rules, topics=["cdr"]),
+        engine=SimpleNamespace(rules=rules, reads=("cdr",)),
         fetcher=SimpleNamespace(count=lambda topics: None),
         orders=taken,
     )
@@ -127,3 +128,56 @@ def test_the_page_says_what_became_of_the_reading(tmp_path: Path) -> None:
     assert (first[0], wrong[0], last[0]) == (200, 422, 200)
     assert "unknown key `nonsense`" in wrong[1]["problems"][0]
     assert last[1] == {"ok": True, "rules_version": load([file]).version}
+
+
+def test_an_order_to_every_worker_is_obeyed_once_by_those_whose_files_say_so(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES % 5)
+
+    async def go() -> tuple[list[str], list[str]]:
+        rereading, taken = rereading_of(file)
+
+        async def told(version: str, name: str) -> None:
+            for _ in range(2):
+                rereading.follow(RulesOrder(name, version, 1))
+                while rereading._reading is not None:
+                    await asyncio.wait([rereading._reading])
+
+        rereading.follow(None)  # nobody had ordered anything at its start
+        file.write_text(RULES % 7)
+        wanted = load([file]).version
+        await told(wanted, "one")
+        assert taken.versions == [wanted]
+        await told("another", "two")
+        assert taken.versions == [wanted]
+        problems = rereading._problems
+        await told(wanted, "three")
+        return taken.versions, problems
+
+    versions, problems = asyncio.run(go())
+    assert len(versions) == 2, "the same order once more confirms"
+    assert "asks every worker for rules another" in problems[0]
+
+
+def test_an_order_that_stood_at_the_start_is_not_obeyed_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES % 5)
+
+    async def go() -> list[str]:
+        rereading, taken = rereading_of(file)
+        rereading.follow(RulesOrder("one", "another", 1))
+        assert rereading._reading is None
+        return taken.versions
+
+    assert asyncio.run(go()) == []
+    assert "go on with rules another" in caplog.text
+
+
+def test_an_order_reads_back_as_itself_and_what_is_none_is_refused() -> None:
+    order = RulesOrder("id", "v", 1, "kim", "why")
+    assert rules_order_of(order.record().value) == order
+    assert rules_order_of(None) is None
+    with pytest.raises(ValueError, match="a record `rules` on control-global cannot be read"):
+        rules_order_of(b"{}")
