@@ -79,6 +79,10 @@ INNOCENTS = {
     "web_shop": Facts("business", 150),
     "code_service": Facts("business", 0.1),
     "desk_abroad": Facts("business", 0.5),
+    "broken_phone": Facts("person", 40, "some 30,000 telephones are broken a day"),
+    "card_company": Facts("business", 0.2),
+    "import_shop": Facts("business", 4),
+    "invitation": Facts("person", 3, "as `wedding_host`"),
 }
 KINDS: dict[str, Facts] = {**OFFENDERS, **INNOCENTS}
 # Kinds of another generator that say nothing of themselves.

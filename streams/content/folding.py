@@ -62,7 +62,7 @@ def fold_one(character: str) -> str:
         return ""
     if category[0] == "Z" or category == "Cc":
         return "\n" if character in "\n\r\u2028\u2029" else " "
-    if category == "Pd" or character in "−˗⁃":
+    if category == "Pd" or character in "−˗⁃ーｰ":
         return "-"
     digit = unicodedata.digit(character, None)
     if digit is not None:

@@ -63,7 +63,7 @@ class _Group:
 
 def numbers_in(folded: str, region: str, taken: Iterable[tuple[int, int]] = ()) -> list[Implied]:
     """The numbers in order. taken: places that hold amounts."""
-    open_text = folded
+    open_text = folded.replace("ㅡ", "-")  # a letter that is typed for a dash
     for start, end in taken:
         open_text = f"{open_text[:start]}{':' * (end - start)}{open_text[end:]}"
     found: list[Implied] = []

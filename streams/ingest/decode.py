@@ -42,6 +42,7 @@ CUT = "grayline.cut"
 Told = tuple[str, str, str]
 RECORDS, DEAD, FLAWED = "records", "dead", "flawed"
 NAMES_MAX = 100_000  # of relays that a decoder remembers
+TEXTS_READ_EXACTLY = "texts_read_exactly"  # in `Decoded.counts`: texts that the kernel left to the exact reader
 ORDER = "order"  # the column with the whole record and its offset, of topics whose records are orders
 
 
@@ -124,6 +125,8 @@ class Decoder:
                 died.append((named, error.code))
                 dead.append(dead_letter(raw, i, error, named))
         del buffer
+        if exact := self.texts.taken():
+            counts[TEXTS_READ_EXACTLY] = exact
         feed = columns["feed"] = self._feed(raw.feeds, values, columns)
         self._effects.apply(feed, columns)
         by_feed = self._by_feed(feed, flawed, died, fast_flawed)

@@ -27,7 +27,7 @@ _PLACES = {
 class TextColumns:
     """Reads the texts of batches. features: from schemas.features; without any it does nothing.
 
-    exact: how many texts the kernel has left to the exact reader so far."""
+    exact: how many texts the kernel has left to the exact reader, since `taken` was last called."""
 
     def __init__(self, features: Collection[str], region: str, lexicon: Lexicon | None = None) -> None:
         self._features = tuple(name for name in FEATURES if name in features)
@@ -50,6 +50,11 @@ class TextColumns:
             np.empty((text_numbers.GROUPS_MAX, text_numbers.GROUP_WORDS), np.int64),
             np.empty(text_numbers.RESULTS, np.int64),
         )
+
+    def taken(self) -> int:
+        """Returns the texts that the kernel has left to the exact reader since it was last asked."""
+        exact, self.exact = self.exact, 0
+        return exact
 
     def zeros(self, n: int) -> dict[str, np.ndarray]:
         return {name: np.zeros(n, np.uint8 if name in FEATURE_CHOICES else np.int64) for name in self._features}

@@ -325,6 +325,8 @@ def read_numbers(codes, entries, n, classes, sender, groups, out):
             at = behind
             continue
         c = codes[at] if at < n else 58
+        is_dash = c == 0x3161  # ㅡ, a letter that is typed for a dash
+        c = 45 if is_dash else c
         if at < n and has(entries[at], SEVERAL) and digits > 0:
             return SLOW
         if (c == 107 or c == 119) and spells_won(codes, entries, at, n):
@@ -340,7 +342,8 @@ def read_numbers(codes, entries, n, classes, sender, groups, out):
         if not is_space(c):
             first, last = at if first < 0 else first, at
         many = last - first >= MARKS_MAX or length > 2 * MARKS_MAX
-        if at == n or (c != 43 and (symbols_in(entries[at]) > 0 or is_break(c) or many)):
+        is_letter = at < n and symbols_in(entries[at]) > 0 and not is_dash
+        if at == n or (c != 43 and (is_letter or is_break(c) or many)):
             if digits >= DIGITS_MIN:
                 is_amount = at < n and has(entries[at], UNIT)  # its last digits may be: 5678만원
                 noted = -1

@@ -69,6 +69,7 @@ class Metrics:
         self._dead = made(Counter, "dead_letters", "Records that could not be read", "topic", "feed", "reason")
         self._flawed = made(Counter, "flawed_fields", "Flawed fields of records that count", "topic", "feed", "field")
         self._rekeyed = made(Counter, "rekeyed", "Records sent to the partition of their number", "topic")
+        self._exact_texts = made(Counter, "exact_texts", "Texts that the kernel left to the exact reader", "topic")
         self._blocks = made(Counter, "block_changes", "Changes of holds", "rule", "mode", "change")
         self._commits = made(Counter, "commits", "Commits by result", "result")
         self._trouble = made(Counter, "broker_trouble", "Broker errors that healed by themselves, and gaps", "code")
@@ -138,6 +139,8 @@ class Metrics:
         for topic, tally in outcome.feeds.items():
             if "rekeyed" in tally:
                 self._rekeyed.labels(topic).inc(tally["rekeyed"])
+            if "texts_read_exactly" in tally:
+                self._exact_texts.labels(topic).inc(tally["texts_read_exactly"])
         counters = {"events": self._events, "dead": self._dead, "flawed": self._flawed, "records": self._records}
         counters["reused_ids"] = self._reused
         for (topic, feed, what, detail), count in outcome.by_feed.items():

@@ -12,6 +12,7 @@ import numpy as np
 
 from streams.traffic import texts
 from streams.traffic.actors import Actor, Span, Work, bursts, one_line
+from streams.traffic.disguises import disguised
 from streams.traffic.feeds import DOMESTIC, E164, Feed, sender_feed
 from streams.traffic.habits import Circle, Talk
 from streams.traffic.hours import DAY_MS, is_weekend
@@ -207,7 +208,10 @@ def quiet_relative(place: int, allocator: Allocator, rng: Rng) -> list[Member]:
     gap, implied = 3600 / rng.uniform(6, 25), allocator.one(MOBILE)
     return [
         _one(
-            _writing((gap, gap), DAY_S, 1, lambda rng: texts.trusted_relative(rng, implied)), allocator, rng, (MOBILE,)
+            _writing((gap, gap), DAY_S, 1, lambda rng: disguised(rng, texts.trusted_relative(rng, implied))),
+            allocator,
+            rng,
+            (MOBILE,),
         )
     ]
 
@@ -218,7 +222,7 @@ def payment_domestic(place: int, allocator: Allocator, rng: Rng) -> list[Member]
     gap, repeated = rng.uniform(6, 40), texts.amounts(rng)
     desk = allocator.one_of((SERIES_SEOUL[0], VOIP), rng)
     sender = _one(
-        _writing((gap, gap), 1200, 900, lambda rng: texts.fake_payment(rng, repeated, desk, False)),
+        _writing((gap, gap), 1200, 900, lambda rng: disguised(rng, texts.fake_payment(rng, repeated, desk, False))),
         allocator, rng, (SEOUL, VOIP),
     )  # fmt: skip
     talk, back = Talk(rng.uniform(0.6, 0.9), 0.1, rng.uniform(120, 400), 0.8), 3600 / rng.uniform(5, 20)
@@ -251,7 +255,7 @@ def unvouched_texts(place: int, allocator: Allocator, rng: Rng) -> list[Member]:
 def slow_abroad(place: int, allocator: Allocator, rng: Rng) -> list[Member]:
     """A text every minute or three from abroad, all day, each with another amount."""
     gap, repeated, desk = rng.uniform(50, 180), texts.amounts(rng), allocator.one(SERIES_SEOUL[1])
-    act = _writing((gap, gap), DAY_S, 1, lambda rng: texts.fake_payment(rng, repeated, desk, True))
+    act = _writing((gap, gap), DAY_S, 1, lambda rng: disguised(rng, texts.fake_payment(rng, repeated, desk, True)))
     return [_one(act, allocator, rng, ABROAD, verified="none", origin="international")]
 
 

@@ -15,6 +15,7 @@ from streams.traffic.actors import Actor, Work, bursts, one_line
 from streams.traffic.feeds import DOMESTIC, E164, sender_feed
 from streams.traffic.habits import DAY_ROUND, Calling, Circle, Talk, Writing, habitual, near, office
 from streams.traffic.hours import Day
+from streams.traffic.namesakes import NAMESAKES
 from streams.traffic.notices import NOTICES
 from streams.traffic.population import ABROAD, MOBILE, REPRESENTATIVE, SEOUL, Allocator, Population
 from streams.traffic.rows import Calls
@@ -80,7 +81,7 @@ NEIGHBOURS: dict[str, tuple[Callable[[Rng, Rng], Trade], float]] = {
     "desk_abroad": (desk_abroad, 1.0),
 }  # fmt: skip
 ALARM, SPOOFED = "alarm_system", "spoofed_owner"
-INNOCENTS = {**TRADES, **NOTICES, **NEIGHBOURS}
+INNOCENTS = {**TRADES, **NOTICES, **NEIGHBOURS, **NAMESAKES}
 KINDS = (*INNOCENTS, ALARM, SPOOFED)
 
 

@@ -160,5 +160,27 @@ def lure(rng: np.random.Generator) -> str:
     return f"[택배] 주소지 불일치 확인 http://pk{int(rng.integers(10**4))}.example/a"
 
 
+def broken_phone(rng: np.random.Generator, number: int) -> str:
+    """A real child with a broken telephone: nearly the impostor's words, to her own mother."""
+    text = f"{_pick(rng, _PARENT)} 나 {_pick(rng, _PROBLEM)}{_pick(rng, _SOFT)} {_pick(rng, _ASK)}"
+    return (f"{text} {published(number)}", text, f"{_pick(rng, _PARENT)} {chat(rng)}")[int(rng.integers(3))]
+
+
+def payment_notice(rng: np.random.Generator, card: str, desk: int) -> str:
+    where = _pick(rng, ("해외승인", "승인", "해외 결제"))
+    return f"[Web발신] {card} {where} {int(rng.integers(10, 9900)) * 100:,}원 일시불 문의 {published(desk)}"
+
+
+def order_notice(rng: np.random.Generator, centre: int) -> str:
+    won = int(rng.integers(20, 900)) * 1000
+    return f"[{_pick(rng, _SHOPS)}] 해외 구매 결제 완료 {won:,}원 감사합니다 고객센터 {published(centre)}"
+
+
+def invitation(rng: np.random.Generator) -> str:
+    account = f"{int(rng.integers(100, 999))}-{int(rng.integers(10, 99)):03d}-{int(rng.integers(10**6)):06d}"
+    hall = published(82_2_0000000 + int(rng.integers(2_000_000, 9_999_999)))
+    return f"저희 결혼합니다 {int(rng.integers(11, 16))}시 문의 {hall} 마음 전하실 곳 국민 {account} 엄마 아빠도 함께"
+
+
 def _pick(rng: np.random.Generator, among: tuple[str, ...]) -> str:
     return among[int(rng.integers(len(among)))]

@@ -17,7 +17,7 @@ from schemas.topics import MESSAGE_RELAY
 from streams.content.compiled_text import characters
 from streams.content.folding import fold_one, symbols_of
 from streams.content.text_reader import TextReader
-from streams.ingest.decode import Decoder
+from streams.ingest.decode import TEXTS_READ_EXACTLY, Decoder
 from streams.ingest.epoch import RawBatch
 from streams.ingest.text_columns import values_of
 from streams.kernels import text_numbers as entry
@@ -70,12 +70,10 @@ def by_kernel(texts_: list[str]) -> tuple[list[dict[str, int]], int]:
         orjson.dumps(ENDS | {"message_id": f"m{i}", "text": text}) for i, text in enumerate(texts_)
     ]
     order = np.arange(len(values))
-    before = decoder().texts.exact
-    found = decoder().decode(
-        RawBatch(MESSAGE_RELAY, order, np.zeros(len(values), np.int32), order, AT_MS + order, values)
-    )
+    raw = RawBatch(MESSAGE_RELAY, order, np.zeros(len(values), np.int32), order, AT_MS + order, values)
+    found = decoder().decode(raw)
     rows = [{name: int(found.columns[name][i]) for name in FEATURES} for i in range(len(values))]
-    return rows, decoder().texts.exact - before
+    return rows, found.counts[TEXTS_READ_EXACTLY]
 
 
 def exactly(text: str) -> dict[str, int]:

@@ -74,6 +74,9 @@ def from_a(number: str) -> Change:
 
 CHANGES: dict[str, Change] = {
     "below its limit": Change(more=-1),
+    "every other text of a parcel": Change(
+        more=9, text=lambda text, place: text if place % 2 else f"택배 오늘 14시 도착 예정 송장 {place}"
+    ),
     "names a mobile": Change(text=lambda text, place: text.replace("02-2345-1000", "010-2345-1000")),
     "registered": Change(line=lambda line: replace(line, registered=True)),
     "an institution": Change(line=lambda line: replace(line, institution=True)),
@@ -134,6 +137,7 @@ INNOCENT_IF: dict[str, tuple[str, ...]] = {
     "fake-payment": (
         "an institution",
         "below its limit",
+        "every other text of a parcel",
         "from a representative number",
         "names a mobile",
         "registered",

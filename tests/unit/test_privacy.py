@@ -13,7 +13,12 @@ from schemas import topics
 from streams.engine.engine import Engine
 from streams.ingest.epoch import RawBatch
 
-TEXT = "mother my phone is broken, send money to this account: Xq7-secret-words"
+TEXT = (
+    "mother my phone is broken, send money to this account: Xq7-secret-words 010-7777-8888 http://secret-host.example/a"
+)
+PAYMENT = "해외 승인 959,000원 고객센터 02-777-8888 카톡 아이디 secret1234"
+IMPLIED = (821077778888, 8227778888)  # numbers that texts ask to call
+WORDS = (b"secret-host", b"secret1234", "엄마".encode(), "해외".encode(), b"959,000", b"959000")
 SECRET = b"Xq7-secret-words"
 PERSON = "+821055556666"  # a recipient, whose number is no key of anything
 START_MS = 1_794_790_800_000
@@ -38,6 +43,10 @@ def test_neither_text_nor_recipients_are_in_state_evidence_rows_or_logs(caplog: 
         assert SECRET not in part
         assert PERSON[1:].encode() not in part
         assert np.int64(int(PERSON[1:])).tobytes() not in part
+        for number in IMPLIED:
+            assert str(number).encode() not in part
+            assert np.int64(number).tobytes() not in part
+        assert not [word for word in WORDS if word in part]
 
 
 def message(i: int) -> bytes:
@@ -45,6 +54,6 @@ def message(i: int) -> bytes:
         {
             "message_id": f"m{i}", "at": START_MS + 1000 * i, "sender": "+827012345678",
             "recipient": PERSON if i % 2 else f"+82105555{i:04d}", "channel": "sms", "origin": "domestic",
-            "verified": "full", "text": TEXT,
+            "verified": "full", "text": PAYMENT if i % 3 == 0 else TEXT,
         }
     )  # fmt: skip
