@@ -124,7 +124,7 @@ def _changed(changed: Sequence[Shifted], name: Name, most: int) -> Iterator[str]
 
 def _more(count: int) -> Iterator[str]:
     if count > 0:
-        yield f"  ... and {count:,} more"
+        yield f"  and {count:,} more"
 
 
 def _tables(found: Difference) -> Iterator[str]:
