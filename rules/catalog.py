@@ -14,6 +14,7 @@ from schemas.subjects import SUBJECTS
 _NUMBER_TYPE = Choice(("", *codes.NUMBER_TYPES))
 PERIOD_MS_MIN = 60_000
 PERIOD_MS_MAX = 366 * 86_400_000
+_SCORES = {kind.field for kind in KIND_OF_FIELD.values() if kind.has_score}
 
 
 def sources() -> dict[str, tuple[str, frozenset[str]]]:
@@ -47,7 +48,7 @@ def texts(topics: Sequence[str]) -> dict[str, Hidden]:
 def enumerations() -> dict[str, Choice]:
     """All fields that have names for values, of every topic and of the registry."""
     found = {name: kind for feed in counted() for name, kind in fields(feed.name).items() if isinstance(kind, Choice)}
-    return found | dict.fromkeys(REGISTRY_FIELDS, Choice(ANSWERS))
+    return found | dict.fromkeys(REGISTRY_FIELDS.keys() - _SCORES, Choice(ANSWERS))
 
 
 def registry_fields(topics: Iterable[str]) -> dict[str, Kind]:
@@ -55,7 +56,8 @@ def registry_fields(topics: Iterable[str]) -> dict[str, Kind]:
     other fields that records of one of these topics have: texts, so that their values can be counted."""
     found = {field for topic in topics for field in FEEDS[topic].distinct}
     of = {name: KIND_OF_FIELD[name].of if name in KIND_OF_FIELD else "" for name in REGISTRY_FIELDS}
-    return {name: Choice(ANSWERS) for name, field in of.items() if not field or field in found}
+    told = {name for name, field in of.items() if not field or field in found}
+    return {name: NUMBER if name in _SCORES else Choice(ANSWERS) for name in REGISTRY_FIELDS if name in told}
 
 
 def all_fields() -> set[str]:

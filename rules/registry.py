@@ -24,7 +24,8 @@ MARKS_BITS_MIN, MARKS_BITS_MAX = 8, 24  # 256 bytes to 16 MB for each table
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One entry. key: the number as in columns, or the first digits of all that it covers; of a name, a negative hash.
-    digits: how many those are; 0 for a whole number, and for a name. name: of an account; "" of a number."""
+    digits: how many those are; 0 for a whole number, and for a name. name: of an account; "" of a number. score: how
+    sure it is, 0 where it does not say."""
 
     kind: EntryKind
     digits: int
@@ -34,6 +35,7 @@ class Entry:
     owner: str
     reason: str
     name: str = ""
+    score: float = 0.0
 
     @property
     def sum(self) -> int:
@@ -41,6 +43,7 @@ class Entry:
         since = "" if self.since is None else self.since
         line = f"{self.kind.code}\t{self.digits}\t{self.key}\t{since}\t{self.until_ms}\t{self.owner}\t{self.reason}"
         line += f"\t{self.name}" if self.name else ""
+        line += f"\t{self.score}" if self.score else ""
         return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
     def shown(self) -> dict[str, object]:
@@ -64,7 +67,8 @@ class Entry:
 @dataclass(frozen=True, eq=False)
 class Registry:
     """n entries; equal to others that say the same. kind: uint8[n], digits: uint8[n], key, since, until: int64[n];
-    owner, reason: n texts. names: of those that are about no number, by their index."""
+    owner, reason: n texts. names: of those that are about no number, scores: of
+    those that have one, by their index."""
 
     kind: np.ndarray
     digits: np.ndarray
@@ -75,6 +79,7 @@ class Registry:
     reason: Sequence[str] = field(repr=False)
     sums: np.ndarray = field(repr=False)  # uint64[n], ascending: of each entry's line
     names: Mapping[int, str] = field(default_factory=dict, repr=False)
+    scores: Mapping[int, float] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def of(entries: Sequence[Entry]) -> Registry:
@@ -90,6 +95,7 @@ class Registry:
             [e.reason for e in entries],
             np.sort(np.array([e.sum for e in entries], np.uint64)),
             {i: e.name for i, e in enumerate(entries) if e.name},
+            {i: e.score for i, e in enumerate(entries) if e.score},
         )
 
     def __len__(self) -> int:
@@ -132,7 +138,22 @@ class Registry:
         kind = next(kind for kind in ENTRY_KINDS.values() if kind.code == self.kind[index])
         digits, key, since, until = (int(column[index]) for column in (self.digits, self.key, self.since, self.until))
         name = self.names.get(index, "")
-        return Entry(kind, digits, key, since, until, self.owner[index], self.reason[index], name)
+        score = self.scores.get(index, 0.0)
+        return Entry(kind, digits, key, since, until, self.owner[index], self.reason[index], name, score)
+
+    def scores_at(self, found: np.ndarray) -> np.ndarray:
+        """float64[m]: the scores of entries by their indices, 0 where there is none (-1)."""
+        import numpy as np
+
+        return np.append(self._every_score, 0.0)[found]
+
+    @cached_property
+    def _every_score(self) -> np.ndarray:
+        import numpy as np
+
+        out = np.zeros(len(self))
+        out[list(self.scores)] = list(self.scores.values())
+        return out
 
     def entries_of(self, kind: EntryKind) -> Iterator[Entry]:
         import numpy as np
@@ -273,6 +294,13 @@ class InForce:
             kind: {state: count + told[kind][state] for state, count in states.items()}
             for kind, states in self.files.counts(at_ms).items()
         }
+
+    def scores(self, kind: EntryKind, numbers: np.ndarray, at_ms: np.ndarray) -> np.ndarray:
+        """float64[m]: the greater of what files and told entries say of each number at its time, 0 for nothing."""
+        import numpy as np
+
+        each = [of.scores_at(of.find(kind, numbers, at_ms)) for of in (self.files, self.told)]
+        return np.maximum(*each)
 
     def entry(self, index: int) -> Entry:
         return self.files.entry(index) if index < len(self.files) else self.told.entry(index - len(self.files))

@@ -24,12 +24,13 @@ from schemas.registry import (
     PREFIX_DIGITS_MAX,
     PREFIX_DIGITS_MIN,
     REASON_MAX,
+    EntryKind,
     about_of,
 )
 from schemas.times import TimeError, parse_time
 
-NEEDS, MAY = ("kind", "owner", "reason", "until"), (*ABOUT, "since")
-COLUMNS = ("kind", *ABOUT, "owner", "reason", "since", "until")
+NEEDS, MAY = ("kind", "owner", "reason", "until"), (*ABOUT, "since", "score")
+COLUMNS = ("kind", *ABOUT, "owner", "reason", "since", "until", "score")
 NUMBER_MAX, ID_MAX = 64, 256  # characters
 # Bounds: an entry takes about half a kilobyte of a worker's memory.
 ENTRIES_MAX = 2_000_000
@@ -92,8 +93,20 @@ def entry_of(values: Mapping[str, str], region: str) -> Entry:
     since_ms = _time("since", values["since"]) if values.get("since") else ALWAYS_MS
     if since_ms >= until_ms:
         raise EntryProblem("until", "the entry ends before it begins")
+    score = _score(kind, values.get("score", ""))
     name = values[about] if kind.of else ""
-    return Entry(kind, digits, key, since_ms, until_ms, values["owner"].strip(), values["reason"].strip(), name)
+    return Entry(kind, digits, key, since_ms, until_ms, values["owner"].strip(), values["reason"].strip(), name, score)
+
+
+def _score(kind: EntryKind, value: str) -> float:
+    if not kind.has_score:
+        if value:
+            raise EntryProblem("score", f"an entry of kind `{kind.name}` has no `score`")
+        return 0.0
+    if re.fullmatch(r"0?\.\d+|1(\.0+)?|0", value, re.ASCII) is None or not float(value):
+        name = "score" if value else "kind"
+        raise EntryProblem(name, f"an entry of kind `{kind.name}` needs a `score` above 0, to 1", "0.75")
+    return float(value)
 
 
 def _name(about: str, value: str) -> int:
@@ -148,6 +161,7 @@ class _Gathered:
         self._owner: list[str] = []
         self._reason: list[str] = []
         self._names: dict[int, str] = {}
+        self._scores: dict[int, float] = {}
         self._texts: dict[str, str] = {}  # each once, however many entries say it
 
     @property
@@ -161,7 +175,7 @@ class _Gathered:
             np.array, (self._kind, self._digits, self._key, self._since, self._until, self._sum)
         )
         return Registry(
-            kind, digits, key, since, until, self._owner, self._reason, np.sort(sums), self._names
+            kind, digits, key, since, until, self._owner, self._reason, np.sort(sums), self._names, self._scores
         ).prepared()
 
     def read(self, path: Path) -> None:
@@ -196,6 +210,8 @@ class _Gathered:
         entry = entry_of(values, self._region)
         if len(self._key) == ENTRIES_MAX:
             raise EntryProblem("kind", f"more than {ENTRIES_MAX:,} entries")
+        if entry.score:
+            self._scores[len(self._key)] = entry.score
         if entry.name:
             self._names[len(self._key)] = entry.name
         self._kind.append(entry.kind.code)

@@ -169,6 +169,7 @@ class Hold(Struct, kw_only=True, omit_defaults=True):
     evidence: list[Evidence]
     announcement: str | None = None
     registry_version: Annotated[str | None, Meta(description="only if the rule reads the registry")] = None
+    from_others: Annotated[bool, Meta(description="the rule reads what other carriers share")] = False
     relays: Annotated[list[Id], Meta(description="that are told to stop the number at their side")] = []
     unreviewed: Annotated[bool, Meta(description="it was in review, and blocks since nobody decided in time")] = False
 

@@ -19,13 +19,15 @@ PREFIX_DIGITS_MIN, PREFIX_DIGITS_MAX = 3, 14
 class EntryKind:
     """name: as files and records write it. code: in arrays, and in versions, so that none is ever another's. field: by
     which a `when` reads whether there is such an entry in force; "" where rules do not ask. of: the field of a record
-    whose text it is about; "" for the record's number. purpose: for people."""
+    whose text it is about; "" for the record's number. has_score: an entry says how sure it is, and the field is that
+    number. purpose: for people."""
 
     name: str
     code: int
     field: str
     purpose: str
     of: str = ""
+    has_score: bool = False
 
 
 BULK_SENDER = EntryKind("bulk_sender", 0, "registered", "a business that is registered to send or call in bulk")
@@ -35,6 +37,7 @@ INSTITUTION = EntryKind(
 ALLOWED = EntryKind("allowed", 2, "", "a number that no rule blocks; what would have been a block goes to review")
 ACCOUNT = EntryKind("account", 3, "account_registered", "an account that is registered to send", of="account")
 
+SHARED = EntryKind("shared", 4, "shared_score", "a number that other carriers are confident of", has_score=True)
 REPORT_UPHELD = EntryKind("report_upheld", 16, "", "a reporter one of whose reports people have found to be right")
 REPORT_REJECTED = EntryKind("report_rejected", 17, "", "a reporter one of whose reports people have found to be wrong")
 
@@ -42,7 +45,7 @@ REPORT_REJECTED = EntryKind("report_rejected", 17, "", "a reporter one of whose 
 JUDGEMENTS = (REPORT_UPHELD, REPORT_REJECTED)
 
 ENTRY_KINDS: dict[str, EntryKind] = {
-    kind.name: kind for kind in (BULK_SENDER, INSTITUTION, ALLOWED, ACCOUNT, *JUDGEMENTS)
+    kind.name: kind for kind in (BULK_SENDER, INSTITUTION, ALLOWED, ACCOUNT, SHARED, *JUDGEMENTS)
 }
 # The names of the values that say whom an entry is about.
 ABOUT = ("number", *dict.fromkeys(kind.of for kind in ENTRY_KINDS.values() if kind.of))

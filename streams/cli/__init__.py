@@ -42,6 +42,8 @@ COMMANDS = {
     "rules": "Check and test rule files.",
     "text": "Explain what a text says: words, numbers, amounts, links.",
     "registry": "Registered senders, institutions and the allow list.",
+    "share": "Share numbers with other carriers, and hear theirs.",
+    "report": "Write reports for others about recorded traffic.",
     "state": "Inspect, verify or export the snapshots of a stopped worker.",
     "completion": "Print a shell's completion script.",
 }

@@ -100,7 +100,8 @@ def check(paths: tuple[Path, ...], as_json: bool, home_region: str) -> None:
             say_coloured(render(diagnostic, color=sys.stdout.isatty()))
         for name, counts in kinds.items():
             more = [f"{counts[state]} {state}" for state in ("expired", "coming") if counts[state]]
-            say(", ".join([f"{name}: {sum(counts.values())}", *more]))
+            if sum(counts.values()):
+                say(", ".join([f"{name}: {sum(counts.values())}", *more]))
         if registry is not None:
             say(f"{_counted(len(registry), 'entry', 'entries')}, version {registry.version or 'none'}: no errors")
         else:

@@ -16,7 +16,7 @@ import numpy as np
 
 from rules.model import DIRECTIONS, MODES, Counter, Protected, Rule, RuleSet
 from rules.registry import InForce, empty
-from schemas.registry import ALLOWED
+from schemas.registry import ALLOWED, SHARED
 from streams.counting.counts import Counted, as_vouched
 from streams.counting.table import ALL, VOUCHED, View
 from streams.engine.compiled_rule import CompiledRule, Read
@@ -154,6 +154,8 @@ class Evaluator:
             content["announcement"] = rule.announcement
         if fired.allowed[k] >= 0:
             content["listed"] = self.registry.entry(int(fired.allowed[k])).shown()
+        if SHARED.field in part.rule.listed:
+            content["from_others"] = True
         if fired.allowed[k] >= 0 or part.rule.listed or part.rule.reads_credit:
             content["registry_version"] = self.registry.version
         return content

@@ -72,9 +72,9 @@ def _sights(
 
 def _asked(
     rule: CompiledRule, number: int, at_ms: int, registry: InForce, registrations: list[Registration]
-) -> Mapping[str, str]:
+) -> Mapping[str, str | float]:
     """The fields that hang on the number alone: its type, and what the registry says. All others are the record's."""
-    out = {}
+    out: dict[str, str | float] = {}
     choices = dict(rule.rule.when.choices)
     for name in rule.fields:
         if any(FEEDS[topic].columns.get(name) == "number_type" for topic in rule.topics):
@@ -83,7 +83,11 @@ def _asked(
         kind = KIND_OF_FIELD.get(name)
         if kind is None or kind.of:
             continue
-        found = registry.find(kind, np.array([number], np.int64), np.array([at_ms], np.int64))[0] >= 0
+        one = np.array([number], np.int64), np.array([at_ms], np.int64)
+        if kind.has_score:
+            out[name] = float(registry.scores(kind, *one)[0])
+            continue
+        found = registry.find(kind, *one)[0] >= 0
         found |= kind is BULK_SENDER and any(one.since <= at_ms < one.until for one in registrations)
         out[name] = TRUE if found else FALSE
     return out

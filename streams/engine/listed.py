@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from rules.registry import InForce
-from schemas.registry import ACCOUNT, ANSWERS, BULK_SENDER, FALSE, KIND_OF_FIELD, SPOOFED, TRUE, EntryKind
+from schemas.registry import ACCOUNT, ANSWERS, BULK_SENDER, FALSE, KIND_OF_FIELD, TRUE, EntryKind
 from streams.counting.counts import foreign_origin
 from streams.holds.ledger_rows import Registration
 from streams.holds.registrations import Registrations, Step
@@ -61,12 +61,22 @@ class Listed:
         self._columns: dict[tuple[str, int], np.ndarray] = {}
 
     def column(self, name: str, events: Merged) -> np.ndarray:
-        """uint8[n]: codes of ANSWERS, each as of the event's own time."""
+        """uint8[n]: codes of ANSWERS, each as of the event's own time; float64[n] of a kind with a score."""
         # By identity: the events live as long as the epoch.
         asked = name, id(events)
         if asked not in self._columns:
-            self._columns[asked] = self._spoofed(events) if name == SPOOFED else self._of(KIND_OF_FIELD[name], events)
+            kind = KIND_OF_FIELD.get(name)
+            if kind is None:
+                self._columns[asked] = self._spoofed(events)
+            else:
+                self._columns[asked] = self._scores(kind, events) if kind.has_score else self._of(kind, events)
         return self._columns[asked]
+
+    def _scores(self, kind: EntryKind, events: Merged) -> np.ndarray:
+        scores = self._registry.scores(kind, events["number"], events["at"])
+        if count := int(np.count_nonzero(scores)):
+            self.matches[kind.name] += count
+        return scores
 
     def _of(self, kind: EntryKind, events: Merged) -> np.ndarray:
         known = np.ones(events.n, np.bool_)

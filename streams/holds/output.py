@@ -24,8 +24,9 @@ from streams.ingest.epoch import OutRecord
 LANE_TOPICS = {ENFORCE: topics.BLOCK_EVENTS, SHADOW: topics.SHADOW_EVENTS, REVIEW: topics.REVIEW_QUEUE}
 _content: JsonReader[dict[str, Any]] = JsonReader(dict)
 # Why people look at a hold although its rule enforces; the registry's entry that made it so; the registry in force, if
-# it had a part in it; the relays that are told to stop the number; whether it blocks because nobody decided.
-SOMETIMES = ("diverted", "listed", "registry_version", "relays", "unreviewed")
+# it had a part in it; the relays that are told to stop the number; whether other carriers had a part in it; whether it
+# blocks because nobody decided.
+SOMETIMES = ("diverted", "listed", "registry_version", "relays", "from_others", "unreviewed")
 # The state of a number whose last hold in force a change has ended.
 OVER_BY = {"released": "released", "suspended": "suspended", "approved": "released", "rejected": "released"}
 

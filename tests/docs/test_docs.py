@@ -21,6 +21,7 @@ from rules.diagnostics import render
 from rules.feeds_file import load_feeds
 from rules.load import check_texts, load, load_protected, packs
 from rules.registry_file import load_registry
+from rules.sharing_file import load_sharing
 from schemas import decoding
 from schemas.export import schema
 from schemas.feeds import FEEDS, counted
@@ -45,6 +46,7 @@ READING_ORDER = (
     "emergency.md",
     "conversion.md",
     "registry.md",
+    "sharing.md",
     "feeds.md",
 )
 LIVE = sorted(
@@ -209,7 +211,7 @@ def test_a_shown_output_that_differs_is_noticed() -> None:
 # -------------------------------------------------------------------------------------------------------- examples
 
 
-NO_RULES = ("wrong", "protected", "map", "registry", "feeds", "rule tests", "shared")
+NO_RULES = ("wrong", "protected", "map", "registry", "feeds", "rule tests", "shared", "sharing")
 YAML = [block for block in BLOCKS if block.language == "yaml" and block.mark not in NO_RULES]
 MAPS = [block for block in BLOCKS if block.language == "yaml" and block.mark == "map"]
 PROTECTED = [block for block in BLOCKS if block.language == "yaml" and block.mark == "protected"]
@@ -246,6 +248,12 @@ def test_a_file_of_feeds_in_a_page_is_accepted(block: Block, tmp_path: Path) -> 
 def test_a_registry_in_a_page_is_accepted(block: Block, tmp_path: Path) -> None:
     (tmp_path / "registry.yaml").write_text(block.text, encoding="utf-8")
     assert len(load_registry([tmp_path / "registry.yaml"])) > 0
+
+
+def test_a_file_of_sharing_in_a_page_is_accepted(tmp_path: Path) -> None:
+    (block,) = [block for block in BLOCKS if block.language == "yaml" and block.mark == "sharing"]
+    (tmp_path / "sharing.yaml").write_text(block.text, encoding="utf-8")
+    assert load_sharing(tmp_path / "sharing.yaml").share
 
 
 @pytest.mark.parametrize("block", JSON, ids=lambda block: block.place)

@@ -349,7 +349,7 @@ class Reference:
         told: dict[str, bool | None] = {
             kind.field: self._listed(kind.name, event.number, event.at_ms) is not None
             for kind in ENTRY_KINDS.values()
-            if kind.field
+            if kind.field and not kind.has_score
         }
         account = event.things.get("account")
         told["account_registered"] = None if account is None else self._has_account(str(account), event.at_ms)

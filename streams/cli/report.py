@@ -1,0 +1,68 @@
+"""`grayline report`: reports for others about recorded traffic."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from streams.cli.options import home_region
+from streams.runtime.saying import say
+
+
+@click.group("report")
+def command() -> None:
+    """Write reports for others about recorded traffic.
+
+    \b
+    Example:
+      grayline report ucenet day.jsonl > abroad.csv
+    """
+
+
+@command.command("ucenet")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--zone", default="UTC", show_default=True, metavar="ZONE", help="IANA zone of times and dates.")
+@click.option(
+    "--titles",
+    is_flag=True,
+    help="Show the beginnings of texts, which may name people, in place of the kind.",
+)
+@home_region()
+def ucenet(files: tuple[Path, ...], zone: str, titles: bool, home_region: str) -> None:
+    """Count international messages and calls of captures: nation, provider, masked address, first time of the day,
+    date, count and title, as CSV.
+
+    International is what says so (`origin`), and what comes from a foreign number. The provider is the record's
+    carrier, else its relay. FILE is what `grayline record` writes.
+
+    \b
+    Examples:
+      grayline report ucenet day.jsonl > abroad.csv
+      grayline report ucenet --zone Asia/Seoul monday.parquet tuesday.parquet
+
+    Exit codes: 0 done, 1 a file cannot be read, 2 used wrongly.
+    """
+    from streams.captures.rows import CaptureError
+    from streams.captures.ucenet import UcenetReport, csv_rows
+
+    try:
+        report = UcenetReport(home_region, ZoneInfo(zone), with_titles=titles)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise click.BadParameter(f"{zone!r} is no IANA zone", param_hint="--zone") from None
+    try:
+        for file in files:
+            report.read(file)
+    except (CaptureError, OSError) as problem:
+        raise click.ClickException(str(problem)) from problem
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(csv_rows(report))
+    for line in text.getvalue().splitlines():
+        say(line)
+    if report.unread:
+        say(f"{report.unread} lines and records could not be read", err=True)
+    sys.exit(0)
