@@ -8,6 +8,7 @@ took in event time. Bounds are Wilson's, 95 %. Takes about a minute a seed."""
 
 from __future__ import annotations
 
+import heapq
 import json
 import time
 from collections import Counter, defaultdict
@@ -23,9 +24,10 @@ from bench.packs.run import Watched
 from bench.packs.score import quantile, wilson
 from rules.load import load, witnesses
 from rules.model import RuleSet
-from rules.registry import ALWAYS_MS, Entry, Registry
-from schemas.registry import ENTRY_KINDS
+from rules.registry import ALWAYS_MS, Entry, InForce, Registry
+from schemas.registry import ENTRY_KINDS, REPORT_REJECTED, REPORT_UPHELD
 from streams.holds.firings import ENFORCE, REVIEW
+from streams.operators.judging import JUDGED_MAX, KEPT_MS, REACH_MS
 from streams.traffic.pilot import Pilot, Registered
 
 DAY_MS = 86_400_000
@@ -54,12 +56,56 @@ class Tally:
     reports: Counter[str] = field(default_factory=Counter)
     records: int = 0
     allowed_blocked: int = 0
+    rejected: int = 0  # reporters with a judgement against them
 
     def sum(self, innocent: bool, name: str) -> int:
         return sum(getattr(kind, name) for kind in self.kinds.values() if kind.innocent == innocent)
 
     def seconds(self, name: str) -> list[float]:
         return [s for kind in self.kinds.values() if not kind.innocent for s in getattr(kind, name)]
+
+
+class ReviewDesk:
+    """People who see each number that is blocked or in review some hours after that, know the truth, and judge those
+    who reported it, as the commands do."""
+
+    def __init__(self, engine: Watched, pilot: Pilot, after_ms: int) -> None:
+        self._engine, self._after_ms, self._seen = engine, after_ms, 0
+        self._innocent = {person.number: person.story.innocent for person in pilot.people}
+        self._due: list[tuple[int, int]] = []  # when, whom
+        self._asked: set[int] = set()
+        self._entries: list[Entry] = []
+        columns = pilot.reports()
+        order = np.lexsort((-columns["at"], columns["number"]))
+        order = order[columns["known"][order]]
+        self._number, self._at, self._reporter = (columns[name][order] for name in ("number", "at", "reporter"))
+
+    def work(self, now_ms: int) -> None:
+        for number, *_ in list(self._engine.holds)[self._seen :]:
+            self._seen += 1
+            if number not in self._asked:
+                self._asked.add(number)
+                heapq.heappush(self._due, (now_ms + self._after_ms, number))
+        before = len(self._entries)
+        while self._due and self._due[0][0] <= now_ms:
+            self._judge(*heapq.heappop(self._due))
+        if len(self._entries) > before:
+            self._engine.registry = InForce(self._engine.registry.files, Registry.of(self._entries))
+
+    @property
+    def rejected(self) -> int:
+        """Reporters with a judgement against them."""
+        return len({entry.key for entry in self._entries if entry.kind is REPORT_REJECTED})
+
+    def _judge(self, at_ms: int, number: int) -> None:
+        low, high = np.searchsorted(self._number, [number, number + 1])
+        recent = (self._at[low:high] <= at_ms) & (self._at[low:high] >= at_ms - REACH_MS)
+        reporters = list(dict.fromkeys(self._reporter[low:high][recent].tolist()))[:JUDGED_MAX]
+        kind = REPORT_REJECTED if self._innocent[number] else REPORT_UPHELD
+        if kind is REPORT_UPHELD:
+            doubted = {entry.key for entry in self._entries if entry.kind is REPORT_REJECTED}
+            reporters = [who for who in reporters if who in doubted]
+        self._entries += [Entry(kind, 0, who, at_ms, at_ms + KEPT_MS, "desk", str(number)) for who in reporters]
 
 
 def registry_of(registered: Registered) -> Registry:
@@ -72,14 +118,19 @@ def registry_of(registered: Registered) -> Registry:
     ])  # fmt: skip
 
 
-def run(rules: RuleSet, pilot: Pilot, tally: Tally) -> None:
-    """Runs the rules on one pilot, and adds what became of each number."""
+def run(rules: RuleSet, pilot: Pilot, tally: Tally, desk_ms: int = 0) -> None:
+    """Runs the rules on one pilot, and adds what became of each number. desk_ms: how long after a hold people judge its
+    reports; 0 for never."""
     registered = pilot.registered()
     engine = Watched(replace(rules, registry=registry_of(registered)))
+    desk = ReviewDesk(engine, pilot, desk_ms)
     for records in epochs_of(pilot.records()):
         tally.records += len(records)
         engine.step([engine.decoders[batch.topic].decode(batch) for batch in batches(records)])
         engine.maintain()
+        if desk_ms:
+            desk.work(records[-1].timestamp_ms)
+    tally.rejected += desk.rejected
     tally.reports.update(label.kind for label in pilot.report_labels())
     first, enough = _reported(pilot)
     holds: dict[tuple[int, int], dict[str, int]] = defaultdict(dict)
@@ -134,6 +185,7 @@ def text(tally: Tally, seeds: Sequence[int], version: str) -> str:
         _share(f"  of those whom {ENOUGH} report", true, enough),
         _share("  or left to people", true + tally.sum(False, "reviewed"), offenders),
         f"innocents blocked  {false} of {tally.sum(True, 'numbers'):,}, {tally.allowed_blocked} on the allow list",
+        f"reporters          {tally.rejected / pilots:,.0f} a pilot with a report that people rejected",
         f"left to people     {tally.sum(True, 'reviewed') / pilots / 21:,.1f} innocents a day",
         _seconds("first report to block", tally.seconds("since_first")),
         _seconds(f"{ENOUGH} reporters to block", tally.seconds("since_enough")),
@@ -180,21 +232,25 @@ def seeds_of(asked: str) -> list[int]:
     return out
 
 
-def _made(rules: RuleSet, seeds: Iterable[int], size: float) -> Tally:
+def _made(rules: RuleSet, seeds: Iterable[int], size: float, desk_ms: int) -> Tally:
     tally = Tally()
     for seed in seeds:
-        run(rules, Pilot(seed, size), tally)
+        run(rules, Pilot(seed, size), tally, desk_ms)
     return tally
 
 
 @click.command(help=(__doc__ or "").replace("\n    python", "\n\n\b\n    python", 1))
 @click.option("--seeds", "asked", default="1", show_default=True, help="Numbers and ranges: 1,2,7-9.")
 @click.option("--size", default=1.0, show_default=True, help="Of the published number of reports.")
+@click.option(
+    "--desk", "desk_h", default=12.0, show_default=True,
+    help="Hours after a hold at which people judge those who reported the number; 0: never.",
+)  # fmt: skip
 @click.option("--rules", "paths", multiple=True, type=click.Path(path_type=Path), help="[default: the pack of reports]")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
-def main(asked: str, size: float, paths: tuple[Path, ...], is_json: bool) -> None:
+def main(asked: str, size: float, desk_h: float, paths: tuple[Path, ...], is_json: bool) -> None:
     began, rules, seeds = time.monotonic(), load(paths or [witnesses() / "reports.yaml"]), seeds_of(asked)
-    tally = _made(rules, seeds, size)
+    tally = _made(rules, seeds, size, round(desk_h * 3_600_000))
     click.echo(as_json(tally) if is_json else text(tally, seeds, rules.version))
     click.echo(f"took {time.monotonic() - began:,.0f} s", err=True)
 

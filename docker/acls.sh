@@ -10,6 +10,7 @@
 #     acls.sh sharer   User:carrier-a-share  carrier-a-share        shares numbers with other carriers, and reads theirs
 #     acls.sh operator User:operator                               may pause, release and block, and enter numbers into the registry
 #     acls.sh desk     User:review-desk      review-desk            reads the review queue and the history, and decides
+#     acls.sh judge    User:review-desk                            ... and judges those who reported a number
 #     acls.sh redriver User:redriver                               lists, shows and redrives dead letters
 #
 # BOOTSTRAP: the brokers (localhost:9092). ADMIN_CONFIG: properties of an administrator's Java client. KAFKA_ACLS: the
@@ -78,6 +79,10 @@ grant() {
         allow "Write" $(topics control)
         allow "Read" $(topics block-events block-status block-history review-queue $acks) --group "$1"
         ;;
+    judge)
+        allow "Read" $(topics reports)
+        allow "Read Write" $(topics $global)
+        ;;
     redriver)
         allow "Read Write" $(topics dead-letters)
         allow "Write" $(topics $inputs)
@@ -88,7 +93,7 @@ grant() {
 
 role=${1:-}
 case $role in
-maker | operator | redriver) wanted=2 ;;
+maker | operator | judge | redriver) wanted=2 ;;
 worker | carrier | blocker | relay | sharer | desk) wanted=3 ;;
 *) wanted=0 ;;
 esac

@@ -49,7 +49,7 @@ class Watched(Engine):
         self._evidence = evidence
 
     def _changes(
-        self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder], silence: Silence | None
+        self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder], silence: Silence | None, *_: object
     ) -> Iterator[tuple[int, Change | Answer]]:
         for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate, orders, silence):
             if isinstance(change, Answer):

@@ -35,6 +35,7 @@ DUPLICATES, MISTAKES = 0.15, 0.06  # of all reports
 SECOND_TAP_MS = 60_000
 DELAY_MEDIAN_MS, DELAY_SPREAD = 15 * 60_000, 1.4  # log-normal
 KNOWN_HANDSETS = 0.85  # of honest reporters: the others write into a form on the web
+ACCOUNTS = 300  # of those who brigade others; they come again
 PEOPLE, PEOPLE_FIRST = 3_000_000, 82_10_2000_0000
 NUMBERS_FIRST = {
     "mobile": 82_10_6000_0000,
@@ -90,6 +91,7 @@ class Pilot:
         self._told = ReportColumns()
         self._acts: list[tuple[int, Acts]] = []
         self.people: list[Person] = []
+        self._accounts = self._strangers(max(60, round(ACCOUNTS * size)))
         self._offend()
         self._live()
         self._double()
@@ -158,7 +160,8 @@ class Pilot:
             self._told.add(at, person.number, reporter, self._known(len(whom)), 2)
             return
         at = person.begin_ms + 10 * HOUR_MS + rng.integers(0, story.within_h * HOUR_MS, some)
-        reporter = self._strangers(some)[rng.integers(0, max(1, round(some * story.reporters)), some)]
+        whom = self._accounts if story.brigaded else self._strangers(max(1, round(some * story.reporters)))
+        reporter = rng.choice(whom, some, replace=not story.brigaded)
         self._told.add(at, person.number, reporter, rng.random(some) < story.known, 3)
 
     def _flood(self, person: Person, some: int) -> None:

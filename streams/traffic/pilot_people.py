@@ -32,9 +32,9 @@ class Story:
     """A kind of number. share: of all offenders, or so many innocents in a whole pilot. acts: its contacts, from the
     midnight of its first day. regulars: the part of its contacts that are to one and the same. reported: from so many
     to so many reports, of the people that it reached if it `annoys` them, else of people with a grudge: `reporters` of
-    them different, of whom the network knows the handset of a part `known`, `within_h` hours. floods: thousands of
-    reports are made of it. trapped: the part of its contacts that also reach a honeypot. listed: its kind of entry in
-    the registry."""
+    them different, of whom the network knows the handset of a part `known`, `within_h` hours; `brigaded`, of accounts
+    that come again. floods: thousands of reports are made of it. trapped: the part of its contacts that also reach a
+    honeypot. listed: its kind of entry in the registry."""
 
     kind: str
     innocent: bool
@@ -47,6 +47,7 @@ class Story:
     reporters: float = 1.0
     known: float = 0.85
     within_h: int = 12
+    brigaded: bool = False
     floods: bool = False
     trapped: float = 0.0
     listed: str = ""
@@ -147,8 +148,8 @@ INNOCENTS = (
     Story("spoofed_owner", True, 150, ("mobile",),
           _forged(PRIVATE, working((40, 90), (2, 6), (1,), messages=1.0)), annoys=True, reported=(3, 30)),
     Story("grudge", True, 100, ("mobile",), PRIVATE, regulars=0.3, reported=(10, 50), reporters=0.0),
-    Story("brigaded_person", True, 100, ("mobile",), PRIVATE, regulars=0.3, reported=(5, 60), known=0.6),
-    Story("brigaded_shop", True, 20, ("landline", "voip"), SHOP, reported=(5, 60), known=0.6),
+    Story("brigaded_person", True, 100, ("mobile",), PRIVATE, regulars=0.3, reported=(5, 60), known=0.6, brigaded=True),
+    Story("brigaded_shop", True, 20, ("landline", "voip"), SHOP, reported=(5, 60), known=0.6, brigaded=True),
     Story("flooded_person", True, 7, ("mobile",), PRIVATE, regulars=0.3, floods=True),
     Story("flooded_shop", True, 4, ("landline", "voip"), SHOP, floods=True),
     Story("flooded_allowed", True, 4, ("mobile", "voip"), SHOP, floods=True, listed="allowed"),

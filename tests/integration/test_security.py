@@ -83,6 +83,7 @@ ROLES = {
     "sharer": ("sharer", ("sharer",)),
     "operator": ("operator", ()),
     "desk": ("desk", ("desk",)),
+    "judge": ("judge", ()),
     "redriver": ("redriver", ()),
 }
 
@@ -458,6 +459,15 @@ def test_an_operator_pauses_and_enters_numbers_into_the_registry_and_a_blocker_d
 def assert_no_secrets(place: Place, text: str) -> None:
     for user, word in place.words.items():
         assert word not in text, f"the password of {user}"
+
+
+def test_a_judge_judges_reporters_and_the_desk_alone_does_not(place: Place) -> None:
+    number = "+821055500199"
+    code, said = place.done("judge", "reporters", "judge", number, "wrong", "--order", "1")
+    assert (code, "0 reporters" in said) == (0, True), said
+    code, said = place.done("desk", "reporters", "judge", number, "wrong", "--order", "1")
+    assert code == 1
+    assert "reports" in said or CONTROL_GLOBAL in said
 
 
 def test_librdkafkas_own_debugging_shows_no_password(place: Place) -> None:
