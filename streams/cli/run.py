@@ -278,6 +278,10 @@ def command(
         rules = load([rules_path or packs()], protected, home_region, registry)
         return Files(rules, NO_BOOK if feeds_path is None else load_feeds(feeds_path))
 
+    def look() -> object:
+        return seen([rules_path or packs(), *protected, *registry, *([feeds_path] if feeds_path is not None else [])])
+
+    known = look()
     try:
         files = read_files()
         kafka = KafkaSettings.load(brokers, kafka_config)
@@ -320,16 +324,20 @@ def command(
     for chatty in ("faust", "mode", "streams"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
-    def look() -> object:
-        return seen([rules_path or packs(), *protected, *registry, *([feeds_path] if feeds_path is not None else [])])
-
     def check() -> None:
         read = tuple(sorted({*files.rules.reads, *settings.topics}))
         unbounded = check_topics(kafka, read, 0.8 * broker_wait_s)  # so that a short wait has a reason to tell
         worker.metrics.timestamps_unbounded(unbounded)
 
     worker = worker_for(
-        settings, files.rules, home_region=home_region, feeds=files.feeds, reload=read_files, look=look, check=check
+        settings,
+        files.rules,
+        home_region=home_region,
+        feeds=files.feeds,
+        reload=read_files,
+        look=look,
+        known=known,
+        check=check,
     )
     code = worker.run()
     # A thread may still wait for a broker that does not answer, and an ordinary exit would wait for the thread.

@@ -142,19 +142,18 @@ class Rereading:
 
 class FileWatch:
     """Asks for a reading when files have changed, and are the same at two looks, so that one that is being written is
-    not read. look: what is seen of them now, equal while they stay as they are; may take a moment."""
+    not read. look: what is seen of them now, equal while they stay as they are; may take a moment. known: what was seen
+    before they were read at the start."""
 
-    def __init__(self, look: Callable[[], object], rereading: Rereading) -> None:
+    def __init__(self, look: Callable[[], object], known: object, rereading: Rereading) -> None:
         self._look, self._rereading = look, rereading
-        self._known: object = None  # as of the last reading
-        self._seen: object = None  # at the last look
+        self._known = known  # as of the last reading
+        self._seen = known  # at the last look
 
     async def turn(self) -> None:
         """One look, to be taken every now and then."""
         loop = asyncio.get_running_loop()
         now = await loop.run_in_executor(None, self._look)
-        if self._known is None:
-            self._known = now
         is_settled, self._seen = now == self._seen, now
         if is_settled and now != self._known:
             self._known = now

@@ -79,9 +79,9 @@ class Worker:
 
     clock: wall time in ms, for expiry and ages. reload: reads the files
     again at SIGHUP; raises rules.load.RuleErrors, and then the old ones stay. look: what is seen of these files, every
-    `watch_ms` of the settings (streams.worker.rereading.FileWatch). check: asks the broker whether this
-    worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a while. feeds: what is known of
-    those who deliver."""
+    `watch_ms` of the settings; known: what was before they were read (streams.worker.rereading.FileWatch). check: asks
+    the broker whether this worker can run there; raises KafkaProblem. warm: compiles kernels, which may take a while.
+    feeds: what is known of those who deliver."""
 
     def __init__(
         self,
@@ -90,6 +90,7 @@ class Worker:
         *,
         reload: Callable[[], Files] | None = None,
         look: Callable[[], object] | None = None,
+        known: object = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         check: Callable[[], None] = nothing,
         warm: Callable[[], None] = nothing,
@@ -111,7 +112,7 @@ class Worker:
             self._wiring.follow_rules = self._rereading.follow
         self._files = None
         if look is not None and self._rereading is not None and settings.watch_ms:
-            self._files = FileWatch(look, self._rereading)
+            self._files = FileWatch(look, known, self._rereading)
         self._health = Health()  # as of the last second
         self._idle_s = time.monotonic()  # when no partition was counted, for the last time
         self._ill: dict[str, str] = {}  # what was wrong a second ago
@@ -345,6 +346,7 @@ def worker_for(
     warmed: bool = False,
     reload: Callable[[], Files] | None = None,
     look: Callable[[], object] | None = None,
+    known: object = None,
     check: Callable[[], None] = nothing,
 ) -> Worker:
     """A worker that runs these rules, its kernels compiled before it reads.
@@ -366,4 +368,5 @@ def worker_for(
     also = frozenset((*rules.reads, *settings.topics))
     engine = Engine(rules, also=also, region=home_region, breaker=breaker, feeds=Feeds(feeds))
     warm_up = nothing if warmed else prepare
-    return Worker(settings, engine, reload=reload, look=look, check=check, warm=warm_up, feeds=feeds)
+    watched = partial(Worker, settings, engine, reload=reload, look=look, known=known)
+    return watched(check=check, warm=warm_up, feeds=feeds)

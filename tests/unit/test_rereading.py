@@ -51,8 +51,7 @@ def turned(path: Path, *steps: Callable[[], object] | None) -> list[str]:
 
     async def go() -> list[str]:
         rereading, taken = rereading_of(path)
-        watch = FileWatch(lambda: seen([path]), rereading)
-        await watch.turn()
+        watch = FileWatch(lambda: seen([path]), seen([path]), rereading)
         for step in steps:
             if step is not None:
                 step()
@@ -71,6 +70,23 @@ def test_a_changed_file_is_read_once_it_is_the_same_at_two_looks(tmp_path: Path)
     assert turned(file, lambda: file.write_text(RULES % 7)) == []
     after = turned(file, lambda: file.write_text(RULES % 99), None, None, None)
     assert after == [load([file]).version]
+
+
+def test_a_change_before_the_first_look_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES % 5)
+
+    async def go() -> list[str]:
+        rereading, taken = rereading_of(file)
+        watch = FileWatch(lambda: seen([file]), seen([file]), rereading)
+        file.write_text(RULES % 99)
+        for _ in range(2):
+            await watch.turn()
+        while rereading._reading is not None:
+            await asyncio.wait([rereading._reading])
+        return taken.versions
+
+    assert asyncio.run(go()) == [load([file]).version]
 
 
 def test_a_file_that_goes_on_being_written_is_not_read_until_it_is_whole(tmp_path: Path) -> None:
