@@ -140,7 +140,7 @@ def _accepts_everything(doc: Document, rule: Rule, keys: dict[str, Node]) -> Non
 def _nobody_vouches(doc: Document, rule: Rule, keys: dict[str, Node]) -> None:
     """The reading that enforces has no record of a topic where nobody vouches for the number."""
     unvouched = [name for name, counter in rule.counters.items() if not TOPICS[counter.topic].vouching]
-    if unvouched and rule.mode == "enforce" and not rule.spoofable:
+    if unvouched and rule.block and rule.mode == "enforce" and not rule.spoofable:
         topic = rule.counters[unvouched[0]].topic
         message = f"what fires by `{unvouched[0]}` goes to review: in {topic} nobody vouches for the number"
         _warn(doc, keys["mode"], message, "say `mode: review`, or `spoofable: accepted` if this may cut a line off")

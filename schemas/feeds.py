@@ -27,6 +27,7 @@ EVENTS: list[str] = list(codes.EVENTS)
 CODES = 256  # of topics: a column of bytes
 # The fields by which a record says who vouches for its number, in topics that have them.
 VOUCHING = ("origin", "verified")
+SERIES = "series"  # stands for a field: the block of numbers that a record's number is one of
 
 
 @dataclass(frozen=True)
@@ -163,13 +164,13 @@ class InputTopic:
 
     def column_of(self, field: str) -> str:
         """The column of a field that names somebody."""
-        return {self.number: "number", self.peer: "peer"}.get(field, field)
+        return {self.number: "number", SERIES: "number", self.peer: "peer"}.get(field, field)
 
     @cached_property
     def others(self) -> tuple[str, ...]:
         """The fields, besides its number, that name whom a record's events can be counted for."""
         counted = {field for subject in SUBJECTS.values() if subject.is_counted for field in subject.fields}
-        return tuple(field for field in self.distinct if field in counted and field != self.number)
+        return (*(field for field in self.distinct if field in counted and field != self.number), SERIES)
 
 
 FEEDS: dict[str, InputTopic] = {}

@@ -221,8 +221,8 @@ class Sanction(Struct, kw_only=True):
     """A recommendation about one whom nobody can block, as it stands from here on: from `from` to `until`."""
 
     event_id: Id
-    subject: Literal["recipient", "callee"]
-    name: Digits
+    subject: Literal["recipient", "callee", "relay", "reseller", "account", "carrier", "series"]
+    name: Id
     change: Literal["opened", "extended"]
     mode: Literal["enforce", "shadow", "review"]
     rule: Id

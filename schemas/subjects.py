@@ -7,6 +7,7 @@ for it are told."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.numbers import published
@@ -16,12 +17,21 @@ from schemas.topics import BLOCK_EVENTS
 @dataclass(frozen=True)
 class Subject:
     """fields: of records, those that name it, whichever topic they are of. is_counted: a counter can be per it.
-    blocks: the topic on which it is blocked; None where nobody can block it, and rules recommend (SANCTIONS)."""
+    blocks: the topic on which it is blocked; None where nobody can block it, and rules recommend (SANCTIONS).
+    is_text: it is named by a text. digits: it is all numbers that differ in so many last digits alone."""
 
     name: str
     fields: tuple[str, ...]
     is_counted: bool = False
     blocks: str | None = None
+    is_text: bool = False
+    digits: int = 0
+
+    def named(self, key: int, texts: Mapping[int, str]) -> str:
+        """Its name, from the key by which it is counted. texts: by key, of those that are named by one."""
+        if self.is_text:
+            return texts.get(key, "")
+        return f"+{key}{'x' * self.digits}"
 
 
 NUMBER = Subject("number", ("sender", "caller", "number"), is_counted=True, blocks=BLOCK_EVENTS)
@@ -32,10 +42,12 @@ SUBJECTS: dict[str, Subject] = {
         NUMBER,
         Subject("recipient", ("recipient",), is_counted=True),
         Subject("callee", ("callee",), is_counted=True),
-        Subject("relay", ("relay",)),
-        Subject("reseller", ("reseller",)),
-        Subject("account", ("account",)),
-        Subject("carrier", ("carrier",)),
+        Subject("relay", ("relay",), is_counted=True, is_text=True),
+        Subject("reseller", ("reseller",), is_counted=True, is_text=True),
+        Subject("account", ("account",), is_counted=True, is_text=True),
+        Subject("carrier", ("carrier",), is_counted=True, is_text=True),
+        # The block of numbers that a number belongs to: lines that are bought in bulk follow each other.
+        Subject("series", ("series",), is_counted=True, digits=4),
     )
 }
 

@@ -20,6 +20,7 @@ from streams.holds.breaker import Breaker
 from streams.holds.tally import HoldCounts
 from streams.ingest.decode import Decoded
 from streams.ingest.epoch import OutRecord, RawBatch
+from streams.ingest.names import Names
 
 NO_EVENTS = np.empty(0, np.int64)
 
@@ -77,6 +78,7 @@ class StandIn:
         self.keep = True
         self.partitions = 0
         self.group = ""
+        self.names = Names({})
         self.rules: Rules | RuleSet = Rules(topics)
         self.feeds_version = ""
         self.ledger = Ledger()

@@ -15,18 +15,23 @@ import numpy as np
 
 from rules.model import Counter
 from schemas.feeds import FEEDS
+from schemas.subjects import SUBJECTS, Subject
 from schemas.topics import DERIVED
 from streams.counting import chunk
 from streams.counting.plan import value_columns
+from streams.counting.rows import NUMBER
 from streams.counting.table import VOUCHED, TopicState, View
 from streams.ingest.admission import NEVER
 from streams.ingest.derived import HERE, SUBJECT
 from streams.ingest.merge import Merged
+from streams.ingest.names import NAMES_MAX, keys_of
 
 # Events of a partition that lags may be older than those of others. Rows that could still be read are kept for this
 # long behind the newest event; what an older one finds gone, reads as if its subject had been silent.
 HOLD_BACK_MS = 86_400_000
 RECLAIM_ROWS = 20_000
+NAMES_SPARE = 1024  # texts that may be kept of those who are gone
+SERIES_MIN = 1000  # digits that a series has at least, as a number
 # The columns of every derived event, besides those that counters and rules read.
 ALWAYS = ("at", "event", "topic", "number", "amends", "vouched", "duration", "closed")
 
@@ -35,6 +40,10 @@ class SubjectState(TopicState):
     """The table of one subject, whatever topics its events are of."""
 
     KEY = SUBJECT
+
+    def __init__(self, subject: Subject, counters: list[Counter], rows_max: int) -> None:
+        super().__init__(f"{DERIVED}/{subject.name}", counters, rows_max)  # which no topic is called
+        self.subject = subject
 
     def mine(self, events: Merged) -> np.ndarray:
         return np.ones(events.n, np.bool_)
@@ -48,11 +57,12 @@ class Others:
 
     def __init__(self, counters: Mapping[str, list[Counter]], fields: Collection[str], rows_max: int) -> None:
         """fields: columns that conditions read."""
-        self.states = {subject: SubjectState(_table(subject), of, rows_max) for subject, of in counters.items()}
+        self.states = {subject: SubjectState(SUBJECTS[subject], of, rows_max) for subject, of in counters.items()}
         self._columns = {
             subject: tuple(dict.fromkeys((*ALWAYS, *fields, *(name for c in of for name in value_columns(c)))))
             for subject, of in counters.items()
         }
+        self.names: dict[int, str] = {}  # by key, of those in the tables that are named by a text
         self._newest_ms: dict[int, int] = {}  # of each partition's events
         # Since when counters that began behind the log's beginning have counted there; None before their first event.
         self._since: dict[int, dict[Counter, int | None]] = {}
@@ -61,13 +71,16 @@ class Others:
     def __bool__(self) -> bool:
         return bool(self.states)
 
-    def gather(self, events: Merged) -> dict[str, Merged]:
-        """By subject, the events that some counter counts for one of them, in columns, with the key of that one."""
+    def gather(self, events: Merged, names: Mapping[int, str]) -> dict[str, Merged]:
+        """By subject, the events that some counter counts for one of them, in columns, with the key of that one. names:
+        all texts that are known; who has none is not counted."""
         out = {}
         for subject, state in self.states.items():
             keys = self._keys(state, events)
-            # A text that is no number is nobody's. What counted before somebody vouched for it counts no second time.
-            there = (keys > 0) & ~events["first_vouched"]
+            # What counted before somebody vouched for it counts no second time.
+            there = (keys != 0) & ~events["first_vouched"]
+            if state.subject.is_text and len(names) >= NAMES_MAX:
+                there &= np.isin(keys, np.array(list(names), np.int64))
             masks = [state.hit(counter, events, there & events.of_topic(counter.topic)) for counter in state.counters]
             index = np.flatnonzero(np.logical_or.reduce(masks))
             if len(index):
@@ -77,11 +90,23 @@ class Others:
 
     @staticmethod
     def _keys(state: SubjectState, events: Merged) -> np.ndarray:
-        keys = np.zeros(events.n, np.int64)
+        """int64[n]: the key of whom each event names, 0 for nobody."""
+        found = np.zeros(events.n, np.int64)
         for topic, per in {(counter.topic, counter.per) for counter in state.counters}:
             mine = events.of_topic(topic)
-            keys[mine] = events[FEEDS[topic].column_of(per)][mine]
-        return keys
+            found[mine] = events[FEEDS[topic].column_of(per)][mine]
+        if state.subject.is_text:
+            return keys_of(found)
+        # A text that is no number is nobody's, and so is a number that is too short to be one of a series.
+        keys = np.maximum(found, 0) // 10**state.subject.digits
+        return keys if not state.subject.digits else np.where(keys >= SERIES_MIN, keys, 0)
+
+    def name(self, parts: Mapping[str, Merged], names: Mapping[int, str]) -> None:
+        """Takes over the texts of whom these events are counted for."""
+        for subject, events in parts.items():
+            if SUBJECTS[subject].is_text:
+                keys = np.unique(events[SUBJECT]).tolist()
+                self.names.update((key, names[key]) for key in keys if key in names)
 
     def whole(self, subject: str, columns: Mapping[str, np.ndarray]) -> Merged:
         """Derived events with all columns that are read. Those that other rules sent may lack some."""
@@ -112,6 +137,9 @@ class Others:
             horizons[partition] = self._horizon_ms(partition if partitions else None)
         for state in self.states.values():
             state.reclaim(horizons, RECLAIM_ROWS)
+        rows = [len(state.stores[VOUCHED]) for state in self.states.values() if state.subject.is_text]
+        if len(self.names) > NAMES_SPARE + 2 * sum(rows):
+            self._forget_names()
 
     def _horizon_ms(self, partition: int | None) -> int:
         """None: of all of them, whose partitions are not known."""
@@ -120,6 +148,13 @@ class Others:
         else:
             newest_ms = self._newest_ms.get(partition, NEVER)
         return newest_ms - HOLD_BACK_MS if newest_ms > NEVER else NEVER
+
+    def _forget_names(self) -> None:
+        """Forgets the texts of those who have no row any more."""
+        keys = np.array(list(self.names), np.int64)
+        stores = [state.stores[VOUCHED] for state in self.states.values() if state.subject.is_text]
+        kept = np.logical_or.reduce([np.zeros(len(keys), np.bool_), *(s.rows_of(keys, False) >= 0 for s in stores)])
+        self.names = {key: self.names[key] for key in keys[kept].tolist()}
 
     def newest_ms(self, partition: int) -> int:
         return self._newest_ms.get(partition, NEVER)
@@ -143,7 +178,7 @@ class Others:
 
     def inherit(self, old: Others, partitions: Collection[int]) -> None:
         """Takes over the counters that both have, under other rules. `old` must not be used any more."""
-        self._newest_ms = old._newest_ms
+        self._newest_ms, self.names = old._newest_ms, old.names
         fresh: list[Counter] = []
         for subject, state in self.states.items():
             known = old.states[subject].counters.keys() if subject in old.states else {}
@@ -176,6 +211,8 @@ class Others:
             }
             yield chunk.encode({**common, **fields}, {})
             for row_fields, arrays in state.save(partition, partitions, whole):
+                if state.subject.is_text:
+                    row_fields["names"] = [self.names.get(key, "") for key in arrays["block"][:, NUMBER].tolist()]
                 yield chunk.encode({"kind": "rows", **common, **row_fields}, arrays)
 
     def must_be_whole(self, partition: int) -> bool:
@@ -190,6 +227,7 @@ class Others:
         partition = fields["partition"]
         state = next(state for state in self.states.values() if state.name == fields["topic"])
         if fields["kind"] == "rows":
+            self.names.update(zip(arrays["block"][:, NUMBER].tolist(), fields.get("names", ()), strict=False))
             return state.load(fields, arrays)
         self._taken.add(partition)
         known = {counter["id"] for counter in fields["counters"]}
@@ -235,8 +273,3 @@ class Others:
             "untracked_events": sum(store.untracked for store in stores),
             "state_bytes": sum(state.nbytes() for state in self.states.values()),
         }
-
-
-def _table(subject: str) -> str:
-    """The name of its table in images, which no topic has."""
-    return f"{DERIVED}/{subject}"

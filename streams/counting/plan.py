@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from rules.kinds import KINDS
 from rules.model import Counter, RuleSet
 from schemas.feeds import FEEDS
-from schemas.subjects import NUMBER
+from schemas.subjects import NUMBER, SUBJECTS
 from schemas.topics import DERIVED
 
 
@@ -53,6 +53,12 @@ def plan_of(rules: RuleSet, also: Collection[str] = ()) -> Plan:
         any(len({c.topic for c in rule.counters.values()}) > 1 for rule in crossing),
         any("duration" in rule.when.names for rule in rules.rules) or any(map(_reads_duration, every)),
     )
+
+
+def named_by_text(others: Mapping[str, list[Counter]]) -> dict[str, frozenset[str]]:
+    """By topic, the fields that name by a text whom counters are per."""
+    named = [counter for subject, counters in others.items() if SUBJECTS[subject].is_text for counter in counters]
+    return {topic: frozenset(c.per for c in named if c.topic == topic) for topic in {c.topic for c in named}}
 
 
 def _read_by_others(rules: RuleSet) -> set[str]:

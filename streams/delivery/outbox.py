@@ -70,7 +70,7 @@ class Outbox:
         """Takes out all records, for a commit that begins; nothing is due after that."""
         records, self._records = self._records, []
         derived, self._derived = self._derived, {}
-        records += pack(derived, self.engine.partitions, self.engine.group)
+        records += pack(derived, self.engine.partitions, self.engine.group, self.engine.names.of)
         self.size_bytes, self.is_due, self.has_blocks = 0, False, False
         return records
 

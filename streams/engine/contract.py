@@ -18,6 +18,7 @@ from streams.ingest.decode import Decoded
 from streams.ingest.decode_share import Decodes
 from streams.ingest.epoch import OutRecord, Place
 from streams.ingest.merge import Merged
+from streams.ingest.names import Names
 
 
 class Awaited(NamedTuple):
@@ -144,6 +145,11 @@ class LiveEngine(Protocol):
     @property
     def breaker(self) -> Breaker:
         """The breaker. Its `paused` is set, and its rows are saved and loaded, from outside."""
+        ...
+
+    @property
+    def names(self) -> Names:
+        """The texts that its decoders have learnt."""
         ...
 
     registry: InForce

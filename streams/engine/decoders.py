@@ -9,13 +9,14 @@ from schemas.feeds import FEEDS
 from streams.ingest.decode import Decoder
 from streams.ingest.feed_codes import Feeds
 from streams.ingest.fields import record_fields, tells_relays, text_features
+from streams.ingest.names import Names
 
 
-def decoders_of(rules: RuleSet, topics: Iterable[str], region: str, feeds: Feeds) -> dict[str, Decoder]:
+def decoders_of(rules: RuleSet, topics: Iterable[str], region: str, feeds: Feeds, names: Names) -> dict[str, Decoder]:
     return {
         name: Decoder(
             name, _fields(rules, name), region, feeds, text_features(rules, name), rules.lexicon,
-            tells_relays(rules, name),
+            tells_relays(rules, name), names,
         )
         for name in topics
     }  # fmt: skip

@@ -28,7 +28,7 @@ from schemas import topics
 from schemas.feed_settings import FeedBook
 from schemas.numbers import published
 from streams.counting.counts import Counted, kept
-from streams.counting.plan import plan_of
+from streams.counting.plan import named_by_text, plan_of
 from streams.counting.table import ALL
 from streams.engine.account import account
 from streams.engine.awaited import noted
@@ -54,6 +54,7 @@ from streams.ingest.epoch import OutRecord, home_of
 from streams.ingest.feed_codes import Feeds
 from streams.ingest.fields import RELAY
 from streams.ingest.merge import Merged, merge
+from streams.ingest.names import Names
 
 LATENESS_MS = 3_600_000
 NUMBERS_MAX = 1 << 25
@@ -89,7 +90,8 @@ class Engine:
         self.group = ""
         self.ledger = Ledger([rule.name for rule in rules.rules], _again_ms(rules))
         self.feeds = feeds or Feeds()
-        self.decoders = decoders_of(rules, self.topics, region, self.feeds)
+        self.names = Names(named_by_text(plan.others))
+        self.decoders = decoders_of(rules, self.topics, region, self.feeds, self.names)
         self._kinds = {n: kind for decoder in self.decoders.values() for n, kind in decoder.kinds().items()}
         compiled = [CompiledRule(slot, rule) for slot, rule in enumerate(rules.rules)]
         self._counted = Counted(plan, lateness_ms, numbers_max, self.feeds.lateness_ms, self.feeds.leg)
@@ -126,7 +128,7 @@ class Engine:
             before = accepted.clock_max_before[events.first_of_line()]
             counting, places = kept(events, accepted, self._counted.ignored)
             if self._others:
-                outcome.derived = self._others.gather(counting)
+                outcome.derived = self._others.gather(counting, self.names.of)
                 counting, places = self._counted.of_numbers(counting, places)
             orders = self._orders.of(events, accepted) if ORDER in events.columns else ()
             registered = RegisteredSenders(self.ledger.registrations, self.ledger.registrations.during(orders))
@@ -163,8 +165,7 @@ class Engine:
     def load_ledger(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         """(key, value) rows of a partition's ledger in log order. Raises LedgerRowError, and then nothing has
         changed."""
-        rows = list(rows)
-        self._others.sanctions.load(rows)
+        self._others.sanctions.load(rows := list(rows))
         self.ledger.load(rows, self.partitions)
 
     def maintain(self) -> None:
@@ -249,8 +250,7 @@ class Engine:
     @property
     def reads(self) -> tuple[str, ...]:
         """The topics that a worker reads: the inputs, those of strays and of events that are counted for others."""
-        derived = self._others or topics.DERIVED in self._also
-        return (*self.topics, topics.REKEYED, *((topics.DERIVED,) if derived else ()))
+        return (*self.topics, topics.REKEYED, *[topics.DERIVED] * bool(self._others or topics.DERIVED in self._also))
 
     @property
     def feeds_version(self) -> str:

@@ -6,7 +6,7 @@ time, in one reading, over all events."""
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -15,15 +15,14 @@ import orjson
 from rules.model import Counter, RuleSet
 from rules.registry import InForce, empty
 from schemas import topics
-from schemas.numbers import published
-from schemas.subjects import NUMBER
+from schemas.subjects import NUMBER, SUBJECTS
 from streams.counting.others import Others
 from streams.engine.compiled_rule import CompiledRule, Read, Source
 from streams.engine.conditions import Programs
 from streams.engine.contract import Outcome
 from streams.engine.evaluate import either_of
 from streams.engine.listed import Accounts, Listed, RegisteredSenders
-from streams.holds.ids import block_id, event_id
+from streams.holds.ids import event_id
 from streams.holds.sanctions import SanctionChange, Sanctions
 from streams.ingest.decode import Decoded
 from streams.ingest.derived import SUBJECT
@@ -51,9 +50,11 @@ class OtherRules:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def gather(self, events: Merged) -> dict[str, Merged]:
-        """See Others.gather."""
-        return self._others.gather(events)
+    def gather(self, events: Merged, names: Mapping[int, str]) -> dict[str, Merged]:
+        """See Others.gather. names: all texts that are known, of which a replay needs those that it counts for."""
+        parts = self._others.gather(events, names)
+        self._others.name(parts, names)
+        return parts
 
     def step(self, parts: Mapping[str, Merged]) -> Iterator[tuple[Told, OutRecord]]:
         """Counts events, in their order, and evaluates the rules: the recommendations that changed, in the order of
@@ -65,10 +66,13 @@ class OtherRules:
         """Counts events that were evaluated before."""
         self._others.count(parts)
 
-    def known(self, decoded: Iterable[Decoded]) -> dict[str, Merged]:
+    def known(self, decoded: Sequence[Decoded]) -> dict[str, Merged]:
         """By subject, an epoch's events that came by the topic `derived` and are of subjects that rules are about."""
-        parts = {name: columns for part in decoded for name, columns in part.derived.items()}
-        return {name: self._others.whole(name, columns) for name, columns in parts.items() if name in self._rules}
+        sent = {name: columns for part in decoded for name, columns in part.derived.items()}
+        parts = {name: self._others.whole(name, columns) for name, columns in sent.items() if name in self._rules}
+        for part in decoded:
+            self._others.name(parts, part.names)
+        return parts
 
     def recommend(self, outcome: Outcome, parts: Mapping[str, Merged], partitions: int) -> None:
         """Counts events, evaluates the rules, and adds what they recommend. partitions: 0 in a replay."""
@@ -118,12 +122,12 @@ class OtherRules:
         columns: Mapping[str, np.ndarray],
         as_of_ms: int,
     ) -> OutRecord:
-        rule, name = compiled.rule, published(change.key)
+        rule, name = compiled.rule, SUBJECTS[subject].named(change.key, self._others.names)
         evidence = compiled.evidence({name: float(columns[name][i]) for name in compiled.numeric}, as_of_ms)
         for reading, shown in zip(compiled.readings, evidence, strict=True):
             if self._others.lacks(reading.counter, int(events["partition"][i]), as_of_ms):
                 shown["warming"] = True
-        recommended = block_id(change.key, f"{subject}/{rule.name}", change.from_ms)
+        recommended = f"{subject}/{name}/{rule.name}/{change.from_ms}"
         value = {
             "event_id": event_id(recommended, change.change, change.until_ms),
             "subject": subject,

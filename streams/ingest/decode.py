@@ -12,6 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -23,6 +24,7 @@ from streams.ingest.epoch import OutRecord, RawBatch
 from streams.ingest.feed_codes import HEADER, Feeds, name_of, present, text_hash
 from streams.ingest.feed_effects import FeedEffects
 from streams.ingest.fields import RELAY
+from streams.ingest.names import Names
 from streams.ingest.number_reader import NumberReader
 from streams.ingest.packed import Packed
 from streams.ingest.text_columns import TextColumns
@@ -61,6 +63,7 @@ class Decoded:
     rekeyed: list[OutRecord] = field(default_factory=list)  # strays (streams.ingest.strays), which have no columns here
     # Events that are counted for others than their number, in columns by subject (streams.ingest.derived).
     derived: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)  # the texts of whom they are counted for (streams.ingest.names)
 
     def __len__(self) -> int:
         return len(self.columns["line"])
@@ -70,7 +73,7 @@ class Decoder:
     """Decodes one topic. `wanted`: the optional fields that loaded rules read; others are not looked at, except those
     that say who vouches for the number and who delivered the record. feeds: shared by the decoders of an engine.
     features: of its texts, those that loaded rules read; lexicon: by which, the one that ships unless given.
-    tells_relays: names the relays of its records, which `wanted` has then."""
+    tells_relays: names the relays of records, which `wanted` has then. names: learns the texts that it asks for."""
 
     def __init__(
         self,
@@ -81,6 +84,7 @@ class Decoder:
         features: frozenset[str] = frozenset(),
         lexicon: Lexicon | None = None,
         tells_relays: bool = False,
+        names: Names | None = None,
     ) -> None:
         self.topic = topic
         self.feed = feed = FEEDS[topic]
@@ -104,6 +108,7 @@ class Decoder:
         self.texts = TextColumns(features, region, lexicon)
         self._effects = FeedEffects(self.feeds, topic, region)
         self.tells_relays, self._names = tells_relays, dict[int, str]()
+        self._learnt = names or Names({})
 
     def decode(self, raw: RawBatch) -> Decoded:
         n = len(raw.values)
@@ -129,6 +134,7 @@ class Decoder:
             counts[TEXTS_READ_EXACTLY] = exact
         feed = columns["feed"] = self._feed(raw.feeds, values, columns)
         self._effects.apply(feed, columns)
+        self._learnt.learn(self.topic, columns, partial(self._text, raw, values))
         by_feed = self._by_feed(feed, flawed, died, fast_flawed)
         columns["line"], columns["partition"], columns["timestamp"] = raw.order, raw.partition, raw.timestamp
         dead_lines = raw.order[~keep].tolist()
@@ -153,20 +159,25 @@ class Decoder:
             self._names.clear()
         for code, k in zip(found.tolist(), first.tolist(), strict=True):
             if code and code not in self._names:
-                i = int(kept[k])
-                zone_of = self._effects.zone_of(raw.feeds[i] if raw.feeds else None)
-                name = str(decoding.read(self.topic, values[i], frozenset({RELAY}), zone_of)[0].get(RELAY, ""))
-                self._names[code] = name if name.isprintable() else ""  # half a character has no bytes
+                name = self._text(raw, values, RELAY, int(kept[k]))
+                self._names[code] = name if name and name.isprintable() else ""  # half a character has no bytes
         return {code: self._names[code] for code in found.tolist() if self._names.get(code)}
 
     def _orders(self, raw: RawBatch, values: Sequence[bytes | None], kept: np.ndarray) -> np.ndarray:
-        """object[k]: the records that are kept, whole: other columns have hashes of their texts. They come by hand, a
-        few a minute."""
+        """object[k]: the records that are kept, whole: other columns have hashes of their texts. Few come."""
         found = np.empty(len(kept), object)
         for k, i in enumerate(kept.tolist()):
             zone_of = self._effects.zone_of(raw.feeds[i] if raw.feeds else None)
             found[k] = decoding.read(self.topic, values[i], self.wanted, zone_of)[0] | {"offset": int(raw.offset[i])}
         return found
+
+    def _text(self, raw: RawBatch, values: Sequence[bytes | None], name: str, i: int) -> str | None:
+        """A field of the i-th record that is a text; None of one that cannot be read."""
+        zone_of = self._effects.zone_of(raw.feeds[i] if raw.feeds else None)
+        try:
+            return str(decoding.read(self.topic, values[i], frozenset({name}), zone_of)[0][name])
+        except (decoding.RecordError, KeyError):
+            return None
 
     def kinds(self) -> dict[str, np.dtype]:
         """The columns of this topic that stand for fields of the record, and their types."""

@@ -15,6 +15,7 @@ It names the group that counts, since another one that reads the same inputs wri
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -34,6 +35,7 @@ BYTES_MAX = 448 * 1024  # of the columns in one record
 SUBJECT = "subject"  # the column with the key of the one that an event is counted for
 BAD = "bad_derived"  # of a record that nobody of ours has written
 HERE = ("line", "partition")  # columns that say where an event stands, and are not sent
+NOBODY: Mapping[int, str] = MappingProxyType({})
 _TYPES = {name: np.dtype(name) for name in ("int64", "int32", "uint8", "bool")}
 
 
@@ -43,13 +45,17 @@ class _DerivedHead(msgspec.Struct):
     subject: str
     events: Int64
     columns: list[tuple[str, str]]
+    names: dict[int, str] = {}
 
 
 _HEAD = JsonReader(_DerivedHead)
 
 
-def pack(parts: Mapping[str, list[Merged]], partitions: int, group: str) -> Iterator[OutRecord]:
-    """The records that carry these events, by subject and one after the other, to where they belong."""
+def pack(
+    parts: Mapping[str, list[Merged]], partitions: int, group: str, names: Mapping[int, str] = NOBODY
+) -> Iterator[OutRecord]:
+    """The records that carry these events, by subject and one after the other, to where they belong. names: the
+    texts of whom they are counted for, by key."""
     for subject, pieces in parts.items():
         events = Merged({name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0].columns})
         home = np.empty(events.n, np.int32)
@@ -61,7 +67,9 @@ def pack(parts: Mapping[str, list[Merged]], partitions: int, group: str) -> Iter
             for at in range(0, len(index), most):
                 here = index[at : at + most]
                 columns = {name: column[here] for name, column in sent.items()}
-                yield OutRecord(DERIVED, None, _encode(group, subject, columns), partition=partition)
+                keys = np.unique(columns[SUBJECT]).tolist()
+                texts = {str(key): names[key] for key in keys if key in names}
+                yield OutRecord(DERIVED, None, _encode(group, subject, columns, texts), partition=partition)
 
 
 def unpack(raw: RawBatch, group: str) -> Decoded:
@@ -71,7 +79,7 @@ def unpack(raw: RawBatch, group: str) -> Decoded:
     found: dict[str, list[dict[str, np.ndarray]]] = {}
     for i, value in enumerate(raw.values):
         try:
-            found_group, subject, columns = _decode(value or b"")
+            head, columns = _decode(value or b"")
         except (Unreadable, ValueError, KeyError) as problem:
             error = RecordError(BAD, None, f"is no record of {DERIVED}: {problem}; only Grayline writes to it")
             out.counts[BAD] += 1
@@ -79,29 +87,31 @@ def unpack(raw: RawBatch, group: str) -> Decoded:
             out.dead_letters.append(dead_letter(raw, i, error))
             out.dead_lines.append(int(raw.order[i]))
             continue
-        if found_group != group:
+        if head.group != group:
             continue
         n = len(columns["at"])
         columns["line"] = np.full(n, raw.order[i], np.int64)
         columns["partition"] = np.full(n, raw.partition[i], np.int32)
-        found.setdefault(subject, []).append(columns)
+        found.setdefault(head.subject, []).append(columns)
+        out.names |= head.names
     out.derived = {subject: _joined(pieces) for subject, pieces in found.items()}
     return out
 
 
-def _encode(group: str, subject: str, columns: Mapping[str, np.ndarray]) -> bytes:
+def _encode(group: str, subject: str, columns: Mapping[str, np.ndarray], texts: Mapping[str, str]) -> bytes:
     head = {
         "format": FORMAT,
         "group": group,
         "subject": subject,
         "events": len(columns["at"]),
+        **({"names": texts} if texts else {}),
         "columns": [[name, column.dtype.name] for name, column in columns.items()],
     }
     return b"\n".join([orjson.dumps(head), b"".join(column.tobytes() for column in columns.values())])
 
 
-def _decode(value: bytes) -> tuple[str, str, dict[str, np.ndarray]]:
-    """(group, subject, columns) Raises Unreadable, ValueError, KeyError."""
+def _decode(value: bytes) -> tuple[_DerivedHead, dict[str, np.ndarray]]:
+    """Raises Unreadable, ValueError, KeyError."""
     first, _, rest = value.partition(b"\n")
     head = _HEAD.read(first)
     if head.format != FORMAT:
@@ -114,7 +124,7 @@ def _decode(value: bytes) -> tuple[str, str, dict[str, np.ndarray]]:
         raise ValueError("its columns are not those that it names")
     if head.events < 1 or (columns["event"] >= len(EVENTS)).any() or (columns["topic"] >= CODES).any():
         raise ValueError("its events are none that are known")
-    return head.group, head.subject, columns
+    return head, columns
 
 
 def _joined(pieces: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

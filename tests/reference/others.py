@@ -12,12 +12,13 @@ import orjson
 
 from rules.model import Rule, RuleSet
 from rules.units import duration_text
-from streams.holds.ids import block_id, event_id
+from streams.holds.ids import event_id
 from tests.reference.admission import HOUR_MS
 from tests.reference.conditions import Value, compared_with, holds, limit_at
 from tests.reference.counting import Event, counts, period_ms, readings
 
-Key = tuple[str, int]  # subject, and the one of it
+One = int | str  # a number, a block of them, or a text
+Key = tuple[str, One]  # subject, and the one of it
 
 
 class OtherRules:
@@ -25,16 +26,18 @@ class OtherRules:
         self.version = rules.version
         self.rules = [rule for rule in rules.rules if rule.subject != "number"]
         self.newest_ms: dict[Key, int] = {}
-        self.counted: defaultdict[tuple[str, str, int], list[Event]] = defaultdict(list)  # by rule, counter and key
-        self.standing: dict[tuple[str, int], tuple[int, int]] = {}  # by rule and key: from, until
+        self.counted: defaultdict[tuple[str, str, One], list[Event]] = defaultdict(list)  # by rule, counter and key
+        self.standing: dict[tuple[str, One], tuple[int, int]] = {}  # by rule and key: from, until
 
     def count(self, event: Event) -> Iterator[tuple[bytes, bytes]]:
         """(key, value) of what is recommended because of the event, by subject and rule."""
         for subject in sorted({rule.subject for rule in self.rules}):
             mine = [rule for rule in self.rules if rule.subject == subject]
             key = event.things.get(subject)
+            if isinstance(key, int) and key <= 0:
+                continue
             every = [counter for rule in mine for counter in rule.counters.values()]
-            if not isinstance(key, int) or key <= 0 or not any(counts(counter, event) for counter in every):
+            if not isinstance(key, int | str) or not any(counts(counter, event) for counter in every):
                 continue
             newest_ms = max(self.newest_ms.get((subject, key), 0), event.at_ms)
             self.newest_ms[subject, key] = newest_ms
@@ -47,7 +50,7 @@ class OtherRules:
                 if evidence is not None:
                     yield from self._recommend(rule, subject, key, event.at_ms, evidence)
 
-    def _fires(self, rule: Rule, event: Event, key: int) -> list[dict[str, Any]] | None:
+    def _fires(self, rule: Rule, event: Event, key: One) -> list[dict[str, Any]] | None:
         read: dict[str, Value] = {}
         periods: dict[str, int] = {}
         for name, counter in rule.counters.items():
@@ -67,7 +70,7 @@ class OtherRules:
         return evidence
 
     def _recommend(
-        self, rule: Rule, subject: str, key: int, at_ms: int, evidence: list[dict[str, Any]]
+        self, rule: Rule, subject: str, key: One, at_ms: int, evidence: list[dict[str, Any]]
     ) -> Iterator[tuple[bytes, bytes]]:
         gain_ms = max(HOUR_MS, round(0.05 * rule.period_ms))
         from_ms, until_ms = self.standing.get((rule.name, key), (at_ms, at_ms))
@@ -77,11 +80,12 @@ class OtherRules:
         elif at_ms < from_ms or at_ms + rule.period_ms - until_ms < gain_ms:
             return
         until_ms = at_ms + rule.period_ms
+        name = key if isinstance(key, str) else f"+{key}xxxx" if subject == "series" else f"+{key}"
         self.standing[rule.name, key] = from_ms, until_ms
         made = {
-            "event_id": event_id(block_id(key, f"{subject}/{rule.name}", from_ms), change, until_ms),
+            "event_id": event_id(f"{subject}/{name}/{rule.name}/{from_ms}", change, until_ms),
             "subject": subject,
-            "name": f"+{key}",
+            "name": name,
             "change": change,
             "mode": rule.mode,
             "rule": rule.name,
@@ -92,4 +96,4 @@ class OtherRules:
             "reason": rule.summary,
             "evidence": evidence,
         }
-        yield f"+{key}".encode(), orjson.dumps(made)
+        yield name.encode(), orjson.dumps(made)

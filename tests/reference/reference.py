@@ -232,6 +232,7 @@ class Reference:
             if mine and REGISTRY_FIELDS.keys() & rule.when.names:
                 wanted |= {"account", "relay"}
             for counter in mine:
+                wanted.add(counter.per)
                 if counter.kind in ("distinct", "credited"):
                     wanted |= {"content_hash", "text"} if counter.field == "content" else {str(counter.field)}
         return frozenset(wanted & set(FEEDS[topic].optional))
@@ -255,6 +256,7 @@ class Reference:
         }
         things = {name: record.get(name) for name in ("relay", "reseller", "account", "carrier", "source_ip")}
         things |= {
+            "series": number.key // 10_000 if number.key >= 10_000_000 else None,
             number_name: number.key,
             peer_name: peer.key if peer else None,
             "content": record.get("content_hash") or record.get("text"),

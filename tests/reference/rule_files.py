@@ -299,7 +299,28 @@ counters:
   talked: {on: cdr.release, per: callee, mean: duration, window: 1h}
   brief: {on: cdr.complete, per: callee, share: duration < 30, window: 1h, at_least: 1, default: 0}
   sent: {on: message-relay, per: sender, count: events, window: 10m}
+  carried: {on: message-relay, per: relay, count: events, window: 1h}
+  told: {on: reports, per: relay, count: events, window: 1h}
+  dialled: {on: cdr.setup, per: relay, distinct: caller, window: 1h}
+  through: {on: message-relay, per: carrier, distinct: sender, window: 10m}
+  members: {on: message-relay, per: series, distinct: sender, window: 1d}
+  calling: {on: cdr.setup, per: series, distinct: caller, window: 1d}
 rules:
+  - name: bad-relay
+    summary: reports by what a relay carries
+    when: told / carried > 0.2 and told >= 1 or dialled >= 2
+    then: {recommend: [inspect], for: 1d}
+    mode: enforce
+  - name: busy-carrier
+    summary: several senders
+    when: through >= 2 and verified == "full"
+    then: {recommend: [throttle], for: 1h}
+    mode: review
+  - name: series
+    summary: several numbers of a block
+    when: members + calling >= 2
+    then: {recommend: [inspect, suspend], for: 7d}
+    mode: enforce
   - name: flooded
     summary: many messages from several people
     limits: {rate: {always: 3, office: 2}}

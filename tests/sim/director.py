@@ -121,7 +121,8 @@ class History:
         self.world.rules_in_force, self.world.breaker = rules(self.plan.rules), self.plan.breaker
         self.world.also = READ.get(self.plan.rules, ())
         topics = tuple(topic for topic in FEEDS if topic in self.world.topics)
-        self.feeds = Feeds(random, self.world.partitions, topics, strays)
+        has_relays = bool(self.world.rules_in_force.others)
+        self.feeds = Feeds(random, self.world.partitions, topics, strays, has_relays)
         if self.plan.delivery == "at_least_once":
             # Nobody fences a worker that sleeps past its session: docs/operations.md says what it may do then. And what
             # is produced again after a crash is produced under the word and the rules of that moment.

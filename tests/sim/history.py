@@ -42,6 +42,7 @@ class Feeds:
     partitions: int
     topics: tuple[str, ...]
     strays: frozenset[str] = frozenset()
+    has_relays: bool = False  # which makes a feed of each
     sent: list[Input] = field(default_factory=list)
     count: int = 0
 
@@ -133,7 +134,8 @@ class Feeds:
         return record | {"reason": "a reason"}
 
     def _trust(self) -> dict[str, Any]:
-        return {"verified": "full", "origin": "domestic"} if self.random.random() < 0.9 else {}
+        trust = {"verified": "full", "origin": "domestic"} if self.random.random() < 0.9 else {}
+        return trust | ({"relay": f"relay {self.count % 3}"} if self.has_relays else {})
 
     def _partition(self, number: str) -> int:
         home = home_of(number, self.partitions)
