@@ -368,5 +368,6 @@ def worker_for(
     also = frozenset((*rules.reads, *settings.topics))
     engine = Engine(rules, also=also, region=home_region, breaker=breaker, feeds=Feeds(feeds))
     warm_up = nothing if warmed else prepare
-    watched = partial(Worker, settings, engine, reload=reload, look=look, known=known)
-    return watched(check=check, warm=warm_up, feeds=feeds)
+    return Worker(
+        settings, engine, reload=reload, look=look, known=known, check=check, warm=warm_up, feeds=feeds
+    )  # fmt: skip
