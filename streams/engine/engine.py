@@ -143,7 +143,7 @@ class Engine:
             outcome.listed = fired.matches
             outcome.at_bound = self.ledger.at_bound()
             outcome.trips = self.breaker.trips()
-            ended = int(firings.line[-1]) if len(firings.line) else -1
+            ended = self.ledger.begun
             # An epoch may end in dead letters: they are lines too, and holds expire before them.
             clock_before = int(before[-1]) if events["line"][-1] == last_line else self._clock_max()
         if self.expire_by_clock and ended < last_line:

@@ -46,6 +46,7 @@ class Decisions:
         self._gain = np.maximum(HOUR_MS, np.rint(GAIN_SHARE * firings.period).astype(np.int64))
         asking = np.zeros(len(self._gain), np.int64) if gate is None else gate.asking()
         self._known = Pass(firings, self._gain, asking, ledger.hold)
+        self.begun = -1  # the last line with an order, or behind which a hold fell due
         self._due: list[Due] = [] if silence is None else ledger.review_times.take_due(silence)
 
     def made(self) -> Iterator[Change | Answer]:
@@ -70,6 +71,7 @@ class Decisions:
             self._ledger.note_at_bound(rule, REVIEW if lane == ENFORCE else lane, "not_opened", count)
 
     def _obey(self, order: NumberOrder) -> Iterator[Change | Answer]:
+        self.begun = order.line
         if self._expire_by_clock:
             yield from self._ledger.expire(order.clock_before)
         yield from obey(self._ledger, order)
@@ -82,7 +84,8 @@ class Decisions:
         hold = ledger.hold((number, rule, REVIEW))
         if silence is None or hold is None or hold.review_by_ms != at_ms:
             return
-        if self._expire_by_clock:
+        if self._expire_by_clock and not self._has_begun(line):
+            self.begun = line
             yield from ledger.expire(silence.before(line))
         is_spoken_for = bool(ledger.rulings.against(number, ledger.rules[rule], at_ms)[0])
         ledger.end(hold, at_ms)
@@ -93,6 +96,11 @@ class Decisions:
             content = orjson.dumps(_content.read(hold.content) | {"unreviewed": True})
             yield held(ledger, key, at_ms, hold.until_ms, content, hold.partition)
         self._known.know_again(number, ledger.hold)
+
+    def _has_begun(self, line: int) -> bool:
+        """True if what ended before a line has been noticed there already: it is, before its first change."""
+        start, stop = np.searchsorted(self._firings.line, (line, line + 1))
+        return line == self.begun or bool(start < stop)
 
     def _fire(self, k: int, stop: int) -> Generator[Change, None, int]:
         """The changes by firings k to `stop`; returns the next one: before `stop`, if a hold was opened that falls due

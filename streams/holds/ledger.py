@@ -63,6 +63,7 @@ class Ledger:
         self._at_bound: Counter[tuple[str, str, str]] = Counter()
         self._touched: dict[int, None] = {}  # numbers, in the order in which their holds changed
         self.rulings = Rulings()
+        self.begun = -1  # the last line of the last epoch at which what had ended was noticed
         self.registrations = Registrations()
 
     def __iter__(self) -> Iterator[LedgerHold]:
@@ -172,7 +173,9 @@ class Ledger:
         the clock before a firing's record expire before it; those that end between firings, or were opened in the past
         by the last record, are left to `expire`. What `gate` holds back of the openings that a rule would enforce goes
         to review. orders: ascending by line. silence: None while nothing is blocked by it."""
-        yield from Decisions(self, firings, expire_by_clock, gate, orders, silence).made()
+        decisions = Decisions(self, firings, expire_by_clock, gate, orders, silence)
+        yield from decisions.made()
+        self.begun = max(decisions.begun, int(firings.line[-1]) if len(firings.line) else -1)
 
     def at_bound(self) -> Counter[tuple[str, str, str]]:
         """Counts since the last call, by (rule, mode, "given_up" or "not_opened"): holds that made way for others, and

@@ -159,7 +159,8 @@ def test_the_orders_that_are_drawn_are_obeyed_and_refused_in_every_way() -> None
     run()
     obeyed = {action for action, answer in answers if answer == "obeyed"}
     assert obeyed == set(ACTIONS)
-    assert {answer for _, answer in answers} - {"obeyed"} == REFUSALS.keys() - {"no_number", "protected", "too_many"}
+    drawn_by_luck = {"no_number", "protected", "too_many", "no_change"}
+    assert {answer for _, answer in answers} - {"obeyed"} - drawn_by_luck == REFUSALS.keys() - drawn_by_luck
 
 
 def test_the_traffic_that_is_drawn_makes_every_rule_on_reports_and_traps_fire() -> None:

@@ -12,6 +12,7 @@ from rules.load import load_text
 from rules.registry import Entry, InForce, Registry, empty
 from schemas.registry import ALLOWED
 from schemas.topics import BLOCK_EVENTS, BLOCK_HISTORY, CONTROL, MESSAGE_RELAY, REVIEW_QUEUE
+from streams.captures.replay import Replay
 from streams.engine.contract import Awaited
 from streams.engine.engine import Engine
 from streams.ingest.epoch import OutRecord, RawBatch
@@ -201,3 +202,30 @@ def test_a_block_through_review_is_waited_for_since_the_event_by_which_it_was_pr
         desk.tick(T0 + HOUR)
     assert ("review-queue", "opened", None, T0 + 1) in desk.awaited
     assert ("control" in {one.topic for one in desk.awaited}) == (how == "approve")
+
+
+def test_two_that_fall_due_behind_one_record_block_before_either_has_ended() -> None:
+    """A record of another partition has moved the largest clock past both ends; the partition's own comes there now."""
+    rules = load_text(RULES.replace("for: 7d", "for: 1h"))
+    told = []
+    for batch in (1, 100):
+        out: list[OutRecord] = []
+        lines = [
+            (0, 0, NUMBER),
+            (0, 1, NUMBER),
+            (0, 2, OTHER),
+            (0, 3, OTHER),
+            (1, 3 * HOUR, CLOCK),
+            (0, 40 * MINUTE, CLOCK),
+        ]
+        Replay(Engine(rules, expire_by_clock=True), out.append, batch).run(map(line_of, enumerate(lines)), "lines")
+        told.append([(r.topic, r.value) for r in out])
+    assert told[0] == told[1]
+    assert [json.loads(value or b"")["change"] for topic, value in told[0] if topic == BLOCK_EVENTS] == ["opened"] * 2
+
+
+def line_of(numbered: tuple[int, tuple[int, int, int]]) -> bytes:
+    i, (partition, later_ms, number) = numbered
+    told = {"message_id": f"m{i}", "at": T0 + later_ms, "sender": f"+{number}", "recipient": "+82109999"}
+    line = {"topic": MESSAGE_RELAY, "partition": partition, "offset": i, "ts": T0 + later_ms, "key": None}
+    return json.dumps(line | {"payload": json.dumps(told | {"verified": "full"})}).encode() + b"\n"
