@@ -390,7 +390,7 @@ class Reference:
             return None
         hold = self.holds.get((number, place, lane))
         if ruled and lane == "enforce" and (hold is None or at_ms >= end_of(hold)):
-            lane, more = "review", more | {"diverted": ruled}
+            lane, more = "review", {"diverted": ruled} | more
             hold = self.holds.get((number, place, lane))
         if hold is None or at_ms >= end_of(hold):
             lately = hold is not None and hold.released_ms is None and at_ms < hold.until_ms + 6 * 24 * HOUR_MS

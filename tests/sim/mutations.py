@@ -31,6 +31,7 @@ from streams.holds.hold import Change, LedgerHold
 from streams.holds.ledger import Ledger
 from streams.holds.obey import held
 from streams.holds.passes import NEVER as FOREVER
+from streams.holds.registrations import Registrations
 from streams.holds.registry_records import ToldEntries
 from streams.holds.rulings import Rulings
 from streams.holds.sanctions import Sanctions
@@ -390,6 +391,22 @@ def rulings_not_loaded() -> Any:
     return patch.object(Ledger, "load", mutant)
 
 
+def registrations_not_loaded() -> Any:
+    load = Ledger.load
+
+    def mutant(self: Any, rows: Any, partitions: int = 0) -> int:
+        numbers = load(self, rows, partitions)
+        for number in list(self.registrations):
+            self.registrations.put(number, ())
+        return numbers
+
+    return patch.object(Ledger, "load", mutant)
+
+
+def rules_blind_for_the_orders_of_their_epoch() -> Any:
+    return patch.object(Registrations, "during", lambda self, orders: {})
+
+
 def releases_not_written() -> Any:
     end = Ledger.end
 
@@ -542,6 +559,13 @@ MUTATIONS = {
         Mutation("who follows blocks keeps what came first", Rates(), follower_keeps_what_it_read_first),
         Mutation("a recorded file has no timestamps", Rates(), recorded_without_timestamps),
         Mutation("a restore leaves out what orders left behind", CRASHES, rulings_not_loaded, {"rules": "ordered"}),
+        Mutation("a restore leaves out who is registered", CRASHES, registrations_not_loaded, {"rules": "ordered"}),
+        Mutation(
+            "rules do not see who registers in the same epoch",
+            Rates(),
+            rules_blind_for_the_orders_of_their_epoch,
+            {"rules": "ordered"},
+        ),
         Mutation("a release is not written to the ledger", CRASHES, releases_not_written, {"rules": "ordered"}),
         Mutation("a release bars nothing of before it", Rates(), rulings_say_nothing, {"rules": "ordered"}),
         Mutation(

@@ -12,7 +12,7 @@ from rules.model import RuleSet
 FILES = {
     "alone": ("alone",), "across": ("alone", "across"), "changed": ("changed",),
     "others": ("alone", "others"),
-    "ordered": ("alone", "silence"),
+    "ordered": ("alone", "silence", "registered"),
     "derived": ("alone", "derived"), "derived-changed": ("changed", "derived-changed"),
     "read": ("alone",), "asked": ("alone", "asked"), "others-changed": ("changed", "others-changed"),
 }  # fmt: skip
