@@ -28,6 +28,7 @@ from streams.kernels import texts as kernel
 _HAS = {NUMBER: kernel.HAS_NUMBER, AMOUNT: kernel.HAS_AMOUNT, MESSENGER: kernel.HAS_MESSENGER}
 _CHARACTERS = 1 << 16
 _UNITS = "십백천만억"
+_LINKED = "/.])。"
 _HEEDED = {c for word in (*implied_numbers.NUMERALS, *implied_numbers.DRAWN, *"0123456789", "+원kw") for c in word}
 _NAMES_ID = "톡라램디"  # 톡 카톡, 라인, 텔레그램, 아이디
 
@@ -140,6 +141,7 @@ def _entry(character: str) -> int:
         (entry.NAMES_ID, folded in _NAMES_ID),
         (entry.UNIT, folded in _UNITS),
         (entry.HEEDED, folded in _HEEDED),
+        (entry.LINKED, folded in _LINKED),
     ):
         flags |= flag * holds
     return flags

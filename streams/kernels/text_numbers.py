@@ -16,6 +16,7 @@ CONSONANT, VOWEL = 1 << 47, 1 << 48  # a loose one
 NAMES_ID = 1 << 49  # of a word behind which an id may stand
 UNIT = 1 << 50  # 십 백 천 만 억
 HEEDED = 1 << 51  # may begin a number or end an amount: digits of all kinds, letters of words for them, 원 +
+LINKED = 1 << 52  # may be part of a link
 AMOUNT_MAX = 10**12
 GROUPS_MAX = 24  # of digits in a row that are read here
 DIGITS_MIN, DIGITS_MAX, NUMBER_GROUPS_MAX, MARKS_MAX = 8, 20, 16, 3  # as the exact reader has them
@@ -26,9 +27,9 @@ TOLL_FREE = 6  # a type of number
 START, END, MARKS, MAY_BEGIN, PART = range(5)
 GROUP_WORDS = 5
 # Results: the greatest amount; the first number, the first that is not the sender's own, and the first of these that is
-# not toll free: key and type of each.
-AMOUNT, ANY, OTHER, CALLED = 0, 1, 3, 5
-RESULTS = 7
+# not toll free: key and type of each; and all flags of its characters together.
+AMOUNT, ANY, OTHER, CALLED, FLAGS = 0, 1, 3, 5, 7
+RESULTS = 8
 
 
 @njit(**HOT)

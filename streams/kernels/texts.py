@@ -16,8 +16,11 @@ from streams.kernels.text_numbers import (
     BEGINS,
     CALLED,
     CONSONANT,
+    FLAGS,
+    HEEDED,
     LATIN_FIRST,
     LATIN_LAST,
+    LINKED,
     NAMES_ID,
     ODD,
     OTHER,
@@ -50,10 +53,10 @@ COLUMNS = 7
 
 
 @njit(**INNER)
-def characters(buffer, at, end, table, entries, codes):
+def characters(buffer, at, end, table, entries, codes, results):
     """Writes the text's entries and characters; returns how many, -1 if it is SLOW. The text is well-formed UTF-8."""
     n = 0
-    before = np.uint64(0)
+    before = flags = np.uint64(0)
     while at < end:
         c = byte(buffer, at)
         if c < 0x80:
@@ -87,7 +90,9 @@ def characters(buffer, at, end, table, entries, codes):
         entries[n] = entry
         codes[n] = plain if plain != 0 else c
         before = entry
+        flags |= entry
         n += 1
+    results[FLAGS] = np.int64(flags)
     return n
 
 
@@ -242,20 +247,22 @@ def read_texts(
         if status[i] == SLOW or kinds[i, field] != STRING or length == 0:
             continue
         n = -1
+        results[:] = 0
         if length <= longest:
-            n = characters(buffer, at, at + length, table, entries, codes)
+            n = characters(buffer, at, at + length, table, entries, codes, results)
         slow[missed] = i
-        if n < 0 or (wanted & WANT_LINKS and has_link(codes, n)):
+        flags = np.uint64(results[FLAGS])
+        if n < 0 or (wanted & WANT_LINKS and has(flags, LINKED) and has_link(codes, n)):
             missed += 1
             continue
-        results[:] = 0
-        if wanted & WANT_NUMBERS and read_numbers(codes, entries, n, classes, sender[i], groups, results) == SLOW:
+        numbers = wanted & WANT_NUMBERS and has(flags, HEEDED)
+        if numbers and read_numbers(codes, entries, n, classes, sender[i], groups, results) == SLOW:
             missed += 1
             continue
         found = words(entries, n, roots, firsts, symbols, targets, ends)
         messenger = NONE
         if wanted & WANT_MESSENGER:
-            if may_name_id(codes, entries, n):
+            if has(flags, LATIN_FIRST) and may_name_id(codes, entries, n):
                 missed += 1
                 continue
             messenger = ADD if found & messengers != 0 and found & asks != 0 else NONE
