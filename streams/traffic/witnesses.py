@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import orjson
@@ -29,6 +30,7 @@ TRUE = 1 - DUPLICATES - MISTAKES - MALICIOUS
 PEOPLE_PER_REPORT = 10  # whom an offender reaches, on average, for one who reports
 DELAY_MEDIAN_MS, DELAY_SPREAD = 15 * 60_000, 1.4  # log-normal: three in four within 40 minutes, nearly all in a day
 SECOND_TAP_MS = 60_000  # a duplicate comes within this
+BY_HANDSET = 85  # of 100 reporters; the others write into a form on the web
 GRUDGE_REPORTS = 4  # by one person about one innocent number
 TRAPS_FIRST, TRAPS_COUNT = 82_2_6000_0000, 20  # 02-6000-XXXX, numbers that nobody has
 HIT_SHARE, MISDIALLED_SHARE = 0.01, 1e-5  # of the contacts of offenders, and of all others, how many reach a trap too
@@ -121,6 +123,8 @@ class Witnesses:
 
     def _report(self, at: int, number: bytes, reporter: str, about: dict[str, object], kind: str) -> None:
         fields = {"report_id": f"r{self._seed}-{self._made}", "at": at, "number": number.decode(), "reporter": reporter}
+        # One and the same way for each reporter, drawn from nothing: all else stays as it was.
+        fields["reporter_known"] = "full" if crc32(reporter.encode()) % 100 < BY_HANDSET else "none"
         self._say(REPORTS, number, fields | about, kind)
         if self._rng.random() < DUPLICATES / (1 - DUPLICATES):
             again = at + int(self._rng.integers(1_000, SECOND_TAP_MS))
