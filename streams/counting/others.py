@@ -101,13 +101,6 @@ class Others:
         keys = np.maximum(found, 0) // 10**state.subject.digits
         return keys if not state.subject.digits else np.where(keys >= SERIES_MIN, keys, 0)
 
-    def name(self, parts: Mapping[str, Merged], names: Mapping[int, str]) -> None:
-        """Takes over the texts of whom these events are counted for."""
-        for subject, events in parts.items():
-            if SUBJECTS[subject].is_text:
-                keys = np.unique(events[SUBJECT]).tolist()
-                self.names.update((key, names[key]) for key in keys if key in names)
-
     def whole(self, subject: str, columns: Mapping[str, np.ndarray]) -> Merged:
         """Derived events with all columns that are read. Those that other rules sent may lack some."""
         n = len(columns["at"])
@@ -138,7 +131,7 @@ class Others:
         for state in self.states.values():
             state.reclaim(horizons, RECLAIM_ROWS)
         rows = [len(state.stores[VOUCHED]) for state in self.states.values() if state.subject.is_text]
-        if len(self.names) > NAMES_SPARE + 2 * sum(rows):
+        if partitions and len(self.names) > NAMES_SPARE + 2 * sum(rows):
             self._forget_names()
 
     def _horizon_ms(self, partition: int | None) -> int:

@@ -128,7 +128,7 @@ class Engine:
             before = accepted.clock_max_before[events.first_of_line()]
             counting, places = kept(events, accepted, self._counted.ignored)
             if self._others:
-                outcome.derived = self._others.gather(counting, self.names.of)
+                outcome.derived = self._others.gather(counting, self.names.of, not self.partitions)
                 counting, places = self._counted.of_numbers(counting, places)
             orders = self._orders.of(events, accepted) if ORDER in events.columns else ()
             registered = RegisteredSenders(self.ledger.registrations, self.ledger.registrations.during(orders))

@@ -50,11 +50,11 @@ class OtherRules:
     def __bool__(self) -> bool:
         return bool(self._rules)
 
-    def gather(self, events: Merged, names: Mapping[int, str]) -> dict[str, Merged]:
-        """See Others.gather. names: all texts that are known, of which a replay needs those that it counts for."""
-        parts = self._others.gather(events, names)
-        self._others.name(parts, names)
-        return parts
+    def gather(self, events: Merged, names: dict[int, str], is_here: bool) -> dict[str, Merged]:
+        """See Others.gather. is_here: they are counted at once, as in a replay."""
+        if is_here:
+            self._others.names = names
+        return self._others.gather(events, names)
 
     def step(self, parts: Mapping[str, Merged]) -> Iterator[tuple[Told, OutRecord]]:
         """Counts events, in their order, and evaluates the rules: the recommendations that changed, in the order of
@@ -71,7 +71,7 @@ class OtherRules:
         sent = {name: columns for part in decoded for name, columns in part.derived.items()}
         parts = {name: self._others.whole(name, columns) for name, columns in sent.items() if name in self._rules}
         for part in decoded:
-            self._others.name(parts, part.names)
+            self._others.names |= part.names
         return parts
 
     def recommend(self, outcome: Outcome, parts: Mapping[str, Merged], partitions: int) -> None:
