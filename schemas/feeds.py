@@ -126,8 +126,9 @@ class InputTopic:
 
     @cached_property
     def naming(self) -> tuple[str, ...]:
-        """The fields that name the feed of a record without a header that does, the first that is present."""
-        return tuple(name for name in ("carrier", "relay") if name in self.optional)
+        """The fields that name the feed of a record without a header that does, the first that is present. Operators
+        are no feed: what an order says of a relay is about the number."""
+        return () if self.is_order else tuple(name for name in ("carrier", "relay") if name in self.optional)
 
     @cached_property
     def vouching(self) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ import select
 import sys
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from streams.kafka.native import Library
 from streams.kafka.polls import epoch_of, without_errors
@@ -74,7 +75,7 @@ class Reader:
         print("\n".join(lines), flush=True)
 
     def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        found = consumer.committed(partitions, timeout=10)
+        found = self._consumer.committed(partitions, timeout=30)  # which survives a broker that restarts
         starts = [TopicPartition(p.topic, p.partition, max(p.offset, 0)) for p in found]
         self._read = {(p.topic, p.partition): p.offset for p in starts}
         print("assigned", flush=True)
@@ -85,7 +86,8 @@ class Reader:
         offsets = [TopicPartition(*place, at) for place, at in self._read.items() if at]
         self._read = {}
         if offsets:
-            consumer.commit(offsets=offsets, asynchronous=False)
+            with suppress(KafkaException):  # then the next owner reads again what this one has read
+                consumer.commit(offsets=offsets, asynchronous=False)
 
     def _lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._read = {}

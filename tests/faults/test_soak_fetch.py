@@ -133,6 +133,7 @@ class Fetching:
 
     def leave(self) -> None:
         assert self.process.stdin is not None
+        assert self.process.poll() is None, self.problems
         self.process.stdin.write(b"\n")
         self.process.stdin.close()
         assert self.process.wait(LIMIT_S) == 0, self.problems

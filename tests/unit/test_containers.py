@@ -192,7 +192,7 @@ def test_each_script_is_sound_shell(script: Path) -> None:
 
 def test_the_script_for_rights_knows_every_topic() -> None:
     text = (DOCKER / "acls.sh").read_text()
-    lists = re.findall(r'^(?:inputs|global|outputs|acks|internal)="(.*)"$', text, re.M)
+    lists = re.findall(r'^(?:inputs|global|outputs|acks|origins|shared|internal)="(.*)"$', text, re.M)
     assert set(TOPICS) <= set(" ".join(lists).split())
 
 

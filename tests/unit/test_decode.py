@@ -101,7 +101,7 @@ def _rows(topic: str, record: dict[str, Any]) -> list[dict[str, int]]:
     row = {"number": number.key, "number_type": number.type, "access": number.access, "at": record["at"]}
     peer = read_number(record[to]) if to in record else None
     row["peer"], row["peer_type"] = (0, 0) if peer is None else (peer.key, peer.type)
-    feed = record.get("carrier") or record.get("relay")
+    feed = None if FEEDS[topic].is_order else record.get("carrier") or record.get("relay")
     row["feed"] = NO_FEED if feed is None else Feeds().code(feed)
     row["id"] = text_hash(record[id_name]) if id_name else 0
     row |= {"event": KIND[ONE_EVENT.get(topic) or record["event"]], "topic": list(NAMES).index(topic)}
