@@ -37,7 +37,7 @@ class UcenetReport:
     name people; else a title is the kind of record. zone: of times and dates."""
 
     def __init__(self, region: str, zone: tzinfo, *, with_titles: bool) -> None:
-        self.unread = 0
+        self.records, self.unread = 0, 0
         self._region, self._zone, self._with_titles = region, zone, with_titles
         self._groups: dict[UcenetGroup, tuple[str, int]] = {}  # first time, count
         self._whole: set[str] = set()  # calls that were counted
@@ -58,6 +58,7 @@ class UcenetReport:
         except decoding.RecordError:
             self.unread += 1
             return
+        self.records += 1
         if not self._is_new(feed, record):
             return
         number = normalise(str(record[feed.number]), self._region)

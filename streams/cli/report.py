@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
+import json
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
 from streams.cli.options import home_region
-from streams.runtime.saying import say
+from streams.runtime.saying import say, say_json
 
 
 @click.group("report")
@@ -32,8 +32,9 @@ def command() -> None:
     is_flag=True,
     help="Show the beginnings of texts, which may name people, in place of the kind.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of CSV.")
 @home_region()
-def ucenet(files: tuple[Path, ...], zone: str, titles: bool, home_region: str) -> None:
+def ucenet(files: tuple[Path, ...], zone: str, titles: bool, as_json: bool, home_region: str) -> None:
     """Count international messages and calls of captures: nation, provider, masked address, first time of the day,
     date, count and title, as CSV.
 
@@ -48,7 +49,7 @@ def ucenet(files: tuple[Path, ...], zone: str, titles: bool, home_region: str) -
     Exit codes: 0 done, 1 a file cannot be read, 2 used wrongly.
     """
     from streams.captures.rows import CaptureError
-    from streams.captures.ucenet import UcenetReport, csv_rows
+    from streams.captures.ucenet import COLUMNS, UcenetReport, csv_rows
 
     try:
         report = UcenetReport(home_region, ZoneInfo(zone), with_titles=titles)
@@ -56,13 +57,19 @@ def ucenet(files: tuple[Path, ...], zone: str, titles: bool, home_region: str) -
         raise click.BadParameter(f"{zone!r} is no IANA zone", param_hint="--zone") from None
     try:
         for file in files:
+            before = report.records
             report.read(file)
+            if report.records == before:
+                raise click.ClickException(f"{file}: no call and no message in it can be read")
     except (CaptureError, OSError) as problem:
         raise click.ClickException(str(problem)) from problem
+    if as_json:
+        rows = [dict(zip(COLUMNS, row, strict=True)) for row in report.rows()]
+        say_json(json.dumps({"rows": rows, "unread": report.unread}))
+        return
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(csv_rows(report))
     for line in text.getvalue().splitlines():
         say(line)
     if report.unread:
         say(f"{report.unread} lines and records could not be read", err=True)
-    sys.exit(0)

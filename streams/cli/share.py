@@ -75,9 +75,9 @@ def publish(
     from streams.operators.sharing import confident, shared_numbers, to_write
     from streams.operators.telling import broker_problems, write
 
+    own, common = _settings(brokers, kafka_config, shared_brokers)
     sharing = _load(file)
     sharing = sharing if least is None else replace(sharing, at_least=least)
-    own, common = _settings(brokers, kafka_config, shared_brokers)
     reader: JsonReader[dict[str, object]] = JsonReader(dict)
     at_ms = now_ms()
     states = [reader.read(change.value or b"{}") for change in states_in_force(own)]
@@ -122,8 +122,9 @@ def import_(
 
     if out.suffix != ".csv":
         raise click.BadParameter("its name ends in .csv, by which workers know the form", param_hint="--out")
+    common = _settings(brokers, kafka_config, shared_brokers)[1]
     sharing = _load(file)
-    others = heard(_shared(_settings(brokers, kafka_config, shared_brokers)[1]), sharing, now_ms())
+    others = heard(_shared(common), sharing, now_ms())
     rows = [row for number, entries in others.items() for row in registry_rows(number, entries, sharing)]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
@@ -153,9 +154,10 @@ def list_(file: Path, shared_brokers: str | None, as_json: bool, brokers: str | 
 
     from streams.cli.blocks import rfc3339
 
+    common = _settings(brokers, kafka_config, shared_brokers)[1]
     sharing, at_ms = _load(file), now_ms()
     rows = []
-    for (number, origin), entry in sorted(_shared(_settings(brokers, kafka_config, shared_brokers)[1]).items()):
+    for (number, origin), entry in sorted(_shared(common).items()):
         if origin == sharing.origin:
             becomes = "ours"
         elif entry.withdrawn or entry.until <= at_ms:

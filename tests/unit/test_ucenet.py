@@ -65,11 +65,15 @@ def test_times_are_of_the_zone_and_texts_are_shown_only_when_asked(tmp_path: Pat
     assert row == 'GB,KT,+4474****3456,11:00:00,20261122,1,"cmd win a prize, now"'
 
 
-def test_a_record_that_cannot_be_read_is_counted_and_said(tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_read_is_counted_and_a_file_without_any_other_fails(tmp_path: Path) -> None:
     file = tmp_path / "day.jsonl"
-    line = {"topic": "cdr", "partition": 0, "offset": 0, "ts": T0, "key": None, "payload": "{"}
-    file.write_text(json.dumps(line) + "\n")
+    line = {"topic": "cdr", "partition": 0, "offset": 0, "ts": T0, "key": None}
+    bad = json.dumps(line | {"payload": "{"}) + "\n"
+    file.write_text(bad)
     done = CliRunner().invoke(command, ["report", "ucenet", str(file)])
-    assert (done.exit_code, done.stdout) == (0, HEAD + "\n")
-    assert "1 lines and records could not be read" in done.stderr
+    assert (done.exit_code, "day.jsonl: no call and no message" in done.output) == (1, True)
+    file.write_text(bad + json.dumps(line | {"payload": json.dumps(call(1, "setup", "+447400123456")[1])}) + "\n")
+    done = CliRunner().invoke(command, ["report", "ucenet", str(file), "--json"])
+    told = json.loads(done.stdout)
+    assert (told["unread"], [row["nation"] for row in told["rows"]]) == (1, ["GB"])
     assert CliRunner().invoke(command, ["report", "ucenet", str(file), "--zone", "Mars"]).exit_code == 2
