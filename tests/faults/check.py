@@ -204,7 +204,7 @@ def _row(scene: Scene, value: bytes, headers: Any) -> Any:
     """A row that says nothing of other topics' rules: every byte counts. When holds were seen to have ended depends on
     the wall clock."""
     told = orjson.loads(value)
-    if told["change"] == "expired" or not scene.is_told(told["hold"]["rule"]):
+    if told["change"] in NOTICES or not scene.is_told(told["hold"]["rule"]):
         return None
     if not scene.reread:
         return value
@@ -214,7 +214,7 @@ def _row(scene: Scene, value: bytes, headers: Any) -> Any:
 def _event(scene: Scene, value: bytes, headers: Any) -> Any:
     """`holds` depends on how topics were interleaved; which changes were announced does not."""
     told = orjson.loads(value)
-    return None if told["change"] == "expired" or not scene.is_told(told["hold"]["rule"]) else told["event_id"]
+    return None if told["change"] in NOTICES or not scene.is_told(told["hold"]["rule"]) else told["event_id"]
 
 
 def _letter(scene: Scene, value: bytes | None, headers: Any) -> Any:
@@ -227,6 +227,7 @@ def _letter(scene: Scene, value: bytes | None, headers: Any) -> Any:
 
 
 CHANGES = (BLOCK_HISTORY, BLOCK_EVENTS, REVIEW_QUEUE)
+NOTICES = ("expired", "unreviewed")  # of ends: when they are seen depends on the wall clock
 WORDS = ("rules_version", "reason")  # which file a hold was opened by depends on when the worker read it
 
 # What is compared of a record, None for nothing.
