@@ -22,6 +22,8 @@ def formatted(text: str, name: str = "rules.yaml") -> str:
     doc = Document(name, text)
     if doc.root is None:
         raise Unformatted(doc.diagnostics[0].message if doc.diagnostics else "is empty")
+    if doc.root.kind != "mapping":
+        raise Unformatted("is no rule file: sections such as `rules:` are expected")
     columns, kept = _columns(doc.root), _kept(doc.root)
     out = "\n".join(_spaced(doc.root, _moved(doc.lines, columns, kept))).strip("\n") + "\n"
     again = Document(name, out)

@@ -51,4 +51,6 @@ def read_known_good(path: Path, region: str) -> dict[str, str]:
             if number.key <= 0:
                 raise KnownGoodProblem(f"{path}:{place}: no telephone number: write +82212345678, or 02-1234-5678")
             out[number.text] = printable(owner.strip()) or "listed"
+    if not out:
+        raise KnownGoodProblem(f"{path}: holds no number")
     return out

@@ -53,13 +53,15 @@ def write_labels(path: Path, labels: Iterable[Label]) -> None:
 
 
 def read_labels(path: Path) -> list[Label]:
-    """Raises ValueError with file and line when a line is no label."""
+    """Raises ValueError with file and line when a line is no label, or there is none."""
     labels = []
     for line_number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             labels.append(_LABEL.read(line))
         except ValueError as error:
             raise ValueError(f"{path}:{line_number}: not a label as `traffic --labels` writes them: {error}") from None
+    if not labels:
+        raise ValueError(f"{path}: holds no label")
     return labels
 
 

@@ -3,9 +3,11 @@ message and a code other than 0. Commands and their options come from the regist
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import click
@@ -16,10 +18,11 @@ from streams.cli import command
 from streams.kafka.embedded import EmbeddedBroker
 
 # Options and arguments that name what a command writes, and not what it reads.
-WRITTEN = {"out", "labels", "report_labels", "folder", "dead_letters", "rejects", "state_dir"}
+WRITTEN = {"out", "labels", "report_labels", "folder", "dead_letters", "rejects", "state_dir", "page", "junit_path"}
 # Where a kind of rubbish is right: no settings at all; any bytes are a key.
 RIGHT = {"kafka_config": {"empty"}, "key_file": {"binary", "text"}}
-# What a command needs besides; {sample} is a file of good records, {out} one to be written.
+# What a command needs besides; {sample} is a file of good records, {out} one to be written, {good_rules} and
+# {good_labels} files of such. Of several arguments, those that name files are told by their own names.
 BESIDES = {
     "replay": ["{sample}"],
     "traffic": ["--duration", "1s"],
@@ -52,6 +55,12 @@ BESIDES = {
     "suspend": ["--reason", "known", "+821012345678"],
     "registry register": ["--reason", "known", "--owner", "kim", "--until", "2030-01-01T00:00:00Z", "+821012345678"],
     "registry unregister": ["--reason", "known", "+821012345678"],
+    "reporters judge": ["--order", "o1", "+821012345678", "wrong"],
+    "rules diff": ["{old}", "{new}", "{files}"],
+    "rules explain": ["+821011110001", "{files}"],
+    "rules tune": ["--labels", "{good_labels}", "call-rate", "{files}"],
+    "rules reload": ["{good_rules}"],
+    "shadow list": ["--evidence"],
     "share publish": ["{sample}"],
     "share import": ["--out", "{out}.csv", "{sample}"],
     "share list": ["{sample}"],
@@ -64,7 +73,8 @@ BESIDES = {
 # A file in place of whose name a word is allowed, so that it is no path to click.
 ALSO_FILES = {("records convert", "named")}
 # Commands that read no file: nothing they are given can be rubbish.
-READS_NOTHING = {"records maps", "completion"}
+READS_NOTHING = {"records maps", "completion", "rules schema", "why"}
+LABEL = {"number": "+821011110001", "kind": "subscriber", "innocent": True, "first_at": 0, "events": 0}
 SAMPLE = (
     '{"call_id": "c1", "event": "setup", "at": 1794798000000, "caller": "010-1111-0001", "callee": "010-9990-0001"}\n'
 )
@@ -136,11 +146,22 @@ def test_rubbish_in_place_of_a_file_is_said_and_no_success(
     (tmp_path / "folder").mkdir()
     places = {each: str(tmp_path / each) for each in ("sample", "out", "folder")}
     places["broker"] = broker
-    given = [each.format(**places) for each in BESIDES.get(name, [])]
-    (about,) = (each for each in COMMANDS[name].params if each.name == parameter)
+    places["good_rules"] = str(files("rules") / "packs" / "voice.yaml")
+    places["good_labels"] = str(tmp_path / "labels")
+    (tmp_path / "labels").write_text(json.dumps(LABEL))
     path = rubbish(kind, tmp_path)
-    if isinstance(about, click.Argument):
-        given = [each for each in given if each not in (places["sample"], places["folder"])] + [str(path)]
+    named = {"old": places["good_rules"], "new": places["good_rules"], "files": places["sample"]} | {
+        parameter: str(path)
+    }
+    template = BESIDES.get(name, [])
+    given = [each.format(**named | places) for each in template]
+    (about,) = (each for each in COMMANDS[name].params if each.name == parameter)
+    if isinstance(about, click.Argument) and f"{{{parameter}}}" in template:
+        pass
+    elif isinstance(about, click.Argument):
+        given = [each for each in given if each not in (places["sample"], places["folder"], places["good_rules"])] + [
+            str(path)
+        ]
     else:
         if about.opts[0] in given:
             at = given.index(about.opts[0])
@@ -158,8 +179,9 @@ def test_every_command_reads_a_file_or_is_said_to_read_none() -> None:
 
 # ------------------------------------------------------------------------------------------- one name for one thing
 
-# Commands that print no facts: a worker has a log and metrics, and a script is a script.
-WITHOUT_JSON = {"run", "serve", "completion"}
+# Commands that print no facts: a worker has a log and metrics, a script is a script, a schema is JSON already, and the
+# rule files themselves are what comes of putting them into form.
+WITHOUT_JSON = {"run", "serve", "completion", "rules schema", "rules fmt"}
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
