@@ -141,6 +141,7 @@ class Reference:
                     told += self.others.count(seen["all"])
         for made in changes.values():
             self._publish(made)
+        told.sort(key=lambda made: orjson.loads(made[1])["subject"])  # of one record's events, by whom they are about
         self.out += [Produced(topics.SANCTIONS, key, value) for key, value in told]
         self._silence(line)
 
