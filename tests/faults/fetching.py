@@ -9,6 +9,7 @@ It reads until its standard input ends, and then leaves in order. It prints a li
 
 from __future__ import annotations
 
+import faulthandler
 import resource
 import select
 import sys
@@ -98,4 +99,5 @@ def crc_of(key: bytes | None, value: bytes | None) -> str:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()  # a client library that aborts takes the process along: this says amid what
     Reader(sys.argv[1], sys.argv[2], sys.argv[3:]).run()
