@@ -10,22 +10,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import orjson
 
+from rules.lexicon_file import load_lexicon
 from rules.model import BLOCKS, DIRECTIONS, Rule, RuleSet
 from rules.registry import Entry
 from rules.units import duration_text
 from schemas import topics
 from schemas.codes import ACCESS_CODES, NUMBER_TYPES
 from schemas.decoding import RecordError, decode
+from schemas.features import AMOUNT, FEATURE_CHOICES, FEATURE_HASHES, FEATURES
 from schemas.feeds import FEEDS
 from schemas.numbers import normalise
 from schemas.registry import ENTRY_KINDS, REGISTRY_FIELDS
+from streams.content.text_reader import TextReader
 from streams.holds.ids import block_id, event_id
 from streams.ingest.epoch import home_of
 from streams.ingest.feed_codes import name_of
+from streams.ingest.text_columns import values_of
 from tests.reference.admission import HOUR_MS, Partition
 from tests.reference.conditions import Value, compared_with, holds, limit_at
 from tests.reference.counting import Event, counts, period_ms, readings
@@ -100,6 +105,10 @@ class Reference:
         self.counted: defaultdict[tuple[str, str, str, int], list[Event]] = defaultdict(list)
         self.holds: dict[tuple[int, int, str], Hold] = {}
         self.homes: dict[tuple[int, int, str], int] = {}  # the partition in which each was first opened
+
+    @cached_property
+    def texts(self) -> TextReader:
+        return TextReader(self.rules.lexicon or load_lexicon(), self.region)
 
     def run(self, lines: Iterable[Line]) -> list[Produced]:
         for line in lines:
@@ -229,14 +238,25 @@ class Reference:
             mine = [c for c in rule.counters.values() if c.topic == topic]
             asked = [condition.names for c in mine for condition in (c.where, c.condition) if condition]
             for names in asked + ([rule.when.names] if mine else []):
-                wanted |= names & set(FEEDS[topic].optional)
+                wanted |= names & {*FEEDS[topic].optional, *FEATURES}
             if mine and REGISTRY_FIELDS.keys() & rule.when.names:
                 wanted |= {"account", "relay"}
             for counter in mine:
                 wanted.add(counter.per)
                 if counter.kind in ("distinct", "credited"):
                     wanted |= {"content_hash", "text"} if counter.field == "content" else {str(counter.field)}
+        if not wanted.isdisjoint(FEATURES):
+            wanted.add("text")
         return frozenset(wanted & set(FEEDS[topic].optional))
+
+    def _features(self, record: dict[str, Any], sender: int) -> tuple[dict[str, Value], dict[str, Any]]:
+        """What the record's text says, as the plain reader reads it: fields, and things to count."""
+        text = record.get("text")
+        if text is None:
+            return dict.fromkeys((*FEATURE_CHOICES, AMOUNT)), dict.fromkeys(FEATURE_HASHES)
+        said = values_of(self.texts.read(text), sender)
+        fields: dict[str, Value] = {name: choices[said[name]] or None for name, choices in FEATURE_CHOICES.items()}
+        return fields | {AMOUNT: said[AMOUNT] or None}, {name: said[name] or None for name in FEATURE_HASHES}
 
     def _events(self, topic: str, record: dict[str, Any]) -> Iterator[Event]:
         id_name, number_name, peer_name = ACTOR[topic]
@@ -255,7 +275,9 @@ class Reference:
             f"{peer_name}_type": NUMBER_TYPES[peer.type] if peer else None,
             "duration": None,
         }
-        things = {name: record.get(name) for name in ("relay", "reseller", "account", "carrier", "source_ip")}
+        features, counted = self._features(record, number.key)
+        fields |= features
+        things = counted | {name: record.get(name) for name in ("relay", "reseller", "account", "carrier", "source_ip")}
         things |= {
             "series": number.key // 10_000 if number.key >= 10_000_000 else None,
             number_name: number.key,

@@ -486,9 +486,9 @@ def recommendations_not_loaded() -> Any:
 
 
 def derived_events_sent_to_their_own_partition() -> Any:
-    def mutant(parts: Any, partitions: int, group: str) -> Any:
+    def mutant(parts: Any, partitions: int, *more: Any) -> Any:
         here = {name: int(events[0]["partition"][0]) % (1 << 16) for name, events in parts.items()}
-        for record in pack(parts, partitions, group):
+        for record in pack(parts, partitions, *more):
             yield replace(record, partition=next(iter(here.values())))
 
     return patch("streams.delivery.outbox.pack", mutant)

@@ -40,7 +40,9 @@ FOLLOWED: dict[str, dict[str, str | None]] = {
         "streams/counting/kinds/registry.py": "conftest.py", "tests/kernels/oracle_NAME.py": "oracle_streaks.py",
         "tests/reference/counting.py": None, "tests/unit/test_counter_identity.py": None, "docs/rules.md": None,
     },
-    "subject": {"schemas/subjects.py": "pings.py"},
+    "subject": {
+        "schemas/subjects.py": "pings.py", "schemas/feeds.py": "pings.py", "tests/reference/rule_files.py": None,
+    },
     "command": {"streams/cli/NAME.py": "knock.py", "streams/cli/__init__.py": "conftest.py", "README.md": None},
 }  # fmt: skip
 

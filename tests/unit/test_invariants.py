@@ -116,7 +116,7 @@ BROKEN: dict[str, tuple[Callable[[Records], None], str]] = {
     "an opening missing from the history": (drop(BLOCK_HISTORY, "opened"), "where the next in"),
     "an extension missing from the history": (drop(BLOCK_HISTORY, "extended"), "where the next in|adds up"),
     "an end missing from block-events": (drop(BLOCK_EVENTS, "expired"), "where the next in|adds up"),
-    "a review missing": (drop(REVIEW_QUEUE, "expired"), "ledger says"),
+    "a review missing": (drop(REVIEW_QUEUE, "unreviewed"), "ledger says"),
     "a stale row in the ledger": (stale_row, "ledger says"),
     "a row missing from the ledger": (lost_row, "ledger says"),
     "another end in the history": (other_end, "tell differently"),

@@ -52,7 +52,7 @@ def test_openings_extensions_and_ends_are_told_in_every_lane(mode: str) -> None:
     assert told == [
         (mode, "one", "opened", 1, 61),
         (mode, "one", "opened", 63, 123),  # the one before had ended, and no clock had said so yet
-        (mode, "one", "expired", 63, 123),
+        (mode, "one", "unreviewed" if mode == "review" else "expired", 63, 123),
         (mode, "one", "opened", 181, 241),
     ]
 
