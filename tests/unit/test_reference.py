@@ -109,17 +109,25 @@ def test_reports_and_traps_beside_calls_and_messages_give_what_the_reference_giv
     assert_same(replayed(rules, lines, batch_lines), referred(rules, lines))
 
 
-@given(lines=traffic(most=60, topics=EVERY[:3]), batch_lines=st.integers(1, 50))
+def within_a_day(step: dict[str, Any]) -> dict[str, Any]:
+    """Rows about others are kept for a day behind the newest event of their partition, whichever feed told it: of 90
+    steps like this none is further behind."""
+    return step | {"step": min(step["step"], 600_000)}
+
+
+@given(drawn=st.lists(steps(EVERY[:3]).map(within_a_day), min_size=1, max_size=60), batch_lines=st.integers(1, 50))
 @settings(max_examples=100, deadline=None)
-def test_counts_for_others_than_numbers_give_what_the_reference_gives(lines: list[Line], batch_lines: int) -> None:
-    rules = rules_of("derived")
+def test_counts_for_others_than_numbers_give_what_the_reference_gives(
+    drawn: list[dict[str, Any]], batch_lines: int
+) -> None:
+    rules, lines = rules_of("derived"), laid_out(MONDAY_0859_MS, drawn)
     assert_same(replayed(rules, lines, batch_lines), referred(rules, lines))
 
 
 def test_the_traffic_that_is_drawn_makes_every_rule_about_others_recommend_the_same() -> None:
     made: Counter[tuple[str, str]] = Counter()
 
-    @given(drawn=st.lists(steps(EVERY[:3]), min_size=60, max_size=90))
+    @given(drawn=st.lists(steps(EVERY[:3]).map(within_a_day), min_size=60, max_size=90))
     @settings(max_examples=40, deadline=None, derandomize=True, database=None)
     def run(drawn: list[dict[str, Any]]) -> None:
         lines = laid_out(MONDAY_0859_MS, drawn)
