@@ -114,18 +114,14 @@ def _rates(bench: Bench) -> Iterator[str]:
         if (rate := bench.rate(name)) is None or name in ("latency", "profile"):
             continue
         results = bench.results[name]
-        to_raw = [
-            r["rate"] / r["raw"]
-            for r in results
-            if name in ("fetch", "gray", "messages", "older", *JAVA) and "raw" in r
-        ]
+        to_raw = pairs(bench, name, "raw") if name in ("fetch", "gray", "messages", "older", *JAVA) else None
         rows.append(
             (
                 what,
                 f"{rate:,.0f}",
                 " ".join(f"{each:,.0f}" for each in bench.rates(name)),
                 _median_of(results, "second_half"),
-                f"{median(to_raw):.2f}" if to_raw else "",
+                "" if to_raw is None else f"{to_raw:.2f}",
                 _median_of(results, "rss_mb"),
                 _median_of(results, "cpu_s"),
                 _median_of(results, "process_ns"),

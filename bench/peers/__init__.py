@@ -52,7 +52,7 @@ PEERS: dict[str, tuple[str, str, list[str], dict[str, str]]] = {
         {"KS_fetch_max_wait_ms": "5"},
     ),
 }
-JAVA = ("flink", "flink2", "jet", "streams")
+JAVA = tuple(name for name, (_, _, command, _) in PEERS.items() if command[0] == "java")
 
 
 def build(name: str) -> None:
