@@ -6,10 +6,12 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+from click.testing import CliRunner
 
 # Test helpers (`tests.kafka_broker`) are imported by their full name whichever way pytest was started. At the end of
 # the path, so that nothing of the checkout shadows an installed package.
@@ -17,6 +19,7 @@ ROOT = str(Path(__file__).parents[1])
 if ROOT not in sys.path:
     sys.path.append(ROOT)
 
+from streams.cli import command  # noqa: E402
 from tests.kafka_broker import Broker, KafkaUnavailable  # noqa: E402
 
 
@@ -27,12 +30,22 @@ def kafka() -> Iterator[Broker]:
         yield broker
 
 
-def broker_or_skip() -> Broker:
-    """A broker to start; skips the test where Java or Maven is missing."""
+def broker_or_skip(**settings: Any) -> Broker:
+    """A broker to start, with these settings of Broker's; skips the test where Java or Maven is missing."""
     try:
-        return Broker()
+        return Broker(**settings)
     except KafkaUnavailable as why:
         missing(str(why))
+
+
+@contextmanager
+def broker_with_topics(partitions: int) -> Iterator[Broker]:
+    """A running broker on which the command line has made the topics."""
+    with broker_or_skip() as broker:
+        asked = ["topics", "create", "--brokers", broker.bootstrap, "--partitions", str(partitions)]
+        done = CliRunner().invoke(command, asked)
+        assert done.exit_code == 0, done.output
+        yield broker
 
 
 @pytest.fixture(scope="session")

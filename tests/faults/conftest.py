@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import missing
+from tests.conftest import broker_or_skip
 from tests.faults.scene import BROKER, Scene
 from tests.faults.traffic import RULES
 from tests.faults.zygote import Zygote
-from tests.kafka_broker import Broker, KafkaUnavailable
+from tests.kafka_broker import Broker
 from tests.kafka_proxy import Proxy
 
 
@@ -35,11 +35,7 @@ def proxy() -> Iterator[Proxy]:
 @pytest.fixture(scope="session")
 def fault_broker(zygote: Zygote, proxy: Proxy) -> Iterator[Broker]:
     """After the parent of the workers, which gets ready while the broker starts."""
-    try:
-        broker = Broker(settings=BROKER, proxy_port=proxy.port)
-    except KafkaUnavailable as why:
-        missing(str(why))
-    with broker:
+    with broker_or_skip(settings=BROKER, proxy_port=proxy.port) as broker:
         proxy.target = broker.behind_proxy
         yield broker
 

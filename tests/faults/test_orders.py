@@ -4,7 +4,6 @@ move. Each word takes effect once, or is refused."""
 from __future__ import annotations
 
 import random
-import threading
 import time
 import uuid
 from collections import Counter, defaultdict
@@ -19,6 +18,7 @@ from streams.holds.ledger_keys import pause_key, rules_key
 from streams.kafka.settings import KafkaSettings
 from streams.operators.ordering import GivenOrder, produce
 from tests import invariants
+from tests.background import Background
 from tests.faults.kills import COMMIT, SNAPSHOT
 from tests.faults.scene import LONG_S, Scene
 from tests.faults.test_groups import partitions_of
@@ -30,31 +30,23 @@ NUMBERS = [f"+8210777700{n:02d}" for n in range(12)]  # of whom nothing is heard
 KILLS = [COMMIT[1], COMMIT[4], COMMIT[8], COMMIT[9], SNAPSHOT[3]]
 
 
-class Desk:
-    """Operators who go on giving orders, from a thread of their own, until told to stop."""
+class Desk(Background):
+    """Operators who go on giving orders."""
+
+    pause_s = 0.2
 
     def __init__(self, scene: Scene) -> None:
+        super().__init__()
         self.given: list[GivenOrder] = []
         self._scene, self._random = scene, random.Random(scene.seed)
         self._settings = KafkaSettings(scene.broker.bootstrap)
-        self._enough = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="desk", daemon=True)
 
-    def __enter__(self) -> Desk:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._enough.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._enough.wait(0.2):
-            orders = [self._order() for _ in range(4)]
-            produce(self._settings, orders, self._scene.partitions)
-            if self._random.random() < 0.3:  # somebody sees no answer and sends the same again
-                produce(self._settings, orders[:1], self._scene.partitions)
-            self.given += orders
+    def do(self) -> None:
+        orders = [self._order() for _ in range(4)]
+        produce(self._settings, orders, self._scene.partitions)
+        if self._random.random() < 0.3:  # somebody sees no answer and sends the same again
+            produce(self._settings, orders[:1], self._scene.partitions)
+        self.given += orders
 
     def _order(self) -> GivenOrder:
         draw, now = self._random, time.time_ns() // 1_000_000

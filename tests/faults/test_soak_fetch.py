@@ -20,10 +20,9 @@ import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.conftest import missing
+from tests.conftest import broker_or_skip
 from tests.faults.fetching import crc_of
 from tests.faults.scene import BROKER
-from tests.kafka_broker import Broker, KafkaUnavailable
 
 MINUTES = float(os.environ.get("GRAYLINE_SOAK_MINUTES") or 0)
 SECONDS = 60 * MINUTES or 15.0
@@ -194,11 +193,7 @@ def wait_until(true: Callable[[], bool], what: str) -> None:
 @pytest.mark.timeout(60 * MINUTES + 600)
 def test_whatever_a_broker_keeps_is_read_once_in_columns_and_nothing_of_it_is_held(tmp_path: Path, seed: int) -> None:
     draw, group = random.Random(seed), f"soak-{seed}"
-    try:
-        made = Broker(settings=BROKER)
-    except KafkaUnavailable as why:
-        missing(str(why))
-    with made as broker:
+    with broker_or_skip(settings=BROKER) as broker:
         topics = [NewTopic(PLAIN, PARTITIONS, 1), NewTopic(COMPACTED, PARTITIONS, 1, config=COMPACTION)]
         admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
         for future in admin.create_topics(topics).values():

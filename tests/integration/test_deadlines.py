@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 
 from schemas.topics import BLOCK_ACKS, BLOCK_EVENTS, BLOCK_HISTORY
 from streams.cli import command
-from tests.conftest import broker_or_skip
+from tests.conftest import broker_with_topics
 from tests.integration.test_blocks import A, B, event
 from tests.kafka_broker import Broker
 
@@ -22,10 +22,7 @@ HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[Broker]:
-    with broker_or_skip() as running:
-        asked = ["topics", "create", "--brokers", running.bootstrap, "--partitions", "2"]
-        done = CliRunner().invoke(command, asked)
-        assert done.exit_code == 0, done.output
+    with broker_with_topics(2) as running:
         yield running
 
 

@@ -4,7 +4,6 @@ left."""
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from streams.counting import chunk
 from streams.holds import ledger_rows
 from streams.holds.ledger_keys import manifest_key
 from streams.state.manifest import Chunk, Manifest, chunk_key
+from tests.background import Background
 from tests.integration.live import Live, Text, Worker, senders
 from tests.reference.reference import Line, Reference
 
@@ -42,28 +42,20 @@ AFTER = BEFORE.replace("rules:\n", f"{NEW_COUNTER}rules:{ADDED}")
 KEPT = frozenset(("twenty", "patient"))
 
 
-class Traffic:
-    """Every number of every partition goes on writing, in a thread of its own, until told to stop."""
+class Traffic(Background):
+    """Every number of every partition goes on writing."""
+
+    pause_s = 0.1
 
     def __init__(self, live: Live, numbers: Sequence[str], start_ms: int) -> None:
+        super().__init__()
         self.rounds = 0
         self._live, self._numbers, self._start_ms = live, numbers, start_ms
-        self._enough = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
 
-    def __enter__(self) -> Traffic:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._enough.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._enough.wait(0.1):
-            at_ms = self._start_ms + self.rounds * SECOND
-            self._live.feed(Text(number, at_ms, self.rounds) for number in self._numbers)
-            self.rounds += 1
+    def do(self) -> None:
+        at_ms = self._start_ms + self.rounds * SECOND
+        self._live.feed(Text(number, at_ms, self.rounds) for number in self._numbers)
+        self.rounds += 1
 
 
 def test_three_workers_change_their_rules_and_back_one_after_the_other_and_no_block_is_lost_or_doubled(

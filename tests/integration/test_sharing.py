@@ -20,7 +20,7 @@ from streams.captures.replay import Replay
 from streams.cli import command
 from streams.engine.engine import Engine
 from streams.ingest.epoch import OutRecord
-from tests.conftest import broker_or_skip
+from tests.conftest import broker_with_topics
 from tests.kafka_broker import Broker
 
 OURS, DOUBTFUL, THEIRS = "+821011110001", "+821011110002", "+821011110003"
@@ -53,10 +53,7 @@ def sharing(origin: str, **trust: float) -> str:
 
 @pytest.fixture
 def broker() -> Iterator[Broker]:
-    with broker_or_skip() as running:
-        asked = ["topics", "create", "--brokers", running.bootstrap, "--partitions", "2"]
-        done = CliRunner().invoke(command, asked)
-        assert done.exit_code == 0, done.output
+    with broker_with_topics(2) as running:
         yield running
 
 
