@@ -7,6 +7,7 @@ in the order of the file, the topic being guessed from the fields unless it is t
 from __future__ import annotations
 
 import heapq
+import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
@@ -19,7 +20,7 @@ import orjson
 from schemas.json_reading import JsonReader, Unreadable
 from schemas.times import TimeError, parse_time
 from streams.captures.check import GUESSED_FROM, guess_topic
-from streams.captures.files import DAMAGED, PARQUET, damaged, plain_lines, uncompressed
+from streams.captures.files import DAMAGED, PARQUET, damaged, files_below, plain_lines, uncompressed
 from streams.captures.lines import LineReader, texts
 from streams.captures.parquet import read_parquet
 from streams.captures.replay import Replay
@@ -39,6 +40,23 @@ class _Dated(msgspec.Struct):
 
 
 _AT = JsonReader(_Dated)
+
+
+def replay_files(
+    replay: Replay, given: Sequence[Path], topic: str | None, merge: bool, advance: Advance = lambda count: None
+) -> None:
+    """Replays files, and those below folders; `-` is standard input. topic: that of records which do not say it.
+    merge: in the order of their times. advance: gets the bytes read since its last call. Raises CaptureError, OSError.
+    """
+    files = tuple(files_below(given))
+    if merge:
+        replay_merged(replay, files, topic, advance)
+        return
+    for file in files:
+        if str(file) == "-":
+            replay_stream(replay, sys.stdin.buffer, "standard input", topic)
+        else:
+            replay_file(replay, file, topic, advance)
 
 
 def replay_file(replay: Replay, path: Path, topic: str | None, advance: Advance) -> None:

@@ -47,15 +47,10 @@ class Given:
         from rules.feeds_file import load_feeds
         from rules.load import RuleErrors
         from schemas.feed_settings import NO_BOOK
-        from schemas.feeds import FEEDS
+        from streams.cli.replay import check_reading
         from streams.craft.recorded import Recorded
 
-        if self.topic is not None and self.topic not in FEEDS:
-            raise click.BadParameter(
-                f"no such topic: {self.topic}; choose from {', '.join(FEEDS)}", param_hint="--topic"
-            )
-        if self.merge and any(str(file) == "-" for file in self.files):
-            raise click.UsageError("--merge reads files, not standard input")
+        check_reading(self.files, self.topic, self.merge)
         try:
             feeds = NO_BOOK if self.feeds_path is None else load_feeds(self.feeds_path)
         except RuleErrors as problem:

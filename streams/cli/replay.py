@@ -113,7 +113,6 @@ def command(
     from rules.load import RuleErrors, load, packs
     from schemas import topics
     from schemas.feed_settings import NO_BOOK
-    from schemas.feeds import FEEDS
     from streams.captures.replay import Replay, record_line
     from streams.captures.rows import CaptureError
     from streams.engine.engine import Engine
@@ -124,10 +123,7 @@ def command(
     chosen = [name.strip() for name in wanted.split(",")]
     if unknown := [name for name in chosen if name not in outputs]:
         raise click.BadParameter(f"no such output topic: {', '.join(unknown)}; choose from {', '.join(outputs)}")
-    if topic is not None and topic not in FEEDS:
-        raise click.BadParameter(f"no such topic: {topic}; choose from {', '.join(FEEDS)}", param_hint="--topic")
-    if merge and any(str(file) == "-" for file in files):
-        raise click.UsageError("--merge reads files, not standard input")
+    check_reading(files, topic, merge)
     try:
         ruleset = load([rules_path or packs()], protected, home_region, registry)
         feeds = Feeds(load_feeds(feeds_path) if feeds_path is not None else NO_BOOK)
@@ -164,18 +160,11 @@ def command(
 def _read(replay: Replay, given: tuple[Path, ...], topic: str | None, merge: bool) -> None:
     """Replays all files. Raises CaptureError, OSError."""
     from streams.captures.files import files_below
-    from streams.captures.sources import replay_file, replay_merged, replay_stream
+    from streams.captures.sources import replay_files
 
     files = tuple(files_below(given))
     with progress(files, "replay") as advance:
-        if merge:
-            replay_merged(replay, files, topic, advance)
-            return
-        for file in files:
-            if str(file) == "-":
-                replay_stream(replay, sys.stdin.buffer, "standard input", topic)
-            else:
-                replay_file(replay, file, topic, advance)
+        replay_files(replay, files, topic, merge, advance)
 
 
 def _shown(line: bytes) -> bytes:
@@ -183,6 +172,16 @@ def _shown(line: bytes) -> bytes:
     if line.isascii() and b"\x7f" not in line:
         return line + b"\n"
     return printable_json(line.decode()).encode() + b"\n"
+
+
+def check_reading(files: tuple[Path, ...], topic: str | None, merge: bool) -> None:
+    """Raises UsageError for options by which files cannot be read."""
+    from schemas.feeds import FEEDS
+
+    if topic is not None and topic not in FEEDS:
+        raise click.BadParameter(f"no such topic: {topic}; choose from {', '.join(FEEDS)}", param_hint="--topic")
+    if merge and any(str(file) == "-" for file in files):
+        raise click.UsageError("--merge reads files, not standard input")
 
 
 @contextmanager

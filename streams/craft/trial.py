@@ -11,7 +11,6 @@ to say about rules, they say by changes: who, by which rule, in which lane, from
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,8 @@ from typing import Any
 from rules.model import MODES, RuleSet
 from schemas import topics
 from schemas.json_reading import JsonReader
-from streams.captures.files import files_below
 from streams.captures.replay import BATCH_LINES, Replay, ReplaySummary
-from streams.captures.sources import replay_file, replay_merged, replay_stream
+from streams.captures.sources import replay_files
 from streams.engine.engine import Engine
 from streams.holds.firings import LANES
 from streams.holds.output import LANE_TOPICS
@@ -93,17 +91,8 @@ class Trial:
         merge: bool = False,
         advance: Callable[[int], None] = lambda count: None,
     ) -> None:
-        """Runs the rules over files, and over those below folders. topic: that of records which do not say it.
-        merge: in the order of their times. Raises CaptureError, OSError."""
-        files = tuple(files_below(given))
-        if merge:
-            replay_merged(self._replay, files, topic, advance)
-            return
-        for file in files:
-            if str(file) == "-":
-                replay_stream(self._replay, sys.stdin.buffer, "standard input", topic)
-            else:
-                replay_file(self._replay, file, topic, advance)
+        """Runs the rules over files and folders: see replay_files. Raises CaptureError, OSError."""
+        replay_files(self._replay, given, topic, merge, advance)
 
     def _produced(self, record: OutRecord) -> None:
         if record.topic == topics.DEAD_LETTERS:
