@@ -61,6 +61,13 @@ class Expression:
         default_factory=dict, compare=False, repr=False
     )  # as its file names them
 
+    def tree(self) -> ast.expr:
+        return ast.parse(self.source, mode="eval").body
+
+    def conjuncts(self) -> list[ast.expr]:
+        """The conditions that are joined by `and`, at any depth."""
+        return _conjuncts(self.tree())
+
     def evaluate(self, columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
         """bool[n]. `columns` holds one array of length n for each of `names`: numbers, or uint8 codes."""
         return self.judge(columns, n)[1]
@@ -129,6 +136,12 @@ def _values(node: ast.expr, lists: Mapping[str, tuple[str, ...]]) -> ast.expr:
         return node
     items: list[ast.expr] = [ast.copy_location(ast.Constant(value), node) for value in lists[node.id]]
     return ast.copy_location(ast.Tuple(items, ast.Load()), node)
+
+
+def _conjuncts(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
+        return [part for value in node.values for part in _conjuncts(value)]
+    return [node]
 
 
 class _Compiler:

@@ -51,13 +51,13 @@ class Condition:
 def filled(rule: Rule, values: Mapping[str, Value], at_ms: int) -> str:
     """values: the readings of the evidence by name, and fields where they are known. at_ms: when they were compared. A
     name without a value stays as it stands."""
-    return _text(_tree(rule), _known(rule, values, at_ms))
+    return _text(rule.when.tree(), _known(rule, values, at_ms))
 
 
 def taken_apart(rule: Rule, values: Mapping[str, Value], at_ms: int) -> list[Condition]:
     """The conditions that must all hold, in the order of the `when`."""
     known = _known(rule, values, at_ms)
-    return [_part(node, known) for node in conjuncts(_tree(rule))]
+    return [_part(node, known) for node in rule.when.conjuncts()]
 
 
 def in_force(limit: Limit, at_ms: int) -> tuple[float, str]:
@@ -79,23 +79,12 @@ def limit_text(limit: Limit, at_ms: int) -> str:
     return f"{limit.name} {shown(value)}" + (f" now; {', '.join(others)}" if others else "")
 
 
-def conjuncts(node: ast.expr) -> list[ast.expr]:
-    """The conditions that are joined by `and`, at any depth."""
-    if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
-        return [part for value in node.values for part in conjuncts(value)]
-    return [node]
-
-
 def shown(value: Value) -> str:
     if isinstance(value, str):
         return f'"{value}"'
     if value is None or math.isnan(value):
         return "(none)"
     return f"{round(value, 3):g}" if abs(value) < 1e6 else f"{value:.0f}"
-
-
-def _tree(rule: Rule) -> ast.expr:
-    return ast.parse(rule.when.source.strip(), mode="eval").body
 
 
 def _known(rule: Rule, values: Mapping[str, Value], at_ms: int) -> Known:

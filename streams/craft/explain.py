@@ -14,7 +14,7 @@ import numpy as np
 
 from rules.expression_check import Kind
 from rules.expressions import NUMBER, Expression, parse
-from rules.filled import Value, conjuncts
+from rules.filled import Value
 from rules.model import MODES, Rule, RuleSet
 from streams.craft.days import by_day
 from streams.craft.told import Sight, Told, told_of
@@ -148,7 +148,9 @@ class Explainer:
         """engine: the one that was watched, at the end of the run."""
         out, rulings = self._out, engine.ledger.rulings
         out.unblockable = engine.unblockable(self._number)
-        out.looks = sorted(self._looks.values(), key=lambda look: (not look.fired, -_share(look)))
+        out.looks = sorted(
+            self._looks.values(), key=lambda look: (not look.fired, -look.held / len(self._conditions_of(look.rule)))
+        )
         looked = {look.rule.name for look in out.looks}
         decided = {decision.hold["rule"] for decision in out.decisions if decision.hold is not None}
         for look in out.looks:
@@ -180,8 +182,7 @@ class Explainer:
         if rule.name not in self._conditions:
             names: dict[str, Kind] = dict.fromkeys(rule.when.names, NUMBER)
             names |= dict(rule.when.choices)
-            tree = ast.parse(rule.when.source.strip(), mode="eval").body
-            self._conditions[rule.name] = [parse(ast.unparse(node), names) for node in conjuncts(tree)]
+            self._conditions[rule.name] = [parse(ast.unparse(node), names) for node in rule.when.conjuncts()]
         return self._conditions[rule.name]
 
 
@@ -202,11 +203,6 @@ def _values(rule: CompiledRule, columns: Mapping[str, np.ndarray], row: int) -> 
         else:
             out[name] = float(column[row])
     return out
-
-
-def _share(look: Look) -> float:
-    conditions = len(conjuncts(ast.parse(look.rule.when.source.strip(), mode="eval").body))
-    return look.held / conditions
 
 
 def told(look: Look, at_last: bool, unblockable: str) -> Told:

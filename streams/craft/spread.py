@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rules.expression_check import dotted
-from rules.filled import conjuncts
 from rules.model import Rule
 from streams.engine.evaluate import Fired
 from streams.ingest.merge import Merged
@@ -47,7 +46,7 @@ class Compared:
 
 def compared(rule: Rule) -> Iterator[Compared]:
     """The comparisons of a rule's `when` with its limits."""
-    for node in conjuncts(ast.parse(rule.when.source.strip(), mode="eval").body):
+    for node in rule.when.conjuncts():
         if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0], (*_UP, *_DOWN)):
             continue
         for side, other, turned in ((node.left, node.comparators[0], False), (node.comparators[0], node.left, True)):

@@ -33,13 +33,11 @@ class Program:
         self.conditions: list[list[tuple[int, int]]] = []  # steps of each, with the places of values
         self._steps: list[tuple[int, int]] = []
         self._choices = dict(when.choices)
-        self._conjunct(ast.parse(when.source, mode="eval").body)
+        for node in when.conjuncts():
+            self._conjunct(node)
 
     def _conjunct(self, node: ast.expr) -> None:
-        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And):
-            for part in node.values:
-                self._conjunct(part)
-        elif isinstance(node, ast.Compare):
+        if isinstance(node, ast.Compare):
             operands = [node.left, *node.comparators]
             for i, op in enumerate(node.ops):
                 self._link(op, operands[i], operands[i + 1])
