@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import yaml
 
@@ -15,6 +19,7 @@ from rules.expression_check import Hidden, ValueList
 from rules.yaml_slips import explained
 
 BYTES_MAX = 1_000_000
+TOO_LARGE, SPLIT = f"larger than {BYTES_MAX:,} bytes", "split it into several files of a directory"
 DEPTH_MAX = 20
 NODES_MAX = 50_000
 
@@ -59,7 +64,7 @@ class Document:
         self.lists: dict[str, ValueList | Hidden] = {}  # of values, which its expressions know
         self.root: Node | None = None
         if len(text.encode()) > BYTES_MAX:
-            self.whole(f"larger than {BYTES_MAX:,} bytes", "split it into several files of a directory")
+            self.whole(TOO_LARGE, SPLIT)
             return
         try:
             self.root = _compose(text.removeprefix("\ufeff"))
@@ -134,6 +139,29 @@ class Document:
             self.whole(f"not YAML: {getattr(e, 'reason', None) or 'cannot be read'}")
         else:
             self.at(slip.line, slip.column, slip.message, slip.hint)
+
+
+def text_of(path: Path, unread: list[Diagnostic], what: str = "", opened: IO[bytes] | None = None) -> str | None:
+    """The text of a file, of which no more is read than a Document may have; None where it cannot be read, and then why
+    is noted. what: the file in the words of that note. opened: read instead of the path."""
+    try:
+        with path.open("rb") if opened is None else nullcontext(opened) as file:
+            content = file.read(BYTES_MAX + 1)
+        if len(content) > BYTES_MAX:
+            unread.append(Diagnostic(str(path), 0, 0, TOO_LARGE, hint=SPLIT))
+            return None
+        return content.decode()
+    except OSError as e:
+        unread.append(Diagnostic(str(path), 0, 0, f"{what} cannot be read: {e.strerror}".lstrip()))
+    except UnicodeDecodeError as e:
+        unread.append(Diagnostic(str(path), 0, 0, f"is not UTF-8 (byte {e.start})"))
+    return None
+
+
+def version_of(documents: Iterable[Document]) -> str:
+    """The first 12 hex digits of a sha256 over what the files say: comments and layout change nothing."""
+    content = json.dumps([doc.root.plain() for doc in documents if doc.root], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 class _Refused(Exception):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rules.diagnostics import Diagnostic, RuleErrors
-from rules.document import Document, Node
+from rules.document import Document, Node, text_of
 from rules.expression_check import closest
 from rules.hours import zone
 from rules.reading import choice, choice_list, duration, entries, mapping, text
@@ -44,12 +44,10 @@ def load_feeds(path: Path) -> FeedBook:
 
 def check_feeds(path: Path) -> tuple[FeedBook | None, list[Diagnostic]]:
     """Like `load_feeds`, but returns None and the mistakes when anything is wrong."""
-    try:
-        source = path.read_text("utf-8")
-    except OSError as problem:
-        return None, [Diagnostic(str(path), 0, 0, f"the feeds cannot be read: {problem.strerror}")]
-    except UnicodeDecodeError as problem:
-        return None, [Diagnostic(str(path), 0, 0, f"is not UTF-8 (byte {problem.start})")]
+    unread: list[Diagnostic] = []
+    source = text_of(path, unread, "the feeds")
+    if source is None:
+        return None, unread
     doc = Document(str(path), source)
     book = _book(doc)
     return (None, doc.diagnostics) if doc.diagnostics else (book, [])

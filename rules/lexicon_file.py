@@ -4,15 +4,13 @@ Those that ship are `rules/lexicons/*.yaml`. Files are read together: one names 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from rules.diagnostics import ERROR, Diagnostic, RuleErrors
-from rules.document import Document, Node
+from rules.document import Document, Node, text_of, version_of
 from rules.expression_check import closest
 from rules.lexicon import HAS, IMPOSTURES, WORDS_MAX, Brand, Combination, Lexicon
 from rules.reading import Keys, choice_list, entries, items, mapping, name, text
@@ -37,12 +35,8 @@ def check_lexicons(paths: Sequence[Path] = ()) -> tuple[Lexicon | None, list[Dia
     unread: list[Diagnostic] = []
     texts = []
     for path in (*sorted((Path(__file__).parent / "lexicons").glob("*.yaml")), *map(Path, paths)):
-        try:
-            texts.append((str(path) if path in paths else path.name, path.read_text("utf-8")))
-        except OSError as e:
-            unread.append(Diagnostic(str(path), 0, 0, f"the lexicon cannot be read: {e.strerror}"))
-        except UnicodeDecodeError as e:
-            unread.append(Diagnostic(str(path), 0, 0, f"is not UTF-8 (byte {e.start})"))
+        if (content := text_of(path, unread, "the lexicon")) is not None:
+            texts.append((str(path) if path in paths else path.name, content))
     lexicon, diagnostics = check_lexicon_texts(texts)
     return (None if unread else lexicon), unread + diagnostics
 
@@ -62,8 +56,7 @@ def check_lexicon_texts(texts: Iterable[tuple[str, str]]) -> tuple[Lexicon | Non
     diagnostics = [d for doc in documents for d in doc.diagnostics]
     if any(d.severity == ERROR for d in diagnostics):
         return None, diagnostics
-    content = json.dumps([doc.root.plain() for doc in documents if doc.root], sort_keys=True, ensure_ascii=False)
-    return gathered.lexicon(hashlib.sha256(content.encode()).hexdigest()[:12]), diagnostics
+    return gathered.lexicon(version_of(documents)), diagnostics
 
 
 def _sections(doc: Document) -> Keys | None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +13,7 @@ from rules.advice import advise
 from rules.consequences import judge
 from rules.definitions import SECTIONS, SHARED, Definitions, limit_of, read_own, read_shared
 from rules.diagnostics import ERROR, Diagnostic, RuleErrors, render
-from rules.document import BYTES_MAX, Document, Node
+from rules.document import Document, Node, text_of, version_of
 from rules.expression_check import NUMBER, ExpressionErrors, Hidden, Kind, Known
 from rules.expressions import Expression, parse, renamed
 from rules.kinds import ENDED
@@ -71,8 +68,9 @@ def check(paths: Sequence[Path], feed: str = "events") -> tuple[RuleSet | None, 
     unread: list[Diagnostic] = []
     for path in paths:
         for file in rule_files(Path(path), unread):
-            if (content := _read(file, unread)) is not None:
-                texts.append(("standard input" if file == STDIN else str(file), content))
+            name, opened = ("standard input", sys.stdin.buffer) if file == STDIN else (str(file), None)
+            if (content := text_of(file, unread, opened=opened)) is not None:
+                texts.append((name, content))
     if not paths:
         unread.append(Diagnostic("rules", 0, 0, "no rule file was given", hint="name a file or a directory"))
     if not texts:
@@ -95,9 +93,8 @@ def check_texts(texts: Sequence[tuple[str, str]], feed: str = "events") -> tuple
     diagnostics = [d for doc in documents for d in sorted(doc.diagnostics, key=lambda d: (d.line, d.column))]
     if any(d.severity == ERROR for d in diagnostics):
         return None, diagnostics
-    content = json.dumps([doc.root.plain() for doc in documents if doc.root], sort_keys=True, ensure_ascii=False)
-    version = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return RuleSet(tuple(rules), version, tuple(f"{d.position}: {d.message}" for d in diagnostics)), diagnostics
+    warnings = tuple(f"{d.position}: {d.message}" for d in diagnostics)
+    return RuleSet(tuple(rules), version_of(documents), warnings), diagnostics
 
 
 def packs() -> Path:
@@ -126,23 +123,6 @@ def rule_files(path: Path, unread: list[Diagnostic]) -> list[Path]:
     if not files:
         unread.append(Diagnostic(str(path), 0, 0, "this directory holds no *.yaml or *.yml file"))
     return files
-
-
-def _read(path: Path, unread: list[Diagnostic]) -> str | None:
-    """The text of a file, of which no more is read than a rule file may have."""
-    try:
-        with nullcontext(sys.stdin.buffer) if path == STDIN else path.open("rb") as file:
-            content = file.read(BYTES_MAX + 1)
-        if len(content) > BYTES_MAX:
-            hint = "split it into several files of a directory"
-            unread.append(Diagnostic(str(path), 0, 0, f"larger than {BYTES_MAX:,} bytes", hint=hint))
-            return None
-        return content.decode()
-    except OSError as e:
-        unread.append(Diagnostic(str(path), 0, 0, f"cannot be read: {e.strerror}"))
-    except UnicodeDecodeError as e:
-        unread.append(Diagnostic(str(path), 0, 0, f"is not UTF-8 (byte {e.start})"))
-    return None
 
 
 def _shared(documents: Sequence[Document]) -> Definitions:

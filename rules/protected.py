@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rules.diagnostics import Diagnostic, RuleErrors
-from rules.document import Document, Node
+from rules.document import Document, Node, text_of
 from rules.model import Protected
 from rules.reading import items, mapping, text
 
@@ -29,23 +29,14 @@ def check_protected(paths: Sequence[Path], region: str) -> tuple[Protected | Non
 
     shipped = resources.files("rules").joinpath("protected.yaml").read_text("utf-8")
     unread: list[Diagnostic] = []
-    own = [Document(str(path), text) for path in paths if (text := _text(Path(path), unread)) is not None]
+    told = ((path, text_of(Path(path), unread, "the protected numbers")) for path in paths)
+    own = [Document(str(path), content) for path, content in told if content is not None]
     documents = [(Document("protected.yaml", shipped), "KR"), *((doc, region) for doc in own)]
     read = [_read(doc, home) for doc, home in documents]
     if diagnostics := unread + [d for doc, _ in documents for d in doc.diagnostics]:
         return None, diagnostics
     prefixes = {p for _, ps in read for p in ps}
     return Protected(frozenset().union(*(n for n, _ in read)), tuple(sorted(prefixes))), []
-
-
-def _text(path: Path, unread: list[Diagnostic]) -> str | None:
-    try:
-        return path.read_text("utf-8")
-    except OSError as e:
-        unread.append(Diagnostic(str(path), 0, 0, f"the protected numbers cannot be read: {e.strerror}"))
-    except UnicodeDecodeError as e:
-        unread.append(Diagnostic(str(path), 0, 0, f"is not UTF-8 (byte {e.start})"))
-    return None
 
 
 def _read(doc: Document, region: str) -> tuple[set[int], set[str]]:

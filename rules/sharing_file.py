@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rules.diagnostics import Diagnostic, RuleErrors
-from rules.document import Document, Node
+from rules.document import Document, Node, text_of
 from rules.reading import entries, items, mapping, number, text
 
 ORIGIN_MAX = 256  # characters, of an origin and of a category
@@ -33,12 +33,11 @@ class Sharing:
 
 def load_sharing(path: Path) -> Sharing:
     """Raises RuleErrors with all that is wrong."""
-    try:
-        doc = Document(str(path), path.read_text("utf-8"))
-    except OSError as problem:
-        raise RuleErrors([Diagnostic(str(path), 0, 0, f"the file cannot be read: {problem.strerror}")]) from None
-    except UnicodeDecodeError as problem:
-        raise RuleErrors([Diagnostic(str(path), 0, 0, f"is not UTF-8 (byte {problem.start})")]) from None
+    unread: list[Diagnostic] = []
+    content = text_of(path, unread, "the file")
+    if content is None:
+        raise RuleErrors(unread)
+    doc = Document(str(path), content)
     sharing = _sharing(doc)
     if sharing is None or doc.diagnostics:
         raise RuleErrors(doc.diagnostics)

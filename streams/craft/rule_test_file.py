@@ -8,7 +8,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from rules.diagnostics import ERROR, Diagnostic
-from rules.document import BYTES_MAX, Document, Node
+from rules.document import Document, Node, text_of
 from rules.expression_check import closest
 from rules.hours import zone
 from rules.load import TESTS, check, check_texts
@@ -39,15 +39,9 @@ def files_of_tests(paths: Sequence[Path]) -> tuple[list[Path], list[Diagnostic]]
 
 def read_tests(path: Path, region: str = "KR") -> tuple[list[RuleTest], RuleSet | None, list[Diagnostic]]:
     """The tests of a file, the rules that they are about, and every diagnostic."""
-    try:
-        if path.stat().st_size > BYTES_MAX:
-            return [], None, [Diagnostic(str(path), 0, 0, f"larger than {BYTES_MAX:,} bytes")]
-        content = path.read_bytes().decode()
-    except OSError as e:
-        return [], None, [Diagnostic(str(path), 0, 0, f"cannot be read: {e.strerror}")]
-    except UnicodeDecodeError as e:
-        return [], None, [Diagnostic(str(path), 0, 0, f"is not UTF-8 (byte {e.start})")]
-    return read_text(str(path), content, region)
+    unread: list[Diagnostic] = []
+    content = text_of(path, unread)
+    return ([], None, unread) if content is None else read_text(str(path), content, region)
 
 
 def read_text(name: str, content: str, region: str = "KR") -> tuple[list[RuleTest], RuleSet | None, list[Diagnostic]]:
