@@ -82,9 +82,10 @@ def diff(
     recorded, known = traffic.recorded(), _known_good(traffic, good, new_rules)
     if any(str(file) == "-" for file in traffic.files):
         raise click.UsageError("both versions read the traffic: give files, not standard input")
-    by_name = {rule.name: rule for rule in new_rules.rules}
-    changed = {change.rule for change in rule_changes(old_rules, new_rules)}
-    spread = None if page is None else Spread({name: rule for name, rule in by_name.items() if name in changed})
+    spread = None
+    if page is not None:
+        changed = {change.rule for change in rule_changes(old_rules, new_rules)}
+        spread = Spread({rule.name: rule for rule in new_rules.rules if rule.name in changed})
     try:
         with capture_problems(), progress(recorded.each(), "diff") as advance:
             watch = None if spread is None else spread.watch

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta, tzinfo
 import numpy as np
 
 from rules.model import Rule
+from schemas.times import rfc3339
 from streams.craft import plots
 from streams.craft.diff import ENFORCE, Difference, Moved
 from streams.craft.diff_words import COME, DIVERTED, HELD, Name, shift_text
-from streams.craft.spread import Compared, Spread
+from streams.craft.spread import Compared, Spread, compared
 from streams.craft.standing import Decided, first_ms
 
 HOUR_MS = 3_600_000
@@ -57,8 +58,8 @@ def by_hour(old: Decided, new: Decided, zone: tzinfo) -> str:
 def limits(one: Compared, values: np.ndarray, rule: Rule, old: Rule | None) -> str:
     """The numbers, by how far each got in one condition, and the limits there."""
     marks = [plots.Mark(at, f"after {hours}".strip(), plots.AFTER) for hours, at in one.bounds(rule)]
-    if old is not None and one.text in {each.text for each in _compared(old)}:
-        (same, *_) = (each for each in _compared(old) if each.text == one.text)
+    same = None if old is None else next((each for each in compared(old) if each.text == one.text), None)
+    if old is not None and same is not None:
         marks += [plots.Mark(at, f"before {hours}".strip()) for hours, at in same.bounds(old)]
     kept = values[values > 0]
     title = f"{one.rule}: each number's {'largest' if one.is_up else 'smallest'} {one.text}"
@@ -70,12 +71,6 @@ def limits(one: Compared, values: np.ndarray, rule: Rule, old: Rule | None) -> s
     counts = np.histogram(kept, edges)[0].tolist()
     beyond = f"; {len(values) - len(kept):,} more at 0" if len(kept) < len(values) else ""
     return plots.histogram(title, edges.tolist(), counts, marks, f"{len(kept):,} numbers{beyond}")
-
-
-def _compared(rule: Rule) -> list[Compared]:
-    from streams.craft.spread import compared
-
-    return list(compared(rule))
 
 
 def _hour(hour: int, zone: tzinfo) -> str:
@@ -98,8 +93,6 @@ def _numbers(found: Difference, name: Name) -> Iterator[str]:
 
 
 def _rows(moved: Sequence[Moved], name: Name) -> Iterator[tuple[str, ...]]:
-    from schemas.times import rfc3339
-
     for one in moved:
         stay, notes = one.stay, [f"other version: {HELD[mode]}" for mode in one.other]
         if stay.diverted:
