@@ -60,11 +60,9 @@ class RulesGuard:
     def begin(self, before: RuleSet, now: RuleSet) -> set[int]:
         """Takes note of a change of rules. The same rules once more end what they began. Returns the partitions that
         are guarded no more."""
-        if not self.limits or before.version == now.version:
-            over, self._changed = set(self._guarded), None
-        else:
-            over, self._changed = set(self._guarded), (now.version, changed(before, now))
-        self._guarded.clear()
+        is_guarded = bool(self.limits) and before.version != now.version
+        self._changed = (now.version, changed(before, now)) if is_guarded else None
+        over, self._guarded = set(self._guarded), {}
         return over
 
     def ask(self, partition: int, minute: int, rule: str) -> bool:
