@@ -6,6 +6,7 @@ nothing."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -147,11 +148,17 @@ def _hours_seen(test: RuleTest) -> Iterator[tuple[ExpectedLimit, str]]:
 
 def lines_of(records: Sequence[SentRecord]) -> Iterator[bytes]:
     """As kcat prints them, one partition, offsets as they arrive."""
-    offsets: dict[str, int] = {}
-    for record in records:
-        offset = offsets[record.topic] = offsets.get(record.topic, -1) + 1
+    for offset, record in _placed(records):
         line = {"topic": record.topic, "partition": 0, "offset": offset, "ts": record.arrives_ms}
         yield orjson.dumps(line | {"payload": orjson.dumps(record.value).decode()})
+
+
+def _placed(records: Sequence[SentRecord]) -> Iterator[tuple[int, SentRecord]]:
+    """Each record behind its offset in its topic."""
+    offsets: Counter[str] = Counter()
+    for record in records:
+        yield offsets[record.topic], record
+        offsets[record.topic] += 1
 
 
 def _unread(test: RuleTest, letters: Sequence[OutRecord]) -> Iterator[Failure]:
@@ -161,23 +168,13 @@ def _unread(test: RuleTest, letters: Sequence[OutRecord]) -> Iterator[Failure]:
     unread = next((record for record in test.records if record.topic not in topics), None)
     if unread is not None:
         yield Failure(unread.line, f"no rule of these reads {unread.topic}")
-    by_place = _places(test.records)
+    by_place = {(record.topic, str(offset)): record.line for offset, record in _placed(test.records)}
     for letter in letters:
         told = {name: value.decode(errors="replace") for name, value in letter.headers}
         topic, offset, why = (
             told.get(f"__connect.errors.{name}", "") for name in ("topic", "offset", "exception.message")
         )
         yield Failure(by_place.get((topic, offset), test.line), f"the record cannot be understood: {why}")
-
-
-def _places(records: Sequence[SentRecord]) -> dict[tuple[str, str], int]:
-    """The line of each record by its topic and offset."""
-    offsets: dict[str, int] = {}
-    out = {}
-    for record in records:
-        offset = offsets[record.topic] = offsets.get(record.topic, -1) + 1
-        out[record.topic, str(offset)] = record.line
-    return out
 
 
 def _limits(test: RuleTest) -> Iterator[Failure]:
