@@ -306,6 +306,13 @@ class InForce:
         return self.files.entry(index) if index < len(self.files) else self.told.entry(index - len(self.files))
 
 
+def entry_at(registry: Registry | InForce, kind: EntryKind, number: int, at_ms: int) -> int:
+    """The index of an entry of this kind that covers one number at this time, -1 where none does."""
+    import numpy as np
+
+    return int(registry.find(kind, np.array([number], np.int64), np.array([at_ms], np.int64))[0])
+
+
 def key_of_name(name: str) -> int:
     """The key of what is no number: a negative hash of the exact text."""
     return -(int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 1 | 1)

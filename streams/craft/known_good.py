@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from rules.registry import Registry
+from rules.registry import Registry, entry_at
 from schemas.numbers import normalise
 from schemas.printable import printable
 from schemas.registry import ALLOWED, BULK_SENDER, INSTITUTION
@@ -30,9 +28,8 @@ class KnownGood:
         if number in self._listed or self._registry is None:
             return self._listed.get(number, "")
         for kind in (INSTITUTION, ALLOWED, BULK_SENDER):
-            found = self._registry.find(kind, np.array([int(number)], np.int64), np.array([at_ms], np.int64))
-            if found[0] >= 0:
-                return printable(self._registry.entry(int(found[0])).owner)
+            if (found := entry_at(self._registry, kind, int(number), at_ms)) >= 0:
+                return printable(self._registry.entry(found).owner)
         return ""
 
 

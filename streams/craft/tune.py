@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 
 from rules.model import Limit, Rule, RuleSet
+from rules.registry import entry_at
 from schemas.registry import ALLOWED
 from streams.captures.replay import ReplaySummary
 from streams.craft.days import day_of
@@ -177,17 +178,13 @@ class _Sweeper:
         if number in known or number in self.blocked[k] or self._engine.unblockable(number):
             return
         at_ms = int(events["at"][row])
-        if lane == ENFORCE and self._is_allowed(number, at_ms):
+        if lane == ENFORCE and entry_at(self._engine.registry, ALLOWED, number, at_ms) >= 0:
             known = self.reviewed[k]
             if number in known:
                 return
         mine = place[row]
         before = np.count_nonzero(reached[: row + 1] & (place[: row + 1] == mine)) + int(self._contacts[mine])
         known[number] = Hit(at_ms, int(before))
-
-    def _is_allowed(self, number: int, at_ms: int) -> bool:
-        found = self._engine.registry.find(ALLOWED, np.array([number], np.int64), np.array([at_ms], np.int64))
-        return bool(found[0] >= 0)
 
     def _places(self, numbers: np.ndarray) -> np.ndarray:
         """int64[n]: each number's place among the labelled ones; the last place for all others."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rules.model import DIRECTIONS, MODES, Counter, Protected, Rule, RuleSet
-from rules.registry import InForce, empty
+from rules.registry import InForce, empty, entry_at
 from schemas.registry import ALLOWED, SHARED
 from streams.counting.counts import Counted, as_vouched
 from streams.counting.table import ALL, VOUCHED, View
@@ -168,8 +168,7 @@ class Evaluator:
 
     def may_be_blocked(self, number: int, at_ms: int) -> bool:
         """False for a number that nobody may block, and one that the registry allows at this time."""
-        allowed = self.registry.find(ALLOWED, np.array([number]), np.array([at_ms]))[0] >= 0
-        return not allowed and not self.unblockable(number)
+        return entry_at(self.registry, ALLOWED, number, at_ms) < 0 and not self.unblockable(number)
 
     def _evaluate(self, events: Merged, listed: Listed) -> list[Evaluated]:
         """Counts the epoch in every counter and evaluates every rule in both readings."""

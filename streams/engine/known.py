@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rules.model import MODES, Counter
-from rules.registry import InForce
+from rules.registry import InForce, entry_at
 from schemas.feeds import FEEDS
 from schemas.numbers import normalise, published
 from schemas.registry import BULK_SENDER, FALSE, KIND_OF_FIELD, TRUE
@@ -83,11 +83,10 @@ def _asked(
         kind = KIND_OF_FIELD.get(name)
         if kind is None or kind.of:
             continue
-        one = np.array([number], np.int64), np.array([at_ms], np.int64)
         if kind.has_score:
-            out[name] = float(registry.scores(kind, *one)[0])
+            out[name] = float(registry.scores(kind, np.array([number], np.int64), np.array([at_ms], np.int64))[0])
             continue
-        found = registry.find(kind, *one)[0] >= 0
+        found = entry_at(registry, kind, number, at_ms) >= 0
         found |= kind is BULK_SENDER and any(one.since <= at_ms < one.until for one in registrations)
         out[name] = TRUE if found else FALSE
     return out

@@ -6,6 +6,7 @@ import numpy as np
 import orjson
 
 from rules.model import BLOCKS, DIRECTIONS
+from rules.registry import entry_at
 from schemas.registry import ALLOWED
 from streams.engine.evaluate import Evaluator
 from streams.holds.number_order import REGISTRATIONS, NumberOrder
@@ -28,7 +29,7 @@ class OrderReader:
     def _order(self, events: Merged, accepted: Accepted, i: int) -> NumberOrder:
         said, number, at_ms = events[ORDER][i], int(events["number"][i]), int(accepted.time[i])
         registry = self._evaluator.registry
-        allowed = number > 0 and registry.find(ALLOWED, np.array([number]), np.array([at_ms]))[0] >= 0
+        allowed = number > 0 and entry_at(registry, ALLOWED, number, at_ms) >= 0
         return NumberOrder(
             line=int(events["line"][i]),
             offset=said["offset"],
