@@ -113,6 +113,17 @@ def parse(source: str, known: Known) -> Expression:
     return Expression(ast.unparse(tree), used, choices, _Compiler(names).condition(tree), lists)
 
 
+def amounts(node: ast.expr, columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
+    """float64[n]: a side of a comparison, which is a sum of names and constants; NaN where it has no value."""
+    import numpy as np
+
+    names = {name for each in ast.walk(node) if (name := dotted(each)) is not None and name in columns}
+    read = {name: np.asarray(columns[name], np.float64) for name in names}
+    with np.errstate(all="ignore"):
+        found = _Compiler({}).value(node)(read, np.ones(n, bool))
+    return np.broadcast_to(np.asarray(found, np.float64), n)
+
+
 def written_out(tree: ast.expr, lists: Mapping[str, tuple[str, ...]]) -> ast.expr:
     """The same condition with its lists of values written out; expressions elsewhere know none."""
     if lists:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rules.expression_check import dotted
+from rules.expressions import amounts
 from rules.model import Rule
 from streams.engine.evaluate import Fired
 from streams.ingest.merge import Merged
@@ -40,7 +41,7 @@ class Compared:
                 name: np.array([next((v for h, _, v in limit.during if h == each), limit.always)])
                 for name, limit in rule.limits.items()
             }
-            out.append((each, float(_column(self.other, values)[0])))
+            out.append((each, float(amounts(self.other, values, 1)[0])))
         return out
 
 
@@ -75,7 +76,7 @@ class Spread:
             numbers = part.view.events["number"][at]
             columns = {name: column[at] for name, column in part.columns.items()}
             for one in wanted:
-                self._furthest[one].add(numbers, _column(one.side, columns))
+                self._furthest[one].add(numbers, amounts(one.side, columns, len(at)))
 
     def found(self) -> list[tuple[Compared, np.ndarray]]:
         """Each comparison and the numbers' furthest values, float64[k]."""
@@ -113,24 +114,3 @@ class Furthest:
 def _names(node: ast.expr) -> set[str]:
     found = {name for each in ast.walk(node) if (name := dotted(each)) is not None}
     return {name for name in found if not any(other.startswith(f"{name}.") for other in found)}
-
-
-def _column(node: ast.expr, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """float64[n]: the value of a sum of names and constants at each row; NaN where it has none."""
-    if isinstance(node, ast.Constant):
-        return np.full(len(next(iter(columns.values()))), float(node.value))  # type: ignore[arg-type]
-    if isinstance(node, ast.UnaryOp):
-        inner = _column(node.operand, columns)
-        return -inner if isinstance(node.op, ast.USub) else inner
-    if isinstance(node, ast.BinOp):
-        left, right = _column(node.left, columns), _column(node.right, columns)
-        with np.errstate(all="ignore"):
-            if isinstance(node.op, ast.Add):
-                return left + right
-            if isinstance(node.op, ast.Sub):
-                return left - right
-            if isinstance(node.op, ast.Mult):
-                return left * right
-            out: np.ndarray = np.where(right == 0, np.nan, left / np.where(right == 0, 1.0, right))
-            return out
-    return np.asarray(columns[dotted(node) or ""], np.float64)
