@@ -7,6 +7,7 @@ their own width. Lines are moved, and what they hold is left alone, so that the 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from rules.document import Document, Node
 
@@ -24,8 +25,8 @@ def formatted(text: str, name: str = "rules.yaml") -> str:
         raise Unformatted(doc.diagnostics[0].message if doc.diagnostics else "is empty")
     if doc.root.kind != "mapping":
         raise Unformatted("is no rule file: sections such as `rules:` are expected")
-    columns, kept = _columns(doc.root), _kept(doc.root)
-    out = "\n".join(_spaced(doc.root, _moved(doc.lines, columns, kept))).strip("\n") + "\n"
+    kept = _kept(doc.root)
+    out = "\n".join(_spaced(doc.root, _moved(doc.lines, _columns(doc.root), kept), kept)).strip("\n") + "\n"
     again = Document(name, out)
     if again.root is None or again.root.plain() != doc.root.plain():
         raise Unformatted("would say something else: its lines are laid out in a way that is not known here")
@@ -38,21 +39,10 @@ def _columns(root: Node) -> dict[int, int]:
     todo = [(root, 0)]
     while todo:
         node, column = todo.pop()
-        if node.kind == "mapping" and _is_block(node):
-            for key, value in node.pairs:
-                out.setdefault(key.line, column)
-                todo.append((value, column + STEP))
-        elif node.kind == "sequence" and _is_block(node):
-            for item in node.items:
-                out.setdefault(item.line, column)
-                todo.append((item, column + STEP))
+        for begin, inner in [*node.pairs, *((item, item) for item in node.items)] if not node.flow else ():
+            out.setdefault(begin.line, column)
+            todo.append((inner, column + STEP))
     return out
-
-
-def _is_block(node: Node) -> bool:
-    """True of a collection without brackets: its end is the beginning of a later line, or that of the file."""
-    inner = node.pairs[-1][1] if node.pairs else node.items[-1] if node.items else None
-    return inner is not None and not node.flow
 
 
 def _kept(root: Node) -> dict[int, int]:
@@ -94,13 +84,13 @@ def _moved(lines: list[str], columns: dict[int, int], kept: dict[int, int]) -> l
     return out
 
 
-def _spaced(root: Node, lines: list[tuple[int, str]]) -> list[str]:
-    """The lines with one blank line before each section and each rule, and no two in a row."""
-    begins = {key.line for key, _ in root.pairs[1:]} if root.kind == "mapping" else set()
+def _spaced(root: Node, lines: list[tuple[int, str]], kept: Collection[int]) -> list[str]:
+    """The lines with one blank line before each section and each rule, and no two in a row. kept: numbers of lines
+    inside of values."""
+    begins = {key.line for key, _ in root.pairs[1:]}
     for key, value in root.pairs:
         if key.text == "rules":
-            begins |= {item.line for item in value.items[1:] if _is_block(item)}
-    values = set(_kept(root))
+            begins |= {item.line for item in value.items[1:] if (item.pairs or item.items) and not item.flow}
     out: list[str] = []
     for number, line in lines:
         if number in begins:
@@ -109,11 +99,6 @@ def _spaced(root: Node, lines: list[tuple[int, str]]) -> list[str]:
                 at -= 1
             if at and out[at - 1]:
                 out.insert(at, "")
-        if line or number in values or (out and out[-1]):
-            out.append(_plain_spaces(line) if number not in values else line)
+        if line or number in kept or (out and out[-1]):
+            out.append(line if number in kept else re.sub(r"^( *- ) +", r"\1", line))
     return out
-
-
-def _plain_spaces(line: str) -> str:
-    """A line with two spaces or more before a comment at its end, and one behind `- `."""
-    return re.sub(r"^( *- ) +", r"\1", line)
