@@ -7,9 +7,11 @@ from typing import Any
 
 from rules import catalog
 from rules.definitions import COLUMN_NAME, SECTIONS, SHARED
+from rules.expression_check import SOURCE_LENGTH_MAX
 from rules.hours_file import FIELDS, WEEKDAYS
 from rules.kinds import AT_LEAST, DEFAULT, DURATION_FORM, KINDS, all_keys, counted_kinds, kind_keys
 from rules.limits_file import LEVELS
+from rules.load import RULE_EXTRAS, RULE_KEYS
 from rules.model import BLOCKS, CUT_CALL, DIRECTIONS, MODES, RECOMMENDATIONS
 from rules.then_file import ANNOUNCED, BLOCKING, PERIODS, RECOMMENDING, RULE_NAME
 from schemas.feeds import counted
@@ -20,7 +22,7 @@ DURATION: Schema = DURATION_FORM
 EXPRESSION: Schema = {
     "type": "string",
     "minLength": 1,
-    "maxLength": 2000,
+    "maxLength": SOURCE_LENGTH_MAX,
     "description": "and, or, not, comparisons, + - * /, in, numbers, quoted names",
 }
 RATE: Schema = {
@@ -56,19 +58,18 @@ def file_schema() -> Schema:
 
 
 def _rule() -> Schema:
-    return _object(
-        {
-            "name": _named(RULE_NAME, "Small letters and digits joined by -; unique over all files."),
-            "summary": {"type": "string", "minLength": 1, "description": "One line; it becomes the block's reason."},
-            "limits": _by_name(_limit(), f"^{COLUMN_NAME}$", "Names for numbers that `when` compares with."),
-            "when": EXPRESSION | {"description": "The rule fires at every event at which this is true."},
-            "then": _then(),
-            "mode": _choice(MODES, "enforce blocks; shadow and review show what would be blocked."),
-            "spoofable": _choice(("accepted",), "Records that nobody vouches for may block as well."),
-            "unreviewed": _unreviewed(),
-        },
-        ("name", "summary", "when", "then", "mode"),
-    )
+    keys = {
+        "name": _named(RULE_NAME, "Small letters and digits joined by -; unique over all files."),
+        "summary": {"type": "string", "minLength": 1, "description": "One line; it becomes the block's reason."},
+        "limits": _by_name(_limit(), f"^{COLUMN_NAME}$", "Names for numbers that `when` compares with."),
+        "when": EXPRESSION | {"description": "The rule fires at every event at which this is true."},
+        "then": _then(),
+        "mode": _choice(MODES, "enforce blocks; shadow and review show what would be blocked."),
+        "spoofable": _choice(("accepted",), "Records that nobody vouches for may block as well."),
+        "unreviewed": _unreviewed(),
+    }
+    assert keys.keys() == {*RULE_KEYS, *RULE_EXTRAS}
+    return _object(keys, RULE_KEYS)
 
 
 def _then() -> Schema:

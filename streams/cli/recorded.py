@@ -93,6 +93,15 @@ def recorded_traffic(command: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
+rules_option = click.option(
+    "--rules", "rules_path", metavar="PATH", type=click.Path(exists=True, path_type=Path),
+    help="Rule file or folder. [default: the shipped packs]",
+)  # fmt: skip
+zone_option = click.option(
+    "--zone", metavar="NAME", help="Time zone of the days. [default: that of the rules' hours, else UTC]"
+)
+
+
 @contextmanager
 def capture_problems() -> Iterator[None]:
     """Says in words that a file cannot be read."""
@@ -114,8 +123,9 @@ def day_zone(name: str | None, rules: RuleSet) -> ZoneInfo:
         raise click.BadParameter(f"no such time zone: {name}", param_hint="--zone") from problem
 
 
-def write_page(page: Path, text: str) -> None:
+def write_file(path: Path, content: bytes) -> None:
+    """Raises ClickException."""
     try:
-        page.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
     except OSError as problem:
-        raise click.ClickException(f"{page} cannot be written: {problem.strerror}") from problem
+        raise click.ClickException(f"{path} cannot be written: {problem.strerror}") from problem

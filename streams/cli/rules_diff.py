@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streams.cli.recorded import Given, capture_problems, day_zone, recorded_traffic, write_page
+from streams.cli.recorded import Given, capture_problems, day_zone, recorded_traffic, write_file, zone_option
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ Exit codes: 0 done, 1 a condition of --fail-if holds, or the traffic or rules ca
               help="Numbers that must not be hit: one a line, behind a comma whose it is. Repeatable.")  # fmt: skip
 @click.option("--fail-if", "fail_if", metavar="CONDITION", multiple=True,
               help="End with code 1 if this holds, such as 'new_blocks > 100'. Repeatable.")  # fmt: skip
-@click.option("--zone", metavar="NAME", help="Time zone of the days. [default: that of the rules' hours, else UTC]")
+@zone_option
 @click.option("--show", "most", type=click.IntRange(min=0), default=20, show_default=True, metavar="N",
               help="Numbers that are listed of each kind; known-good ones always are.")  # fmt: skip
 @click.option("--html", "page", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
@@ -103,7 +103,7 @@ def diff(
         say(*diff_words.lines(found, name, most))
     if page is not None and spread is not None:
         old_by_name = {rule.name: rule for rule in old_rules.rules}
-        write_page(page, difference_page(found, before, after, spread, old_by_name, name, days))
+        write_file(page, difference_page(found, before, after, spread, old_by_name, name, days).encode())
     _fail(conditions, found)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.blocks import as_published
-from streams.cli.recorded import Given, capture_problems, day_zone, recorded_traffic
+from streams.cli.recorded import Given, capture_problems, day_zone, recorded_traffic, rules_option, zone_option
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
@@ -34,11 +34,10 @@ Exit codes: 0 done, 1 the number is not in the files or they cannot be read, 2 u
 @click.command("explain", help=HELP, short_help="Say why recorded traffic blocks a number, or why not.")
 @click.argument("number")
 @recorded_traffic
-@click.option("--rules", "rules_path", metavar="PATH", type=click.Path(exists=True, path_type=Path),
-              help="Rule file or folder. [default: the shipped packs]")  # fmt: skip
+@rules_option
 @click.option("--at", "at_text", metavar="TIME", help="As of this time, RFC 3339 with a zone. [default: all of it]")
 @click.option("--rule", "only", multiple=True, metavar="NAME", help="Only this rule. Repeatable.")
-@click.option("--zone", metavar="NAME", help="Time zone of the days. [default: that of the rules' hours, else UTC]")
+@zone_option
 @click.option("--unmasked", is_flag=True, help="Print the number in full.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def explain(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.options import home_region
+from streams.cli.recorded import write_file
 from streams.runtime.saying import say, say_coloured, say_json
 
 if TYPE_CHECKING:
@@ -63,21 +64,14 @@ def test(paths: tuple[Path, ...], junit_path: Path | None, complete: bool, as_js
     verdicts = [run_test(test, home_region) for test in tests]
     lacking = untested(tests, rulesets) if complete else []
     if junit_path is not None:
-        _write_junit(junit_path, verdicts)
+        from streams.craft.junit import junit
+
+        write_file(junit_path, junit(verdicts))
     if as_json:
         say_json(json.dumps(_shown(verdicts, lacking)))
     else:
         _say(verdicts, lacking)
     sys.exit(1 if lacking or any(verdict.failures for verdict in verdicts) else 0)
-
-
-def _write_junit(path: Path, verdicts: list[TestVerdict]) -> None:
-    from streams.craft.junit import junit
-
-    try:
-        path.write_bytes(junit(verdicts))
-    except OSError as problem:
-        raise click.ClickException(f"{path} cannot be written: {problem.strerror}") from problem
 
 
 def _say(verdicts: list[TestVerdict], lacking: list[tuple[str, str]]) -> None:

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from streams.cli.recorded import Given, capture_problems, day_zone, recorded_traffic, write_page
+from streams.cli.recorded import (
+    Given,
+    capture_problems,
+    day_zone,
+    recorded_traffic,
+    rules_option,
+    write_file,
+    zone_option,
+)
 from streams.runtime.saying import say, say_json
 
 HELP = """Sweep the limits of RULE over labelled traffic: for each value the offenders it catches, the innocents it
@@ -34,11 +42,10 @@ Exit codes: 0 done, 1 the traffic, labels or rules cannot be read, 2 used wrongl
 @click.option("--labels", "label_files", metavar="FILE", required=True, multiple=True,
               type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="The truth about each number. Repeatable.")  # fmt: skip
-@click.option("--rules", "rules_path", metavar="PATH", type=click.Path(exists=True, path_type=Path),
-              help="Rule file or folder. [default: the shipped packs]")  # fmt: skip
+@rules_option
 @click.option("--limit", "limits", metavar="NAME=VALUES", multiple=True,
               help="A limit and its values: 5,10,15 or FROM:TO:STEP. Repeatable. [default: all of them]")  # fmt: skip
-@click.option("--zone", metavar="NAME", help="Time zone of the days. [default: that of the rules' hours, else UTC]")
+@zone_option
 @click.option("--html", "page", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
               help="Write a page with a picture of the trade-off as well.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -76,7 +83,7 @@ def tune(
         found = sweep(recorded, rules, chosen, labels, settings, day_zone(zone, rules), advance)
     traffic.complain(found.summary)
     if page is not None:
-        write_page(page, tune_words.picture(found))
+        write_file(page, tune_words.picture(found).encode())
     if as_json:
         import orjson
 
