@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,10 @@ from bench.packs.made import Hold, Number, traffic_of
 from rules.model import RuleSet
 from rules.registry import ALWAYS_MS, Entry, Registry
 from schemas.registry import BULK_SENDER, INSTITUTION
-from streams.engine.contract import Outcome
 from streams.engine.engine import Engine
 from streams.engine.evaluate import Fired
-from streams.holds.breaker import Gate
 from streams.holds.firings import ENFORCE, REVIEW
-from streams.holds.ledger import Change
-from streams.holds.number_order import Answer, NumberOrder
-from streams.holds.silence import Silence
+from streams.holds.hold import Change
 from streams.ingest.decode import Decoded
 from streams.ingest.epoch import RawBatch
 
@@ -47,25 +43,15 @@ class Watched(Engine):
         super().__init__(rules)
         self.holds: dict[tuple[int, int, str], Hold] = {}  # by (number, lane, rule)
         self._evidence = evidence
+        self.watch_changes(self._note)
 
-    def _changes(
-        self, fired: Fired, gate: Gate | None, orders: Sequence[NumberOrder], silence: Silence | None, *_: object
-    ) -> Iterator[tuple[int, Change | Answer]]:
-        for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate, orders, silence):
-            if isinstance(change, Answer):
-                continue
-            key = (change.hold.number, change.hold.lane, self.ledger.rules[change.hold.rule])
-            if key not in self.holds:
-                told = ""
-                if self._evidence and change.firing >= 0:
-                    told = _told(self._evaluator.content(fired, change.firing))
-                self.holds[key] = Hold(change.hold.from_ms, told)
-            change.hold.content = b"{}"
-            yield -1, change
-
-    def _emit(self, outcome: Outcome, changes: Iterable[tuple[int, Change | Answer]]) -> None:
-        for _ in changes:
-            pass
+    def _note(self, change: Change, fired: Fired) -> None:
+        key = (change.hold.number, change.hold.lane, self.ledger.rules[change.hold.rule])
+        if key not in self.holds:
+            told = ""
+            if self._evidence and change.firing >= 0:
+                told = _told(self._evaluator.content(fired, change.firing))
+            self.holds[key] = Hold(change.hold.from_ms, told)
 
 
 def run(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter as Tally
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -58,6 +58,7 @@ from streams.ingest.names import Names
 
 LATENESS_MS = 3_600_000
 NUMBERS_MAX = 1 << 25
+ChangeWatch = Callable[[Change, Fired], None]
 
 
 class Engine:
@@ -104,6 +105,7 @@ class Engine:
         self._waits_for_review = any(rule.review_ms for rule in rules.rules)
         self._spoofable = frozenset(slot for slot, rule in enumerate(rules.rules) if rule.spoofable)
         self._also, self._numbers_max, self._region = also, numbers_max, region
+        self._change_watch: ChangeWatch | None = None
 
     # -- one epoch ---------------------------------------------------------------------------------------------
 
@@ -271,6 +273,10 @@ class Engine:
         """Shows every later epoch to `watch`: its events, and each rule's columns and firings."""
         self._evaluator.watch = watch
 
+    def watch_changes(self, watch: ChangeWatch) -> None:
+        """Shows every later change of a hold in an epoch to `watch`, in place of making a record of it."""
+        self._change_watch = watch
+
     def unblockable(self, number: int) -> str:
         """The reason why no rule may block a number, of streams.holds.number_order.REFUSALS; "" for none."""
         return self._evaluator.unblockable(number)
@@ -321,6 +327,10 @@ class Engine:
         """(line, change or answer) in order, each hold's content brought up to date. names: of relays, by their
         hashes."""
         for change in self.ledger.apply(fired.firings, self.expire_by_clock, gate, orders, silence):
+            if self._change_watch is not None:
+                if isinstance(change, Change):
+                    self._change_watch(change, fired)
+                continue
             if isinstance(change, Answer) or change.firing < 0:
                 yield -1 if change.order is None else change.order.line, change
                 continue
