@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import CodeType
 
@@ -17,7 +17,7 @@ from rules.units import duration_text
 from schemas.feeds import FEEDS
 from schemas.registry import REGISTRY_FIELDS
 from streams.counting.table import View
-from streams.engine.conditions import Values
+from streams.engine.conditions import Programs, Values
 from streams.engine.listed import Listed
 from streams.ingest.fields import field_column
 
@@ -174,6 +174,20 @@ class CompiledRule:
                 }
             )
         return out
+
+
+class CompiledRules:
+    """The `when` of rules that read the same views, in one kernel."""
+
+    def __init__(self, rules: Sequence[CompiledRule]) -> None:
+        self._programs = Programs([rule.rule.when for rule in rules], lambda r, name: rules[r].source(name))
+
+    def fired(self, looks: Sequence[np.ndarray], read: Read) -> list[np.ndarray]:
+        """int64[k] for each rule: the events at which it fires, ascending, of those at which it looks (bool[n])."""
+        values = self._programs.values()
+        for source, place in self._programs.sources.items():
+            source.put(values, place, read)
+        return self._programs.fired(looks, values)
 
 
 def _taken(reading: Reading, outputs: tuple[np.ndarray, ...]) -> np.ndarray:

@@ -19,8 +19,7 @@ from rules.registry import InForce, empty, entry_at
 from schemas.registry import ALLOWED, SHARED
 from streams.counting.counts import Counted, as_vouched
 from streams.counting.table import ALL, VOUCHED, View
-from streams.engine.compiled_rule import CompiledRule, Read
-from streams.engine.conditions import Programs
+from streams.engine.compiled_rule import CompiledRule, CompiledRules, Read
 from streams.engine.listed import Accounts, Listed, RegisteredSenders
 from streams.holds.firings import ENFORCE, REVIEW, Firings
 from streams.ingest.epoch import home_of
@@ -92,7 +91,7 @@ class Evaluator:
         self._compiled = compiled
         self._counted = counted
         self._periods = np.array([rule.period_ms for rule in rules.rules], np.int64)
-        self._programs = Programs([rule.rule.when for rule in compiled], lambda r, name: compiled[r].source(name))
+        self._together = CompiledRules(compiled)
         self._readers = {
             counter: [rule for rule in compiled if counter in rule.counters]
             for counter in dict.fromkeys(c for rule in compiled for c in rule.counters)
@@ -209,11 +208,8 @@ class Evaluator:
                 for of, outputs in zip(((name,), *others), found, strict=True):
                     readings.setdefault(of, {})[counter] = outputs
         read = Read(views, readings, listed)
-        values = self._programs.values()
-        for source, place in self._programs.sources.items():
-            source.put(values, place, read)
         out = []
-        fires = self._programs.fired(list(wanted.values()), values)
+        fires = self._together.fired(list(wanted.values()), read)
         for rule, looks, fired in zip(self._compiled, wanted.values(), fires, strict=True):
             view = views[rule.topics[0]]
             as_of = newest.get(rule.topics, view.as_of)

@@ -17,8 +17,7 @@ from rules.registry import InForce, empty
 from schemas import topics
 from schemas.subjects import NUMBER, SUBJECTS
 from streams.counting.others import Others
-from streams.engine.compiled_rule import CompiledRule, Read, Source
-from streams.engine.conditions import Programs
+from streams.engine.compiled_rule import CompiledRule, CompiledRules, Read
 from streams.engine.contract import Outcome
 from streams.engine.evaluate import either_of
 from streams.engine.listed import Accounts, Listed, RegisteredSenders
@@ -45,7 +44,7 @@ class OtherRules:
         self._rules = {
             subject: [rule for rule in compiled if rule.rule.subject == subject] for subject in others.states
         }
-        self._programs = {subject: _programs(of) for subject, of in self._rules.items()}
+        self._together = {subject: CompiledRules(of) for subject, of in self._rules.items()}
 
     def __bool__(self) -> bool:
         return bool(self._rules)
@@ -97,12 +96,8 @@ class OtherRules:
             readings[counter] = state.read(counter, view, hits[counter], asked)[0]
         views = {topic: view for rule in rules for topic in rule.topics}
         reading = Read(views, {rule.topics: readings for rule in rules}, _NOBODY)
-        programs = self._programs[subject]
-        values = programs.values()
-        for source, place in programs.sources.items():
-            source.put(values, place, reading)
         out = []
-        for rule, fires in zip(rules, programs.fired(list(wanted.values()), values), strict=True):
+        for rule, fires in zip(rules, self._together[subject].fired(list(wanted.values()), reading), strict=True):
             columns = rule.columns(reading) if len(fires) else {}
             keys, at = events[SUBJECT][fires], events["at"][fires]
             for change in self.sanctions.fire(rule.rule.name, subject, rule.rule.period_ms, keys, at):
@@ -143,10 +138,6 @@ class OtherRules:
             "evidence": evidence,
         }
         return OutRecord(topics.SANCTIONS, name.encode(), orjson.dumps(value))
-
-
-def _programs(rules: list[CompiledRule]) -> Programs[Source]:
-    return Programs([rule.rule.when for rule in rules], lambda r, name: rules[r].source(name))
 
 
 def about_numbers(compiled: list[CompiledRule]) -> list[CompiledRule]:
