@@ -23,6 +23,7 @@ from streams.counting.rows import NUMBER
 from streams.counting.table import VOUCHED, TopicState, View
 from streams.ingest.admission import NEVER
 from streams.ingest.derived import HERE, SUBJECT
+from streams.ingest.fields import absent
 from streams.ingest.merge import Merged
 from streams.ingest.names import NAMES_MAX, keys_of
 
@@ -104,7 +105,7 @@ class Others:
     def whole(self, subject: str, columns: Mapping[str, np.ndarray]) -> Merged:
         """Derived events with all columns that are read. Those that other rules sent may lack some."""
         n = len(columns["at"])
-        lacking = {name: np.full(n, -1 if name == "duration" else 0) for name in self._columns[subject]}
+        lacking = {name: np.full(n, absent(name)) for name in self._columns[subject]}
         return Merged(lacking | dict(columns))
 
     def heard(self, events: Merged) -> None:

@@ -27,6 +27,7 @@ from schemas.json_reading import Int64, JsonReader, Unreadable
 from schemas.topics import DERIVED
 from streams.ingest.decode import DEAD, RECORDS, Decoded, dead_letter
 from streams.ingest.epoch import OutRecord, RawBatch
+from streams.ingest.fields import absent
 from streams.ingest.merge import Merged
 from streams.kernels.partition import partition_of
 
@@ -136,4 +137,4 @@ def _joined(pieces: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def _column(piece: Mapping[str, np.ndarray], name: str, dtype: np.dtype) -> np.ndarray:
-    return piece[name] if name in piece else np.full(len(piece["at"]), -1 if name == "duration" else 0, dtype)
+    return piece[name] if name in piece else np.full(len(piece["at"]), absent(name), dtype)

@@ -51,6 +51,11 @@ def _read_of(rules: RuleSet, topic: str) -> frozenset[str]:
     return frozenset(wanted)
 
 
+def absent(name: str) -> int:
+    """The value of a column where a record has none."""
+    return -1 if name == "duration" else 0
+
+
 def is_present(name: str, column: np.ndarray) -> np.ndarray:
     """bool[n]: events that have this column's field."""
     return column >= 0 if name == "duration" else column != 0
