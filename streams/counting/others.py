@@ -81,7 +81,7 @@ class Others:
             # What counted before somebody vouched for it counts no second time.
             there = (keys != 0) & ~events["first_vouched"]
             if state.subject.is_text and len(names) >= NAMES_MAX:
-                there &= np.isin(keys, np.array(list(names), np.int64))
+                there &= np.fromiter((key in names for key in keys.tolist()), np.bool_, len(keys))
             masks = [state.hit(counter, events, there & events.of_topic(counter.topic)) for counter in state.counters]
             index = np.flatnonzero(np.logical_or.reduce(masks))
             if len(index):

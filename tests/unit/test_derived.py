@@ -12,7 +12,7 @@ from rules.load import load_text
 from schemas.topics import CDR, DEAD_LETTERS, DERIVED, LEDGER, MESSAGE_RELAY, SANCTIONS
 from streams.engine.engine import Engine
 from streams.ingest.decode_share import decode_share
-from streams.ingest.derived import pack, unpack
+from streams.ingest.derived import SUBJECT, pack, unpack
 from streams.ingest.epoch import OutRecord, RawBatch
 from streams.kafka.partition import partition_of
 
@@ -105,12 +105,23 @@ def test_who_takes_the_partition_over_does_not_say_it_again() -> None:
     assert arrive(second, sent(one, CDR, calls(7)[5:])) == ([], [])
 
 
-def test_a_relay_is_told_by_its_name_by_whoever_has_loaded_its_image() -> None:
-    def message(i: int) -> tuple[int, bytes]:
-        sender = f"+82101111{i:04d}"
-        record = {"message_id": f"m{i}", "at": START_MS + i, "sender": sender, "recipient": CALLEE, "relay": "릴레이 7"}
-        return partition_of(sender.encode(), PARTITIONS), json.dumps(record).encode()
+def message(i: int, relay: str = "릴레이 7") -> tuple[int, bytes]:
+    sender = f"+82101111{i:04d}"
+    record = {"message_id": f"m{i}", "at": START_MS + i, "sender": sender, "recipient": CALLEE, "relay": relay}
+    return partition_of(sender.encode(), PARTITIONS), json.dumps(record).encode()
 
+
+def test_nobody_is_counted_whose_name_is_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("streams.ingest.names", "streams.counting.others"):
+        monkeypatch.setattr(f"{module}.NAMES_MAX", 1)
+    one = engine()
+    for relays in (("first",), ("second", "first", "third")):
+        messages = [message(i, relay) for i, relay in enumerate(relays, len(relays))]
+        (events,) = one.step(decode_share(one, batch(MESSAGE_RELAY, list(messages)))).derived.values()
+        assert [one.names.of.get(key) for key in events[SUBJECT].tolist()] == ["first"]
+
+
+def test_a_relay_is_told_by_its_name_by_whoever_has_loaded_its_image() -> None:
     one, first, second = engine(), engine(), engine()
     (record,) = sent(one, MESSAGE_RELAY, [message(0)])
     assert arrive(first, [record])[0] == []
