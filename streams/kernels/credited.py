@@ -15,7 +15,19 @@ Keys that have left the window stay in a slot until it is full."""
 import numpy as np
 from numba import njit
 
-from streams.kernels.dated import INLINE, WORDS
+from streams.kernels.dated import (
+    INLINE,
+    WORDS,
+    find,
+    give_back,
+    has_free,
+    move_from_row,
+    pool_of,
+    put_entry,
+    slot_of,
+    take,
+)
+from streams.kernels.lanes import put_word, word
 from streams.kernels.mixing import mix
 from streams.kernels.options import COMPILED, INNER
 
@@ -37,38 +49,33 @@ def count_credited(
     int64[slots, 128], with free: int64[slots] and top: int64[1]; step_key, step_at, step_weight: int64[k], by key and
     time. is_mixed: every key has a weight of its own instead, so that a sum tells which keys there are. out:
     float64[n], written where `read`."""
+    pool = pool_of(cells, free, top)
     for i in range(start, len(row)):
-        r = row[i]
-        if r >= 0 and hit[i] and key[i] != 0 and not add(rows, at, window, r, key[i], times[i], cells, free, top):
+        r = rows.ctypes.data + 8 * (row[i] * rows.shape[1] + at)
+        if row[i] >= 0 and hit[i] and key[i] != 0 and not add(r, window, key[i], times[i], pool):
             return i
         if not read[i]:
             continue
         total = 0
-        if r >= 0:
-            for k in range(held(rows, at, r)):
-                who, when = entry(rows, at, r, cells, k)
-                if when != 0 and as_of[i] - when < window:
-                    if is_mixed:
-                        total += NEUTRAL + (mix(who) & 0x3FF)
-                    else:
-                        total += weight(step_key, step_at, step_weight, who, as_of[i])
+        keys, dated, count = listed(r, pool) if row[i] >= 0 else (r, r, 0)
+        for k in range(count):
+            who, when = word(keys, k), word(dated, k)
+            if when != 0 and as_of[i] - when < window:
+                if is_mixed:
+                    total += NEUTRAL + (mix(who) & 0x3FF)
+                else:
+                    total += weight(step_key, step_at, step_weight, who, as_of[i])
         out[i] = total / NEUTRAL
     return len(row)
 
 
 @njit(**INNER)
-def held(rows, at, r):
-    """The places to look at."""
-    return INLINE if rows[r, at] >= 0 else rows[r, at + 2]
-
-
-@njit(**INNER)
-def entry(rows, at, r, cells, k):
-    """The key and the time in a place; time 0 marks a free one."""
-    if rows[r, at] >= 0:
-        return rows[r, at + INLINE + k], rows[r, at + k]
-    slot = -rows[r, at] - 1
-    return cells[slot, k], cells[slot, KEYS_MAX + k]
+def listed(r, pool):
+    """The addresses of a row's keys and of their times, and how many places there are; time 0 marks a free one."""
+    if word(r, 0) >= 0:
+        return r + 8 * INLINE, r, INLINE
+    slot = slot_of(pool, r)
+    return slot, slot + 8 * KEYS_MAX, word(r, 2)
 
 
 @njit(**INNER)
@@ -85,46 +92,68 @@ def weight(step_key, step_at, step_weight, who, when):
 
 
 @njit(**INNER)
-def add(rows, at, window, r, key, t, cells, free, top):
-    """A hit. False when it needs a slot; then nothing has changed."""
-    newest = max(rows[r, at], rows[r, at + 1]) if rows[r, at] >= 0 else rows[r, at + 1]
+def add(r, window, key, t, pool):
+    """A hit on the row at address `r`. False when it needs a slot; then nothing has changed."""
+    if word(r, 0) >= 0:
+        return add_inline(r, window, key, t, pool)
+    newest = word(r, 1)
     if newest - t >= window:
         return True
-    if rows[r, at] < 0 and t - newest >= window:
-        restart(rows, at, r, cells, free, top)
-    place, count = -1, held(rows, at, r)
-    for k in range(count):
-        who, when = entry(rows, at, r, cells, k)
-        if who == key and when != 0:
-            put(rows, at, r, cells, k, key, max(when, t))
+    if t - newest < window:
+        add_listed(r, key, t, pool)
+        return True
+    give_back(pool, r, KEYS_MAX, word(r, 2))  # its keys have all left the window
+    for k in range(WORDS):
+        put_word(r, k, 0)
+    return add_inline(r, window, key, t, pool)
+
+
+@njit(**INNER)
+def add_inline(r, window, key, t, pool):
+    """A hit on a row of two keys at most."""
+    newest = max(word(r, 0), word(r, 1))
+    if newest - t >= window:
+        return True
+    place = -1
+    for k in range(INLINE):
+        if word(r, k) != 0 and word(r, INLINE + k) == key:
+            put_word(r, k, max(word(r, k), t))
             return True
-        if rows[r, at] >= 0 and (when == 0 or max(newest, t) - when >= window):
+        if word(r, k) == 0 or max(newest, t) - word(r, k) >= window:
             place = k
-    if place < 0 and rows[r, at] >= 0:
-        if top[0] == 0:
-            return False
-        to_slot(rows, at, r, newest, cells, free, top)
-    if place < 0 and rows[r, at + 2] < KEYS_MAX:
-        place = rows[r, at + 2]
-        rows[r, at + 2] += 1
-    if place < 0:
-        place = oldest(cells[-rows[r, at] - 1])
-        who, when = entry(rows, at, r, cells, place)
-        if t < when or (t == when and key < who):
-            return True
-    put(rows, at, r, cells, place, key, t)
+    if place >= 0:
+        put_word(r, place, t)
+        put_word(r, INLINE + place, key)
+        return True
+    if not has_free(pool):
+        return False
+    slot = take(pool)
+    move_from_row(r, pool[0] + slot * pool[1], KEYS_MAX)
+    put_word(r, 0, -(slot + 1))
+    put_word(r, 1, newest)
+    put_word(r, 2, INLINE)
+    put_word(r, 3, 0)
+    add_listed(r, key, t, pool)
     return True
 
 
 @njit(**INNER)
-def put(rows, at, r, cells, k, key, t):
-    """Writes a place."""
-    if rows[r, at] >= 0:
-        rows[r, at + k], rows[r, at + INLINE + k] = t, key
+def add_listed(r, key, t, pool):
+    """A hit on a row with a slot, within the window as of its newest."""
+    slot, count = slot_of(pool, r), word(r, 2)
+    place = find(slot, count, key)
+    if place >= 0:
+        t = max(word(slot, KEYS_MAX + place), t)
+    elif count < KEYS_MAX:
+        place = count
+        put_word(r, 2, count + 1)
     else:
-        slot = -rows[r, at] - 1
-        cells[slot, k], cells[slot, KEYS_MAX + k] = key, t
-        rows[r, at + 1] = max(rows[r, at + 1], t)
+        place = oldest(slot)
+        when = word(slot, KEYS_MAX + place)
+        if t < when or (t == when and key < word(slot, place)):
+            return
+    put_entry(slot, KEYS_MAX, place, key, t)
+    put_word(r, 1, max(word(r, 1), t))
 
 
 @njit(**INNER)
@@ -132,32 +161,10 @@ def oldest(slot):
     """The place that makes room in a full slot."""
     found = 0
     for k in range(1, KEYS_MAX):
-        when, least = slot[KEYS_MAX + k], slot[KEYS_MAX + found]
-        if when < least or (when == least and slot[k] < slot[found]):
+        when, least = word(slot, KEYS_MAX + k), word(slot, KEYS_MAX + found)
+        if when < least or (when == least and word(slot, k) < word(slot, found)):
             found = k
     return found
-
-
-@njit(**INNER)
-def to_slot(rows, at, r, newest, cells, free, top):
-    """Moves a full row's two keys into a free slot."""
-    top[0] -= 1
-    slot = free[top[0]]
-    for k in range(INLINE):
-        cells[slot, k], cells[slot, KEYS_MAX + k] = rows[r, at + INLINE + k], rows[r, at + k]
-    rows[r, at], rows[r, at + 1], rows[r, at + 2], rows[r, at + 3] = -(slot + 1), newest, INLINE, 0
-
-
-@njit(**INNER)
-def restart(rows, at, r, cells, free, top):
-    """Gives back the slot of a row whose keys have all left the window."""
-    slot = -rows[r, at] - 1
-    for k in range(CELLS):
-        cells[slot, k] = 0
-    free[top[0]] = slot
-    top[0] += 1
-    for k in range(WORDS):
-        rows[r, at + k] = 0
 
 
 def newest_of(rows: np.ndarray, at: int, index: np.ndarray) -> np.ndarray:
