@@ -3,7 +3,7 @@ nation, provider, masked address, time, date, count and title."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from pathlib import Path
@@ -17,6 +17,7 @@ from streams.captures.files import read_capture
 from streams.captures.lines import LineReader
 
 COLUMNS = ("nation", "provider", "address", "time", "date", "count", "title")
+ADDRESS = COLUMNS.index("address")
 READ = frozenset({"origin", "carrier", "relay", "channel", "text"})  # of those that a record has
 UNKNOWN = "ZZ"  # a nation that no number tells, as ISO 3166 has it
 TITLE_MAX = 60  # characters
@@ -107,8 +108,3 @@ def nation_of(key: int) -> str:
         code = phonenumbers.parse(f"+{key}").country_code or 0
         found = phonenumbers.region_code_for_country_code(code)
     return UNKNOWN if found in (None, "001") else str(found)
-
-
-def csv_rows(report: UcenetReport) -> Iterable[tuple[str, ...]]:
-    yield COLUMNS
-    yield from report.rows()

@@ -137,13 +137,21 @@ PRINTERS: dict[str, Callable[[BlockChange], str]] = {"json": as_json, "csv": as_
 
 
 def csv_row(cells: Iterable[str]) -> str:
-    """One row on one line. A cell that a spreadsheet would run as a formula gets an apostrophe before it; E.164
-    numbers, whose `+` is only a sign to a spreadsheet, stay as they are for the scripts that read them."""
+    """One row on one line, each cell harmless."""
+    return csv_line(map(harmless, cells))
+
+
+def csv_line(cells: Iterable[str]) -> str:
     out = io.StringIO()
-    shown = map(printable, cells)
-    safe = ["'" + cell if cell[:1] in _FORMULA and not _E164.fullmatch(cell) else cell for cell in shown]
-    csv.writer(out, lineterminator="").writerow(safe)
+    csv.writer(out, lineterminator="").writerow(cells)
     return out.getvalue()
+
+
+def harmless(cell: str) -> str:
+    """The text on one line. One that a spreadsheet would run as a formula gets an apostrophe before it; E.164 numbers,
+    whose `+` is only a sign to a spreadsheet, stay as they are for the scripts that read them."""
+    shown = printable(cell)
+    return "'" + shown if shown[:1] in _FORMULA and not _E164.fullmatch(shown) else shown
 
 
 _FORMULA = frozenset("=+-@＝＋－＠")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from streams.cli.blocks import csv_line, harmless
 from streams.cli.options import home_region
 from streams.runtime.saying import say, say_json
 
@@ -49,7 +48,7 @@ def ucenet(files: tuple[Path, ...], zone: str, titles: bool, as_json: bool, home
     Exit codes: 0 done, 1 a file cannot be read, 2 used wrongly.
     """
     from streams.captures.rows import CaptureError
-    from streams.captures.ucenet import COLUMNS, UcenetReport, csv_rows
+    from streams.captures.ucenet import ADDRESS, COLUMNS, UcenetReport
 
     try:
         report = UcenetReport(home_region, ZoneInfo(zone), with_titles=titles)
@@ -67,9 +66,8 @@ def ucenet(files: tuple[Path, ...], zone: str, titles: bool, as_json: bool, home
         rows = [dict(zip(COLUMNS, row, strict=True)) for row in report.rows()]
         say_json(json.dumps({"rows": rows, "unread": report.unread}))
         return
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(csv_rows(report))
-    for line in text.getvalue().splitlines():
-        say(line)
+    say(csv_line(COLUMNS))
+    for row in report.rows():  # an address is ours: its + is that of a masked number
+        say(csv_line(cell if place == ADDRESS else harmless(cell) for place, cell in enumerate(row)))
     if report.unread:
         say(f"{report.unread} lines and records could not be read", err=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from streams.cli.blocks import csv_row, rfc3339
 from streams.cli.reading import complain, states_in_force
 from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.clock import now_ms
@@ -126,10 +125,8 @@ def import_(
     sharing = _load(file)
     others = heard(_shared(common), sharing, now_ms())
     rows = [row for number, entries in others.items() for row in registry_rows(number, entries, sharing)]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     try:
-        BlockFile(out).write(text.getvalue().splitlines())
+        BlockFile(out).write(map(csv_row, [COLUMNS, *rows]))
     except FileProblem as problem:
         raise click.ClickException(str(problem)) from problem
     if as_json:
@@ -151,8 +148,6 @@ def list_(file: Path, shared_brokers: str | None, as_json: bool, brokers: str | 
       grayline share list sharing.yaml
     """
     import msgspec
-
-    from streams.cli.blocks import rfc3339
 
     common = _settings(brokers, kafka_config, shared_brokers)[1]
     sharing, at_ms = _load(file), now_ms()

@@ -12,16 +12,18 @@ from typing import Any
 
 import msgspec
 
+from rules.registry_file import PERIODS_MAX
 from rules.sharing_file import Sharing
 from schemas.json_reading import JsonReader, Unreadable
 from schemas.numbers import normalise
+from schemas.printable import printable
 from schemas.records import SharedNumber
+from schemas.registry import OWNER_MAX, REASON_MAX
 from schemas.topics import SHARED_NUMBERS
 from streams.ingest.epoch import OutRecord
 from streams.kafka.settings import KafkaSettings
 
 TIMEOUT_S = 10.0
-PERIODS_MAX = 16  # of one number in a registry; further ends of others' words end its last
 COLUMNS = ("kind", "number", "owner", "reason", "since", "until", "score")
 
 Shared = Mapping[tuple[str, str], SharedNumber]  # by (number, origin)
@@ -103,16 +105,17 @@ def heard(shared: Shared, sharing: Sharing, now_ms: int) -> dict[str, list[Share
 def registry_rows(number: str, entries: list[SharedNumber], sharing: Sharing) -> Iterator[tuple[str, ...]]:
     """The rows of a registry file about a number, as COLUMNS: one for each period in which the same words are in force.
     The score is the chance that at least one of them is right, were each as right as its origin says and we trust."""
-    ends = sorted({entry.until for entry in entries})[:PERIODS_MAX]
+    ends = sorted({entry.until for entry in entries})[:PERIODS_MAX]  # words that go on longer end with the last
     since_ms: int | None = None
     for until_ms in ends:
         mine = [entry for entry in entries if entry.until >= until_ms]
         parts = [entry.confidence * sharing.trust[entry.origin] for entry in mine]
         score = 1 - math.prod(1 - part for part in parts)
-        owner = " ".join(entry.origin for entry in mine)[:200]
+        # Escaped before they are cut, since an escape is longer, and a file with an entry too long is refused whole.
+        owner = printable(" ".join(entry.origin for entry in mine))[:OWNER_MAX]
         words = [f"{e.origin}: {e.category} {e.confidence:g} x {sharing.trust[e.origin]:g}" for e in mine]
-        since = "" if since_ms is None else str(since_ms)
-        yield "shared", number, owner, "; ".join(words)[:500], since, str(until_ms), f"{max(score, 0.0001):.4f}"
+        reason, since = printable("; ".join(words))[:REASON_MAX], "" if since_ms is None else str(since_ms)
+        yield "shared", number, owner, reason, since, str(until_ms), f"{max(score, 0.0001):.4f}"
         since_ms = until_ms
 
 

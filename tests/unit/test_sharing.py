@@ -11,6 +11,8 @@ from rules.diagnostics import RuleErrors
 from rules.registry_file import check_registry
 from rules.sharing_file import Confidence, Sharing, load_sharing
 from schemas.records import SharedNumber
+from streams.cli.blocks import csv_row
+from streams.operators.block_file import BlockFile
 from streams.operators.sharing import COLUMNS, confident, heard, registry_rows, to_write
 
 NOW, DAY = 1_795_312_800_000, 86_400_000
@@ -71,6 +73,20 @@ def test_words_add_up_as_independent_ones_and_each_until_its_own_end(tmp_path: P
     assert not mistakes
     assert registry is not None
     assert len(registry) == 2
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x85", "\x1c", "\0"])
+def test_a_category_with_the_end_of_a_line_adds_no_entry_and_spoils_no_file(tmp_path: Path, end: str) -> None:
+    forged = f"x{end}allowed,+821011110002,b,r,,{NOW + DAY},{end}" + "\u2028" * 200
+    rows = registry_rows(NUMBER, [entry("b", category=forged)], SHARING)
+    file = tmp_path / "heard.csv"
+    BlockFile(file).write(map(csv_row, [COLUMNS, *rows]))
+    registry, mistakes = check_registry([file])
+    assert not mistakes
+    assert registry is not None
+    assert [(registry.entry(i).number, registry.entry(i).kind.name) for i in range(len(registry))] == [
+        (NUMBER, "shared")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,11 @@ def test_times_are_of_the_zone_and_texts_are_shown_only_when_asked(tmp_path: Pat
     assert row == 'GB,KT,+4474****3456,11:00:00,20261122,1,"cmd win a prize, now"'
 
 
+def test_a_provider_adds_no_row_and_is_no_formula(tmp_path: Path) -> None:
+    _, *rows = report(tmp_path, [message(1, "+447400123456", carrier="=1+1\u2028GB\nKT")])
+    assert rows == ["GB,'=1+1\\u2028GB\\nKT,+4474****3456,02:00:00,20261122,1,sms"]
+
+
 def test_a_record_that_cannot_be_read_is_counted_and_a_file_without_any_other_fails(tmp_path: Path) -> None:
     file = tmp_path / "day.jsonl"
     line = {"topic": "cdr", "partition": 0, "offset": 0, "ts": T0, "key": None}
