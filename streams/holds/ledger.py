@@ -31,7 +31,7 @@ from streams.holds.number_order import Answer, NumberOrder
 from streams.holds.passes import NEVER
 from streams.holds.quota import Quota
 from streams.holds.registrations import REGISTRATIONS_MAX, Registrations
-from streams.holds.rulings import Rulings, end_of, with_ruling
+from streams.holds.rulings import Rulings, with_ruling
 from streams.holds.silence import ReviewTimes, Silence
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Ledger:
 
     def _spoken_until(self, number: int) -> list[int]:
         """The ends of what orders have left behind about a number."""
-        return [*map(end_of, self.rulings.of(number)), *(one.until for one in self.registrations.of(number))]
+        return [*self.rulings.ends(number), *self.registrations.ends(number)]
 
     def hold(self, key: Key) -> LedgerHold | None:
         return self._holds.get(key)

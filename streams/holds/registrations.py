@@ -1,52 +1,29 @@
 """Registrations of senders: which numbers may send, from when until when, for whom, through which account and relay.
 
-Orders on `control` give and end them, obeyed once where the number is counted; event time decides whom they cover. They
-are kept with the number's holds (streams/holds/ledger_rows.py), and forgotten like these, a week after their end.
+Orders on `control` give and end them, obeyed once where the number is counted; event time decides whom they cover.
 
 A rule is evaluated before the orders of its epoch are obeyed. So `Registrations.during` says beforehand what each order
 will change, by the same function, and each event is judged by what stood at its place in the log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from streams.holds.ledger_rows import Registration
 from streams.holds.number_order import REGISTER, REGISTRATIONS, NumberOrder
+from streams.holds.spoken import Spoken
 
 REGISTRATIONS_MAX = 16  # of one number
 
 Step = tuple[int, list[Registration]]  # (line of the order, what stands behind it)
 
 
-class Registrations:
-    """By number, in the order in which they were given."""
-
-    def __init__(self) -> None:
-        self._of: dict[int, list[Registration]] = {}
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._of
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._of)
-
-    def __len__(self) -> int:
-        return len(self._of)
-
-    def of(self, number: int) -> list[Registration]:
-        return self._of.get(number, [])
-
-    def put(self, number: int, registrations: Iterable[Registration]) -> None:
-        """All that stand for a number."""
-        self._of.pop(number, None)
-        if found := list(registrations):
-            self._of[number] = found
-
-    def forget(self, number: int, ended_before_ms: int) -> bool:
-        """Forgets those of a number that had ended by then. Returns True if there was one."""
-        before = self.of(number)
-        self.put(number, [one for one in before if one.until > ended_before_ms])
-        return len(self.of(number)) < len(before)
+class Registrations(Spoken[Registration]):
+    @staticmethod
+    def end_of(one: Registration) -> int:
+        return one.until
 
     def during(self, orders: Sequence[NumberOrder]) -> dict[int, list[Step]]:
         """By number, what the orders of an epoch will leave, each from its line on. Changes nothing."""
@@ -74,7 +51,7 @@ def after_order(standing: list[Registration], order: NumberOrder) -> tuple[list[
     ended = [one for one in standing if one.until > order.at_ms and _is_meant(one, order)]
     if not ended:
         return standing, "not_registered"
-    cut = [_until(one, order.at_ms) if one in ended else one for one in standing]
+    cut = [replace(one, until=order.at_ms) if one in ended else one for one in standing]
     return [one for one in cut if one.until > one.since], ""
 
 
@@ -94,7 +71,3 @@ def _through(one: Registration) -> tuple[str | None, str | None]:
 
 def _is_meant(one: Registration, order: NumberOrder) -> bool:
     return order.account in ("", one.account) and order.relay in ("", one.relay)
-
-
-def _until(one: Registration, until_ms: int) -> Registration:
-    return Registration(one.since, until_ms, one.id, one.owner, one.account, one.relay)

@@ -5,47 +5,28 @@ A firing at t opens nothing where a release or a verdict stands against it, even
     release, allow   at or before its time: nothing; from then on and before its end: in review instead of enforced
     reject           before its end: nothing
 
-Of several the strictest holds. A ruling is about one rule, or all. It is kept with the number's holds, and forgotten
-like them, a week after its end: the numbers that have rulings are those that operators spoke of."""
+Of several the strictest holds. A ruling is about one rule, or all. The numbers that have rulings are those that
+operators spoke of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
 
 from streams.holds.ledger_rows import Ruling
 from streams.holds.passes import NEVER
+from streams.holds.spoken import Spoken
 
 NOTHING = "nothing"
 RELEASED, ALLOW_LISTED = "released", "allow_listed"
 _DIVERTED = {"release": RELEASED, "allow": ALLOW_LISTED}
 
 
-class Rulings:
-    """By number, in the order in which they were given."""
-
-    def __init__(self) -> None:
-        self._of: dict[int, list[Ruling]] = {}
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._of
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._of)
-
-    def __len__(self) -> int:
-        return len(self._of)
-
-    def of(self, number: int) -> list[Ruling]:
-        return self._of.get(number, [])
-
-    def put(self, number: int, rulings: Iterable[Ruling]) -> None:
-        """All that stand about a number."""
-        self._of.pop(number, None)
-        if found := list(rulings):
-            self._of[number] = found
+class Rulings(Spoken[Ruling]):
+    @staticmethod
+    def end_of(one: Ruling) -> int:
+        return max(one.at, one.until)
 
     def stands(self, number: int, action: str, at_ms: int) -> bool:
         return any(one.action == action and one.at <= at_ms < one.until for one in self.of(number))
@@ -65,21 +46,11 @@ class Rulings:
                 found, until_ms = _DIVERTED[one.action], min(until_ms, one.until)
         return (found, until_ms) if nothing_until_ms == -NEVER else (NOTHING, nothing_until_ms)
 
-    def forget(self, number: int, ended_before_ms: int) -> bool:
-        """Forgets the rulings about a number that had ended by then. Returns True if there was one."""
-        before = self.of(number)
-        self.put(number, [one for one in before if end_of(one) > ended_before_ms])
-        return len(self.of(number)) < len(before)
-
 
 def with_ruling(rulings: list[Ruling], ruling: Ruling) -> list[Ruling]:
     """A later ruling of the same kind about the same rule replaces the one before."""
     same = (ruling.action, ruling.rule)
     return [*(one for one in rulings if (one.action, one.rule) != same), ruling]
-
-
-def end_of(ruling: Ruling) -> int:
-    return max(ruling.at, ruling.until)
 
 
 def ruling(action: Literal["release", "allow", "reject"], rule: str, at_ms: int, until_ms: int, id: str) -> Ruling:
