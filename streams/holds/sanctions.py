@@ -21,9 +21,9 @@ from schemas.topics import LEDGER
 from streams.holds.decisions import GAIN_SHARE, HOUR_MS
 from streams.holds.ledger import TOMBSTONE_AFTER_MS
 from streams.holds.ledger_keys import SANCTION_KEY
-from streams.holds.ledger_rows import LedgerRowError
+from streams.holds.ledger_rows import LedgerRowError, homes_of
+from streams.holds.passes import NEVER
 from streams.ingest.epoch import OutRecord
-from streams.kernels.partition import partition_of
 
 FORMAT = 1
 STANDING_MAX = 1 << 18  # of all that a worker knows; beyond it nothing new is recommended
@@ -69,6 +69,7 @@ class Sanctions:
         self.not_opened = 0  # firings at the bound
         self._standing: dict[Key, Standing] = {}
         self._touched: dict[Key, None] = {}
+        self._first_end_ms = NEVER  # none ends sooner, though all may end later
 
     def __len__(self) -> int:
         return len(self._standing)
@@ -105,7 +106,7 @@ class Sanctions:
                 self.not_opened += len(at) - k
                 return
             from_ms = t if known is None or is_opening else known.from_ms
-            self._standing[key] = Standing(from_ms, t + period_ms)
+            self._stand(key, Standing(from_ms, t + period_ms))
             self._touched[key] = None
             yield SanctionChange(
                 int(index[k + first]), "opened" if is_opening else "extended", key[2], from_ms, t + period_ms
@@ -114,10 +115,17 @@ class Sanctions:
 
     def bury(self, partition: int, partitions: int, clock_ms: int) -> None:
         """Forgets the partition's recommendations that ended a week before its clock."""
+        if self._first_end_ms + TOMBSTONE_AFTER_MS > clock_ms:  # it is asked after every epoch
+            return
         for key in self._of(partition, partitions):
             if self._standing[key].until_ms + TOMBSTONE_AFTER_MS <= clock_ms:
                 del self._standing[key]
                 self._touched[key] = None
+        self._first_end_ms = min((standing.until_ms for standing in self._standing.values()), default=NEVER)
+
+    def _stand(self, key: Key, standing: Standing) -> None:
+        self._standing[key] = standing
+        self._first_end_ms = min(self._first_end_ms, standing.until_ms)
 
     # -- across restarts ---------------------------------------------------------------------------------------
 
@@ -126,10 +134,9 @@ class Sanctions:
         touched, self._touched = list(self._touched), {}
         if not partitions:
             return []
-        homes = _homes([key for _, _, key in touched], partitions)
         return [
             OutRecord(LEDGER, _row_key(key), self._row(key), partition=home)
-            for key, home in zip(touched, homes, strict=True)
+            for key, home in zip(touched, _homes(touched, partitions), strict=True)
         ]
 
     def load(self, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
@@ -144,7 +151,7 @@ class Sanctions:
                     raise ValueError(f"its format is {row.format}, and this version reads {FORMAT}")
             except ValueError as problem:
                 raise LedgerRowError(f"ledger: a row of {len(key)} bytes about a recommendation: {problem}") from None
-            self._standing[row.rule, row.subject, row.key] = Standing(row.from_, row.until)
+            self._stand((row.rule, row.subject, row.key), Standing(row.from_, row.until))
 
     def drop(self, partition: int, partitions: int) -> None:
         for key in self._of(partition, partitions):
@@ -158,8 +165,7 @@ class Sanctions:
 
     def _of(self, partition: int, partitions: int) -> list[Key]:
         keys = list(self._standing)
-        homes = _homes([key for _, _, key in keys], partitions)
-        return [key for key, home in zip(keys, homes, strict=True) if home == partition]
+        return [key for key, home in zip(keys, _homes(keys, partitions), strict=True) if home == partition]
 
     def _row(self, key: Key) -> bytes | None:
         standing = self._standing.get(key)
@@ -170,10 +176,8 @@ class Sanctions:
         return orjson.dumps(row | {"from": standing.from_ms, "until": standing.until_ms})
 
 
-def _homes(keys: list[int], partitions: int) -> list[int]:
-    homes = np.empty(len(keys), np.int32)
-    partition_of(np.array(keys, np.int64), partitions, homes)
-    return homes.tolist()
+def _homes(keys: list[Key], partitions: int) -> list[int]:
+    return homes_of(np.array([of for _, _, of in keys], np.int64), partitions).tolist()
 
 
 def _row_key(key: Key) -> bytes:
