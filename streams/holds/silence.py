@@ -67,12 +67,12 @@ class ReviewTimes:
     def take_due(self, silence: Silence) -> list[Due]:
         """Takes out what falls due in an epoch: a heap by line."""
         found: list[Due] = []
+        newest_ms = int(silence.clock.max(initial=0))
         for partition, heap in self._heaps.items():
-            newest_ms = int(silence.clock[silence.partition == partition].max(initial=np.iinfo(np.int64).min))
             while heap and heap[0][0] <= newest_ms:
-                entry = heapq.heappop(heap)
-                line = silence.falls_due(partition, entry[0], 0)
-                assert line is not None
-                found.append((line, *entry))
+                line = silence.falls_due(partition, heap[0][0], 0)
+                if line is None:
+                    break
+                found.append((line, *heapq.heappop(heap)))
         heapq.heapify(found)
         return found
