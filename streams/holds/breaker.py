@@ -33,7 +33,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from schemas.feeds import CODES, FEEDS
+from schemas.feeds import CODES, topic_of
 from schemas.json_reading import Int64, JsonReader, Unreadable
 from streams.holds.rules_guard import HELD, Guarded, GuardLimits, RulesGuard
 from streams.ingest.epoch import Place, home_of
@@ -169,7 +169,7 @@ class Gate:
     def held_back(self, k: int) -> str:
         """Returns why a firing must not open an enforced hold, or "" when it may. To be called for each such firing, in
         order. A rule and number that are held back stay so until the minute ends."""
-        place = _topics()[int(self.topic[k])], int(self.partition[k])
+        place = topic_of(int(self.topic[k])), int(self.partition[k])
         slot, number = int(self.firings.rule[k]), int(self.firings.number[k])
         return self.breaker.ask(place, int(self.minute[k]), self.rules[slot], number, slot in self.spoofable)
 
@@ -353,11 +353,6 @@ def _spans(place: np.ndarray, minute: np.ndarray) -> np.ndarray:
     out = np.zeros(len(place), np.int64)
     out[order[1:]] = np.cumsum(changes)
     return out
-
-
-def _topics() -> dict[int, str]:
-    """Input topics by their code."""
-    return {feed.code: name for name, feed in FEEDS.items()}
 
 
 def _plain(value: object) -> object:
