@@ -14,7 +14,6 @@ from itertools import count
 import numpy as np
 
 from schemas.topics import CDR, MESSAGE_RELAY, REPORTS, TRAPS
-from streams.traffic.labels import Label
 from streams.traffic.pilot_people import (
     DAY_MS,
     HOUR_MS,
@@ -25,15 +24,19 @@ from streams.traffic.pilot_people import (
     Story,
 )
 from streams.traffic.rows import TrafficRecord
-from streams.traffic.witnesses import ReportLabel
+from streams.traffic.witnesses import (
+    DELAY_MEDIAN_MS,
+    DELAY_SPREAD,
+    DEPTHS,
+    DUPLICATES,
+    MISTAKES,
+    SECOND_TAP_MS,
+    ReportLabel,
+)
 
 REPORTS_MADE = 145_027
-WEEKS_MS = 21 * DAY_MS
 START_MS = 1_793_545_200_000  # Monday 2026-11-02, midnight in Korea
 TRUE_EACH = 13.0  # reports of an offender, on average, before what is wrong is added
-DUPLICATES, MISTAKES = 0.15, 0.06  # of all reports
-SECOND_TAP_MS = 60_000
-DELAY_MEDIAN_MS, DELAY_SPREAD = 15 * 60_000, 1.4  # log-normal
 KNOWN_HANDSETS = 0.85  # of honest reporters: the others write into a form on the web
 ACCOUNTS = 300  # of those who brigade others; they come again
 PEOPLE, PEOPLE_FIRST = 3_000_000, 82_10_2000_0000
@@ -76,7 +79,8 @@ class ReportColumns:
         return sum(map(len, self.at))
 
 
-KINDS = TRUE, DUPLICATE, MISTAKE, MALICIOUS = ("true", "duplicate", "mistake", "malicious")
+KINDS = ("true", "duplicate", "mistake", "malicious")
+TRUE, DUPLICATE, MISTAKE, MALICIOUS = range(len(KINDS))
 
 
 class Pilot:
@@ -86,7 +90,7 @@ class Pilot:
         """size: of the published number of reports."""
         self._rng = np.random.default_rng([seed, 14])
         self.reports_made = round(REPORTS_MADE * size)
-        self._size, self._seed = size, seed
+        self._size = size
         self._next = {kind: count(first) for kind, first in NUMBERS_FIRST.items()}
         self._told = ReportColumns()
         self._acts: list[tuple[int, Acts]] = []
@@ -110,8 +114,7 @@ class Pilot:
         wanted = round(self.reports_made * MISTAKES)
         for story in INNOCENTS:
             for _ in range(max(1, round(story.share * self._size))):
-                person = self._person(story)
-                self._wrong(person)
+                self._wrong(self._person(story))
         subscriber = next(story for story in INNOCENTS if story.kind == "subscriber")
         while wanted > 0:
             person = self._person(subscriber)
@@ -138,13 +141,13 @@ class Pilot:
 
     def _reported(self, person: Person) -> None:
         rng, acts = self._rng, person.acts
-        some = min(int(rng.geometric(1 / TRUE_EACH)), 60, max(len(acts.reached), 1))
-        whom = rng.choice(acts.reached, some, replace=False) if len(acts.reached) else np.empty(0, np.int64)
-        self._told.add(acts.at[whom] + self._delays(some), person.number, acts.peer[whom], self._known(some), 0)
+        some = min(int(rng.geometric(1 / TRUE_EACH)), 60, max(len(acts.at), 1))
+        whom = rng.choice(len(acts.at), some, replace=False) if len(acts.at) else np.empty(0, np.int64)
+        self._told.add(acts.at[whom] + self._delays(some), person.number, acts.peer[whom], self._known(some), TRUE)
 
     def _mistaken(self, person: Person, some: int) -> int:
         at = person.begin_ms + self._rng.integers(9, 20, some) * HOUR_MS + self._delays(some)
-        self._told.add(at, person.number, self._strangers(some), self._known(some), 2)
+        self._told.add(at, person.number, self._strangers(some), self._known(some), MISTAKE)
         return some
 
     def _wrong(self, person: Person) -> None:
@@ -155,14 +158,14 @@ class Pilot:
         if not some or story.floods:
             return
         if story.annoys:  # those who were reached report it, though nothing is wrong
-            whom = rng.choice(person.acts.reached, min(some, len(person.acts.reached)), replace=False)
+            whom = rng.choice(len(person.acts.at), min(some, len(person.acts.at)), replace=False)
             at, reporter = person.acts.at[whom] + self._delays(len(whom)), person.acts.peer[whom]
-            self._told.add(at, person.number, reporter, self._known(len(whom)), 2)
+            self._told.add(at, person.number, reporter, self._known(len(whom)), MISTAKE)
             return
         at = person.begin_ms + 10 * HOUR_MS + rng.integers(0, story.within_h * HOUR_MS, some)
         whom = self._accounts if story.brigaded else self._strangers(max(1, round(some * story.reporters)))
         reporter = rng.choice(whom, some, replace=not story.brigaded)
-        self._told.add(at, person.number, reporter, rng.random(some) < story.known, 3)
+        self._told.add(at, person.number, reporter, rng.random(some) < story.known, MALICIOUS)
 
     def _flood(self, person: Person, some: int) -> None:
         """Thousands of reports, of few reporters or of ever fresh ones, within an hour or a day."""
@@ -172,15 +175,14 @@ class Pilot:
         within = HOUR_MS * int(rng.integers(1, 24))
         at = person.begin_ms + 10 * HOUR_MS + rng.integers(0, within, some)
         self._told.add(at, person.number, reporter[rng.integers(0, len(reporter), some)],
-                       rng.random(some) < rng.choice([0.0, 0.1, 0.9]), 3)  # fmt: skip
+                       rng.random(some) < rng.choice([0.0, 0.1, 0.9]), MALICIOUS)  # fmt: skip
 
     def _double(self) -> None:
         """Duplicates: half are delivered twice, half are another tap with another id."""
         told, some = self._told, self.reports_made - self._told.made
-        rows = [np.concatenate(getattr(told, name)) for name in ("at", "number", "reporter", "known")]
-        which = self._rng.integers(0, len(rows[0]), some)
-        self._again = which
-        self._later = rows[0][which] + self._rng.integers(1_000, SECOND_TAP_MS, some)
+        at = np.concatenate(told.at)
+        self._again = self._rng.integers(0, len(at), some)
+        self._later = at[self._again] + self._rng.integers(1_000, SECOND_TAP_MS, some)
         self._is_tap = self._rng.random(some) < 0.5
 
     def _columns(self) -> dict[str, np.ndarray]:
@@ -188,7 +190,7 @@ class Pilot:
         one = {name: np.concatenate(getattr(told, name)) for name in ("at", "number", "reporter", "known", "kind")}
         n = len(one["at"])
         out = {name: np.concatenate([column, column[again]]) for name, column in one.items()}
-        out["kind"][n:] = 1
+        out["kind"][n:] = DUPLICATE
         out["arrives"] = np.concatenate([one["at"], self._later])
         out["at"][n:] = np.where(self._is_tap, self._later, one["at"][again])
         out["id"] = np.concatenate([np.arange(n), np.where(self._is_tap, n + np.arange(len(again)), again)])
@@ -202,7 +204,7 @@ class Pilot:
         makers: list[tuple[np.ndarray, Callable[[int], TrafficRecord]]] = [(self._reports["arrives"], self._report)]
         for messages in (True, False):
             columns = _joined(self._acts, messages)
-            makers.append((columns[0], _contact(columns, messages, self._seed)))
+            makers.append((columns[0], _contact(columns, messages)))
         hits = self._hits()
         makers.append((hits[0], _hit(hits)))
         at = np.concatenate([times for times, _ in makers])
@@ -212,12 +214,6 @@ class Pilot:
         makes = [make for _, make in makers]
         for which, row in zip(of[order].tolist(), place[order].tolist(), strict=True):
             yield makes[which](row)
-
-    def labels(self) -> list[Label]:
-        return [
-            Label(f"+{p.number}", p.story.kind, p.story.innocent, int(p.acts.at.min(initial=0)), len(p.acts.at))
-            for p in self.people
-        ]
 
     def report_labels(self) -> Iterator[ReportLabel]:
         """The truth about each report, in the order in which they come."""
@@ -264,7 +260,7 @@ class Pilot:
         return PEOPLE_FIRST + self._rng.integers(0, PEOPLE, n)
 
     def _parts(self, total: int, parts: int) -> list[int]:
-        """So many whole numbers of at least 1,000 where there are enough, which add up to the total."""
+        """So many whole numbers, which add up to the total."""
         shares = self._rng.dirichlet(np.full(parts, 3.0)) if parts else np.empty(0)
         out = np.floor(shares * total).astype(int).tolist()
         if out:
@@ -284,7 +280,7 @@ def _joined(acts: list[tuple[int, Acts]], messages: bool) -> tuple[np.ndarray, .
     return ends, at, talk, number, peer, vouched
 
 
-def _contact(columns: tuple[np.ndarray, ...], messages: bool, seed: int) -> Callable[[int], TrafficRecord]:
+def _contact(columns: tuple[np.ndarray, ...], messages: bool) -> Callable[[int], TrafficRecord]:
     ends, at, talk, number, peer, vouched = columns
     said = (b'"verified":"none","origin":"international"', b'"verified":"full","origin":"domestic"')
 
@@ -309,16 +305,13 @@ def _contact(columns: tuple[np.ndarray, ...], messages: bool, seed: int) -> Call
 
 def _hit(hits: tuple[np.ndarray, ...]) -> Callable[[int], TrafficRecord]:
     at, number, trap = hits
-    depths = (b"record", b"limited", b"full")
+    depths = [depth.encode() for depth in DEPTHS]
 
     def hit(i: int) -> TrafficRecord:
         key = b"+%d" % number[i]
         value = b'{"at":%d,"sender":"%b","trap":"+8260000%04d","depth":"%b"}' % (
-            at[i],
-            key,
-            trap[i],
-            depths[trap[i] % 3],
-        )
+            at[i], key, trap[i], depths[trap[i] % len(depths)],
+        )  # fmt: skip
         return TrafficRecord(TRAPS, key, int(at[i]), value)
 
     return hit

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 UNANSWERED = -1
 
 
@@ -20,11 +20,6 @@ class Acts:
     talk_ms: np.ndarray  # int64; UNANSWERED for a call that nobody answered, 0 for messages
     vouched: np.ndarray  # bool: somebody vouches for the number; the others are forged, or come from abroad
     peer: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-
-    @property
-    def reached(self) -> np.ndarray:
-        """Places of the contacts that somebody may report: their number showed on a display."""
-        return np.arange(len(self.at))
 
 
 @dataclass(frozen=True)
