@@ -22,12 +22,13 @@ import numpy as np
 from bench.packs.made import batches, epochs_of
 from bench.packs.run import Watched
 from bench.packs.score import quantile, wilson
+from bench.seeds import seeds_of
 from rules.load import load, witnesses
 from rules.model import RuleSet
 from rules.registry import ALWAYS_MS, Entry, InForce, Registry
-from schemas.registry import ENTRY_KINDS, REPORT_REJECTED, REPORT_UPHELD
+from schemas.registry import ENTRY_KINDS, REPORT_REJECTED
 from streams.holds.firings import ENFORCE, REVIEW
-from streams.operators.judging import JUDGED_MAX, KEPT_MS, REACH_MS
+from streams.operators.judging import Verdict, judgements
 from streams.traffic.pilot import Pilot, Registered
 
 DAY_MS = 86_400_000
@@ -75,6 +76,7 @@ class ReviewDesk:
         self._due: list[tuple[int, int]] = []  # when, whom
         self._asked: set[int] = set()
         self._entries: list[Entry] = []
+        self.doubted: set[int] = set()  # reporters with a judgement against them
         columns = pilot.reports()
         order = np.lexsort((-columns["at"], columns["number"]))
         order = order[columns["known"][order]]
@@ -92,20 +94,14 @@ class ReviewDesk:
         if len(self._entries) > before:
             self._engine.registry = InForce(self._engine.registry.files, Registry.of(self._entries))
 
-    @property
-    def rejected(self) -> int:
-        """Reporters with a judgement against them."""
-        return len({entry.key for entry in self._entries if entry.kind is REPORT_REJECTED})
-
     def _judge(self, at_ms: int, number: int) -> None:
         low, high = np.searchsorted(self._number, [number, number + 1])
-        recent = (self._at[low:high] <= at_ms) & (self._at[low:high] >= at_ms - REACH_MS)
-        reporters = list(dict.fromkeys(self._reporter[low:high][recent].tolist()))[:JUDGED_MAX]
-        kind = REPORT_REJECTED if self._innocent[number] else REPORT_UPHELD
-        if kind is REPORT_UPHELD:
-            doubted = {entry.key for entry in self._entries if entry.kind is REPORT_REJECTED}
-            reporters = [who for who in reporters if who in doubted]
-        self._entries += [Entry(kind, 0, who, at_ms, at_ms + KEPT_MS, "desk", str(number)) for who in reporters]
+        verdict = Verdict(str(number), "wrong" if self._innocent[number] else "right", at_ms, str(number), "desk")
+        recent = (self._at[low:high] <= at_ms) & (self._at[low:high] >= verdict.since_ms)
+        reporters = list(dict.fromkeys(self._reporter[low:high][recent].tolist()))
+        judged = judgements(verdict, reporters, self.doubted)
+        self._entries += judged
+        self.doubted |= {entry.key for entry in judged if entry.kind is REPORT_REJECTED}
 
 
 def registry_of(registered: Registered) -> Registry:
@@ -130,7 +126,7 @@ def run(rules: RuleSet, pilot: Pilot, tally: Tally, desk_ms: int = 0) -> None:
         engine.maintain()
         if desk_ms:
             desk.work(records[-1].timestamp_ms)
-    tally.rejected += desk.rejected
+    tally.rejected += len(desk.doubted)
     tally.reports.update(label.kind for label in pilot.report_labels())
     first, enough = _reported(pilot)
     holds: dict[tuple[int, int], dict[str, int]] = defaultdict(dict)
@@ -221,15 +217,6 @@ def as_json(tally: Tally) -> str:
     }
     return json.dumps({"reports": tally.reports, "records": tally.records, "kinds": kinds, "seconds": spans,
                        "allowed_blocked": tally.allowed_blocked})  # fmt: skip
-
-
-def seeds_of(asked: str) -> list[int]:
-    """Reads `1,2,7-9`. Raises ValueError."""
-    out: list[int] = []
-    for part in asked.split(","):
-        low, _, high = part.partition("-")
-        out += range(int(low), int(high or low) + 1)
-    return out
 
 
 def _made(rules: RuleSet, seeds: Iterable[int], size: float, desk_ms: int) -> Tally:

@@ -20,6 +20,7 @@ from bench.packs.kinds import KINDS, Facts
 from bench.packs.run import Ran, run
 from bench.packs.score import Tally, goals, recall, tally, weighted
 from bench.packs.variants import Variant, rules_of
+from bench.seeds import seeds_of
 from rules.load import packs
 
 QUICK = Scene(hours=4.0, subscribers=3_000, per_kind=2)
@@ -85,7 +86,7 @@ def main(
         for feed in _listed(feeds, FEEDS, "--feeds")
         for day in _listed(days, tuple(DAYS), "--days")
     ]
-    chosen = _seeds(seeds)
+    chosen = seeds_of(seeds)
     try:
         asked = Asked(paths, sensitivity, generator, bool(explain), cache)
         runs = _run_all(asked, chosen, settings, begin, jobs)
@@ -181,14 +182,6 @@ def _listed(text: str, among: tuple[str, ...], option: str) -> list[str]:
         if one not in among:
             raise click.BadParameter(f"{one!r} is none of {', '.join(among)}", param_hint=option)
     return chosen
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        parts = [[int(end) for end in part.split("-")] for part in text.split(",")]
-        return [seed for ends in parts for seed in range(ends[0], ends[-1] + 1)]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is no list of seeds; write 1,2,7-9", param_hint="--seeds") from None
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def judge(
     published = as_published(number, home_region, "NUMBER")
     asked = Verdict(published, verdict, now, order, operator or login() or "unknown")
     try:
-        count = judge_reporters(settings, asked, told_entries(settings))
+        count = len(judge_reporters(settings, asked, told_entries(settings)))
     except KafkaProblem as problem:
         raise click.ClickException(str(problem)) from problem
     if as_json:

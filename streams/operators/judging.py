@@ -7,7 +7,7 @@ was written before is written once more, and counts once."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from rules.registry import Entry, Registry
@@ -50,22 +50,26 @@ class Verdict:
         return self.at_ms - REACH_MS
 
 
-def judge(settings: KafkaSettings, verdict: Verdict, told: Registry) -> int:
-    """Writes a judgement of everybody who reported the number, and returns how many. told: what was written before:
-    a right report is noted only of those who had a wrong one. Raises KafkaProblem."""
-    reporters = reporters_of(settings, verdict)
-    kind = VERDICTS[verdict.verdict]
-    if kind is REPORT_UPHELD:
-        doubted = {entry.key for entry in told.entries_of(REPORT_REJECTED)}
-        reporters = [key for key in reporters if key in doubted]
-    if sum(1 for kind in JUDGEMENTS for _ in told.entries_of(kind)) + len(reporters) > TOLD_KEPT:
+def judge(settings: KafkaSettings, verdict: Verdict, told: Registry) -> list[Entry]:
+    """Writes a judgement of everybody who reported the number, and returns them. told: what was written before. Raises
+    KafkaProblem."""
+    doubted = {entry.key for entry in told.entries_of(REPORT_REJECTED)}
+    entries = judgements(verdict, reporters_of(settings, verdict), doubted)
+    if sum(1 for kind in JUDGEMENTS for _ in told.entries_of(kind)) + len(entries) > TOLD_KEPT:
         raise KafkaProblem(f"{TOLD_KEPT:,} judgements of reporters are in force: take old ones back first")
-    until_ms = verdict.at_ms + KEPT_MS
-    entries = [Entry(kind, 0, key, verdict.at_ms, until_ms, verdict.operator, verdict.order) for key in reporters]
     if entries:
         records = (record_of(entry, verdict.order, verdict.at_ms, verdict.operator) for entry in entries)
         write(settings, records, "judgement")
-    return len(entries)
+    return entries
+
+
+def judgements(verdict: Verdict, reporters: Sequence[int], doubted: Container[int]) -> list[Entry]:
+    """An entry for each of those who reported last. doubted: keys of all who had a wrong report: a right one is noted
+    only of them."""
+    kind = VERDICTS[verdict.verdict]
+    judged = [key for key in reporters[:JUDGED_MAX] if kind is not REPORT_UPHELD or key in doubted]
+    until_ms = verdict.at_ms + KEPT_MS
+    return [Entry(kind, 0, key, verdict.at_ms, until_ms, verdict.operator, verdict.order) for key in judged]
 
 
 def reporters_of(settings: KafkaSettings, verdict: Verdict) -> list[int]:
@@ -81,7 +85,7 @@ def reporters_of(settings: KafkaSettings, verdict: Verdict) -> list[int]:
         if is_his and report.get(str(REPORTED.known)) == KNOWN and verdict.since_ms <= at <= verdict.at_ms:
             if reporter.key > 0:  # a number: whoever has none cannot be told from others
                 newest[reporter.key] = max(newest.get(reporter.key, 0), at)
-    return sorted(newest, key=lambda key: (-newest[key], key))[:JUDGED_MAX]
+    return sorted(newest, key=lambda key: (-newest[key], key))
 
 
 def _reports(values: Iterable[bytes | None]) -> Iterable[dict[str, object]]:
