@@ -89,14 +89,13 @@ def judge(
     Exit codes: 0 written, 1 the broker cannot be read or did not take it, 2 used wrongly.
     """
     from streams.kafka.settings import KafkaProblem
-    from streams.operators.judging import Verdict
-    from streams.operators.judging import judge as judge_reporters
+    from streams.operators import judging
 
     now, settings = now_ms(), load_settings(brokers, kafka_config)
     published = as_published(number, home_region, "NUMBER")
-    asked = Verdict(published, verdict, now, order, operator or login() or "unknown")
+    asked = judging.Verdict(published, verdict, now, order, operator or login() or "unknown")
     try:
-        count = len(judge_reporters(settings, asked, told_entries(settings)))
+        count = len(judging.judge(settings, asked, judging.judged_before(told_entries(settings))))
     except KafkaProblem as problem:
         raise click.ClickException(str(problem)) from problem
     if as_json:
@@ -124,13 +123,15 @@ def decide(desk: Desk, orders: Sequence[Any], verdict: str, timeout_s: float | N
 
 def _judge(desk: Desk, obeyed: Sequence[OrderAnswer], verdict: str) -> None:
     from streams.kafka.settings import KafkaProblem
-    from streams.operators.judging import Verdict
-    from streams.operators.judging import judge as judge_reporters
+    from streams.operators import judging
 
+    before = None
     for order in (answer.order for answer in obeyed):
-        asked = Verdict(order.number, verdict, order.at, order.id, order.operator)
+        asked = judging.Verdict(order.number, verdict, order.at, order.id, order.operator)
         try:
-            judge_reporters(desk.settings, asked, told_entries(desk.settings))
+            if before is None:
+                before = judging.judged_before(told_entries(desk.settings))
+            before += judging.judge(desk.settings, asked, before)
         except (KafkaProblem, click.ClickException) as problem:
             say(
                 f"the reporters of {order.number} are not judged: {problem}. Once more: grayline reporters judge "

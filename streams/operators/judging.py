@@ -50,12 +50,17 @@ class Verdict:
         return self.at_ms - REACH_MS
 
 
-def judge(settings: KafkaSettings, verdict: Verdict, told: Registry) -> list[Entry]:
-    """Writes a judgement of everybody who reported the number, and returns them. told: what was written before. Raises
+def judged_before(told: Registry) -> list[Entry]:
+    """All judgements that operators told."""
+    return [entry for kind in JUDGEMENTS for entry in told.entries_of(kind)]
+
+
+def judge(settings: KafkaSettings, verdict: Verdict, before: Sequence[Entry]) -> list[Entry]:
+    """Writes a judgement of everybody who reported the number, and returns them. before: those written before. Raises
     KafkaProblem."""
-    doubted = {entry.key for entry in told.entries_of(REPORT_REJECTED)}
+    doubted = {entry.key for entry in before if entry.kind is REPORT_REJECTED}
     entries = judgements(verdict, reporters_of(settings, verdict), doubted)
-    if sum(1 for kind in JUDGEMENTS for _ in told.entries_of(kind)) + len(entries) > TOLD_KEPT:
+    if len(before) + len(entries) > TOLD_KEPT:
         raise KafkaProblem(f"{TOLD_KEPT:,} judgements of reporters are in force: take old ones back first")
     if entries:
         records = (record_of(entry, verdict.order, verdict.at_ms, verdict.operator) for entry in entries)
