@@ -16,7 +16,7 @@ from streams.cli.options import Time, home_region
 from streams.cli.ordering import EXIT_CODES, Asked, Desk, options
 from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.clock import now_ms
-from streams.runtime.saying import say, say_coloured, say_json
+from streams.runtime.saying import counted, say, say_coloured, say_json
 
 if TYPE_CHECKING:
     from rules.registry import Entry, Registry
@@ -103,9 +103,9 @@ def check(paths: tuple[Path, ...], as_json: bool, home_region: str) -> None:
             if sum(counts.values()):
                 say(", ".join([f"{name}: {sum(counts.values())}", *more]))
         if registry is not None:
-            say(f"{_counted(len(registry), 'entry', 'entries')}, version {registry.version or 'none'}: no errors")
+            say(f"{counted(len(registry), 'entry', 'entries')}, version {registry.version or 'none'}: no errors")
         else:
-            say(_counted(len(diagnostics), "error", "errors"))
+            say(counted(len(diagnostics), "error"))
     sys.exit(0 if registry is not None else 1)
 
 
@@ -228,7 +228,7 @@ def say_entries(found: list[Entry], version: str, as_json: bool) -> None:
         return
     for entry in entries:
         say(f"{entry.kind.name}  {entry.number}  {entry.times()}  {entry.owner}: {entry.reason}")
-    say(_counted(len(entries), "entry", "entries"))
+    say(counted(len(entries), "entry", "entries"))
 
 
 def entry_of_values(values: dict[str, str], region: str) -> Entry:
@@ -287,7 +287,3 @@ def _print(done: str, entry: Entry, as_json: bool) -> None:
         say_json(json.dumps({"done": done, "kind": entry.kind.name, "number": entry.number}))
     else:
         say(f"{done}: {entry.kind.name} {entry.number}" + (f", {entry.times()}" if done == "added" else ""))
-
-
-def _counted(count: int, one: str, several: str) -> str:
-    return f"{count} {one if count == 1 else several}"

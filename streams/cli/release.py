@@ -10,7 +10,7 @@ from streams.cli.options import Duration
 from streams.cli.ordering import EXIT_CODES, Asked, Desk, options
 from streams.cli.reading import states_in_force
 from streams.cli.reporters import decide, reports_option
-from streams.runtime.saying import say, say_json
+from streams.runtime.saying import counted, say, say_json
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
@@ -105,13 +105,13 @@ def _show(numbers: list[str], rule: str, as_json: bool) -> None:
 
         say_json(orjson.dumps({"done": False, "rule": rule, "count": len(numbers), "numbers": numbers}))
     else:
-        say(_counted(numbers, rule))
+        say(_listed(numbers, rule))
 
 
-def _counted(numbers: list[str], rule: str) -> str:
+def _listed(numbers: list[str], rule: str) -> str:
     shown = f": {', '.join(numbers[:SAMPLE])}" if numbers else ""
     more = ", ..." if len(numbers) > SAMPLE else ""
-    return f"{len(numbers)} {'number' if len(numbers) == 1 else 'numbers'} blocked by {rule}{shown}{more}"
+    return f"{counted(len(numbers), 'number')} blocked by {rule}{shown}{more}"
 
 
 def _ask(numbers: list[str], rule: str, yes: bool, as_json: bool) -> None:
@@ -120,6 +120,6 @@ def _ask(numbers: list[str], rule: str, yes: bool, as_json: bool) -> None:
     if not numbers:
         raise click.ClickException(f"rule {rule!r} blocks no number that began in this time")
     if not as_json or not yes:
-        say(_counted(numbers, rule), err=as_json)
+        say(_listed(numbers, rule), err=as_json)
     if not yes:
         click.confirm("Release?", abort=True, err=as_json)

@@ -17,7 +17,7 @@ from streams.cli.reporters import decide, reports_option
 from streams.cli.topics import kafka_options, load_settings
 from streams.cli.trails import evidence_lines, hold_text, load_rules, rules_option
 from streams.runtime.clock import now_ms
-from streams.runtime.saying import say, say_json
+from streams.runtime.saying import counted, say, say_json
 
 if TYPE_CHECKING:
     from streams.kafka.settings import KafkaSettings
@@ -84,7 +84,7 @@ def list_(rule: str, order: str, as_json: bool, brokers: str | None, kafka_confi
         return
     for score, _, number, holds in waiting:
         say(*(f"{-score:6.2f}  {_left(hold, now):>8}  {number:<16}  {hold_text(hold)}" for hold in holds))
-    say(f"{len(waiting)} {'number' if len(waiting) == 1 else 'numbers'} in review")
+    say(f"{counted(len(waiting), 'number')} in review")
 
 
 @command.command("show", short_help="Show why a number is in review.")

@@ -15,7 +15,7 @@ from streams.cli.rules_format import fmt, schema
 from streams.cli.rules_reload import reload
 from streams.cli.rules_test import test
 from streams.cli.rules_tune import tune
-from streams.runtime.saying import say, say_coloured, say_json
+from streams.runtime.saying import counted, say, say_coloured, say_json
 
 CHECK_HELP = """Check rule files: every mistake at once, each with its place and the valid choices.
 
@@ -123,15 +123,11 @@ def check(
             say_coloured(render(diagnostic, color=sys.stdout.isatty()))
         if protected is not None:
             numbers, prefixes = len(protected.numbers), len(protected.prefixes)
-            say(f"protected: {_counted(numbers, 'number')} and {prefixes} {'prefix' if prefixes == 1 else 'prefixes'}")
+            say(f"protected: {counted(numbers, 'number')} and {prefixes} {'prefix' if prefixes == 1 else 'prefixes'}")
         if lexicon is not None:
-            say(f"lexicon: {_counted(len(lexicon.words), 'word')}, version {lexicon.version}")
+            say(f"lexicon: {counted(len(lexicon.words), 'word')}, version {lexicon.version}")
         if ruleset is not None and not errors:
-            say(f"{_counted(len(ruleset.rules), 'rule')}, version {ruleset.version}: no errors")
+            say(f"{counted(len(ruleset.rules), 'rule')}, version {ruleset.version}: no errors")
         else:
-            say(_counted(len(errors), "error"))
+            say(counted(len(errors), "error"))
     sys.exit(1 if errors or (strict and diagnostics) else 0)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

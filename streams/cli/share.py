@@ -13,7 +13,7 @@ from streams.cli.blocks import csv_row, rfc3339
 from streams.cli.reading import complain, states_in_force
 from streams.cli.topics import kafka_options, load_settings
 from streams.runtime.clock import now_ms
-from streams.runtime.saying import say, say_json
+from streams.runtime.saying import counted, say, say_json
 
 if TYPE_CHECKING:
     from rules.sharing_file import Sharing
@@ -166,7 +166,7 @@ def list_(file: Path, shared_brokers: str | None, as_json: bool, brokers: str | 
     if as_json:
         say_json(json.dumps({"entries": rows}))
     else:
-        say(f"{len(rows)} {'entry' if len(rows) == 1 else 'entries'}")
+        say(counted(len(rows), "entry", "entries"))
 
 
 def _load(file: Path) -> Sharing:

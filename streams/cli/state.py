@@ -15,7 +15,7 @@ import click
 from schemas.feeds import order_topics
 from streams.cli.blocks import rfc3339
 from streams.cli.options import home_region
-from streams.runtime.saying import say, say_json, say_problem
+from streams.runtime.saying import counted, say, say_json, say_problem
 
 if TYPE_CHECKING:
     from rules.model import RuleSet
@@ -130,11 +130,11 @@ def verify(directory: Path, wanted: tuple[int, ...], rules_path: Path | None, as
             for fault in faults:
                 say(f"partition {manifest.partition}: {fault}", err=True)
             if not faults and not as_json:
-                counted = _counted(chunks, "chunk")
-                say(f"partition {manifest.partition}: {counted}, {size:,} bytes, whole; digest {digest}")
+                held = counted(chunks, "chunk")
+                say(f"partition {manifest.partition}: {held}, {size:,} bytes, whole; digest {digest}")
         unnamed = [] if wanted else state.unnamed()
         if unnamed:
-            say(f"{_counted(len(unnamed), 'chunk')} that no snapshot names, such as {unnamed[0]}", err=True)
+            say(f"{counted(len(unnamed), 'chunk')} that no snapshot names, such as {unnamed[0]}", err=True)
         if not state.partitions() and not as_json:
             say("no snapshot yet")
     whole = not unnamed and not any(row["faults"] for row in rows)
@@ -337,7 +337,3 @@ def exported(engine: Engine, partition: int, only: frozenset[int], show_numbers:
 
 def _rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 6)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

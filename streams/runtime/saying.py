@@ -24,6 +24,11 @@ def say_json(text: str | bytes, err: bool = False) -> None:
     click.echo(printable_json(text.decode() if isinstance(text, bytes) else text), err=err)
 
 
+def counted(count: int, one: str, several: str = "") -> str:
+    """So many of something, in words. several: the plural where it is not `one` with an s."""
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
+
 def say_problem(problem: Exception) -> None:
     """Prints an error's message on standard error."""
     lines = getattr(problem, "lines", None)  # of RuleErrors, printable as they are rendered
