@@ -41,14 +41,14 @@ class Ahead:
 
 
 def decode_ahead(engine: Decoding, raw: RawBatch) -> None:
-    """Decodes a share before its turn, for `decoded_share`."""
+    """Decodes a share before its turn, for `taken_ahead`."""
     raw.ahead = Ahead(engine, decode_share(engine, raw))
 
 
-def decoded_share(engine: Decoding, raw: RawBatch) -> list[Decoded]:
-    """As `decode_share`; what was decoded ahead for this engine is taken, once."""
+def taken_ahead(engine: Decoding, raw: RawBatch) -> list[Decoded] | None:
+    """Takes out what was decoded ahead, once; None if that was nothing, or for another engine."""
     ahead, raw.ahead = raw.ahead, None
-    return ahead.decoded if ahead is not None and ahead.engine is engine else decode_share(engine, raw)
+    return ahead.decoded if ahead is not None and ahead.engine is engine else None
 
 
 def decode_share(engine: Decoding, raw: RawBatch) -> list[Decoded]:

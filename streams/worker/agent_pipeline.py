@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from streams.ingest.decode_share import decode_ahead, decoded_share
+from streams.ingest.decode_share import decode_ahead, decode_share, taken_ahead
 from streams.ingest.epoch import RawBatch
 
 if TYPE_CHECKING:
@@ -63,8 +63,11 @@ class Lineup:
 
     def decoded(self, raw: RawBatch) -> list[Decoded]:
         """From the event loop: a share under the rules in force, which was decoded ahead or is decoded now."""
+        ahead = taken_ahead(self.engine(), raw)
+        if ahead is not None:  # nobody waits for the fetching thread, which may be at the next epoch
+            return ahead
         with self._decoding:
-            return decoded_share(self.engine(), raw)
+            return decode_share(self.engine(), raw)
 
     async def count(self, epoch: Epoch) -> None:
         """Runs `step` on one epoch, decoded. Raises what an agent raised."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
@@ -141,6 +142,20 @@ async def decoded_before(engine: Engine, switched: bool) -> list[str]:
         await flow.commit()
     await flow.process(waiting)
     return [record.topic for record in outbox.take() if record.topic in (BLOCK_EVENTS, REVIEW_QUEUE)]
+
+
+def test_what_was_decoded_ahead_waits_for_nobody_who_decodes() -> None:
+    """The fetching thread may be at the next epoch."""
+    engine = Engine(load_text(RULES))
+    lineup = Lineup(lambda: engine, lambda _: None)
+    waiting = epoch(0, T)
+    lineup.decode_ahead(waiting)
+    found: list[Any] = []
+    taking = threading.Thread(target=lambda: found.extend(lineup.decoded(waiting.batches[0])), daemon=True)
+    with lineup._decoding:
+        taking.start()
+        taking.join(10)
+        assert [part.topic for part in found] == [MESSAGE_RELAY]
 
 
 def registry(*numbers: int) -> Registry:
