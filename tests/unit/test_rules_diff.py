@@ -22,7 +22,7 @@ from streams.craft.rule_changes import rule_changes
 from streams.craft.side_by_side import side_by_side
 from streams.craft.spread import Furthest, compared
 
-AT_MS = 1_794_798_000_000  # 2026-11-16T03:00Z
+AT_MS = 1_794_798_000_000  # 2026-11-16T03:00Z, noon in Seoul
 DAY_MS = 86_400_000
 RULES = """
 counters:

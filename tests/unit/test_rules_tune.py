@@ -21,8 +21,8 @@ from streams.craft.tune import Setting, settings_of, sweep, values_of
 from streams.traffic.labels import Label, write_labels
 from tests.reference.reference import Line
 from tests.reference.small_traffic import kcat_line, traffic
+from tests.unit.test_rules_diff import AT_MS, DAY_MS, capture, number
 
-AT_MS = 1_794_798_000_000  # 2026-11-16T03:00Z, noon in Seoul
 RULES = """
 hours:
   evening: {location: Asia/Seoul, times: [{start_time: "18:00", end_time: "24:00"}]}
@@ -42,24 +42,6 @@ rules:
     then: {block: [messages], directions: [outgoing], for: 7d}
     mode: enforce
 """
-
-
-def number(n: int) -> str:
-    return f"+82101111000{n}"
-
-
-def capture(folder: Path, counts: dict[int, int], at_ms: int = AT_MS, name: str = "day.jsonl") -> Path:
-    lines = []
-    for n, count in counts.items():
-        for k in range(count):
-            record = {
-                "message_id": f"{name}{n}-{k}", "at": at_ms + n * 100_000 + k * 1000, "sender": number(n),
-                "verified": "full", "recipient": f"+82109990000{k}",
-            }  # fmt: skip
-            line = {"topic": "message-relay", "partition": 0, "ts": record["at"], "payload": json.dumps(record)}
-            lines.append(json.dumps(line | {"offset": at_ms // 86_400_000 * 1000 + len(lines)}))
-    (folder / name).write_text("\n".join(lines) + "\n")
-    return folder / name
 
 
 def label(n: int, innocent: bool, events: int = 20) -> Label:
@@ -112,14 +94,14 @@ def test_without_a_limit_all_of_the_rule_are_swept_around_their_own_values(tmp_p
 
 
 def test_inside_hours_a_limit_is_changed_in_proportion(tmp_path: Path) -> None:
-    evening = [capture(tmp_path, {1: 5, 2: 7}, AT_MS + 8 * 3_600_000)]
+    evening = [capture(tmp_path, {1: 5, 2: 7}, at_ms=AT_MS + 8 * 3_600_000)]
     (most,) = found(tmp_path, "--limit", "most=6,12", files=evening)["limits"]
     assert [(one["value"], one["contacts_median"]) for one in most["settings"]] == [(6.0, 3), (12.0, 6)]
 
 
 def test_many_days_give_a_result_for_each(tmp_path: Path) -> None:
     files = [
-        capture(tmp_path, {1: 7}, AT_MS, "1.jsonl"), capture(tmp_path, {2: 7, 4: 9}, AT_MS + 86_400_000, "2.jsonl"),
+        capture(tmp_path, {1: 7}, "1.jsonl"), capture(tmp_path, {2: 7, 4: 9}, "2.jsonl", AT_MS + DAY_MS),
     ]  # fmt: skip
     (most,) = found(tmp_path, "--limit", "most=6", files=files)["limits"]
     assert most["settings"][0]["days"] == [
