@@ -9,7 +9,7 @@ from rules import catalog
 from rules.definitions import COLUMN_NAME, SECTIONS, SHARED
 from rules.expression_check import SOURCE_LENGTH_MAX
 from rules.hours_file import FIELDS, WEEKDAYS
-from rules.kinds import AT_LEAST, DEFAULT, DURATION_FORM, KINDS, all_keys, counted_kinds, kind_keys
+from rules.kinds import AT_LEAST, DEFAULT, DURATION_FORM, KINDS, all_keys, counted_kinds, durations, kind_keys
 from rules.limits_file import LEVELS
 from rules.load import RULE_EXTRAS, RULE_KEYS
 from rules.model import BLOCKS, CUT_CALL, DIRECTIONS, MODES, RECOMMENDATIONS
@@ -84,13 +84,13 @@ def _then() -> Schema:
         "recommend": _some(RECOMMENDATIONS, "Of rules about those whom nobody can block."),
     }
     assert keys.keys() == {*BLOCKING[0], *BLOCKING[1], *RECOMMENDING[0], *RECOMMENDING[1]}
-    return _object(keys, ("for",)) | {"oneOf": [{"required": [*needs]} for needs, _ in (BLOCKING, RECOMMENDING)]}
+    then = _object(keys, ("for",), "What happens to whom it fires about.")
+    return then | {"oneOf": [{"required": [*needs]} for needs, _ in (BLOCKING, RECOMMENDING)]}
 
 
 def _limit() -> Schema:
-    levels = _object(
-        dict.fromkeys(LEVELS, AMOUNT), LEVELS, "Shown to people from `warning` on, acted on at `critical`."
-    )
+    said = "Shown to people from `warning` on, acted on at `critical`."
+    levels = _object(dict.fromkeys(LEVELS, AMOUNT | {"description": said}), LEVELS, said)
     amount = {"anyOf": [*AMOUNT["anyOf"], levels]}
     by_hours = {"type": "object", "required": ["always"], "additionalProperties": amount}
     return {
@@ -114,6 +114,7 @@ def _counter() -> Schema:
             "window": DURATION,
             "resolution": DURATION,
             "max_age": DURATION,
+            "of": durations("The field whose quantile it is."),
             AT_LEAST: {"type": "integer", "minimum": 1, "description": "Samples below which there is no reading."},
         }
     )
@@ -131,14 +132,15 @@ def _counter() -> Schema:
 def _list() -> Schema:
     fields = catalog.enumerations()
     values = sorted({value for kind in fields.values() for value in kind.choices})
-    return _object(
-        {"of": _choice(tuple(fields), "The field whose values these are."), "values": _some(tuple(values), "")},
-        ("of", "values"),
-    )
+    of = _choice(tuple(fields), "The field whose values these are.")
+    return _object({"of": of, "values": _some(tuple(values), "Values of that field.")}, ("of", "values"))
 
 
 def _hours() -> Schema:
-    clock = {"type": "string", "pattern": r"^((?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)$"}
+    clock = {
+        "type": "string", "pattern": r"^((?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
+        "description": "A time of day, from 00:00 to 24:00, in quotes.",
+    }  # fmt: skip
     fields: dict[str, Schema] = {
         "times": {
             "type": "array",
@@ -157,7 +159,8 @@ def _hours() -> Schema:
 
 
 def _announcement() -> Schema:
-    return _object({part: {"type": "string", "minLength": 1} for part in ANNOUNCED}, ANNOUNCED)
+    said = "The text names {contact} and {legal_ground}."
+    return _object({part: {"type": "string", "minLength": 1, "description": said} for part in ANNOUNCED}, ANNOUNCED)
 
 
 def _unreviewed() -> Schema:

@@ -29,6 +29,7 @@ ENDED = frozenset({"release", "complete"})
 AT_LEAST = "at_least"  # the key with the samples below which a counter has no reading
 SAMPLES = "samples"  # the output with the samples that there are
 SECONDS, EVENTS = "seconds", "events"  # units of readings
+ADDED_UP = ("duration",)  # fields with amounts
 # A duration as editors know it.
 DURATION_FORM: dict[str, Any] = {
     "type": "string",
@@ -158,10 +159,16 @@ def _kinds() -> Mapping[str, Kind]:
     return KINDS
 
 
-def two_durations(one: str, other: str) -> dict[str, Any]:
+def two_durations(one: str, other: str, description: str) -> dict[str, Any]:
     """The form of two durations by name."""
     both = {one: DURATION_FORM, other: DURATION_FORM}
-    return {"type": "object", "properties": both, "required": [one, other], "additionalProperties": False}
+    out = {"type": "object", "properties": both, "required": [one, other], "additionalProperties": False}
+    return out | {"description": description}
+
+
+def durations(description: str) -> dict[str, Any]:
+    """The form of the only field that can be added up."""
+    return {"enum": list(ADDED_UP), "description": description}
 
 
 # -- readers that several kinds share ----------------------------------------------------------------------------------
@@ -224,4 +231,4 @@ def duration_events(doc: Document, node: Node, events: frozenset[str]) -> frozen
 
 
 def duration_field(doc: Document, keys: Keys, key: str) -> str | None:
-    return choice(doc, keys[key], "field to add up", ("duration",)) if key in keys else None
+    return choice(doc, keys[key], "field to add up", ADDED_UP) if key in keys else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rules.kinds import SECONDS, Kind, bucketed_window, duration_events, duration_field
+from rules.kinds import SECONDS, Kind, bucketed_window, duration_events, duration_field, durations
 from streams.counting.kinds.base import Events
 from streams.counting.kinds.late import Late
 from streams.counting.kinds.pool import Pooled, SlotPool
@@ -47,10 +47,12 @@ class _Amount(Kind):
 
 class Sum(_Amount):
     name, key, needs = "sum", "sum", ("sum", "window")
+    form = durations("Seconds in the window.")
 
 
 class Mean(_Amount):
     name, key, needs = "mean", "mean", ("mean", "window")
+    form = durations("Seconds a call in the window.")
     can_lack = True
 
 

@@ -29,6 +29,7 @@ class CreditedReporters(Kind):
     """`credited: FIELD`"""
 
     name, key, needs = "credited", "credited", ("credited", "window")
+    form = {"type": "string", "description": "Different reporters in the window, by their credit."}  # noqa: RUF012
     reads_credit = True
     exact_max, beyond = 64, "of the 64 newest"
 

@@ -28,7 +28,7 @@ class GrayLevels(Kind):
     """`gray: {short, long}`"""
 
     name, key, needs = "gray", "gray", ("gray",)
-    form = two_durations("short", "long")
+    form = two_durations("short", "long", "Two levels that each event lifts and that halve with these half-lives.")
     outputs = ("short", "long")
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:

@@ -26,6 +26,7 @@ else:
 
 class Peak(Live):
     name, key, needs = "peak", "peak", ("peak", "max_age", "window")
+    form = {"enum": [Live.name], "description": "The most calls up at once in the window."}  # noqa: RUF012
     outputs = ("", "now")
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:

@@ -26,7 +26,10 @@ PARTS = 12  # of the window; the kernel's BUCKETS
 
 class Quantile(Kind):
     name, key, needs = "quantile", "quantile", ("quantile", "of", "window", AT_LEAST)
-    form = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}  # noqa: RUF012
+    form = {  # noqa: RUF012
+        "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1,
+        "description": "The seconds that this part of the calls in the window does not exceed.",
+    }  # fmt: skip
     outputs = ("", SAMPLES)
     can_lack = True
     unit = SECONDS

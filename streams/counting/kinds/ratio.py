@@ -25,7 +25,7 @@ APART_MIN = 4  # times the recent window; nearer together their ends, cut into 6
 
 class Ratio(Kind):
     name, key, needs = "ratio", "ratio", ("ratio", AT_LEAST)
-    form = two_durations("recent", "habit")
+    form = two_durations("recent", "habit", "The rate of events lately by the rate of the habit before: 1 is as ever.")
     outputs = ("", SAMPLES)
     can_lack = True
 

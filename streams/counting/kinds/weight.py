@@ -21,6 +21,7 @@ PREFIX = "weight_"  # of the settings, one for each value that has a weight
 
 class Weight(Kind):
     name, key, needs, may = "weigh", "weigh", ("weigh", "window"), ("resolution",)
+    form = {"type": "object", "description": "A weight for each value of a field, added up."}  # noqa: RUF012
 
     def settings(self, doc: Document, keys: Keys) -> dict[str, int]:
         found = bucketed_window(doc, keys)

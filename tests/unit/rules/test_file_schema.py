@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,22 @@ def test_each_kind_of_counter_takes_its_own_keys_alone() -> None:
     for wrong in ("window: 1m, max_age: 1h", "", "window: 60", "window: 1m, gray: {short: 1m, long: 1h}"):
         assert problems(good.replace("window: 1m", wrong)), wrong
     assert len(file_schema()["properties"]["counters"]["additionalProperties"]["allOf"]) == len(KINDS)
+
+
+def keys(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key that an editor offers, with its schema."""
+    for key, inner in schema.get("properties", {}).items():
+        yield f"{place}/{key}", inner
+        yield from keys(inner, f"{place}/{key}")
+    for inner in (schema.get("items"), schema.get("additionalProperties"), *schema.get("anyOf", ())):
+        if isinstance(inner, dict):
+            yield from keys(inner, place)
+
+
+def test_an_editor_has_words_for_every_key_that_it_offers() -> None:
+    offered = dict(keys(file_schema()))
+    assert len(offered) > 100
+    assert [key for key, inner in offered.items() if not inner.get("description") and "const" not in inner] == []
 
 
 def test_the_command_prints_it() -> None:
