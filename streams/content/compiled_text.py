@@ -30,6 +30,7 @@ _CHARACTERS = 1 << 16
 _UNITS = "십백천만억"
 _LINKED = "/.])。"
 _HEEDED = {c for word in (*implied_numbers.NUMERALS, *implied_numbers.DRAWN, *"0123456789", "+원kw") for c in word}
+_PAIRED = {word[0] for word in implied_numbers.NUMERALS if len(word) == 2 and word != "oh"}
 _NAMES_ID = "톡라램디"  # 톡 카톡, 라인, 텔레그램, 아이디
 
 
@@ -134,7 +135,7 @@ def _entry(character: str) -> int:
         flags |= entry.LATIN_LAST * (LATIN_FIRST <= symbols[-1] <= LATIN_LAST)
     for flag, holds in (
         (entry.NUMERAL, folded in implied_numbers.NUMERALS),
-        (entry.PAIRED, folded in {word[0] for word in implied_numbers.NUMERALS if len(word) == 2 and word != "oh"}),
+        (entry.PAIRED, folded in _PAIRED),
         (entry.DRAWN, folded in implied_numbers.DRAWN and not folded.isascii()),
         (entry.CONSONANT, is_loose_consonant(folded)),
         (entry.VOWEL, is_loose_vowel(folded)),
