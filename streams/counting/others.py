@@ -126,9 +126,8 @@ class Others:
         """Does a bounded piece of reclaiming work."""
         if not self.states or not self._newest_ms:
             return
-        horizons = np.full(max(1, partitions), NEVER)
-        for partition in range(len(horizons)):
-            horizons[partition] = self._horizon_ms(partition if partitions else None)
+        known = range(partitions) if partitions else (None,)
+        horizons = np.array([self._horizon_ms(partition) for partition in known], np.int64)
         for state in self.states.values():
             state.reclaim(horizons, RECLAIM_ROWS)
         rows = [len(state.stores[VOUCHED]) for state in self.states.values() if state.subject.is_text]

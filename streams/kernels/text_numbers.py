@@ -350,9 +350,8 @@ def read_numbers(codes, entries, n, classes, sender, groups, out):
                 noted = -1
                 if not (crowded or plus or is_amount):
                     noted = numbers_among(codes, groups, count, classes, sender, out)
-                if noted < 0 or (
-                    noted == 0 and parts > 0
-                ):  # digits of other kinds count where plain ones are no number
+                # Digits of other kinds count where plain ones are no number.
+                if noted < 0 or (noted == 0 and parts > 0):
                     return SLOW
             count, digits, parts = 0, 0, 0
             crowded = plus = other = False
