@@ -52,7 +52,7 @@ class Time(click.ParamType):
         try:
             return parse_time(int(value) if value.isascii() and value.isdigit() else value)
         except TimeError as problem:
-            self.fail(str(problem), param, ctx)
+            self.fail(f"{value} {problem}", param, ctx)
 
 
 def feeds_file(command: Callable[..., Any]) -> Callable[..., Any]:

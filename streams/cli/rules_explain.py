@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streams.cli.blocks import as_published
+from streams.cli.options import Time
 from streams.cli.recorded import Given, capture_problems, day_zone, recorded_traffic, rules_option, zone_option
 from streams.runtime.saying import say, say_json
 
@@ -35,7 +36,8 @@ Exit codes: 0 done, 1 the number is not in the files or they cannot be read, 2 u
 @click.argument("number")
 @recorded_traffic
 @rules_option
-@click.option("--at", "at_text", metavar="TIME", help="As of this time, RFC 3339 with a zone. [default: all of it]")
+@click.option("--at", "at_ms", type=Time(), metavar="TIME",
+              help="As of this time, RFC 3339 with a zone. [default: all of it]")  # fmt: skip
 @click.option("--rule", "only", multiple=True, metavar="NAME", help="Only this rule. Repeatable.")
 @zone_option
 @click.option("--unmasked", is_flag=True, help="Print the number in full.")
@@ -44,22 +46,18 @@ def explain(
     number: str,
     traffic: Given,
     rules_path: Path | None,
-    at_text: str | None,
+    at_ms: int | None,
     only: tuple[str, ...],
     zone: str | None,
     unmasked: bool,
     as_json: bool,
 ) -> None:
     from schemas.numbers import masked
-    from schemas.times import TimeError, parse_time
+    from schemas.times import rfc3339
     from streams.cli.replay import progress
     from streams.craft.explain import Explainer
 
     published = as_published(number, traffic.region, "NUMBER")
-    try:
-        at_ms = None if at_text is None else parse_time(at_text)
-    except TimeError as problem:
-        raise click.BadParameter(f"{at_text} {problem}", param_hint="--at") from problem
     rules, recorded = traffic.rules(rules_path), traffic.recorded()
     if unknown := set(only) - {rule.name for rule in rules.rules}:
         raise click.BadParameter(f"no such rule: {', '.join(sorted(unknown))}", param_hint="--rule")
@@ -72,7 +70,7 @@ def explain(
     found, shown = explainer.explained(trial.engine), published if unmasked else masked(published)
     _narrow(found, frozenset(only))
     if not found.events:
-        when = "" if at_text is None else f" up to {at_text}"
+        when = "" if at_ms is None else f" up to {rfc3339(at_ms)}"
         raise click.ClickException(f"{shown} has no event in {recorded.names}{when}")
     if as_json:
         import orjson
