@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -53,6 +54,22 @@ class Time(click.ParamType):
             return parse_time(int(value) if value.isascii() and value.isdigit() else value)
         except TimeError as problem:
             self.fail(f"{value} {problem}", param, ctx)
+
+
+class Zone(click.ParamType):
+    """A time zone by its IANA name."""
+
+    name = "zone"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
+        from rules.hours import zone
+
+        if isinstance(value, ZoneInfo):
+            return value
+        try:
+            return zone(value)
+        except ValueError:
+            self.fail(f"no such time zone: {value}", param, ctx)
 
 
 def feeds_file(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from streams.cli.options import feeds_file, home_region
+from streams.cli.options import Zone, feeds_file, home_region
 from streams.runtime.saying import say
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from rules.model import RuleSet
     from streams.captures.replay import ReplaySummary
     from streams.craft.recorded import Recorded
@@ -98,7 +99,7 @@ rules_option = click.option(
     help="Rule file or folder. [default: the shipped packs]",
 )  # fmt: skip
 zone_option = click.option(
-    "--zone", metavar="NAME", help="Time zone of the days. [default: that of the rules' hours, else UTC]"
+    "--zone", type=Zone(), metavar="NAME", help="Time zone of the days. [default: that of the rules' hours, else UTC]"
 )
 
 
@@ -113,14 +114,13 @@ def capture_problems() -> Iterator[None]:
         raise click.ClickException(str(problem)) from problem
 
 
-def day_zone(name: str | None, rules: RuleSet) -> ZoneInfo:
+def day_zone(named: ZoneInfo | None, rules: RuleSet) -> ZoneInfo:
     """The zone by whose days results are told: that of the rules' hours unless one is named."""
+    from rules.hours import zone
+
     hours = (hours for rule in rules.rules for limit in rule.limits.values() for _, hours, _ in limit.during)
     own = next((interval.location for one in hours for interval in one.intervals), "UTC")
-    try:
-        return ZoneInfo(name or own)
-    except (ZoneInfoNotFoundError, ValueError) as problem:
-        raise click.BadParameter(f"no such time zone: {name}", param_hint="--zone") from problem
+    return named or zone(own)
 
 
 def write_file(path: Path, content: bytes) -> None:

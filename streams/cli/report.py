@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import click
 
 from streams.cli.blocks import csv_line, harmless
-from streams.cli.options import home_region
+from streams.cli.options import Zone, home_region
 from streams.runtime.saying import say, say_json
 
 
@@ -25,7 +25,9 @@ def command() -> None:
 
 @command.command("ucenet")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--zone", default="UTC", show_default=True, metavar="ZONE", help="IANA zone of times and dates.")
+@click.option(
+    "--zone", type=Zone(), default="UTC", show_default=True, metavar="ZONE", help="IANA zone of times and dates."
+)
 @click.option(
     "--titles",
     is_flag=True,
@@ -33,7 +35,7 @@ def command() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of CSV.")
 @home_region()
-def ucenet(files: tuple[Path, ...], zone: str, titles: bool, as_json: bool, home_region: str) -> None:
+def ucenet(files: tuple[Path, ...], zone: ZoneInfo, titles: bool, as_json: bool, home_region: str) -> None:
     """Count international messages and calls of captures: nation, provider, masked address, first time of the day,
     date, count and title, as CSV.
 
@@ -50,10 +52,7 @@ def ucenet(files: tuple[Path, ...], zone: str, titles: bool, as_json: bool, home
     from streams.captures.rows import CaptureError
     from streams.captures.ucenet import ADDRESS, COLUMNS, UcenetReport
 
-    try:
-        report = UcenetReport(home_region, ZoneInfo(zone), with_titles=titles)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise click.BadParameter(f"{zone!r} is no IANA zone", param_hint="--zone") from None
+    report = UcenetReport(home_region, zone, with_titles=titles)
     try:
         for file in files:
             before = report.records

@@ -13,6 +13,8 @@ from streams.cli.recorded import Given, capture_problems, day_zone, recorded_tra
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from rules.expressions import Expression
     from rules.model import RuleSet
     from streams.craft.diff import Difference
@@ -60,7 +62,7 @@ def diff(
     traffic: Given,
     good: tuple[Path, ...],
     fail_if: tuple[str, ...],
-    zone: str | None,
+    zone: ZoneInfo | None,
     most: int,
     page: Path | None,
     unmasked: bool,

@@ -13,6 +13,8 @@ from streams.cli.recorded import Given, capture_problems, day_zone, recorded_tra
 from streams.runtime.saying import say, say_json
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from streams.craft.explain import Explained
 
 HELP = """Say what the rules made of NUMBER in recorded traffic: which rules looked, what each counter read over which
@@ -48,7 +50,7 @@ def explain(
     rules_path: Path | None,
     at_ms: int | None,
     only: tuple[str, ...],
-    zone: str | None,
+    zone: ZoneInfo | None,
     unmasked: bool,
     as_json: bool,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from streams.cli.recorded import (
     zone_option,
 )
 from streams.runtime.saying import say, say_json
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 HELP = """Sweep the limits of RULE over labelled traffic: for each value the offenders it catches, the innocents it
 hits, and the contacts that offenders had before, as a table, JSON and a picture; and where the file's value stands.
@@ -55,7 +59,7 @@ def tune(
     label_files: tuple[Path, ...],
     rules_path: Path | None,
     limits: tuple[str, ...],
-    zone: str | None,
+    zone: ZoneInfo | None,
     page: Path | None,
     as_json: bool,
 ) -> None:

@@ -138,6 +138,7 @@ def test_the_picture_shows_each_value_and_runs_nothing(tmp_path: Path) -> None:
         (["--limit", "most=a"], 2, "FROM:TO:STEP"),
         (["--limit", "most=1:9:0"], 2, "FROM:TO:STEP"),
         (["--zone", "Nowhere"], 2, "no such time zone"),
+        (["--zone", "Asia"], 2, "no such time zone"),
     ],
 )
 def test_slips_are_said(tmp_path: Path, options: list[str], code: int, words: str) -> None:
