@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from schemas.regions import HOME, RegionProblem, parse_region
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 
 class Region(click.ParamType):
@@ -62,6 +64,8 @@ class Zone(click.ParamType):
     name = "zone"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
+        from zoneinfo import ZoneInfo
+
         from rules.hours import zone
 
         if isinstance(value, ZoneInfo):
